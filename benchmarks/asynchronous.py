@@ -29,9 +29,9 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 from nervenet.broker.broker import Broker
 from nervenet.models import MLP
 from nervenet.models.data.data import Dataset
-from nervenet.models.data.datasets import load
 from nervenet.models.data.partition import partition
 from nervenet.models.data.splits import split
+from nervenet.models.datasets import load
 from nervenet.models.model import FitReport, LocalWork
 from nervenet.models.site_model import SiteModel
 from nervenet.nodes.config.schema import Experiment

@@ -29,9 +29,9 @@ from typing import Any
 
 from nervenet.broker.broker import Broker
 from nervenet.models import MLP
-from nervenet.models.data.datasets import load
 from nervenet.models.data.partition import partition
 from nervenet.models.data.splits import split
+from nervenet.models.datasets import load
 from nervenet.models.site_model import SiteModel
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.roles.peer import Peer

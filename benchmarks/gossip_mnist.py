@@ -25,8 +25,8 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
 import numpy as np
-from nervenet.models.data.datasets import load
 from nervenet.models.data.splits import split
+from nervenet.models.datasets import load
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.model import LocalWork
 

@@ -22,8 +22,8 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
 from nervenet.broker.broker import Broker
-from nervenet.models.data.datasets import load
 from nervenet.models.data.partition import partition
+from nervenet.models.datasets import load
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import SiteModel
 from nervenet.nodes.config.schema import Experiment

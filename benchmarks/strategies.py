@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import Any
 
 from nervenet.models import SiteModel
-from nervenet.models.data.datasets import load
 from nervenet.models.data.partition import partition
 from nervenet.models.data.splits import split
+from nervenet.models.datasets import load
 from nervenet.nodes.checkpoint.client_state import ClientStateStore
 from nervenet.nodes.config.factory import build_model
 from nervenet.nodes.config.schema import Experiment

@@ -25,8 +25,7 @@ from typing import Any
 
 import uvicorn
 from nervenet.broker import BrokerError
-from nervenet.models import MLP, IncompatibleSites
-from nervenet.models.data import datasets
+from nervenet.models import MLP, IncompatibleSites, datasets
 from nervenet.nodes import NodeFailed, Peer, predictor_app
 from starlette.applications import Starlette
 from starlette.routing import Mount

@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import datasets
     from .artifact import ModelFileError, load_model, save_model
     from .base import FlatModel
-    from .data import datasets, partition
+    from .data import partition
     from .data.data import DataError, Dataset
     from .mlp import MLP
     from .model import CannotMerge, FitReport, LocalWork, Model
@@ -57,9 +58,12 @@ _HOMES = {
 }
 
 
+_MODULES = {"datasets": ".datasets", "partition": ".data.partition"}
+
+
 def __getattr__(name: str) -> Any:
-    if name in ("datasets", "partition"):
-        return import_module(f".data.{name}", __name__)
+    if name in _MODULES:
+        return import_module(_MODULES[name], __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -16,10 +16,10 @@ import numpy as np
 from .atomic_file import replacing
 from .model import CannotMerge, Model
 from .moments import IncompatibleSites
-from .preprocessing import Preprocessing
 from .registry import describe, rebuild
 from .site_model import SiteModel
 from .sklearn.skops_file import export
+from .table_preprocessing import AnyPreprocessing, preprocessing_of
 from .weights import IncompatibleWeights, Layout, Vector
 
 FORMAT = 1
@@ -40,7 +40,7 @@ class ModelFileError(ValueError):
 def save_model(
     folder: str | Path,
     model: Model | SiteModel,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: AnyPreprocessing | None = None,
     vector: Vector | None = None,
     extra: Mapping[str, Any] | None = None,
     *,
@@ -156,7 +156,7 @@ class SavedModel:
     path: Path  # of the description
     model: Mapping[str, Any]  # name and parameters
     layout: Layout
-    preprocessing: Preprocessing
+    preprocessing: AnyPreprocessing
     weights: Vector
     clock: float  # how far its learning-rate schedule has come; 0 where it has none
 
@@ -170,7 +170,7 @@ def read_model(path: str | Path) -> SavedModel:
     fields = _description(described)
     try:
         layout, digest = Layout.from_dict(fields["layout"]), fields["weights"]["blake2b"]
-        preprocessing = Preprocessing.from_dict(fields["agreement"])
+        preprocessing = preprocessing_of(fields["agreement"])
         clock = float(_extra(fields).get(CLOCK) or 0.0)
         if not (math.isfinite(clock) and clock >= 0):
             raise ModelFileError(f"{described}: {CLOCK} must be a number of at least 0, found {clock}")

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 EXTRAS = {
     "matplotlib": "plot",
     "networkx": "launch",
-    "pyarrow": "parquet",
+    "pyarrow": "tables",
     "rich": "launch",
     "skops": "launch",
     "starlette": "serve",

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from .artifact import SavedModel
 from .model import Model
-from .preprocessing import Preprocessing, listed
+from .plugins import listed
+from .preprocessing import Preprocessing
 from .registry import describe
 from .rng import generator
 from .site_model import SiteModel
+from .table_preprocessing import AnyPreprocessing, TablePreprocessing
 from .weights import Layout
 
 
@@ -17,13 +19,14 @@ class UnsuitableStart(ValueError):
     """A saved model that a run cannot start from; the message says what was found and what is allowed."""
 
 
-def start_from(saved: SavedModel, site_model: SiteModel, agreed: Preprocessing, scale: str, seed: int) -> None:
+def start_from(saved: SavedModel, site_model: SiteModel, agreed: AnyPreprocessing, scale: str, seed: int) -> None:
     """Build a site's model with saved weights and the clock of their schedule.
 
     The saved preprocessing takes the place of what the sites have `agreed`: under other scales the weights would mean
     something else. `scale` is the run's, as of `site_statistics.agree`. Raises UnsuitableStart.
     """
-    check_sites(saved, agreed.columns, agreed.classes, scale)
+    check_sites(saved, agreed.all_columns, agreed.classes, scale)
+    _check_kinds(saved.preprocessing, agreed)
     check_model(saved, site_model.model)
     site_model.build(saved.preprocessing, seed)
     site_model.set_weights(saved.weights)
@@ -36,7 +39,8 @@ def check_sites(saved: SavedModel, columns: Sequence[str], classes: Sequence[obj
     `classes` are None for regression. Sites may lack classes that the model has: it keeps them.
     """
     known = saved.preprocessing
-    if set(columns) != set(known.columns):
+    tables = isinstance(known, TablePreprocessing)  # which take what they know, and leave the rest
+    if not set(columns) >= set(known.columns) or (not tables and set(columns) != set(known.columns)):
         lacks, adds = (
             [name for name in one if name not in other]
             for one, other in ((known.columns, columns), (columns, known.columns))
@@ -54,8 +58,19 @@ def check_sites(saved: SavedModel, columns: Sequence[str], classes: Sequence[obj
             f"knows the classes {listed(known.classes or ())}; the sites also have {listed(further)}, and may have "
             "those classes alone"
         )
-    if _scale(known) != scale:
+    if not isinstance(known, TablePreprocessing) and _scale(known) != scale:
         raise UnsuitableStart(f"was not trained with data.scale = {scale!r}, but with {_scale(known)!r}; give that")
+
+
+def _check_kinds(known: AnyPreprocessing, agreed: AnyPreprocessing) -> None:
+    if not isinstance(agreed, TablePreprocessing):
+        return
+    if not isinstance(known, TablePreprocessing):
+        raise UnsuitableStart("was trained on plain numbers; the sites have text, dates or empty cells")
+    there, here = (dict(zip(one.schema.columns, one.schema.kinds, strict=True)) for one in (known, agreed))
+    for name, kind in there.items():
+        if here.get(name, kind) != kind:
+            raise UnsuitableStart(f"takes column {name!r} for a {kind}; at the sites it is a {here[name]}")
 
 
 def check_model(saved: SavedModel, model: Model) -> None:

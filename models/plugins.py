@@ -9,7 +9,7 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -54,6 +54,12 @@ def suggest(word: str, known: Collection[str]) -> str:
     """Return `` (did you mean X?)`` with the known name that is spelled most alike; empty where none is near."""
     near = [match for as_typed in (word, word.lower()) for match in difflib.get_close_matches(as_typed, [*known], n=1)]
     return f" (did you mean {near[0]}?)" if near else ""
+
+
+def listed(values: Sequence[object], most: int = 8) -> str:
+    """Return a few values as text, and how many more there are."""
+    shown = ", ".join(map(str, values[:most]))
+    return f"{shown}, … {len(values) - most} more" if len(values) > most else shown
 
 
 class Registry(Mapping[str, T]):
@@ -130,11 +136,7 @@ class Registry(Mapping[str, T]):
         else:
             own = f", or the import path of your own, as in {self._example}" if self._example else ""
             raise self._error(f"{where}expected one of {', '.join(self.names)}{own}{suggest(name, self.names)}")
-        try:
-            plugin = load()
-        except Exception as error:  # noqa: BLE001  (whatever a foreign module raises while it is imported)
-            kind = "" if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: "
-            raise self._error(f"{where}cannot be imported: {kind}{error}") from None
+        plugin = _loaded(load, where, self._error)
         wrong = self._check(plugin)
         if wrong:
             raise self._error(f"{where}{wrong}; docs/extending.md describes what is expected")
@@ -152,6 +154,25 @@ def lacks(cls: object, *attributes: str) -> str:
     if missing:
         return f"lacks {', '.join(missing)}"
     return "" if inspect.isclass(cls) else "is no class"
+
+
+def imported(path: str, key: str) -> Any:
+    """Return what the import path ``module:name`` leads to; `key` is where it was given.
+
+    Raises
+    ------
+    ValueError
+        It cannot be imported.
+    """
+    return _loaded(partial(_load_with_current_folder, path), f"{key} = {path!r}: ", ValueError)
+
+
+def _loaded(load: Callable[[], Any], where: str, raised: type[ValueError]) -> Any:
+    try:
+        return load()
+    except Exception as error:  # noqa: BLE001  (whatever a foreign module raises while it is imported)
+        kind = "" if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: "
+        raise raised(f"{where}cannot be imported: {kind}{error}") from None
 
 
 def _load(path: str) -> Any:

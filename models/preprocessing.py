@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .data.arrays import as_table, column_names
 from .moments import BLOCK, Column, IncompatibleSites
-from .plugins import suggest
+from .plugins import listed, suggest
+from .targets import Label, Targets, checked_classes
 from .weights import is_finite
-
-Label = int | float | str
 
 CLIP = 5.0
 """Scaled inputs are cut at so many standard deviations, so that one outlier does not throw off a model."""
 
 
 @dataclass(frozen=True, eq=False)
-class Preprocessing:
+class Preprocessing(Targets):
     """How to turn raw inputs and targets into prepared ones, and predictions back."""
 
     columns: tuple[str, ...]  # names of the inputs, in their order
@@ -38,13 +37,12 @@ class Preprocessing:
             raise IncompatibleSites(
                 f"{len(self.columns)} columns, {self.center.size} centers, {self.scale.size} scales"
             )
-        numbers = np.concatenate([self.center, self.scale, (self.target_center, self.target_scale, self.clip or 1.0)])
+        numbers = np.concatenate([self.center, self.scale, (self.clip or 1.0,)])
         if not np.isfinite(numbers).all():
             raise IncompatibleSites("preprocessing with a center or a scale that is not finite")
-        if (self.scale <= 0).any() or self.target_scale <= 0 or (self.clip is not None and self.clip <= 0):
+        if (self.scale <= 0).any() or (self.clip is not None and self.clip <= 0):
             raise IncompatibleSites("preprocessing with a scale or a clip that is not above 0")
-        if self.classes is not None and (list(self.classes) != sorted(set(self.classes)) or len(self.classes) < 2):
-            raise IncompatibleSites("the classes of preprocessing must be two or more, sorted, each once")
+        self.check_targets()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Preprocessing) and self.to_dict() == other.to_dict()
@@ -52,17 +50,16 @@ class Preprocessing:
     def __hash__(self) -> int:
         return hash((self.columns, self.classes, self.center.tobytes(), self.scale.tobytes()))
 
+    ignores_further: ClassVar[bool] = False  # columns that it does not know are refused
+
+    @property
+    def all_columns(self) -> tuple[str, ...]:
+        """Names of all columns that the sites have."""
+        return self.columns
+
     @property
     def n_features(self) -> int:
         return len(self.columns)
-
-    @property
-    def n_classes(self) -> int | None:
-        return None if self.classes is None else len(self.classes)
-
-    @property
-    def task(self) -> Literal["classification", "regression"]:
-        return "regression" if self.classes is None else "classification"
 
     def transform(self, X: ArrayLike, dtype: str = "float32") -> NDArray[Any]:
         """Return scaled inputs.
@@ -90,36 +87,6 @@ class Preprocessing:
             if self.clip is None and not is_finite(prepared[start : start + rows].ravel()):
                 raise ValueError(f"X has values that are too large for {dtype}")
         return prepared
-
-    def encode(self, y: ArrayLike) -> NDArray[Any]:
-        """Return class indices (int64) for labels, or scaled targets (float64) for raw ones.
-
-        Raises ValueError for a label that was not agreed, naming it.
-        """
-        values = np.asarray(y)
-        if self.classes is None:
-            if values.dtype.kind not in "biuf":
-                raise ValueError(f"targets of type {values.dtype}; agreed was regression, which needs numbers")
-            scaled: NDArray[Any] = (values.astype(np.float64) - self.target_center) / self.target_scale
-            return scaled
-        known = np.array(self.classes)
-        if (known.dtype.kind == "U") != (values.dtype.kind in "UO"):
-            raise ValueError(f"labels of type {values.dtype}; the agreed classes are {listed(self.classes)}")
-        if values.dtype.kind == "O":
-            values = values.astype(np.str_)
-        index = np.searchsorted(known, values).clip(max=len(known) - 1)
-        unknown = np.flatnonzero(known[index] != values)
-        if len(unknown):
-            raise ValueError(f"label {values[unknown[0]]!s} is unknown; the agreed classes are {listed(self.classes)}")
-        return index.astype(np.int64)
-
-    def decode(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return the original labels for class indices, or targets in their own units (float64) for scaled ones."""
-        if self.classes is None:
-            targets: NDArray[Any] = values.astype(np.float64) * self.target_scale + self.target_center
-            return targets
-        labels: NDArray[Any] = np.array(self.classes)[values]
-        return labels
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values that JSON and msgpack carry exactly."""
@@ -213,23 +180,3 @@ def checked_columns(names: object) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         raise IncompatibleSites("two columns have the same name")
     return tuple(names)
-
-
-def checked_classes(labels: object) -> tuple[Label, ...]:
-    """Return a sorted list of distinct labels, all numbers or all text, as a tuple, or raise IncompatibleSites."""
-    if not isinstance(labels, list | tuple) or not labels:
-        raise IncompatibleSites("classes must be a list of one or more labels")
-    numbers = all(isinstance(label, int | float) and not isinstance(label, bool) for label in labels)
-    if not numbers and not all(isinstance(label, str) for label in labels):
-        raise IncompatibleSites(f"classes must be all numbers or all text, found {listed(labels)}")
-    if numbers and not all(abs(label) <= 2**63 - 1 for label in labels):
-        raise IncompatibleSites(f"classes must be numbers below 2**63, found {listed(labels)}")
-    if list(labels) != sorted(set(labels)):
-        raise IncompatibleSites(f"classes must be sorted, each once, found {listed(labels)}")
-    return tuple(labels)
-
-
-def listed(values: Sequence[object], most: int = 8) -> str:
-    """Return a few values as text, and how many more there are."""
-    shown = ", ".join(map(str, values[:most]))
-    return f"{shown}, … {len(values) - most} more" if len(values) > most else shown

@@ -8,32 +8,44 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .agreement.questions import Answer, Question, Questions
 from .data.data import DataError, Task, checked_task, infer_task
 from .evaluate import evaluate
 from .model import FitReport, LocalWork
 from .moments import IncompatibleSites, TooFewRows
-from .preprocessing import Preprocessing, by_place, listed, made_up
+from .pipeline.given import AUTO, digest_of, given_pipeline
+from .plugins import listed
+from .preprocessing import by_place, made_up
 from .registry import as_model
 from .rng import generator
+from .site_agreement import Agreed, agreement_questions
+from .site_answers import SiteAnswers
 from .site_rows import SiteRows, check_targets
-from .site_statistics import SiteStatistics
+from .site_statistics import Scale, SiteStatistics
+from .table_preprocessing import AnyPreprocessing
+from .tables.site_schema import SiteSchema
 from .weights import Layout, Vector, checked_finite
 
 Rows = tuple[NDArray[Any], NDArray[Any]]
 
 
 class SiteModel:
-    """A model on one site: `statistics`, then `build` with what all sites agreed on, then `train` and the rest.
+    """A model on one site: `answer` the `questions` of round 0, `build` with what came of them, `train` and the rest.
 
     Parameters
     ----------
     model
         An MLP, another `Model`, or a scikit-learn estimator whose copies can be averaged.
     X, y
-        This site's raw rows, shapes (rows, columns) and (rows,), which are not modified: arrays, data frames or a
-        sparse matrix. None where it only predicts.
+        This site's raw rows, shapes (rows, columns) and (rows,), which are not modified: arrays of numbers, a sparse
+        matrix; a data frame or a `Table`, which may have categories, dates and gaps. None where it only predicts.
     columns
         A name for each column; by default those of a data frame, else x1, x2, … Columns are matched by their names.
+    preprocess
+        How tables are prepared: "auto", or an unfitted scikit-learn transformer, or the import path of one,
+        ``module:object``. Plain numbers without gaps are standardized under "auto".
+    min_frequency
+        Categories that fewer rows of all sites have are taken together, under "auto"; None: none are.
     task
         "classification" or "regression"; by default what the model can do, else what `agree` finds in all sites' rows.
     test
@@ -48,7 +60,8 @@ class SiteModel:
         Names of scikit-learn scorers that `evaluate` adds.
 
     Raises CannotMerge: copies of the model cannot be averaged. Raises DataError: the arrays do not fit each other, are
-    not numbers, or hold targets that the task or the model rules out.
+    not numbers, or hold targets that the task or the model rules out; a step of `preprocess` cannot be fitted on the
+    rows of all sites.
     """
 
     def __init__(
@@ -64,8 +77,12 @@ class SiteModel:
         min_rows: int = 1,
         seed: int = 0,
         scorers: Sequence[str] = (),
+        preprocess: object = AUTO,
+        min_frequency: int | None = None,
     ) -> None:
         self.model = as_model(model)
+        self.preprocess = given_pipeline(preprocess)
+        self._min_frequency = min_frequency
         self.scorers = tuple(scorers)
         if (X is None) != (y is None):
             raise DataError("X and y come together, or neither")
@@ -80,7 +97,8 @@ class SiteModel:
             self._take(SiteRows.of("X", X, y, columns), task, holdout, min_rows, seed)
         if test is not None:
             self._raw["test"] = SiteRows.of("the test set", *test, finite=False).named(self.columns or None)
-        self._preprocessing: Preprocessing | None = None
+        self._answers: SiteAnswers | None = None
+        self._preprocessing: AnyPreprocessing | None = None
         self._seed: int | None = None
         self.common_weights: Vector | None = None  # where own weights were kept: those of the other sites
         self._train: Rows | None = None
@@ -94,7 +112,7 @@ class SiteModel:
                 f"X has {len(rows)} rows, and a site takes part with at least {min_rows} (data.min_rows): "
                 "what it tells of fewer would give them away"
             )
-        self.columns = rows.columns or made_up(rows.X.shape[1])
+        self.columns = rows.columns or made_up(rows.width)
         self._rows, out = rows.named(self.columns).split(holdout, seed, min_rows, self.task)
         if out is not None:
             self._raw["holdout"] = out
@@ -119,6 +137,11 @@ class SiteModel:
         return f"SiteModel({model!r}, {agreed.n_features} columns, {task}, {self.layout.size} parameters)"
 
     @property
+    def preprocess_digest(self) -> str | None:
+        """What tells a pipeline of one's own from another; None under "auto"."""
+        return None if self.preprocess is AUTO else digest_of(self.preprocess)
+
+    @property
     def examples(self) -> int:
         return 0 if self._rows is None else len(self._rows)
 
@@ -131,7 +154,7 @@ class SiteModel:
         return self._preprocessing is not None
 
     @property
-    def preprocessing(self) -> Preprocessing:
+    def preprocessing(self) -> AnyPreprocessing:
         """What all sites agreed on. Raises RuntimeError before `build`."""
         if self._preprocessing is None:
             raise RuntimeError("the site model is not built yet: call build() first")
@@ -143,15 +166,32 @@ class SiteModel:
         self.preprocessing  # noqa: B018 - raises before build()
         return self.model.layout
 
-    def statistics(self) -> SiteStatistics:
+    def statistics(self) -> SiteStatistics | SiteSchema:
         """Return what this site has: columns, classes (the hold-out's too), and moments of its training rows.
 
         Raises IncompatibleSites when there are no rows, or one has a value that is not a finite number.
         """
+        return self._own_answers().statistics()
+
+    def questions(self, scale: Scale = "standard", rows: Mapping[str, int] | None = None) -> Questions[Agreed]:
+        """Return the dialog of round 0; `scale` as for `agree`, `rows` the most that each site counts for, by name."""
+        return agreement_questions(
+            self, scale, self.task, {} if rows is None else rows, self.preprocess, self._min_frequency
+        )
+
+    def answer(self, question: Question) -> Answer:
+        """Return this site's answer to a question of `questions`.
+
+        Raises IncompatibleSites as `statistics` does, and for a question that is not known here.
+        """
+        return self._own_answers().answer(question)
+
+    def _own_answers(self) -> SiteAnswers:
         if self._rows is None:
             raise IncompatibleSites("this site model has no rows of its own")
-        held_out = self._raw["holdout"].y if "holdout" in self._raw else None
-        return SiteStatistics.of(self._rows.X, self._rows.y, self.columns, self.task, held_out)
+        if self._answers is None:
+            self._answers = SiteAnswers(self._rows, self._raw.get("holdout"), self.columns, self.task)
+        return self._answers
 
     def misfit(self, classes: Sequence[object]) -> str | None:
         """Return why a site with rows of only these classes would spoil the model; None if it would not."""
@@ -163,7 +203,7 @@ class SiteModel:
         found: str | None = getattr(self.model, "caution", lambda *_: None)(sites, classes)
         return found
 
-    def build(self, preprocessing: Preprocessing, seed: int, *, keep_weights: bool = False) -> Layout:
+    def build(self, preprocessing: AnyPreprocessing, seed: int, *, keep_weights: bool = False) -> Layout:
         """Build the model for what was agreed, with the initial weights of all, and prepare this site's rows.
 
         Building again for equal preprocessing and seed changes nothing.
@@ -171,7 +211,7 @@ class SiteModel:
         Parameters
         ----------
         preprocessing
-            What `site_statistics.agree` returned.
+            What `questions` came to.
         seed
             The run's: the initial weights come from ``generator(seed, "init")``, the same for every site.
         keep_weights
@@ -201,6 +241,7 @@ class SiteModel:
             self.common_weights = self.model.get_weights()
             self.model.set_weights(own)
         self._preprocessing, self._seed = preprocessing, seed
+        self._answers = None
         self._prepared.clear()
         self._train = None if self._rows is None else self._prepare(self._rows)
         return layout
@@ -277,21 +318,21 @@ class SiteModel:
         X, y = self._prepared[on]
         return evaluate(self.model, X, y, self.scorers) | {"examples": len(y)}
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
+    def predict(self, X: Any) -> NDArray[Any]:
         """Return original labels, or targets in their own units (float64), for raw inputs.
 
-        Raises ValueError when `X` is no table of finite numbers, or has not as many columns as were agreed.
+        Raises ValueError when `X` is none of what `preprocessing.transform` takes.
         """
         return self.preprocessing.decode(self.model.predict(self._inputs(X)))
 
-    def predict_proba(self, X: ArrayLike) -> NDArray[Any] | None:
+    def predict_proba(self, X: Any) -> NDArray[Any] | None:
         """Return the probability of each class, shape (rows, classes), in the order of ``preprocessing.classes``.
 
         None for regression, and for a model that has no probabilities.
         """
         return self.model.probabilities(self._inputs(X))
 
-    def _inputs(self, X: ArrayLike) -> NDArray[Any]:
+    def _inputs(self, X: Any) -> NDArray[Any]:
         return self.preprocessing.transform(X, self.model.dtype)
 
     def _prepare(self, rows: SiteRows) -> Rows:
@@ -300,14 +341,15 @@ class SiteModel:
             self.model.dtype
         ) if self.preprocessing.classes is None else encoded
 
-    def _check_covered(self, preprocessing: Preprocessing) -> None:
+    def _check_covered(self, preprocessing: AnyPreprocessing) -> None:
         """Raise IncompatibleSites for preprocessing that leaves out something this site has."""
         own = {} if self._rows is None else {"this site": self._rows}
         sets = own | {f"the {on} set": rows for on, rows in self._raw.items()}
         for name, rows in sets.items():
             if rows.columns is None or (name == "the test set" and by_place(rows.columns, preprocessing.columns)):
                 continue
-            if set(rows.columns) != set(preprocessing.columns):
+            wanted, further = set(preprocessing.columns), set(rows.columns) - set(preprocessing.all_columns)
+            if not wanted <= set(rows.columns) or (further and not preprocessing.ignores_further):
                 raise IncompatibleSites(
                     f"{name} has the columns {listed(rows.columns)}; agreed were {listed(preprocessing.columns)}"
                 )

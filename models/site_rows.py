@@ -1,4 +1,4 @@
-"""The rows of one site as they were handed over, and which of them it keeps from training."""
+"""The rows of one site: an array of plain numbers, or a table, and which of them it keeps from training."""
 
 from __future__ import annotations
 
@@ -12,29 +12,45 @@ from numpy.typing import NDArray
 from .data.arrays import as_table, as_targets, column_names
 from .data.data import DataError, Task, infer_task, is_whole
 from .data.splits import hold_out
-from .preprocessing import by_place, listed
+from .plugins import listed
+from .preprocessing import by_place, made_up
 from .rng import generator
+from .tables.rows import table_of_numbers
+from .tables.table import Table
 
 
 @dataclass(frozen=True, eq=False)
 class SiteRows:
-    """Raw rows: X of shape (rows, columns), y of shape (rows,), and the names of the columns, None where unknown."""
+    """Raw rows: X of shape (rows, columns), y of shape (rows,), and the names of the columns, None where unknown.
 
-    X: NDArray[Any]
+    X is a `Table` where it has categories, dates or gaps, and an array of numbers otherwise, however it came.
+    """
+
+    X: NDArray[Any] | Table
     y: NDArray[Any]
     columns: tuple[str, ...] | None
 
     @classmethod
     def of(cls, what: str, X: Any, y: Any, columns: Sequence[str] | None = None, *, finite: bool = True) -> SiteRows:
-        """Return rows that fit each other, from arrays or data frames. Raises DataError, which begins with `what`."""
-        names = column_names(X) if columns is None else tuple(columns)
-        table, targets = as_table(what, X, names, finite=finite), as_targets(f"the y of {what}", y)
+        """Return rows that fit each other, from arrays, tables or data frames.
+
+        Raises DataError, which begins with `what`.
+        """
+        known = _table(X)
+        names = X.columns if isinstance(X, Table) else column_names(X)
+        table: NDArray[Any] | Table
+        if known is not None and not known.plain:
+            names, table = known.columns, known
+        else:
+            names = names if columns is None else tuple(columns)
+            table = as_table(what, X.block(X.columns) if isinstance(X, Table) else X, names, finite=finite)
+        targets = as_targets(f"the y of {what}", y)
         if len(table) != len(targets):
             raise DataError(f"{what} has {len(table)} rows, its y has {len(targets)}")
         if not len(table):
             raise DataError(f"{what} has no rows")
-        if names is not None and len(names) != table.shape[1]:
-            raise DataError(f"{what} has {table.shape[1]} columns, {len(names)} are named ({listed(names)})")
+        if names is not None and len(names) != (width := _width(table)):
+            raise DataError(f"{what} has {width} columns, {len(names)} are named ({listed(names)})")
         if names is not None and len(set(names)) != len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise DataError(f"{what} has two columns that are called {twice!r}")
@@ -43,16 +59,31 @@ class SiteRows:
     def __len__(self) -> int:
         return len(self.y)
 
+    @property
+    def width(self) -> int:
+        return _width(self.X)
+
     def named(self, columns: tuple[str, ...] | None) -> SiteRows:
         """Return the same rows, whose columns have these names where they have none of their own."""
-        fits = columns is not None and self.columns is None and len(columns) == self.X.shape[1]
+        fits = columns is not None and self.columns is None and len(columns) == self.width
         return replace(self, columns=columns) if fits else self
 
-    def inputs(self, columns: tuple[str, ...]) -> NDArray[Any]:
+    def inputs(self, columns: tuple[str, ...]) -> NDArray[Any] | Table:
         """Return X with its columns in the order of these names; as it is where they, or its own, are nobody's."""
+        if isinstance(self.X, Table):
+            return self.X.select(columns)
         if self.columns is None or self.columns == columns or by_place(self.columns, columns):
             return self.X
         return self.X[:, [self.columns.index(name) for name in columns]]
+
+    def table(self) -> Table:
+        """Return X as a table, whatever it is."""
+        if isinstance(self.X, Table):
+            return self.X
+        return table_of_numbers(self.X, self.columns or made_up(self.X.shape[1]))
+
+    def take(self, rows: NDArray[np.intp]) -> SiteRows:
+        return replace(self, X=self.X.take(rows) if isinstance(self.X, Table) else self.X[rows], y=self.y[rows])
 
     def split(self, share: float, seed: int, least: int, task: Task | None) -> tuple[SiteRows, SiteRows | None]:
         """Return the rows to train on, and those kept from it, if any; `least` are trained on in any case.
@@ -64,7 +95,27 @@ class SiteRows:
         if not len(out):
             return self, None
         rest = np.setdiff1d(np.arange(len(self)), out)
-        return replace(self, X=self.X[rest], y=self.y[rest]), replace(self, X=self.X[out], y=self.y[out])
+        return self.take(rest), self.take(out)
+
+
+def _table(X: object) -> Table | None:
+    """Return a table, or a data frame as one; None for whatever is neither."""
+    if isinstance(X, Table):
+        return X
+    if not hasattr(X, "columns"):
+        return None
+    from .tables.frames import is_frame, table_of
+
+    if not is_frame(X):
+        return None
+    try:
+        return table_of(X)
+    except DataError:
+        return None  # what is wrong with it is said where it is taken for numbers
+
+
+def _width(X: NDArray[Any] | Table) -> int:
+    return len(X.columns) if isinstance(X, Table) else int(X.shape[1])
 
 
 def check_targets(y: NDArray[Any], task: Task | None, model: str | None) -> None:

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from .data.data import EXACT, MANY_CLASSES, Task, few_enough, is_whole
 from .moments import IncompatibleSites, Moments
-from .preprocessing import CLIP, Label, Preprocessing, checked_classes, checked_columns, listed
+from .plugins import listed
+from .preprocessing import CLIP, Preprocessing, checked_columns
+from .targets import Label, checked_classes
 
 Scale = Literal["standard", "unit", "none"]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .config.keys import ExperimentError
     from .config.schema import Experiment
+    from .describing.describe import describe
     from .experiment.loader import load_experiment
     from .experiment.validation import validate
     from .federated import strategies
@@ -38,6 +39,7 @@ __all__ = [
     "RunResult",
     "RunView",
     "algorithms",
+    "describe",
     "launch",
     "load_experiment",
     "predictor_app",
@@ -57,6 +59,7 @@ _HOMES = {
     "RunFailed": ".launching.launcher",
     "RunResult": ".results.run_result",
     "RunView": ".monitoring.run_view",
+    "describe": ".describing.describe",
     "launch": ".launching.launcher",
     "load_experiment": ".experiment.loader",
     "predictor_app": ".serving",

@@ -1,6 +1,7 @@
 """Predictions over HTTP from a saved model, or from one that is still learning.
 
 ``POST /predict`` takes ``{"X_test": [[…], …]}`` in raw units and answers ``{"y_pred": […]}`` with the original labels.
+A model of tables takes texts, dates and null, and rows as objects too.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nervenet.models.extras import require
-from nervenet.models.preprocessing import listed
+from nervenet.models.plugins import listed
 
 from .results.run_dir import to_json
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel
+    from nervenet.models.tables.schema import Schema
+    from nervenet.models.tables.table import Table
     from numpy.typing import NDArray
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -61,11 +64,18 @@ class Answers:
         if not self._site_model.built:
             return 503, to_json({"error": "there is no model yet; the nodes have not agreed on one"})
         try:
-            X = read_table(body, self._site_model.preprocessing.columns, self._max_rows)
+            y = self._site_model.predict(self._rows(body))
         except Malformed as error:
             return self.malformed(error)
-        y = self._site_model.predict(X)
+        except ValueError as error:  # a pipeline that makes no number of a row
+            return self.malformed(Malformed(f"{FIELD}: {error}"))
         return 200, to_json({"y_pred": y.tolist()})  # nan and inf become null
+
+    def _rows(self, body: bytes) -> Any:
+        agreed = self._site_model.preprocessing
+        if hasattr(agreed, "schema"):
+            return read_rows(body, agreed.schema, self._max_rows)
+        return read_table(body, agreed.columns, self._max_rows)
 
     def healthz(self) -> tuple[int, str]:
         return 200, to_json({"status": "ok" if self._site_model.built else "waiting for a model"})
@@ -162,9 +172,38 @@ def read_table(body: bytes, columns: tuple[str, ...], max_rows: int = MAX_ROWS) 
     Malformed
         With the row and the column of the first value that cannot be used.
     """
+    expected = f"expected {len(columns)} numbers a row ({listed(columns)})"
+    rows = _rows_of(body, expected, max_rows)
+    for number, row in enumerate(rows):
+        if not isinstance(row, list):
+            raise Malformed(f"{FIELD} row {number} is {_kind(row)}; expected a list, {expected}")
+        if len(row) != len(columns):
+            raise Malformed(f"{FIELD} row {number} has {len(row)} values; {expected}")
+        # One fast check of the types; only a row that fails it is checked value by value.
+        if not set(map(type, row)) <= {int, float} or not all(map(_finite, row)):
+            _refuse_value(number, row, columns)
+    flat = itertools.chain.from_iterable(rows)
+    return np.fromiter(flat, np.float64, len(rows) * len(columns)).reshape(len(rows), len(columns))
+
+
+def read_rows(body: bytes, schema: Schema, max_rows: int = MAX_ROWS) -> Table:
+    """Return ``{"X_test": [[…], …]}``, or ``{"X_test": [{…}, …]}`` with columns by name, as a table of agreed columns.
+
+    null, or a column that an object leaves out, is a gap. Raises `Malformed` like `read_table`.
+    """
+    from nervenet.models.tables.rows import BadCell, table_of_rows
+
+    expected = f"expected {len(schema.columns)} values a row ({listed(schema.columns)}), or an object of them by name"
+    try:
+        return table_of_rows(_rows_of(body, expected, max_rows), schema)
+    except BadCell as error:
+        raise Malformed(f"{FIELD} {error}") from None
+
+
+def _rows_of(body: bytes, expected: str, max_rows: int) -> list[Any]:
+    """Return the rows of a request as JSON has them. Raises `Malformed`."""
     import msgspec
 
-    expected = f"expected {len(columns)} numbers a row ({listed(columns)})"
     try:
         request = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -179,16 +218,7 @@ def read_table(body: bytes, columns: tuple[str, ...], max_rows: int = MAX_ROWS) 
         raise Malformed(f"{FIELD} is {_kind(rows)}; expected a list of rows, {expected}")
     if len(rows) > max_rows:
         raise Malformed(f"{FIELD} has {len(rows)} rows; expected at most {max_rows} in one request")
-    for number, row in enumerate(rows):
-        if not isinstance(row, list):
-            raise Malformed(f"{FIELD} row {number} is {_kind(row)}; expected a list, {expected}")
-        if len(row) != len(columns):
-            raise Malformed(f"{FIELD} row {number} has {len(row)} values; {expected}")
-        # One fast check of the types; only a row that fails it is checked value by value.
-        if not set(map(type, row)) <= {int, float} or not all(map(_finite, row)):
-            _refuse_value(number, row, columns)
-    flat = itertools.chain.from_iterable(rows)
-    return np.fromiter(flat, np.float64, len(rows) * len(columns)).reshape(len(rows), len(columns))
+    return rows
 
 
 def describe(site_model: SiteModel) -> dict[str, Any]:
@@ -196,7 +226,8 @@ def describe(site_model: SiteModel) -> dict[str, Any]:
     if not site_model.built:
         return {"layout": None}
     layout, preprocessing = site_model.layout, site_model.preprocessing
-    return {
+    kinds = {"kinds": preprocessing.schema.kinds} if hasattr(preprocessing, "schema") else {}
+    return kinds | {
         "layout": {**layout.to_dict(), "hash": layout.hash, "parameters": layout.size},
         "columns": preprocessing.columns,
         "classes": preprocessing.classes,

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 )
 @click.option("--quiet", is_flag=True, help="No live display; the result in one line.")
 @click.option("--json", is_flag=True, help="Every event as a JSON line on standard output.")
+@click.option("--seeds", metavar="N,N,…", help="One run for each seed, one after another, in folders under --out.")
 @experiment_flags()
 @click.pass_obj
 def launch(
@@ -51,6 +52,7 @@ def launch(
     resume: Path | None,
     quiet: bool,
     json: bool,
+    seeds: str | None,
 ) -> None:
     """Start a broker and N nodes, show their progress, and stop them.
 
@@ -59,21 +61,84 @@ def launch(
     """
     from nervenet.nodes.experiment.ineffective import warnings
     from nervenet.nodes.experiment.loader import load_experiment
-    from nervenet.nodes.results.run_dir import check_run_dir, has_checkpoints, not_written, read_summary
+    from nervenet.nodes.results.run_dir import check_run_dir, not_written
+
+    if resume is not None:
+        check_run_dir(resume, file, out)
+    chosen = None if seeds is None else _seeds(seeds, resume, overrides)
+    experiment = load_experiment(resume or file, overrides)
+    for line in (*warnings(experiment), *not_written(experiment)):
+        sys.stderr.write(f"warning: {line}\n")
+    if chosen is None:
+        summary, folder = _one(experiment, out, resume, early or {}, quiet=quiet, json=json)
+        _conclude(summary, folder, quiet=quiet, json=json)
+    else:
+        _each(experiment, chosen, out, early or {}, quiet=quiet, json=json)
+
+
+def _seeds(text: str, resume: Path | None, overrides: Mapping[str, object]) -> tuple[int, ...]:
+    from nervenet.nodes.config.keys import ExperimentError
+    from nervenet.nodes.results.seeds import parse_seeds
+
+    if resume is not None:
+        raise ExperimentError(f"--seeds {text}: cannot be resumed as one; resume the run of a seed: its own folder")
+    if "seed" in overrides:
+        raise ExperimentError(f"--seeds {text}: and a single seed, {overrides['seed']}; leave one of them out")
+    return parse_seeds(text)
+
+
+def _each(
+    experiment: Experiment,
+    seeds: tuple[int, ...],
+    out: Path | None,
+    early: Mapping[str, Any],
+    *,
+    quiet: bool,
+    json: bool,
+) -> None:
+    """Run an experiment once for each seed, and print what the runs have come to together."""
+    from dataclasses import replace
+    from datetime import UTC, datetime
+
+    from nervenet.nodes.results.run_dir import new_default_dir
+    from nervenet.nodes.results.seeds import over_seeds, prepare, seed_dir, write_seeds
+
+    from .result_table import print_seeds
+
+    out = new_default_dir(experiment, datetime.now(UTC)) if out is None else out
+    prepare(out)
+    summaries: dict[int, Mapping[str, Any]] = {}
+    for seed in seeds:
+        summaries[seed], folder = _one(
+            replace(experiment, seed=seed), seed_dir(out, seed), None, early, quiet=quiet, json=json
+        )
+        _conclude(summaries[seed], folder, quiet=True, json=json)
+        early = {}  # the fork server, and the time of the command's start, are the first run's
+        write_seeds(out, over_seeds(summaries))
+    if not json:
+        print_seeds(over_seeds(summaries), out, sys.stdout)
+
+
+def _one(
+    experiment: Experiment,
+    out: Path | None,
+    resume: Path | None,
+    early: Mapping[str, Any],
+    *,
+    quiet: bool,
+    json: bool,
+) -> tuple[Mapping[str, Any], Path]:
+    """Return the summary of one run, and its folder."""
+    from nervenet.nodes.results.run_dir import has_checkpoints, read_summary
 
     from .signals import Stopped, run
     from .views import choose_view
 
-    if resume is not None:
-        check_run_dir(resume, file, out)
-    experiment = load_experiment(resume or file, overrides)
     view = choose_view(quiet=quiet, json=json, guessed=experiment.data.task is None)
-    for line in (*warnings(experiment), *not_written(experiment)):
-        sys.stderr.write(f"warning: {line}\n")
     folders: list[Path] = []
     where = {"out": out, "resume": resume, "on_run_dir": folders.append}
     try:
-        summary = run(lambda: _launch(experiment, view, **where, **(early or {})))
+        return run(lambda: _launch(experiment, view, **where, **early)), folders[0]
     except (Stopped, RuntimeError):
         # A run that failed or was interrupted leaves what it has.
         for folder in folders:
@@ -84,7 +149,6 @@ def launch(
             if has_checkpoints(folder):
                 view.note(f"to resume: nervenet launch --resume {folder}")
         raise
-    _conclude(summary, folders[0], quiet=quiet, json=json)
 
 
 async def _launch(experiment: Experiment, view: View, **options: Any) -> RunResult:

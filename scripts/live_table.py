@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nervenet.nodes.monitoring.run_view import NodeRow, RunView
-from nervenet.nodes.runtime.printable import printable
+from nervenet.nodes.runtime.printable import listed, printable
 
 from .units import duration, score, score_name, size
 
@@ -97,14 +97,10 @@ def cluster_lines(view: RunView) -> list[str]:
         return []
     lines = [f"consensus distance about {found.distance:.3g}"]
     if len(found.clusters) > 1:
-        lines.append(f"groups far apart: {' | '.join(map(_listed, found.clusters))}")
+        lines.append(f"groups far apart: {' | '.join(map(listed, found.clusters))}")
     if found.outliers:
-        lines.append(f"far apart from all others: {_listed(found.outliers)}")
+        lines.append(f"far apart from all others: {listed(found.outliers)}")
     return lines
-
-
-def _listed(names: Sequence[str], most: int = 6) -> str:
-    return printable(", ".join(names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _table(view: RunView, shown: list[tuple[str, NodeRow]], now: float) -> Table:

@@ -29,6 +29,7 @@ def build() -> Group:
     import click
 
     from .broker import broker
+    from .describe import describe
     from .explain import explain
     from .launch import launch
     from .monitor import monitor
@@ -50,12 +51,13 @@ def build() -> Group:
                 ctx.fail(f"No such command {args[0]!r}{suggest(args[0], self.commands)}")
             return super().resolve_command(ctx, args)
 
+    commands = (launch, broker, node, monitor, serve, predict, describe, topology, explain)
     version = click.Option(
         ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
     )
     return InOrder(
         "nervenet",
-        {str(command.name): command for command in (launch, broker, node, monitor, serve, predict, topology, explain)},
+        {str(command.name): command for command in commands},
         params=[version],
         help="Federated and gossip learning for NumPy and scikit-learn, over ZeroMQ.",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -103,7 +105,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     raise_soft_limits()  # first of all: children inherit them
     fork_server = None
-    if arguments[:1] == ["launch"] and not {"-h", "--help"} & set(arguments):
+    if arguments[:1] in (["launch"], ["describe"]) and not {"-h", "--help"} & set(arguments):
         # Before the launcher is imported: the process that nodes are forked from does its imports concurrently.
         try:
             from nervenet.nodes.launching.forkserver_client import ForkServerClient

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.argument(
     "role",
     metavar="ROLE",
-    type=click.Choice(("coordinator", "client", "peer")),
+    type=click.Choice(("coordinator", "client", "peer", "site")),
 )
 @click.argument(
     "file",
@@ -50,6 +50,12 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Continue from the state in this node's run folder; peers: when all do.",
 )
+@click.option(
+    "--describe",
+    is_flag=True,
+    help="No training: a site describes its table, the coordinator shows what all told; see nervenet describe",
+)
+@click.option("--correlations", is_flag=True, help="Coordinator, with --describe: also of every two columns")
 @click.option("--quiet", is_flag=True, help="No progress; the result in one line.")
 @click.option("--json", is_flag=True, help="This node's events as JSON lines on standard output.")
 @experiment_flags("mode")
@@ -65,12 +71,15 @@ def node(
     advertise: str | None,
     out: Path | None,
     resume: Path | None,
+    describe: bool,
+    correlations: bool,
     quiet: bool,
     json: bool,
 ) -> None:
     """Run one coordinator, client or peer, for real machines.
 
-    ROLE is coordinator, client or peer; EXPERIMENT.toml an experiment file, the same at every node.
+    ROLE is coordinator, client or peer, or site: a client that only describes its table. EXPERIMENT.toml is an
+    experiment file, the same at every node.
 
     --data is this site's own file, which never leaves it. A run on several machines is one "nervenet broker", and then
     one "nervenet node" for each site.
@@ -87,6 +96,14 @@ def node(
 
     mode = "gossip" if role == "peer" else "federated"
     _check_way_in(role, broker, seed_peer)
+    if describe or role == "site":
+        from .describe import describe_by_hand
+
+        overrides |= {"network.advertise": advertise} if advertise else {}
+        here = {"broker": broker, "run": run, "name": name, "replace": replace, "patient": _patient(overrides, file)}
+        shown = {"out": out, "json": json, "correlations": correlations}
+        describe_by_hand(role, file, overrides, resuming=resume is not None, **shown, **here)
+        return
     if resume is not None:
         check_run_dir(resume, file, out)
     experiment = load_experiment(

@@ -26,18 +26,16 @@ if TYPE_CHECKING:
 def predict(saved: Path, file: Path, out: Path | None, proba: bool, best: bool, own: str | None) -> None:
     """Predict the rows of a file with a saved model.
 
-    RUN|MODEL is a run folder, or a model file; FILE a .csv, .parquet or .npz file of rows. Columns are found by their
+    RUN|MODEL is a run folder, or a model file; FILE rows as .csv, .parquet, .npz or others. Columns are found by their
     names; others, such as an id or the target, are ignored. Prints a line for each row, in their order.
     """
     if out is not None:
         _check_out(out)
     site_model, _ = load_saved(saved, best=best, own=own)
-    from nervenet.models.data.inputs import read_inputs
-
-    inputs = read_inputs(file, site_model.preprocessing.columns)
-    if inputs.ignored:
-        sys.stderr.write(f"ignored: {', '.join(inputs.ignored)}\n")
-    header, columns = _predictions(site_model, inputs.X, proba=proba)
+    X, ignored = _inputs(site_model, file)
+    if ignored:
+        sys.stderr.write(f"ignored: {', '.join(ignored)}\n")
+    header, columns = _predictions(site_model, X, proba=proba)
     lines = zip(*columns, strict=True)
     if out is None:
         _write(sys.stdout, header, lines)
@@ -50,6 +48,18 @@ def predict(saved: Path, file: Path, out: Path | None, proba: bool, best: bool, 
             _write(stream, header, lines)
     except OSError as error:
         raise ExperimentError(f"--out {out}: cannot be written: {error.strerror}") from None
+
+
+def _inputs(site_model: SiteModel, file: Path) -> tuple[Any, tuple[str, ...]]:
+    """Return the model's columns of a file, as the sites agreed on them, and the names of the other columns."""
+    from nervenet.models.table_preprocessing import TablePreprocessing
+    from nervenet.models.tables.inputs import read_inputs, read_numbers
+
+    agreed = site_model.preprocessing
+    if isinstance(agreed, TablePreprocessing):
+        return read_inputs(file, agreed.columns, agreed.schema.kinds)
+    found = read_numbers(file, agreed.columns)
+    return found.X, found.ignored
 
 
 def _check_out(out: Path) -> None:

@@ -87,6 +87,31 @@ def print_result(summary: Mapping[str, Any], out: Path, file: TextIO) -> None:
     print(*lines, sep="\n", file=file)
 
 
+def print_seeds(figures: Mapping[str, Any], out: Path, file: TextIO) -> None:
+    """Print mean and standard deviation over the seeds of one experiment; see ``nodes.results.seeds``."""
+    names = {
+        "accuracy": "accuracy",
+        "r2": "R²",
+        "loss": "loss",
+        "baseline.centralised": "centralised, all rows",
+        "baseline.local_only_mean": "each node alone, mean",
+    }
+    seeds = figures["seeds"]
+    rows = [("", "mean", "std", *(f"seed {seed}" for seed in seeds))]
+    rows += [
+        (label, *(score(value, "diverged") for value in (found["mean"], found["std"], *found["values"])))
+        for name, label in names.items()
+        if (found := figures.get(name))
+    ]
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for label, *cells in rows:
+        numbers = (f"{cell:>{width}}" for cell, width in zip(cells, wide[1:], strict=True))
+        lines.append("   ".join([f" {label:<{wide[0]}}", *numbers]))
+    rule = " " + "─" * (len(lines[0]) - 1)
+    print("", lines[0], rule, *lines[1:], "", f"run folders under {printable(out)}", sep="\n", file=file)
+
+
 def metric_of(summary: Mapping[str, Any]) -> str:
     return "r2" if "r2" in summary else "accuracy"
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any, TypeVar
@@ -13,6 +16,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 SHOW_CURSOR = "\x1b[?25h"
+AGAIN_S = 0.5  # timeout(1) sends SIGTERM twice, and a shell that closes SIGHUP: only Ctrl-C may come again so soon
 
 
 class Stopped(Exception):
@@ -26,6 +30,8 @@ class Stopped(Exception):
 def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine to its end; SIGINT, SIGTERM and SIGHUP cancel it, and a second signal ends the process.
 
+    The cancellation's message is what happened, for people: "interrupted by Ctrl-C".
+
     The handlers are set explicitly: a shell that starts a background job makes it ignore SIGINT, and Python keeps that.
     They are plain handlers, not the loop's, so that a second signal works while the loop is busy.
 
@@ -35,16 +41,22 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         When a signal ended it.
     """
     received: list[int] = []
+    first_at = 0.0
 
     async def supervised() -> T:
         loop = asyncio.get_running_loop()
         task = asyncio.ensure_future(work())
 
         def stop(number: int, _frame: FrameType | None) -> None:
+            nonlocal first_at
             if received:
-                _exit_at_once(number)
+                if number == signal.SIGINT or time.monotonic() - first_at >= AGAIN_S:
+                    _exit_at_once(number)
+                return
             received.append(number)
-            loop.call_soon_threadsafe(task.cancel)
+            first_at = time.monotonic()
+            _leave_dead_terminal()
+            loop.call_soon_threadsafe(task.cancel, f"interrupted by {name_of(number)}")
 
         numbers = [signal.SIGINT, signal.SIGTERM]
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which nohup asks for
@@ -54,6 +66,11 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
             result = await task
         except asyncio.CancelledError:
             if received:
+                raise Stopped(received[0]) from None
+            raise
+        except OSError as error:
+            if received and error.errno == errno.EIO:  # a terminal that has closed takes no last words
+                _leave_dead_terminal()
                 raise Stopped(received[0]) from None
             raise
         finally:
@@ -67,8 +84,27 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     return asyncio.run(supervised())
 
 
+def name_of(number: int) -> str:
+    """Return a signal's name, as people know it."""
+    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+
+
+def _leave_dead_terminal() -> None:
+    """Write to nowhere what a terminal that has closed would refuse, so that the stop goes on in order."""
+    for descriptor in (1, 2):
+        try:
+            os.write(descriptor, b"")
+        except OSError as error:
+            if error.errno == errno.EIO:
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, descriptor)
+                os.close(nowhere)
+
+
 def _exit_at_once(number: int) -> None:
-    # A live table has hidden the cursor.
-    if sys.stdout.isatty():
-        os.write(sys.stdout.fileno(), SHOW_CURSOR.encode())
+    with contextlib.suppress(OSError):
+        # A live table has hidden the cursor.
+        if sys.stdout.isatty():
+            os.write(sys.stdout.fileno(), SHOW_CURSOR.encode())
+        os.write(2, f"nervenet: stopped at once by {signal.Signals(number).name}\n".encode())
     os._exit(128 + number)

@@ -11,9 +11,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nervenet.nodes.monitoring.run_view import Fields, RunView, notice
+from nervenet.nodes.monitoring.run_view import Fields, RunView
 from nervenet.nodes.runtime.event_types import Event
 from nervenet.nodes.runtime.printable import printable
+
+from .notices import Notices
 
 if TYPE_CHECKING:
     from nervenet.nodes.config.schema import DataConfig
@@ -103,30 +105,6 @@ class RunViews:
             self.changed = True
 
 
-class Suspicions:
-    """Collects suspicions into a line: a node under load is suspected by all its neighbors, one after the other."""
-
-    MOST = 6  # names in a line
-
-    def __init__(self) -> None:
-        self._new: dict[str, str] = {}
-        self._told: set[str] = set()
-
-    def add(self, subject: str, line: str) -> None:
-        if subject not in self._told:
-            self._new.setdefault(subject, line)
-
-    def take(self, suspected: set[str]) -> str | None:
-        """Return a line of those suspected since the last; `suspected` still are, and are not told of again."""
-        new, self._new = self._new, {}
-        self._told = (self._told & suspected) | set(new)
-        if len(new) < 2:
-            return next(iter(new.values()), None)
-        names = sorted(new)
-        more = f" and {len(names) - self.MOST} more" if len(names) > self.MOST else ""
-        return f"{len(names)} nodes are suspected: {', '.join(names[: self.MOST])}{more}"
-
-
 class PlainView(View):
     """For logs: notices at once, and a line of progress every two seconds in which there was any.
 
@@ -142,7 +120,7 @@ class PlainView(View):
         self._hint = " (--task would say otherwise)" if guessed else ""
         self._runs = RunViews(known)
         self._alone = known is not None
-        self._suspicions = Suspicions()
+        self._notices = Notices(self.note)
         self._told: set[str] = set()  # of which runs it has been said what their target is
 
     def event(self, event: Fields) -> None:
@@ -158,28 +136,21 @@ class PlainView(View):
         if self._alone and event.get("type") == "node.ready" and rows and isinstance(held_out, Mapping):
             kept = ", ".join(f"{count} of {label}" for label, count in list(held_out.items())[:10])
             self.note(f"{rows} rows to train on; kept for evaluation: {kept or 'none'}")
-        line = notice(event)
-        if event.get("type") == "node.suspect":
-            self._suspicions.add(str(event.get("subject")), line or "")
-        elif line is not None:
-            self.note(line)
+        self._notices.event(event)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         async with _repeating(self._show, PLAIN_LINE_EVERY_S):
             yield
-        self._show()
+        self._show(last=True)
 
-    def _note_suspected(self) -> None:
-        rows = self._runs.newest.rows
-        line = self._suspicions.take({name for name, row in rows.items() if row.state == "suspect"})
-        if line is not None:
-            self.note(line)
+    def _settle(self, *, last: bool) -> None:
+        self._notices.settle(self._runs.by_run, self._runs.newest, last=last)
 
-    def _show(self) -> None:
+    def _show(self, *, last: bool = False) -> None:
         from .live_table import plain_line
 
-        self._note_suspected()
+        self._settle(last=last)
         if self._runs.changed:
             self._runs.changed = False
             self.note(plain_line(self._runs.newest, time.time()))
@@ -207,12 +178,12 @@ class LiveView(PlainView):
         with self._live:
             async with _repeating(self._show, REFRESH_S):
                 yield
-            self._show()
+            self._show(last=True)
 
-    def _show(self) -> None:
+    def _show(self, *, last: bool = False) -> None:
         from .live_table import render
 
-        self._note_suspected()
+        self._settle(last=last)
         height = shutil.get_terminal_size().lines - 1
         self._live.update(render(self._runs.newest, time.time(), height), refresh=True)
 

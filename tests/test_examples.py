@@ -16,8 +16,7 @@ import httpx
 import numpy as np
 import pytest
 from nervenet.broker import Broker
-from nervenet.models import MLP
-from nervenet.models.data import datasets, partition
+from nervenet.models import MLP, datasets, partition
 from nervenet.nodes import Experiment, Peer
 from nervenet.nodes.experiment.ineffective import warnings
 from nervenet.nodes.experiment.loader import load_experiment

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from nervenet.models import SiteModel, save_model
-from nervenet.models.data.datasets import load
+from nervenet.models.datasets import load
 from nervenet.models.registry import named_model
 from nervenet.models.site_statistics import agree
 
@@ -26,6 +26,7 @@ RUN = ("console", "sh", "python", "toml")
 
 # What is put in the place of what a page prints: the hub is this machine, and what make would do is printed.
 INSTEAD = {
+    "docs/describe.md": {"hub.example.org": "127.0.0.1"},
     "README.md": {"hub.example.org": "127.0.0.1", "make ": f"make --dry-run --directory={ROOT} "},
 }
 
@@ -48,9 +49,16 @@ def write_flowers(folder: Path) -> None:
     (folder / "flowers.csv").write_text("\n".join([",".join([*iris.columns, "species"]), *lines]))
 
 
+def write_patients(folder: Path) -> None:
+    for name, oldest in (("north", 60), ("south", 70), ("west", 80)):
+        lines = [f"{age},{100 + age / 2},{'yes' if age % 3 else 'no'}" for age in range(20, oldest)]
+        (folder / f"{name}.csv").write_text("\n".join(["age,pressure,smoker", *lines]))
+
+
 # What a page speaks of and no block of it makes.
 PREPARED: dict[str, Callable[[Path], None]] = {
     "README.md": write_flowers,
+    "docs/describe.md": write_patients,
     "docs/extending.md": install_extras,
     "docs/using-models.md": save_sgd,
 }

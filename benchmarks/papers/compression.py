@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from harness import Federation, Notebook, sites_of
 from nervenet.models import MLP
-from nervenet.models.data.datasets import load
+from nervenet.models.datasets import load
 from nervenet.models.local import LocalSettings
 from nervenet.nodes.federated.sampling import uniform
 

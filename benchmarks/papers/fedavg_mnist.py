@@ -19,7 +19,7 @@ from statistics import median
 
 from harness import Notebook, Simulated, sites_of
 from nervenet.models import MLP
-from nervenet.models.data.datasets import load
+from nervenet.models.datasets import load
 
 TARGET, CLIENTS = 0.97, 100
 CELLS = {

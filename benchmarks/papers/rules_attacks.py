@@ -43,7 +43,7 @@ import numpy as np
 from harness import Federation, Notebook, Rows, sites_of, subset
 from nervenet.broker.messages import Payload, Update
 from nervenet.models import MLP, generator
-from nervenet.models.data.datasets import load
+from nervenet.models.datasets import load
 from nervenet.models.local import LocalSettings
 from nervenet.models.weights import IncompatibleWeights, Vector, is_finite
 from nervenet.nodes.config.arguments import arguments_of

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from msgspec import UNSET, UnsetType
+
 from .base import Base, Bulk, Clock, Count, Payload, Seconds
 
 __all__ = ["Declined", "Ready", "Task", "TaskKind", "Update"]
@@ -26,7 +28,7 @@ class Task(Bulk, frozen=True):
     Rounds up to ``durable`` are on the coordinator's disk and are never asked for again. ``counted`` is the last round
     whose update of this client is in the model, where that matters to the state it keeps from round to round. ``clock``
     is how far the learning-rate schedule of the model has come. ``rounds`` is how many the run has; in the last task,
-    how many were completed.
+    how many were completed. ``question`` is what a survey asks; without one, for the statistics of the site.
     """
 
     round: Count
@@ -41,6 +43,7 @@ class Task(Bulk, frozen=True):
     counted: Count | None = None
     clock: Clock = 0.0
     rounds: Count = 0
+    question: dict[str, Any] | UnsetType = UNSET
 
 
 class Update(Bulk, frozen=True):

@@ -19,12 +19,13 @@ __all__ = [
 ]
 
 
-class PeerSurvey(Bulk, frozen=True):
-    """The survey of one site, flooded until every peer holds it; ``origin`` is the peer it describes."""
+class PeerSurvey(Bulk, frozen=True, omit_defaults=True):
+    """One site's answer to question ``step`` of round 0, flooded until every peer holds it; ``origin`` gave it."""
 
     origin: Name
     fields: dict[str, Any]
     payload: Payload
+    step: Count = 0
 
 
 class Exchange(Bulk, frozen=True, omit_defaults=True):

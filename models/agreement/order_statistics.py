@@ -107,26 +107,36 @@ def _question(columns: Sequence[str | int], bits: Question, search: _Search, gro
 
 def _count(values: NDArray[Any], known: int, bits: int, prefixes: NDArray[np.uint64]) -> tuple[Codes, Codes]:
     found = np.asarray(values, np.float64)
-    own = keys(found[~np.isnan(found)])
+    if known and len(prefixes) <= _FEW:
+        found = found[_within(found, known, prefixes)]  # faster than a key for each value
+    gaps = np.isnan(found)
+    own = keys(found[~gaps] if gaps.any() else found)
     group = np.zeros(len(own), np.int64)
     if known:
         top = own >> np.uint64(KEY - known)
-        if len(prefixes) <= _FEW:  # comparing is faster than searching
-            hit = np.zeros(len(own), np.bool_)
-            for prefix in prefixes:
-                hit |= top == prefix
-            own, top = own[hit], top[hit]
         group = np.searchsorted(prefixes, top)
         hit = prefixes[np.minimum(group, len(prefixes) - 1)] == top
         own, group = own[hit], group[hit]
     width = 1 << bits
     bins = ((own >> np.uint64(KEY - known - bits)) & np.uint64(width - 1)).astype(np.int64)
-    if len(prefixes) == 1:
+    if len(prefixes) == 1 and len(bins) > width // 8:  # else sorting them is faster than a bin for each
         counts = np.bincount(bins, minlength=width)
         occupied = np.flatnonzero(counts)
         return np.array([len(occupied)]), counts[occupied] * width + occupied
     codes, counts = np.unique(group * width + bins, return_counts=True)
     return np.bincount(codes // width, minlength=len(prefixes)), counts * width + codes % width
+
+
+def _within(values: NDArray[np.float64], known: int, prefixes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return which values have one of these prefixes, shape (rows,): the values of a prefix are an interval."""
+    rest = np.uint64(KEY - known)
+    least, most = keys(np.array([-np.inf, np.inf]))
+    low = np.maximum(prefixes << rest, least)
+    high = np.minimum((prefixes << rest) | ((np.uint64(1) << rest) - np.uint64(1)), most)
+    within = np.zeros(len(values), np.bool_)
+    for first, last in zip(values_of(low), values_of(high), strict=True):
+        within |= (values >= first) & (values <= last)
+    return within
 
 
 class _Search:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,20 +25,36 @@ EXACT = 2**53
 """Whole numbers beyond this are not all told apart as float64, the type that inputs are scaled in."""
 
 
+@runtime_checkable
+class Columns(Protocol):
+    """Named columns, of which each may be of a kind of its own: a `nervenet.models.tables.table.Table`."""
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, column: str, /) -> NDArray[Any]: ...
+
+    def take(self, rows: NDArray[Any], /) -> Self: ...
+
+    def select(self, columns: Sequence[str], /) -> Self: ...
+
+
 class DataError(ValueError):
     """Data, or a partition of it, that cannot be used; the message names what was found and what is allowed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A table of numbers, one target a row, and where each row was collected if that is known.
+    """A table, one target a row, and where each row was collected if that is known.
 
     Parameters
     ----------
     name
         For messages and summaries.
     X
-        Inputs, shape (rows, columns), float32 or float64, finite.
+        Inputs, shape (rows, columns), float32 or float64, finite; or a `Table`, where they are more than plain numbers.
     y
         Targets, shape (rows,): integers or text for classification, float64 for regression.
     columns
@@ -55,7 +72,7 @@ class Dataset:
     """
 
     name: str
-    X: NDArray[Any]
+    X: NDArray[Any] | Columns
     y: NDArray[Any]
     columns: tuple[str, ...]
     task: Task
@@ -65,12 +82,13 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.X.ndim != 2:
+        if isinstance(self.X, np.ndarray) and self.X.ndim != 2:
             raise DataError(f"{self.name}: X must have two dimensions (rows, columns), found {self.X.ndim}")
         if self.y.ndim != 1:
             raise DataError(f"{self.name}: y must have one dimension, found {self.y.ndim}")
-        if len(self.columns) != self.X.shape[1]:
-            raise DataError(f"{self.name}: {len(self.columns)} column names for {self.X.shape[1]} columns")
+        width = self.X.shape[1] if isinstance(self.X, np.ndarray) else len(self.X.columns)
+        if len(self.columns) != width:
+            raise DataError(f"{self.name}: {len(self.columns)} column names for {width} columns")
         for what, values in (("y", self.y), ("sites", self.sites)):
             if values is not None and len(values) != len(self.X):
                 raise DataError(f"{self.name}: X has {len(self.X)} rows, {what} has {len(values)}")
@@ -81,22 +99,31 @@ class Dataset:
     def take(self, rows: NDArray[np.intp]) -> Dataset:
         """Return a data set of these rows only, in this order, without the published test set."""
         sites = None if self.sites is None else self.sites[rows]
-        return replace(self, X=self.X[rows], y=self.y[rows], sites=sites, test=None)
+        return replace(self, X=rows_of(self.X, rows), y=self.y[rows], sites=sites, test=None)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return a column of the inputs, shape (rows,). Raises DataError if there is none of this name."""
+        if name not in self.columns:
+            raise DataError(
+                f"no column {name!r} in {self.name}{suggest(name, self.columns)}; it has: {', '.join(self.columns)}"
+            )
+        return self.X[:, self.columns.index(name)] if isinstance(self.X, np.ndarray) else self.X[name]
 
     def with_sites(self, column: str) -> Dataset:
         """Return the data set with a column of the inputs as `sites`. Raises DataError if there is no such column."""
-        if column not in self.columns:
-            raise DataError(
-                f"no column {column!r} in {self.name}{suggest(column, self.columns)}; it has: {', '.join(self.columns)}"
-            )
-        place = self.columns.index(column)
-        return replace(
-            self,
-            X=np.delete(self.X, place, axis=1),
-            columns=self.columns[:place] + self.columns[place + 1 :],
-            sites=self.X[:, place],
-            test=None if self.test is None else self.test.with_sites(column),
-        )
+        values = self.column(column)
+        columns = tuple(name for name in self.columns if name != column)
+        if isinstance(self.X, np.ndarray):
+            X: NDArray[Any] | Columns = np.delete(self.X, self.columns.index(column), axis=1)
+        else:
+            X = self.X.select(columns)
+        test = None if self.test is None else self.test.with_sites(column)
+        return replace(self, X=X, columns=columns, sites=values, test=test)
+
+
+def rows_of(X: NDArray[Any] | Columns, rows: NDArray[Any]) -> NDArray[Any] | Columns:
+    """Return some rows of inputs, whatever those are."""
+    return X[rows] if isinstance(X, np.ndarray) else X.take(rows)
 
 
 def infer_task(y: NDArray[Any]) -> Task:

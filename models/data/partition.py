@@ -157,11 +157,10 @@ def _column(cut: _Cut) -> list[Rows]:
         if dataset.sites is None:
             raise DataError(f"partition 'column' needs the name of a column; {dataset.name} does not say its sites")
         values, name = dataset.sites, "the sites"
-    elif cut.column in dataset.columns:
-        values, name = dataset.X[:, dataset.columns.index(cut.column)], f"column {cut.column!r}"
     else:
-        hint = suggest(cut.column, dataset.columns)
-        raise DataError(f"no column {cut.column!r} in {dataset.name}{hint}; it has: {', '.join(dataset.columns)}")
+        values, name = dataset.column(cut.column), f"column {cut.column!r}"
+        if values.dtype.kind == "O":  # categories, of which those without one are a group of their own
+            values = np.array(["" if value != value else value for value in values.tolist()])
     distinct, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
     if len(distinct) < cut.nodes:
         raise DataError(f"{name} of {dataset.name}: {len(distinct)} distinct values are fewer than {cut.nodes} nodes")

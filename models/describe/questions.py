@@ -1,4 +1,4 @@
-"""The dialog that describes the tables of all sites: three or four questions, and four for the exact quartiles."""
+"""The dialog that describes the tables of all sites: three or four questions, and those for the exact quartiles."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ from .told import Told, agreed_kinds, counts_of
 
 Asking: TypeAlias = Generator[Question, Answers, Answers]
 
+BITS = 4
+"""Of the keys of values, so many at a time: sixteen questions, and little is said of what is far from a quartile."""
+
 WHAT = {
     "columns": "how many rows it has; the names and kinds of its columns",
     "figures": "of each column: count, mean, sum of squares, extremes, quartiles; or count and names of categories",
-    "ranks": "of each column: how many values lie in which narrow ranges, for the exact quartiles of all sites",
+    "ranks": "of each column: how many values lie in which ranges around the quartiles of all sites",
     "counts": "of each column: how many values lie between common edges, or have the name of which category",
     "co-moments": "of every two columns: rows, sums, sums of squares and of products",
 }
@@ -127,7 +130,7 @@ def _begin(inquiry: _Inquiry, answers: Answers) -> None:
 def _quartiles(inquiry: _Inquiry, kinds: Mapping[str, Kind]) -> Questions[dict[str, dict[str, float]]]:
     """Return the exact quartiles of each column of numbers or dates, of all sites together."""
     names = [name for name, kind in kinds.items() if kind != "category"]
-    found = yield from inquiry.relay("ranks", order_statistics(names, ranks_of))
+    found = yield from inquiry.relay("ranks", order_statistics(names, ranks_of, BITS))
     return {name: of_ranks(column) for name, column in zip(names, found, strict=True)}
 
 

@@ -36,6 +36,9 @@ _STEPS = (
     "the rows of weight zero that stand for classes which a site lacks count as its steps; use solver='lbfgs', or, for "
     'another penalty, SGDClassifier(loss="log_loss", penalty=…)'
 )
+_OTHER_PENALTY = (
+    "only solvers that cannot take part know it; use SGDClassifier(loss=\"log_loss\", penalty='elasticnet')"
+)
 _SHIFTS = (
     "shifts the intercepts of three or more classes at every warm start; scikit-learn 1.7.2 does not, nor does "
     "solver='lbfgs'"
@@ -89,6 +92,18 @@ def refused_setting(estimator: Any) -> tuple[str, str] | None:
         return f"{name} with solver='newton-cholesky'", "this scikit-learn " + _SHIFTS
     if solver in ("sag", "saga"):
         return f"{name} with solver={solver!r}", _STEPS
+    return _refused_objective(estimator) if name == "LogisticRegression" else None
+
+
+def _refused_objective(estimator: Any) -> tuple[str, str] | None:
+    """Return the setting under which a logistic regression minimizes something else than the log loss with L2."""
+    penalty, l1_ratio = estimator.penalty, estimator.l1_ratio
+    if penalty in ("l1", "elasticnet") or (penalty == "deprecated" and l1_ratio):
+        found = f"l1_ratio={l1_ratio!r}" if penalty == "deprecated" else f"penalty={penalty!r}"
+        return f"LogisticRegression with {found}", _OTHER_PENALTY
+    classes = getattr(estimator, "multi_class", "auto")  # until scikit-learn 1.7
+    if classes not in ("auto", "deprecated"):
+        return f"LogisticRegression with multi_class={classes!r}", "scikit-learn 1.8 has it no more; leave it out"
     return None
 
 

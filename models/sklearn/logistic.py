@@ -2,16 +2,23 @@
 
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
 from math import nan
 
 import numpy as np
 
 from ..base import FitJob
 from ..evaluate import evaluate
-from ..model import FitReport
+from ..model import Capability, FitReport
 from ..weights import Array
 from .adapters import LinearAdapter
+from .proximal_step import proximal_step
+
+PULL = 0.3
+"""μ at a site that lacks classes, in units of the mean loss: about the largest curvature, 1/4, that a logit has there.
+
+Measured where sites have one to four classes of digits, iris, wine and breast cancer: with a third of it the model
+drifts where sites have few rows, with three times as much it takes more rounds.
+"""
 
 _warnings_lock = threading.Lock()
 
@@ -19,10 +26,15 @@ _warnings_lock = threading.Lock()
 class LogisticAdapter(LinearAdapter):
     """LogisticRegression: `epochs` (or `local_steps`) are iterations of its solver, and `stop` is asked once, before.
 
-    The estimator takes its classes from y: one row of zeros for each class, of weight zero, makes it see them all and
-    changes nothing else, but for the solvers that are refused. Rows that lack a class say nothing of where its
-    intercept, which has no penalty, should end: there the intercepts are left as they came.
+    Rows that have every class are fitted by scikit-learn. The estimator takes its classes from y: one row of zeros for
+    each class, of weight zero, makes it see them all and changes nothing else, but for the solvers that are refused.
+
+    Rows that lack a class say nothing of where its intercept, which has no penalty, should end: scikit-learn drives it
+    away, and the mean of such sites forgets what each of them has learned. They are fitted near the weights that were
+    received, as all rows are under a proximal term: see `proximal_step`, by L-BFGS whatever the solver.
     """
+
+    capabilities = frozenset[Capability]({"proximal"})
 
     def prepare(self, n_features: int, rng: np.random.Generator) -> None:  # noqa: ARG002
         classes = np.arange(self.n_classes or 0)
@@ -31,47 +43,43 @@ class LogisticAdapter(LinearAdapter):
         self.working.n_features_in_, self.working.classes_ = n_features, classes
         self.write({"coef": np.zeros((rows, n_features)), "intercept": np.zeros(rows)})
 
-    def misfit(self, classes: Sequence[object]) -> str | None:
-        """Return why rows of one class alone cannot be learned from.
-
-        Their loss has no minimum: each fit drives the intercepts further away from what the other sites have learned.
-        """
-        if len(classes) > 1:
-            return None
-        return (
-            f"its rows are all of class {', '.join(map(str, classes))}, and LogisticRegression's fit of one class has "
-            'no end; SGDClassifier(loss="log_loss") is the same model by bounded steps'
-        )
-
-    def caution(self, sites: Mapping[str, Sequence[object]], classes: Sequence[object]) -> str | None:
-        """Return what to expect where no site has rows of all classes: nobody then moves the intercepts."""
-        if not self.given.fit_intercept or any(len(held) == len(classes) for held in sites.values()):
-            return None
-        return (
-            f"none of {len(sites)} sites has rows of all {len(classes)} classes, so none moves the intercepts of "
-            f"{self.name}, and where classes overlap it may learn next to nothing; "
-            'SGDClassifier(loss="log_loss") is the same model, and its sites move them'
-        )
-
-    def _lacks_classes(self, y: Array) -> bool:
-        return len(np.unique(y)) < (self.n_classes or 0)
-
     def run(self, job: FitJob) -> FitReport:
-        from sklearn.exceptions import ConvergenceWarning
-
         X, y, work, _, stop, _ = job
         iterations = work.epochs if work.local_steps is None else work.local_steps
         if iterations == 0 or stop():
             return FitReport(nan, len(X), 0, iterations > 0)
+        pull = work.proximal or (PULL if self._lacks_classes(y) else 0.0)
+        with np.errstate(all="ignore"):
+            done = self._fit_near(X, y, iterations, pull) if pull else self._fit(X, y, iterations)
+        return FitReport(evaluate(self, X, y)["loss"], len(X), done, False)
+
+    def _lacks_classes(self, y: Array) -> bool:
+        return len(np.unique(y)) < (self.n_classes or 0)
+
+    def _fit(self, X: Array, y: Array, iterations: int) -> int:
+        from sklearn.exceptions import ConvergenceWarning
+
         classes = np.arange(self.n_classes or 0)
         present = np.concatenate([np.ones(len(X)), np.zeros(len(classes))])
-        received = self.working.intercept_.copy()
         self.working.max_iter = iterations
         # The filters of `warnings` belong to the whole process: one thread at a time may change them.
-        with _warnings_lock, warnings.catch_warnings(), np.errstate(all="ignore"):
+        with _warnings_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is the point
             X_all, y_all = np.concatenate([X, np.zeros((len(classes), X.shape[1]))]), np.concatenate([y, classes])
             self.working.fit(X_all, y_all, sample_weight=present)
-        if self._lacks_classes(y):
-            self.working.intercept_ = received
-        return FitReport(evaluate(self, X, y)["loss"], len(X), int(np.max(self.working.n_iter_)), False)
+        return int(np.max(self.working.n_iter_))
+
+    def _fit_near(self, X: Array, y: Array, iterations: int, pull: float) -> int:
+        given = self.given
+        reached, done = proximal_step(
+            np.column_stack([self.working.coef_, self.working.intercept_]),
+            X,
+            y,
+            pull=pull,
+            l2=0.0 if given.penalty is None else 1 / (given.C * len(X)),
+            intercept=given.fit_intercept,
+            iterations=iterations,
+            tol=given.tol,
+        )
+        self.write({"coef": reached[:, :-1].copy(), "intercept": reached[:, -1].copy()})
+        return done

@@ -16,6 +16,7 @@ import numpy as np
 from ..extras import how_to_install, installed
 from ..model import Model
 from ..preprocessing import Preprocessing
+from ..table_preprocessing import AnyPreprocessing, TablePreprocessing
 from ..weights import Vector
 
 NOTE = (
@@ -24,7 +25,7 @@ NOTE = (
 )
 
 
-def export(model: Model, preprocessing: Preprocessing, vector: Vector) -> tuple[bytes | None, str | None]:
+def export(model: Model, preprocessing: AnyPreprocessing, vector: Vector) -> tuple[bytes | None, str | None]:
     """Return the content of model.skops and the note about it for model.json; two times None for other models.
 
     A classifier is a Pipeline that ends in the estimator; a regressor is, as a Pipeline too, inside a
@@ -43,7 +44,18 @@ def export(model: Model, preprocessing: Preprocessing, vector: Vector) -> tuple[
     whole = (
         _regressor(estimator, preprocessing) if preprocessing.classes is None else _classifier(estimator, preprocessing)
     )
-    return _reproducible(dumps(whole)), NOTE
+    content = _reproducible(dumps(whole))
+    return content, NOTE if isinstance(preprocessing, Preprocessing) else _note(content)
+
+
+def _note(content: bytes) -> str:
+    """Say how to load a pipeline of tables: skops wants to be told of NumPy's types and functions, if few."""
+    from skops.io import get_untrusted_types
+
+    return (
+        "model.skops is a fitted scikit-learn Pipeline that takes a pandas frame of raw columns, to be read by "
+        f"skops.io.load(…, trusted={sorted(get_untrusted_types(data=content))}); it predicts what is served"
+    )
 
 
 def _forget_training(estimator: Any) -> None:
@@ -54,7 +66,7 @@ def _forget_training(estimator: Any) -> None:
         estimator.loss_curve_, estimator.best_loss_, estimator._no_improvement_count = [], np.inf, 0  # noqa: SLF001
 
 
-def _classifier(estimator: Any, preprocessing: Preprocessing) -> Any:
+def _classifier(estimator: Any, preprocessing: AnyPreprocessing) -> Any:
     labels = np.array(preprocessing.classes)
     estimator.classes_ = labels
     if hasattr(estimator, "_label_binarizer"):
@@ -62,7 +74,7 @@ def _classifier(estimator: Any, preprocessing: Preprocessing) -> Any:
     return _pipeline(estimator, preprocessing)
 
 
-def _regressor(estimator: Any, preprocessing: Preprocessing) -> Any:
+def _regressor(estimator: Any, preprocessing: AnyPreprocessing) -> Any:
     from sklearn.compose import TransformedTargetRegressor
 
     target = _scaler(np.array([preprocessing.target_center]), np.array([preprocessing.target_scale]))
@@ -72,9 +84,12 @@ def _regressor(estimator: Any, preprocessing: Preprocessing) -> Any:
     return whole
 
 
-def _pipeline(estimator: Any, preprocessing: Preprocessing) -> Any:
+def _pipeline(estimator: Any, preprocessing: AnyPreprocessing) -> Any:
     """The steps of `Preprocessing.transform`, each by a class of scikit-learn's own, and the estimator."""
     from sklearn.pipeline import Pipeline
+
+    if isinstance(preprocessing, TablePreprocessing):
+        return Pipeline([("prepare", preprocessing.estimator()), ("model", estimator)])
 
     steps = [
         ("number", _to_float64(preprocessing.n_features)),

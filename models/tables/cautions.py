@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..preprocessing import listed
+from ..plugins import listed
 from .schema import SEVERAL, Schema
 from .site_schema import FEW, SiteSchema
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ..data.data import DataError
 from .kinds import number
 from .raw import RawTable, Words, check_columns
-from .text_file import SAMPLE, SEPARATORS, Dialect, decoded, encodings, find_separator, kind_of, opened
+from .suffixes import kind_of
+from .text_file import SAMPLE, SEPARATORS, Dialect, decoded, encodings, find_separator, opened
 
 
 def read_csv(path: Path) -> RawTable:
@@ -63,7 +64,7 @@ def _read(path: Path, dialect: Dialect) -> RawTable:
     if not lines:
         raise DataError(f"{path}: no rows below the header")
     cells = {
-        name: Words(tuple(words), np.array(places, np.intp)).stripped()
+        name: Words.merged(words, np.array(places, np.intp))
         for name, (words, places) in zip(columns, parts, strict=True)
     }
     return RawTable(str(path), tuple(columns), len(lines), cells.__getitem__, Lines(np.array(lines)), str(dialect))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from ..data.data import DataError, Task
@@ -97,7 +97,7 @@ class ReadOptions:
                 raise DataError(f"column {name!r} cannot be both the {role} and the {other}")
             if name in self.drop:
                 raise DataError(f"column {name!r} is the {role}, and is to be dropped")
-        for name in self._named_kinds():
+        for name in self.kinds:
             self.of(name)
 
     def of(self, column: str) -> ColumnOptions:
@@ -115,16 +115,20 @@ class ReadOptions:
             raise DataError(f"column {column!r} cannot be both a {kinds[0]} and a {kinds[1]}")
         return ColumnOptions(kinds[0] if kinds else None, said.format, said.gaps)
 
-    def _named_kinds(self) -> tuple[str, ...]:
+    def of_columns(self) -> list[str]:
+        """Return the names of the options that say something of a file's columns, beside the target and the sites."""
+        fresh = ReadOptions()
+        names = (field.name for field in fields(self) if field.name not in ("target", "sites", "task"))
+        return [name for name in names if getattr(self, name) != getattr(fresh, name)]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The columns of which something is said beside their role."""
         return (*self.categorical, *self.numeric, *self.date, *self.columns)
 
     def check_names(self, what: object, columns: Sequence[str]) -> None:
-        """Raise DataError for the first name that is none of a table's columns; `what` is the table, for the message.
-
-        What is said of a column that one site does not have is no mistake of that site's: only roles are checked, and
-        kinds where nothing comes near.
-        """
-        named = (*filter(None, (self.target, self.sites, self.id, self.weight)), *self.drop, *self._named_kinds())
+        """Raise DataError for the first name that is none of the columns of `what`."""
+        named = (*filter(None, (self.target, self.sites, self.id, self.weight)), *self.drop, *self.kinds)
         for name in named:
             if name not in columns:
                 raise DataError(f"{what}: no column {name!r}{suggest(name, columns)}; it has: {', '.join(columns)}")

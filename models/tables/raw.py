@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -35,15 +35,14 @@ class Words:
         """Return a column of these cells; None is an empty one."""
         known: dict[str, int] = {}
         codes = np.fromiter((known.setdefault(cell or "", len(known)) for cell in cells), np.intp)
-        return cls(tuple(known), codes, category).stripped()
+        return cls.merged(known, codes, category=category)
 
-    def stripped(self) -> Words:
-        """Return the column without blanks around its words."""
-        if not any(word != word.strip() for word in self.words):
-            return self
+    @classmethod
+    def merged(cls, words: Collection[str], codes: NDArray[np.intp], *, category: bool = False) -> Words:
+        """Return a column of words that are there twice, or have blanks around them."""
         known: dict[str, int] = {}
-        places = np.array([known.setdefault(word.strip(), len(known)) for word in self.words], np.intp)
-        return Words(tuple(known), places[self.codes], self.category)
+        places = np.array([known.setdefault(word.strip(), len(known)) for word in words], np.intp)
+        return cls(tuple(known), codes if len(known) == len(words) else places[codes], category)
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -79,8 +78,12 @@ class RawTable:
         Returns where a row stands: "line 12".
     written
         What is unusual of how the file is written, in words: "cells separated by tabs".
-    notes
-        What else its owner should know of how it was read, a line each.
+    matrix
+        The columns side by side, in their order, where the file has them so; further columns, y and sites, may follow.
+    target, sites
+        Which columns are the target, and where rows were collected, if the file itself says it.
+    aside
+        Columns that are no inputs unless somebody asks for them by name, each with the note that says so.
     """
 
     name: str
@@ -89,7 +92,10 @@ class RawTable:
     cells: Callable[[str], Cells]
     place: Callable[[int], str]
     written: str = ""
-    notes: tuple[str, ...] = ()
+    matrix: NDArray[Any] | None = None
+    target: str | None = None
+    sites: str | None = None
+    aside: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_columns(self.name, self.columns)

@@ -11,13 +11,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.data import DataError
+from .arff_file import read_arff
+from .array_files import read_libsvm, read_npz
+from .arrow_files import read_arrow
 from .csv_file import only_one_column, read_csv
 from .kinds import recognized
 from .options import ColumnOptions, ReadOptions
 from .raw import RawTable
-from .roles import Roles, ids_of, targets_of, weights_of
+from .roles import Roles, ids_of, sites_of, targets_of, weights_of
+from .suffixes import ALLOWED, kind_of
 from .table import Table
-from .text_file import kind_of
+
+READERS: dict[str, Callable[[Path], RawTable]] = {
+    ".npz": read_npz,
+    ".csv": read_csv,
+    ".parquet": read_arrow,
+    ".tsv": read_csv,
+    ".csv.gz": read_csv,
+    ".tsv.gz": read_csv,
+    ".feather": read_arrow,
+    ".arrow": read_arrow,
+    ".arff": read_arff,
+    ".arff.gz": read_arff,
+    ".svm": read_libsvm,
+    ".libsvm": read_libsvm,
+    ".svm.gz": read_libsvm,
+    ".libsvm.gz": read_libsvm,
+}
+
+__all__ = ["ColumnOptions", "ReadOptions", "SiteTable", "read_raw", "read_table", "site_table"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,57 +85,44 @@ def read_table(path: str | Path, options: ReadOptions | None = None) -> SiteTabl
     return site_table(read_raw(Path(path)), options or ReadOptions())
 
 
-def read_raw(path: Path) -> RawTable:
-    """Return the columns of a file as they stand. Raises DataError: it is not there, or of no kind that is known."""
+def read_raw(path: Path, least_columns: int = 2) -> RawTable:
+    """Return the columns of a file as they stand.
+
+    A text file with fewer than `least_columns` is most often one whose cells are separated by something else than what
+    is known. Raises DataError: the file is not there, or of no kind that is known.
+    """
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     kind = kind_of(path)
     if kind not in READERS:
-        raise DataError(f"{path}: cannot read {kind or 'a file without ending'}; allowed: {', '.join(SUFFIXES)}")
-    return READERS[kind](path)
+        raise DataError(f"{path}: cannot read {kind or 'a file without ending'}; allowed: {ALLOWED}")
+    raw = READERS[kind](path)
+    if READERS[kind] is read_csv and len(raw.columns) < least_columns:
+        raise only_one_column(path, raw.columns[0])
+    return raw
 
 
 def site_table(raw: RawTable, options: ReadOptions) -> SiteTable:
     """Return a raw table as the table of a site. Raises DataError, see `read_table`."""
     roles = Roles.of(raw, options)
+    short = Path(raw.name).name
     target, kept = targets_of(raw, roles.target, options)
-    notes = []
-    if len(kept) < raw.rows:
-        missing = raw.rows - len(kept)
+    columns = {name: recognized(raw, name, options.of(name)) for name in roles.inputs}
+    commas = ", ".join(name for name, column in columns.items() if column.note)
+    written = ", ".join(filter(None, [raw.written, commas and f"decimal commas in {commas}"]))
+    notes = [f"{short}: {written}"] if written else []
+    if missing := raw.rows - len(kept):
         rows = "row" if missing == 1 else "rows"
-        notes.append(f"{Path(raw.name).name}: {missing} {rows} without a target ({roles.target}) left out")
-    kinds, arrays = [], []
-    commas = []
-    for name in roles.inputs:
-        column = recognized(raw, name, options.of(name))
-        kinds.append(column.kind)
-        arrays.append(column.array[kept] if len(kept) < raw.rows else column.array)
-        commas += [name] if column.note else []
-    written = [*filter(None, [raw.written]), *([f"decimal commas in {', '.join(commas)}"] if commas else [])]
-    if written:
-        notes.insert(0, f"{Path(raw.name).name}: {', '.join(written)}")
+        notes.append(f"{short}: {missing} {rows} without a target ({roles.target}) left out")
+    notes += [note for name, note in raw.aside.items() if name not in roles.all]
+    arrays = tuple(column.array[kept] if missing else column.array for column in columns.values())
     return SiteTable(
         raw.name,
-        Table(roles.inputs, tuple(kinds), tuple(arrays)),
+        Table(roles.inputs, tuple(column.kind for column in columns.values()), arrays),
         target,
         roles.target,
         None if roles.weight is None else weights_of(raw, roles.weight, options)[kept],
         None if roles.id is None else ids_of(raw, roles.id)[kept],
-        None if roles.sites is None else targets_of(raw, roles.sites, ReadOptions(task="classification"))[0][kept],
-        (*notes, *raw.notes),
+        None if roles.sites is None else sites_of(raw, roles.sites)[kept],
+        tuple(notes),
     )
-
-
-def _csv(path: Path) -> RawTable:
-    raw = read_csv(path)
-    if len(raw.columns) < 2:
-        raise only_one_column(path, raw.columns[0])
-    return raw
-
-
-READERS: dict[str, Callable[[Path], RawTable]] = {".csv": _csv, ".csv.gz": _csv}
-
-SUFFIXES = tuple(READERS)
-"""The kinds of file that can be read."""
-
-__all__ = ["ColumnOptions", "ReadOptions", "SiteTable", "read_raw", "read_table", "site_table"]

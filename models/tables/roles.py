@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,21 +26,32 @@ class Roles:
     weight: str | None
     sites: str | None
 
+    @property
+    def all(self) -> tuple[str | None, ...]:
+        return (*self.inputs, self.target, self.id, self.weight, self.sites)
+
     @classmethod
     def of(cls, raw: RawTable, options: ReadOptions) -> Roles:
         """Return the roles of a table's columns. Raises DataError: a name is wrong, or nothing is left for inputs."""
+        if raw.target is not None and options.target is not None:
+            raise DataError(
+                f"{raw.name}: target {options.target!r} is for tables with named columns; in a "
+                f"{Path(raw.name).suffix} file it is the array y"
+            )
         options.check_names(raw.name, raw.columns)
-        said = {name for name in (options.sites, options.id, options.weight) if name is not None}
-        said.update(options.drop)
+        sites = options.sites or raw.sites
+        said = {name for name in (raw.sites, sites, options.id, options.weight) if name is not None}
+        wanted = {options.target, *said, *options.kinds}
+        said.update(options.drop, (name for name in raw.aside if name not in wanted))
         eligible = [name for name in raw.columns if name not in said]
-        target = options.target
+        target = options.target or raw.target
         if target is None:
             usual = [name for wanted in TARGET_NAMES for name in eligible if name.lower() == wanted]
             target = next(iter([*usual, *reversed(eligible)]), None)
         inputs = tuple(name for name in eligible if name != target)
         if target is None or not inputs:
             raise DataError(f"{raw.name}: no columns are left for the inputs; it has: {', '.join(raw.columns)}")
-        return cls(inputs, target, options.id, options.weight, options.sites)
+        return cls(inputs, target, options.id, options.weight, sites)
 
 
 def targets_of(raw: RawTable, name: str, options: ReadOptions) -> tuple[NDArray[Any], NDArray[np.intp]]:
@@ -140,6 +152,21 @@ def weights_of(raw: RawTable, name: str, options: ReadOptions) -> NDArray[np.flo
         found = "an empty cell" if np.isnan(weights[bad[0]]) else f"{weights[bad[0]]:g}"
         raise raw.refusal(int(bad[0]), name, f"found {found}, expected a weight of at least 0")
     return weights
+
+
+def sites_of(raw: RawTable, name: str) -> NDArray[Any]:
+    """Return the column that says where each row was collected: whole numbers, other numbers, or text."""
+    cells = raw.cells(name)
+    empty = cells.rows_of(lambda word: not word) if isinstance(cells, Words) else np.flatnonzero(cells != cells)
+    if len(empty):
+        raise raw.refusal(int(empty[0]), name, "found an empty cell, expected a value")
+    rows = np.arange(raw.rows)
+    options = ReadOptions(task="classification", columns={name: ColumnOptions(gaps=())})
+    return (
+        _of_words(raw, name, cells, rows, options)
+        if isinstance(cells, Words)
+        else _of_array(raw, name, cells, rows, options)
+    )
 
 
 def ids_of(raw: RawTable, name: str) -> NDArray[Any]:

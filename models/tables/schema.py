@@ -11,7 +11,8 @@ from typing import Any, cast, get_args
 import numpy as np
 
 from ..moments import IncompatibleSites
-from ..preprocessing import checked_columns, listed
+from ..plugins import listed
+from ..preprocessing import checked_columns
 from ..site_statistics import agreed_columns
 from .site_schema import MOST_CATEGORIES, SiteSchema
 from .table import Kind

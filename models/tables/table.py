@@ -62,6 +62,11 @@ class Table:
     def __getitem__(self, column: str) -> NDArray[Any]:
         return self.arrays[self.place(column)]
 
+    @property
+    def plain(self) -> bool:
+        """Whether it holds numbers alone, without a gap."""
+        return all(kind == "number" for kind in self.kinds) and not any(gaps(array).any() for array in self.arrays)
+
     def place(self, column: str) -> int:
         """Return the place of a column. Raises DataError if there is none of this name."""
         if column not in self.columns:

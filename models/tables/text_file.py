@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
 from ..data.data import DataError
+from .suffixes import kind_of
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 SAMPLE = 65_536  # bytes, of which the separator is recognized
@@ -48,12 +49,6 @@ def opened(path: Path) -> Iterator[BinaryIO]:
                 yield plain
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: not a readable {kind_of(path)} file ({error})") from error
-
-
-def kind_of(path: Path) -> str:
-    """Return the ending that says what a file is: ".csv" or ".csv.gz"."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    return "".join(suffixes[-2:]) if suffixes[-1:] == [".gz"] else "".join(suffixes[-1:])
 
 
 def encodings(sample: bytes) -> list[str]:

@@ -73,6 +73,10 @@ def shared_config_of(experiment: Experiment, site_model: SiteModel) -> dict[str,
         shared |= {f"gossip.{key}": str(value) for key, value in sorted(gossip.arguments.items())}
         drawn = {"gossip.degree": experiment.degree, "gossip.probability": experiment.probability}
         shared |= {key: value for key, value in drawn.items() if value is not None}
+        if (preprocess := site_model.preprocess_digest) is not None:  # a coordinator sends its own with the questions
+            shared["data.preprocess"] = preprocess
+        if experiment.data.min_frequency is not None:
+            shared["data.min_frequency"] = experiment.data.min_frequency
         if experiment.init is not None:
             shared["init"] = _saved_digest(experiment.init)
         if gossip.edges is not None:

@@ -61,8 +61,11 @@ def build_site_model(
     task: str | None = None,
     test: tuple[Any, Any] | None = None,
     holdout: float = 0.0,
+    preprocess: object = None,
 ) -> SiteModel:
     """Tie a model to one site's rows.
+
+    `preprocess` is a pipeline in place of that which ``data.preprocess`` names.
 
     `task` is what the whole data set is for ("classification" or "regression"), where that is known; else
     ``data.task`` says it, or the model, or in round 0 all sites together.
@@ -72,7 +75,7 @@ def build_site_model(
     CannotMerge
         If copies of the model cannot be averaged.
     DataError
-        For rows that the model cannot learn, or too few of them.
+        For rows that the model cannot learn, or too few of them; for a pipeline that cannot be fitted on those of all.
     """
     from nervenet.models.registry import as_model
     from nervenet.models.site_model import SiteModel
@@ -90,6 +93,8 @@ def build_site_model(
         min_rows=experiment.data.min_rows,
         seed=experiment.seed,
         scorers=experiment.evaluation.scorers,
+        preprocess=experiment.data.preprocess if preprocess is None else preprocess,
+        min_frequency=experiment.data.min_frequency,
     )
 
 

@@ -33,6 +33,9 @@ class DataConfig:
     split_seed: Natural = 42  # apart from `seed`: repeated runs are then judged on the same rows
     # Agreed by all nodes before any training: standard, but none for images, whose pixels lie in [0, 1] already.
     scale: Literal["standard", "unit", "none"] | None = None
+    # Of tables with text, dates or gaps: auto, or the import path of your own unfitted ColumnTransformer or Pipeline.
+    preprocess: Text = "auto"
+    min_frequency: Count | None = None  # auto: categories that fewer rows of all sites have are taken together
     # Which node holds which rows.
     partition: Literal["iid", "dirichlet", "shards", "quantity", "column"] = "iid"
     alpha: Positive = 0.5  # dirichlet and quantity: the smaller, the more unequal the nodes

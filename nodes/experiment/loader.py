@@ -8,7 +8,7 @@ from typing import Any
 from ..config.keys import ExperimentError, override
 from ..config.schema import Experiment, is_file_name
 from ..topology.base import TopologyError
-from .validation import check_scorers, validate
+from .validation import check_preprocess, check_scorers, validate
 
 IN_BOTH = ("deadline_s", "compression")  # keys that [federated] and [gossip] both have
 
@@ -60,6 +60,7 @@ def checked_experiment(tables: Mapping[str, Any]) -> Experiment:
     experiment = Experiment.from_dict(tables)
     validate(experiment)
     check_scorers(experiment)  # here and not at every node: it loads scikit-learn
+    check_preprocess(experiment)
     return experiment
 
 

@@ -11,7 +11,7 @@ from nervenet.models.plugins import suggest
 from ..config.arguments import unknown_argument
 from ..config.factory import build_model, build_schedule, default_node_names, edge_list_members, initial_model
 from ..config.keys import ExperimentError
-from ..config.schema import Experiment, FederatedConfig, GossipConfig, ModelConfig
+from ..config.schema import DataConfig, Experiment, FederatedConfig, GossipConfig, ModelConfig
 from ..federated.early_stopping import Goal, GoalError, reported
 from ..topology import TOPOLOGIES, Schedule, TopologyError, check
 
@@ -335,6 +335,19 @@ def check_scorers(experiment: Experiment) -> None:
         check_names(experiment.evaluation.scorers)
     except ValueError as error:
         raise ExperimentError(f"evaluation.scorers: {error}") from None
+
+
+def check_preprocess(experiment: Experiment) -> None:
+    """Raise :class:`ExperimentError` for a pipeline that cannot be imported, or fitted on the rows of all sites."""
+    if experiment.data.preprocess == DataConfig.preprocess:
+        return
+    from nervenet.models.data.data import DataError
+    from nervenet.models.pipeline.given import given_pipeline
+
+    try:
+        given_pipeline(experiment.data.preprocess)
+    except DataError as error:
+        raise ExperimentError(str(error)) from None
 
 
 def check_members(experiment: Experiment, members: Sequence[str]) -> None:

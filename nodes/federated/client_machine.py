@@ -185,7 +185,9 @@ class ClientMachine:
     def _start(self, assignment: Assignment, now: float) -> list[e.Effect]:
         task, body = assignment.task, assignment.body
         if task.work == "survey":
-            return [e.Survey()]
+            return [e.Survey(question=task.question or {})]
+        if task.work == "finish" and task.payload is None:
+            return self._leave(task)  # the run was round 0 alone
         if self.model is None:
             return self._decline("no agreement has reached this client", now)
         layout = self.model.payload.layout
@@ -200,18 +202,26 @@ class ClientMachine:
                 return [e.Evaluate(task.round, "holdout", body)]
             case "finish":
                 self.completed = task.round
-                goodbye = e.Send((self.config.coordinator,), m.Goodbye(round=task.round, reason="done"))
-                finished = e.Publish("node.finished", {"round": task.rounds or task.round})
                 if not wanted(task.settings):
-                    return [goodbye, finished, e.LoadWeights(body), e.Finish("completed")]
+                    *leaving, finish = self._leave(task)
+                    return [*leaving, e.LoadWeights(body), finish]
                 self._personalization = Personalization(task, body)
-                return [goodbye, finished, *self._personalization.begin(now)]
+                return [*self._leave(task)[:-1], *self._personalization.begin(now)]
             case _:
                 return self._decline(f"work must be survey, train, evaluate or finish, found {task.work}", now)
+
+    def _leave(self, task: m.Task) -> list[e.Effect]:
+        return [
+            e.Send((self.config.coordinator,), m.Goodbye(round=task.round, reason="done")),
+            e.Publish("node.finished", {"round": task.rounds or task.round}),
+            e.Finish("completed"),
+        ]
 
     def _surveyed(self, event: ev.Surveyed, now: float) -> list[e.Effect]:
         if not self.current or self.current.task.work != "survey":
             return []
+        if self.pending:  # another question is open by now
+            return self._next(now)
         payload = m.Payload(layout="survey", dtype="float64", length=len(event.body))
         return self._answer(now, event.body, fields=dict(event.fields), payload=payload)
 

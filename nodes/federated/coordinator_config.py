@@ -27,6 +27,7 @@ class CoordinatorConfig:
     evaluate_sites: bool = False  # clients have hold-outs, and judge the model on them
     settings: Mapping[str, Any] = field(default_factory=dict)  # of each task
     final_settings: Mapping[str, Any] = field(default_factory=dict)  # of the last task beside
+    first_question: Mapping[str, Any] = field(default_factory=dict)  # of round 0; empty: for the sites' statistics
 
     @classmethod
     def of(

@@ -86,6 +86,10 @@ class CoordinatorMachine:
                 return self._timer(key, due, now)
             case ev.ModelReady():
                 return self._model_ready(event, now)
+            case ev.NextQuestion():
+                return self.rounds.ask_next(event, now)
+            case ev.Agreed():
+                return self._agreed(now)
             case ev.Folded():
                 return self._training.folded(event, now)
             case ev.Evaluated(number, _, metrics):
@@ -126,7 +130,7 @@ class CoordinatorMachine:
         effects: list[e.Effect] = []
         if registry.liveness.heard(sender, now):
             effects.append(e.Publish("node.ready", {"subject": sender, "reason": "heard again"}))
-            effects += self._begin_if_gathered(now)
+            effects += self.rounds.returned(sender, now) + self._begin_if_gathered(now)
         match event.message:
             case m.Ready(examples=examples, codecs=codecs, pid=pid):
                 taken = registry.taken_over(sender, examples, pid)
@@ -157,7 +161,9 @@ class CoordinatorMachine:
             effects += self.buffer.take_back(name)
         if self.run.registry.linked(name, incarnation, now):
             # Its previous incarnation took with it what it had been asked: nobody waits for that until the deadline.
-            effects += self._phase.excuse(name, "was started again", self.run.number, now)
+            # A question of round 0 it is asked again when it is ready.
+            silent = self.run.inquiring
+            effects += self._phase.excuse(name, "was started again", self.run.number, now, silent=silent)
         return effects + self._begin_if_gathered(now)
 
     def _disconnected(self, name: str, reason: str, now: float) -> list[e.Effect]:
@@ -172,7 +178,7 @@ class CoordinatorMachine:
         if self.run.registry.enroll(name, examples, now, codecs) and missing:
             reason = f"{name} cannot encode {', '.join(missing)}: its updates come as they are, without compression"
             effects.append(e.Publish("warning", {"reason": reason, "subject": name}))
-        return effects + self._begin_if_gathered(now)
+        return effects + self.rounds.returned(name, now) + self._begin_if_gathered(now)
 
     def _left(self, name: str, reason: str, now: float) -> list[e.Effect]:
         effects = self.buffer.take_back(name) if self.buffer else []
@@ -236,9 +242,19 @@ class CoordinatorMachine:
         flaw = run.evaluation.unreachable_goal(event.decided.get("task"))
         if flaw:
             return run.fail(flaw)
-        completed = e.Publish("round.completed", {**closing_fields(run.round, now), **event.decided})
         cautions = [e.Publish("warning", {"reason": reason}) for reason in event.cautions]
-        return [e.CancelTimer(("work", "agreement", 0)), completed, *cautions, *run.save(now), *self._open(1, 0, now)]
+        return [*self._round_zero_over(event.decided, now), *cautions, *run.save(now), *self._open(1, 0, now)]
+
+    def _round_zero_over(self, decided: Mapping[str, Any], now: float) -> list[e.Effect]:
+        fields = closing_fields(self.run.zero.opened, now)
+        return [e.CancelTimer(("work", "agreement", 0)), e.Publish("round.completed", {**fields, **decided})]
+
+    def _agreed(self, now: float) -> list[e.Effect]:
+        """End a run that consists of round 0: there is nothing to train."""
+        run = self.run
+        over, run.status = self._round_zero_over({}, now), "finished"
+        number, attempt = run.newest_key
+        return [*over, *run.tasks(run.registry.living(), "finish", number, attempt + 1), e.Finish("completed")]
 
     def _evaluated(self, number: int, metrics: Mapping[str, Any], now: float) -> list[e.Effect]:
         run = self.run
@@ -307,7 +323,8 @@ class CoordinatorMachine:
                 run.registry.outgoing.clear()
                 heartbeat = e.SendHeartbeat(tuple(run.registry.reachable()), run.number, run.status)
                 again = e.SetTimer(("pulse",), now + timing.heartbeat_s)
-                return [again, heartbeat, *self._review(now, now - due)]
+                shown = run.zero.progress(run.round) if run.round and run.round.work == "survey" else []
+                return [again, heartbeat, *shown, *self._review(now, now - due)]
             case ("review",):
                 return self._review(now, now - due)
             case ("work", "checkpoint", int(number)):

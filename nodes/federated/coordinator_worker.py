@@ -139,8 +139,10 @@ class CoordinatorWorker(ModelWorker):
             case _:
                 return super().perform(effect, cancellation)
 
-    def apply_agreement(self, effect: e.ApplyAgreement) -> ev.ModelReady:
+    def apply_agreement(self, effect: e.ApplyAgreement) -> ev.ModelReady | ev.NextQuestion:
         ready = super().apply_agreement(effect)
+        if isinstance(ready, ev.NextQuestion):
+            return ready
         if self._personal:
             from nervenet.models.local.personal import personal_names
 

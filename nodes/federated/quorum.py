@@ -6,6 +6,7 @@ import math
 from contextlib import suppress
 
 from ..runtime import effects as e
+from ..runtime.printable import listed
 from .client_registry import ClientRegistry
 from .coordinator_config import CoordinatorConfig
 from .sampling import share_of
@@ -70,16 +71,16 @@ def left_behind(config: CoordinatorConfig, registry: ClientRegistry) -> list[e.E
 
 
 def too_few_ready(config: CoordinatorConfig, registry: ClientRegistry) -> str:
-    living, limit = registry.living(), f"{config.timing.join_deadline_s:g} s"
-    names = ", ".join(sorted(config.clients - set(living)))
-    wanted = f"at least {least(config, registry)} clients were ready within {limit}"
+    living, within = registry.living(), f"{config.timing.join_deadline_s:g} s (network.join_deadline_s)"
+    names = listed(sorted(config.clients - set(living)))
+    wanted = f"at least {least(config, registry)} clients (federated.min_clients) were ready within {within}"
     return f"{len(living)} of {wanted}; still missing: {names}"
 
 
 def too_few_living(config: CoordinatorConfig, registry: ClientRegistry) -> str:
     """Return the reason why no round can be opened, with those who are missing."""
     living = registry.living()
-    missing = ", ".join(sorted((config.clients | set(registry.clients)) - set(living)))
+    missing = listed(sorted((config.clients | set(registry.clients)) - set(living)))
     return f"{len(living)} of at least {least(config, registry)} are there; missing: {missing} ({WAYS_OUT})"
 
 

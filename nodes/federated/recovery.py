@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nervenet.models.preprocessing import Preprocessing
+from nervenet.models.table_preprocessing import preprocessing_of
 
 from ..checkpoint.store import CheckpointError, CheckpointStore, State
 from ..config.compatibility import check_fits
@@ -56,7 +56,7 @@ class Past:
         arrays = dict(self.checkpoint.arrays)
         weights = arrays.pop(WEIGHTS)
         arrays.pop(BEST, None)
-        agreement = Preprocessing.from_dict(record["machine"]["agreement"])
+        agreement = preprocessing_of(record["machine"]["agreement"])
         site_model.build(agreement, worker.seed)
         site_model.set_weights(weights)
         stats.restore(self.round, record["result"])

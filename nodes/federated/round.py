@@ -38,6 +38,7 @@ class Round:
     silent: set[str] = field(default_factory=set)  # excused only because nothing is heard of them
     closing: str | None = None  # why it takes no more answers
     held: bool = False  # closed, and not folded before the last evaluation is in
+    step: int = 0  # which question of round 0 is asked
 
     @property
     def key(self) -> tuple[int, int]:
@@ -55,6 +56,10 @@ class Round:
         self.excused[name] = reason
         (self.silent.add if silent else self.silent.discard)(name)
         return True
+
+    def given_up(self) -> list[str]:
+        """Return who will not answer, and is not merely silent."""
+        return [name for name in self.excused if name not in self.silent and name not in self.admitted]
 
     def verdict(self) -> str | None:
         """``all`` or ``quorum`` once the round can close, else None.

@@ -24,6 +24,7 @@ from .early_stopping import Stop
 from .evaluation import Evaluation
 from .quorum import too_few_living
 from .round import Round
+from .round_zero import RoundZero
 from .strategies import Contribution
 from .task_dispatch import tasks
 
@@ -37,6 +38,7 @@ class RunState:
         self.status = "gathering"  # waiting (for clients to come back), asking, folding, ending, finished
         self.completed = 0  # the last round whose updates are in the model
         self.failures = 0  # attempts in a row
+        self.zero = RoundZero(config.first_question)
         self.round: Round | None = None  # the attempt at a round that is open, or was last
         self.waiting_for = (0, 0)  # round and attempt for which there are too few clients
         self.model: ev.ModelReady | None = None  # what round 0 has settled
@@ -92,6 +94,11 @@ class RunState:
         return max(number, self.ledger.newest()), max(attempt, self.ledger.attempt)
 
     @property
+    def inquiring(self) -> bool:
+        """Whether a further question of round 0 is open, which every site that was asked must answer."""
+        return self.round is not None and self.round.step > 0 and not self.round.closing
+
+    @property
     def last(self) -> bool:
         return self.completed >= self.config.rounds or bool(self.stop_due and self.completed)
 
@@ -108,6 +115,7 @@ class RunState:
             resumed_after=self._resumed_after,
             clock=self.clock,
             rounds=self.completed if work == "finish" else self.config.rounds,
+            question=self.zero.question if work == "survey" else {},
         )
 
     def update_model(

@@ -38,6 +38,8 @@ class SyncRounds:
         run, config = self.run, self.run.config
         work = work or ("survey" if number == 0 else "train")
         pool = run.registry.living()
+        if work == "survey":
+            pool = run.zero.pool(pool, least(config, run.registry))
         if work != "evaluate" and len(pool) < least(config, run.registry):
             return run.wait(number, attempt, now)
         wanted, asked = len(pool), tuple(pool)
@@ -46,15 +48,45 @@ class SyncRounds:
             asked, wanted = choose(number, attempt, config, run.registry, least(config, run.registry), floor)
         quorum = config.federated.quorum if work == "train" else 1.0
         enough = least_for_strategy(floor, wanted, config) if quorum < 1 else 0
-        run.round = Round(number, attempt, work, asked, wanted, quorum, floor, now, enough)
-        run.status = "asking"
-        run.registry.outgoing.clear()
-        run.registry.ask(asked, (number, attempt))
-        effects: list[e.Effect] = [e.SetTimer(("deadline", number, attempt), now + config.timing.deadline_s)]
+        effects = self._ask(Round(number, attempt, work, asked, wanted, quorum, floor, now, enough), now)
         if work != "evaluate":
             effects.append(e.Publish("round.started", {"round": number, "attempt": attempt, "asked": list(asked)}))
             effects += capped_claims(config, run.registry)
         return effects + run.tasks(asked, work, number, attempt)
+
+    def _ask(self, current: Round, now: float) -> list[e.Effect]:
+        run = self.run
+        run.round, run.status = current, "asking"
+        run.registry.outgoing.clear()
+        run.registry.ask(current.awaited(), current.key)
+        return [e.SetTimer(("deadline", *current.key), now + run.config.timing.deadline_s)]
+
+    def ask_next(self, event: ev.NextQuestion, now: float) -> list[e.Effect]:
+        """Ask the sites that have answered all questions of round 0 so far the next one, as an attempt of its own."""
+        run, before = self.run, self.run.round
+        if before is None or before.work != "survey" or event.step != before.step + 1:
+            return []
+        current = run.zero.next(event, run.registry, before.attempt + 1, now)
+        effects = [e.CancelTimer(("work", "agreement", 0)), *self._ask(current, now)]
+        return [*effects, *run.tasks(current.awaited(), "survey", *current.key), *self.close_if_ready(now)]
+
+    def returned(self, name: str, now: float) -> list[e.Effect]:
+        """Ask a site again that was silent while a question of round 0 is open; of the question before nothing is lost.
+
+        A new process answers as well as the old one: a question is complete in itself.
+        """
+        run, current = self.run, self.run.round
+        if current is None or not run.inquiring or name not in current.asked or name in current.admitted:
+            return []
+        changed = run.zero.changed(name, run.registry[name].examples) if name in run.registry else None
+        if changed:
+            return self.excuse(name, changed, 0, now)
+        if name not in current.silent:
+            return []
+        current.silent.discard(name)
+        del current.excused[name]
+        run.registry.ask((name,), current.key)
+        return run.tasks((name,), "survey", *current.key)
 
     def admit(self, sender: str, update: m.Update, event: ev.Arrived, now: float) -> list[e.Effect]:
         """Admit an update, or refuse it by name; the round goes on either way."""
@@ -105,10 +137,16 @@ class SyncRounds:
         verdict = current.verdict()
         if verdict:
             return self._close(verdict, now)
+        if current.step and self._cannot_go_on(current):
+            return self.fail(f"{len(current.admitted)} of {len(current.asked)} sites answered, and all must", now)
         if current.asked and not current.awaited() and not self._could_recover():
             reason = f"{len(current.admitted)} of at least {current.floor} clients answered, and nobody is left to ask"
             return self.fail(reason, now)
         return []
+
+    def _cannot_go_on(self, current: Round) -> bool:
+        """Whether one of those who must answer a further question of round 0 never will."""
+        return bool(current.given_up()) or any(self.run.registry.is_lost(name) for name in current.missing(""))
 
     def _could_recover(self) -> bool:
         """Whether somebody is only silent so far, or was and is heard again: then the deadline ends the round."""
@@ -124,8 +162,12 @@ class SyncRounds:
         effects: list[e.Effect] = [e.CancelTimer(("deadline", current.number, current.attempt))]
         if current.work == "survey":
             surveys = {survey.client: survey.body for survey in current.contributions()}
-            rows = {survey.client: survey.examples for survey in current.contributions()}
-            return [*effects, run.work_timer("agreement", 0, now), e.ApplyAgreement(surveys=surveys, rows=rows)]
+            rows: dict[str, int] = {}
+            if not current.step:
+                run.zero.begin(current, run.registry)
+                rows = {survey.client: survey.examples for survey in current.contributions()}
+            agree = e.ApplyAgreement(surveys=surveys, rows=rows, step=current.step)
+            return [*effects, run.work_timer("agreement", 0, now), agree]
         if current.work == "evaluate":
             return [*effects, *self._judged_by_sites(current), *self._proceed(*current.key, now, "")]
         effects += self._dismiss(current)
@@ -191,7 +233,12 @@ class SyncRounds:
         if current is None:
             return []
         current.closing = "failed"
-        reason += "".join(f"; {name}: {why}" for name, why in current.missing("no answer").items())
+        missing = current.missing("no answer")
+        if current.step:  # others may still be at work, and are not to blame
+            missing = {name: why for name, why in missing.items() if name in current.excused}
+            reason = f"question {current.step}: {reason}"
+            run.zero.restart(current)
+        reason += "".join(f"; {name}: {why}" for name, why in missing.items())
         run.failures += 1
         effects: list[e.Effect] = [
             e.CancelTimer(("deadline", current.number, current.attempt)),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from msgspec import UNSET
 from msgspec.structs import replace
 from nervenet.broker import messages as m
 
@@ -56,6 +57,7 @@ def tasks(
     resumed_after: int,
     clock: float = 0.0,
     rounds: int = 0,
+    question: Mapping[str, Any] = {},
 ) -> list[e.Effect]:
     """Return one task for each client; those that are alike share a message.
 
@@ -89,6 +91,7 @@ def tasks(
             counted=None if counted == NO_ROUND else counted,
             clock=clock,
             rounds=rounds,
+            question=dict(question) if question else UNSET,
         )
         effects.append(e.Send(tuple(group), task, body if payload else None))
     return effects

@@ -9,6 +9,8 @@ from nervenet.broker import messages as m
 
 from ..runtime import effects as e
 from ..runtime import events as ev
+from ..runtime.payload_checks import survey_fault
+from ..runtime.printable import listed
 from .exchange_stats import ExchangeStats
 from .rules import PeerRules
 from .survey_flood import SurveyFlood
@@ -32,6 +34,7 @@ class PeerLifecycle:
         self.settled: ev.ModelReady | None = None
         self.opened_at = 0.0
         self.pending: dict[int, dict[str, Any]] = {}
+        self._gone: dict[str, str] = {}  # who has failed after it had answered the open question of round 0, and why
         self._timing = rules.timing
         self._patience_s = PATIENCE * rules.timing.deadline_s
         self._unit = unit
@@ -43,22 +46,62 @@ class PeerLifecycle:
 
     def start_timers(self, now: float) -> list[e.Effect]:
         return [
-            e.SetTimer(("join",), now + self._timing.join_deadline_s),
+            self._deadline(now),
             e.SetTimer(("pulse",), now + self._timing.heartbeat_s),
         ]
 
-    def survey_arrived(self, event: ev.Arrived, survey: m.PeerSurvey, number: int) -> list[e.Effect]:
-        """Take the survey of a peer that a neighbor has sent or passed on; `number` is the round that is open."""
-        origin = survey.origin
+    def asked(self, event: ev.NextQuestion | ev.Surveyed, now: float, held: Mapping[str, Any] = {}) -> list[e.Effect]:
+        """Go on with the next question, or with this site's answer; `held` goes with its statistics."""
+        if isinstance(event, ev.NextQuestion):
+            return self._next_question(event, now)
+        fields = event.fields if event.step else {**event.fields, **held}
+        return self._surveyed(self.flood.name, fields, event.body, now, step=event.step)
+
+    def unsent(self, peer: str, tag: str) -> bool:
+        """Whether that was an answer of round 0: it is sent again until all hold it, and no news."""
+        if tag == "peer_survey":
+            self.flood.unsent(peer)
+        return tag == "peer_survey"
+
+    def survey_arrived(self, event: ev.Arrived, survey: m.PeerSurvey, number: int, now: float) -> list[e.Effect]:
+        """Take the answer of a peer that a neighbor has sent or passed on; `number` is the round that is open."""
+        origin, step = survey.origin, survey.step
         if origin not in self.flood.members:
             return self.reject(event.sender, number, f"a survey of {origin}, who is not a member")
-        if event.flaw:
-            return self.reject(event.sender, number, f"the survey of {origin}: {event.flaw}")
-        return self.surveyed(origin, survey.fields, event.body, source=event.sender)
+        fault = event.flaw or (survey_fault(survey.payload) or ("", ""))[1]
+        if fault:
+            return self.reject(event.sender, number, f"the survey of {origin}: {fault}")
+        if self.settled is None and step > self.flood.step + 1:
+            reason = f"an answer of {origin} to question {step}, while question {self.flood.step} is open"
+            return self.reject(event.sender, number, reason)
+        return self._surveyed(origin, survey.fields, event.body, now, source=event.sender, step=step)
 
-    def surveyed(self, origin: str, fields: Mapping[str, Any], body: ev.Body, source: str = "") -> list[e.Effect]:
-        effects = self.flood.add(origin, fields, body, source)
-        return effects if self.flood.fault is None else [*effects, *self.fail(self.flood.fault)]
+    def _surveyed(
+        self, origin: str, fields: Mapping[str, Any], body: ev.Body, now: float, *, source: str = "", step: int = 0
+    ) -> list[e.Effect]:
+        held = len(self.flood.surveys)
+        effects = self.flood.add(origin, fields, body, source, step)
+        if self.flood.fault is not None:
+            return [*effects, *self.fail(self.flood.fault)]
+        if self.flood.step and self.flood.missing and len(self.flood.surveys) > held:
+            effects.append(self._deadline(now))  # answers may be large: it counts from the last that came
+        return effects
+
+    def _next_question(self, event: ev.NextQuestion, now: float) -> list[e.Effect]:
+        """Ask this site, and wait for the others' answers; fail if one of them has left since the question before."""
+        if self.settled is not None or event.step != self.flood.step + 1:
+            return []
+        effects = self.flood.ask(event)
+        for sender, reason in self._gone.items():
+            if sender not in self.flood.surveys:
+                return [*effects, *self.fail(reason, passed_on=reason)]
+        return [*effects, self._deadline(now)]
+
+    def progress(self) -> list[e.Effect]:
+        return self.flood.progress() if self.status == "meeting" else []
+
+    def _deadline(self, now: float) -> e.Effect:
+        return e.SetTimer(("join",), now + self._timing.join_deadline_s)
 
     def agreed(self, event: ev.ModelReady, now: float) -> list[e.Effect]:
         """Close round 0; what all peers have found in their surveys the first of them says."""
@@ -74,9 +117,12 @@ class PeerLifecycle:
         return [e.Publish("round.completed", fields), *(e.Publish("warning", {"reason": each}) for each in spoken)]
 
     def join_expired(self) -> list[e.Effect]:
-        missing = ", ".join(self.flood.missing)
-        limit = f"{self._timing.join_deadline_s:g} s"
-        return self.fail(f"round 0 was not complete within {limit}: nothing was heard of {missing}")
+        missing = listed(self.flood.missing)
+        within = f"within {self._timing.join_deadline_s:g} s (network.join_deadline_s)"
+        if self.flood.step:
+            question = f"no answer to its question {self.flood.step} was heard of {missing} {within}"
+            return self.fail(f"round 0 was not complete: {question}")
+        return self.fail(f"round 0 was not complete {within}: nothing was heard of {missing}")
 
     def training_timer(self, key: ev.Key, now: float) -> e.Effect:
         return e.SetTimer(key, now + self._patience_s)
@@ -115,12 +161,16 @@ class PeerLifecycle:
         return [*effects, e.Finish("failed", reason)]
 
     def left_early(self, sender: str, reason: str) -> list[e.Effect]:
-        """Fail at once where a member has failed before its survey came: round 0 can never be complete.
+        """Fail at once where a member has failed before its answer came: round 0 can never be complete.
 
-        A reason that names no member, as of one that is interrupted, is of the sender itself.
+        One that has answered is missed only by a further question. A reason that names no member, as of one that is
+        interrupted, is of the sender itself.
         """
-        if self.settled is not None or self.status == "finished" or reason == "done" or sender in self.flood.surveys:
+        if self.settled is not None or self.status == "finished" or reason == "done":
             return []
         if not any(reason.startswith(f"{member} ") for member in self.flood.members):
             reason = f"{sender} left before round 0 was complete: {reason}"
+        if sender in self.flood.surveys:
+            self._gone[sender] = reason
+            return []
         return self.fail(reason, passed_on=reason) if sender in self.flood.members else []

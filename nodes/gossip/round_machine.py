@@ -98,8 +98,8 @@ class PeerMachine:
                 return self._arrived(event, now)
             case ev.TimerFired(key):
                 return self._timer(key, now)
-            case ev.Surveyed(fields, body):
-                return self.lifecycle.surveyed(self.rules.name, {**fields, **self.checkpoints.fields}, body)
+            case ev.Surveyed() | ev.NextQuestion():
+                return self.lifecycle.asked(event, now, self.checkpoints.fields)
             case ev.ModelReady():
                 return self._settled(event, now)
             case ev.Trained():
@@ -132,7 +132,7 @@ class PeerMachine:
             case m.Exchange() as exchange:
                 effects += self.rounds.arrived(event, exchange, now)
             case m.PeerSurvey() as survey if self.status == "meeting":  # else all is agreed
-                effects += self.lifecycle.survey_arrived(event, survey, 0)
+                effects += self.lifecycle.survey_arrived(event, survey, 0, now)
             case m.Heartbeat(round=number, sending=sending):
                 self.tracker.heartbeat(sender, number, tuple(sending))
                 effects += self.rounds.close_if_ready(now)
@@ -279,10 +279,13 @@ class PeerMachine:
             return effects + self._ask_model(now)
         turn = self.tracker.turn()
         effects += self.rounds.heartbeat(turn)
+        effects += self.lifecycle.progress()
         return effects + self.lifecycle.flood.remind(tuple(p for p in turn if p in self.tracker.behind))
 
     def _send_failed(self, peer: str, tag: str, number: int, reason: str) -> list[e.Effect]:
         self.stats.lost(peer)
+        if self.lifecycle.unsent(peer, tag):
+            return []
         if tag == "exchange":
             self.rounds.outbox.lost(peer)
         reason = f"{tag} of round {number} could not be sent: {reason}"

@@ -1,53 +1,74 @@
-"""Round 0 of a peer: the surveys are flooded until every peer holds all (docs/protocol.md, section 6.1)."""
+"""Round 0 of a peer: the answers to each question are flooded until every peer holds all (docs/protocol.md, 6.1).
+
+Every peer derives the next question from the same answers. No peer is more than one question ahead of another, since it
+needs the other's answer to go on: what it holds of the question before is what a peer behind it may still want.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
 from ..runtime import events as ev
+from ..runtime.question_progress import QuestionProgress
 from .checkpointing import ROUNDS, NoCommonCheckpoint, common_round, rounds_held
 
 SELDOM = 7  # heartbeats that are left out, at the most
-AT_ONCE = 32  # surveys that a neighbor is sent again with one heartbeat: a flood of them would only slow the flood
+AT_ONCE = 32  # answers that a neighbor is sent again with one heartbeat: a flood of them would only slow the flood
+NUMBERS_AT_ONCE = 1 << 20  # and how long they may be together, but for one
+
+Answer: TypeAlias = tuple[Mapping[str, Any], ev.Body]
 
 
 class SurveyFlood:
-    """What a peer knows of the sites before it trains: the `surveys` so far, by the peer they are about.
+    """What a peer knows of the sites before it trains: the `surveys`, answers to the open question, by whose they are.
 
-    `fault` is why all of them settle nothing: the peers go on from previous incarnations, with no round in common.
+    `step` says which question is open, `fault` why all the answers settle nothing: the peers go on from previous
+    incarnations, with no round in common.
     """
 
     def __init__(self, name: str, members: tuple[str, ...], neighbors: tuple[str, ...]) -> None:
         self.name = name
         self.members = members
         self.neighbors = neighbors
-        self.surveys: dict[str, tuple[Mapping[str, Any], ev.Body]] = {}
+        self.step = 0
+        self.question: Mapping[str, Any] = {}
         self.fault: str | None = None
-        self._received_from: dict[str, set[str]] = {}  # of whom each neighbor has sent the survey, and so holds it
-        self._reminded: dict[str, int] = {}  # how many surveys a neighbor has been sent again
-        self._counted = 0  # that were held at the last reminder
+        self._held: dict[int, dict[str, Answer]] = {0: {}}  # of the question before, the open one, the next one
+        self._received_from: dict[str, set[tuple[int, str]]] = {}  # which answers each neighbor has sent, and so holds
+        self._taken = 0  # answers so far
+        self._counted = 0  # that were taken at the last reminder
+        self._reminded: dict[str, int] = {}  # how many answers a neighbor has been sent again
         self._spared: dict[str, int] = {}  # heartbeats until a neighbor is reminded again
         self._pauses: dict[str, int] = {}  # and how many there are to be the next time
+        self._unsent: set[str] = set()  # neighbors that have not got something, and have said nothing since
+        self._progress = QuestionProgress()
+
+    @property
+    def surveys(self) -> Mapping[str, Answer]:
+        return self._held[self.step]
 
     @property
     def missing(self) -> list[str]:
         return [peer for peer in self.members if peer not in self.surveys]
 
+    @property
+    def title(self) -> str:
+        return f"question {self.step} of round 0" if self.step else "round 0"
+
     def greet(self, peer: str) -> list[e.Effect]:
         self._received_from.pop(peer, None)
-        return [self._send((peer,), origin) for origin in sorted(self.surveys)]
+        return [self._send((peer,), *key) for key in self._keys()]
 
     def remind(self, peers: tuple[str, ...]) -> list[e.Effect]:
         """Send again to those who may have missed something, `AT_ONCE` each in turn; to nobody while more comes in.
 
         Each time twice as many of its heartbeats pass before the next, up to `SELDOM`: most are only slow.
         """
-        held = len(self.surveys)
-        quiet, self._counted = held in (self._counted, len(self.members)), held
+        quiet, self._counted = self._taken == self._counted or not self.missing, self._taken
         effects: list[e.Effect] = []
         for peer in peers if quiet else ():
             if self._spared.get(peer, 0):
@@ -55,38 +76,86 @@ class SurveyFlood:
                 continue
             self._spared[peer] = pause = self._pauses.get(peer, 0)
             self._pauses[peer] = min(SELDOM, 2 * pause + 1)
-            known = self._received_from.get(peer, ())
-            open_ = [origin for origin in sorted(self.surveys) if origin not in known]
-            start = self._reminded.get(peer, 0) % max(1, len(open_))
-            again = (open_ + open_)[start : start + min(AT_ONCE, len(open_))]
-            self._reminded[peer] = start + len(again)
-            effects += [self._send((peer,), origin) for origin in again]
+            again = self._again(peer)
+            effects += [self._send((peer,), *key) for key in again]
         return effects
 
-    def add(self, origin: str, fields: Mapping[str, Any], body: ev.Body, source: str = "") -> list[e.Effect]:
-        """Take a survey, one's own or a neighbor's word, pass it on, and ask for the agreement when all are there."""
+    def unsent(self, peer: str) -> None:
+        """Take note that a neighbor has not got something: it is reminded with the next heartbeat.
+
+        Once, until it says something itself: one that takes nothing must not be sent all again every time.
+        """
+        if peer not in self._unsent:
+            self._unsent.add(peer)
+            self._spared.pop(peer, None)
+            self._pauses.pop(peer, None)
+
+    def add(
+        self, origin: str, fields: Mapping[str, Any], body: ev.Body, source: str = "", step: int = 0
+    ) -> list[e.Effect]:
+        """Take an answer, one's own or a neighbor's word, pass it on, and go on when all are there."""
+        self._unsent.discard(source)
         if source:
-            self._received_from.setdefault(source, set()).add(origin)
-        if origin in self.surveys:
+            self._received_from.setdefault(source, set()).add((step, origin))
+        held = self._held.get(step) if step <= self.step else self._held.setdefault(step, {})
+        if held is None or origin in held or step > self.step + 1:
             return []
-        self.surveys[origin] = (fields, body)
+        held[origin] = (fields, body)
+        self._taken += 1
         onward = tuple(peer for peer in self.neighbors if peer != source)
-        effects: list[e.Effect] = [self._send(onward, origin)] if onward else []
-        if not self.missing:
-            effects += [e.CancelTimer(("join",)), *self._agree()]
-        return effects
+        effects: list[e.Effect] = [self._send(onward, step, origin)] if onward else []
+        return effects + (self._go_on() if step == self.step else [])
 
-    def _agree(self) -> list[e.Effect]:
+    def ask(self, event: ev.NextQuestion) -> list[e.Effect]:
+        """Open the next question, and have it answered here; answers of others may have come before it."""
+        self.step, self.question = event.step, event.question
+        self._held = {step: self._held.get(step, {}) for step in (event.step - 1, event.step)}
+        for known in self._received_from.values():
+            known.difference_update([key for key in known if key[0] < event.step - 1])
+        self._spared.clear()
+        self._pauses.clear()
+        self._unsent.clear()
+        return [e.Survey(event.question, event.step)]
+
+    def progress(self) -> list[e.Effect]:
+        return self._progress.show(self.step, self.question, self.missing)
+
+    def _go_on(self) -> list[e.Effect]:
+        if self.missing:
+            return []
         surveys = dict(sorted(self.surveys.items()))
+        done = e.CancelTimer(("join",))
+        if self.step:
+            return [done, e.ApplyAgreement(surveys=surveys, step=self.step)]
         try:
             number = common_round({origin: rounds_held(origin, fields) for origin, (fields, _) in surveys.items()})
         except NoCommonCheckpoint as error:
             self.fault = str(error)
-            return []
+            return [done]
         bare = {o: ({k: v for k, v in fields.items() if k != ROUNDS}, body) for o, (fields, body) in surveys.items()}
-        return [e.ApplyAgreement(surveys=bare, round=number)]
+        return [done, e.ApplyAgreement(surveys=bare, round=number)]
 
-    def _send(self, to: tuple[str, ...], origin: str) -> e.Effect:
-        fields, body = self.surveys[origin]
+    def _keys(self) -> list[tuple[int, str]]:
+        return [(step, origin) for step in sorted(self._held) for origin in sorted(self._held[step])]
+
+    def _again(self, peer: str) -> list[tuple[int, str]]:
+        """Return the next answers that a neighbor may not have."""
+        known = self._received_from.get(peer, set())
+        # One that has answered a question has all answers to the one before.
+        done = max((step for step, origin in known if origin == peer), default=0)
+        open_ = [key for key in self._keys() if key not in known and key[0] >= done]
+        start = self._reminded.get(peer, 0) % max(1, len(open_))
+        again: list[tuple[int, str]] = []
+        length = 0
+        for step, origin in (open_ + open_)[start : start + min(AT_ONCE, len(open_))]:
+            length += len(self._held[step][origin][1])
+            if again and length > NUMBERS_AT_ONCE:
+                break
+            again.append((step, origin))
+        self._reminded[peer] = start + len(again)
+        return again
+
+    def _send(self, to: tuple[str, ...], step: int, origin: str) -> e.Effect:
+        fields, body = self._held[step][origin]
         payload = m.Payload(layout="survey", dtype="float64", length=len(body))
-        return e.Send(to, m.PeerSurvey(origin=origin, fields=dict(fields), payload=payload), body)
+        return e.Send(to, m.PeerSurvey(origin=origin, fields=dict(fields), payload=payload, step=step), body)

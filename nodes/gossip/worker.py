@@ -71,14 +71,14 @@ class GossipWorker(ModelWorker):
             case _:
                 return super().perform(effect, cancellation)
 
-    def apply_agreement(self, effect: e.ApplyAgreement) -> ev.ModelReady:
-        if not effect.round or self.writer is None:
-            ready = super().apply_agreement(effect)
-            self.begin(ready.body)
-            return replace(ready, round=effect.round)
-        kept = self.writer.read(effect.round)
-        ready = super().apply_agreement(replace(effect, agreement=kept.record["agreement"]))
+    def apply_agreement(self, effect: e.ApplyAgreement) -> ev.ModelReady | ev.NextQuestion:
+        kept = self.writer.read(effect.round) if effect.round and self.writer is not None else None
+        ready = super().apply_agreement(effect if kept is None else replace(effect, agreement=kept.record["agreement"]))
+        if isinstance(ready, ev.NextQuestion):
+            return ready
         self.begin(ready.body)
+        if kept is None:
+            return replace(ready, round=effect.round)
         self.restore(kept.arrays)
         weights = self.site_model.get_weights()
         clock = self.site_model.clock

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from nervenet.broker.events import Publisher
 from nervenet.broker.transport import new_incarnation
+from nervenet.models.agreement.questions import Answer, Question, settle
+from nervenet.models.data.data import rows_of
 from nervenet.models.initial_model import start_from
 from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
-from nervenet.models.site_statistics import agree
 
 from ..config.factory import build_model, build_site_model, initial_model
 from ..config.schema import Experiment
 from ..runtime.report_client import report_once
-from .shared_arrays import unpack
+from .shared_rows import unpack_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,12 +54,11 @@ def local_only_mean(
     diverged. `done` is called after each.
     """
     X, y = rows
-    classes = (
-        build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task).statistics().classes
-    )
+    whole = build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task)
+    classes = whole.answer({}).fields["classes"]
     scores = []
     for part in parts:
-        scores.append(train_and_score(experiment, (X[part], y[part]), test, columns, task, stop, classes))
+        scores.append(train_and_score(experiment, (rows_of(X, part), y[part]), test, columns, task, stop, classes))
         done()
     return None if any(s is None for s in scores) else float(np.mean([s for s in scores if s is not None]))
 
@@ -76,11 +76,15 @@ def train_and_score(
     as the run has in all, from its initial weights, with its optimizer.
     """
     site_model = build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task, test=test)
-    statistics = site_model.statistics()
-    if classes is not None:
+
+    def answer(question: Question) -> Answer:
+        told = site_model.answer(question)
         # A site alone would not even know the classes of which it has no rows; the test set has them all.
-        statistics = dataclasses.replace(statistics, classes=classes)
-    agreed, saved = agree({"alone": statistics}, scale=experiment.data.scaling), initial_model(experiment)
+        known = {} if question or classes is None else {"classes": list(classes)}
+        return Answer({**told.fields, **known}, told.vector)
+
+    agreed = settle(site_model.questions(experiment.data.scaling), {"alone": answer}).preprocessing
+    saved = initial_model(experiment)
     if saved is None:
         site_model.build(agreed, experiment.seed)
     else:
@@ -101,7 +105,7 @@ def train_and_score(
 async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
     """Train for the job's rounds, publish how far that is, and report what it came to."""
     experiment = dataclasses.replace(Experiment.from_dict(job["experiment"]), rounds=job["rounds"])
-    X, y, X_test, y_test, order, sizes = unpack(descriptors[0])
+    (rows, test), (order, sizes) = unpack_rows(descriptors[0], job["columns"], job.get("kinds"), sets=2)
     parts: list[NDArray[Any]] = np.split(order, np.cumsum(sizes)[:-1])
     stop = threading.Event()
     loop, publisher = asyncio.get_running_loop(), Publisher(BASELINE, BASELINE, job["run"], new_incarnation())
@@ -115,7 +119,7 @@ async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -
         loop.call_soon_threadsafe(publish)
 
     def compute() -> dict[str, float | None]:
-        rows, test, began = (X, y), (X_test, y_test), time.monotonic()
+        began = time.monotonic()
         common = (job["columns"], job["task"], stop.is_set)
         centralised = train_and_score(experiment, rows, test, *common)
         done()

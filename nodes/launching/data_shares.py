@@ -9,20 +9,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nervenet.models.data import datasets
-from nervenet.models.data.data import DataError
+from nervenet.models import datasets
+from nervenet.models.data.data import DataError, rows_of
 from nervenet.models.data.partition import partition
 from nervenet.models.data.splits import split
 from nervenet.models.site_model import task_of
 from nervenet.models.site_rows import check_targets
+from nervenet.models.tables.table import Table
 
 from ..config.factory import build_model
 from ..config.schema import is_file_name
-from .shared_arrays import pack, unpack
+from .shared_rows import pack_rows, unpack_rows
 
 if TYPE_CHECKING:
     from nervenet.models.data.data import Dataset, Task
     from nervenet.models.model import Model
+    from nervenet.models.tables.table import Kind
     from numpy.typing import NDArray
 
     from ..config.schema import Experiment
@@ -43,13 +45,14 @@ class DataShares:
     sizes: tuple[int, ...] = ()  # rows for training, in the order of `nodes`
     target: str = ""  # the column of a file that is predicted
     notes: tuple[str, ...] = ()  # of how they were read
+    kinds: tuple[Kind, ...] | None = None  # of the columns of tables; None: plain numbers
 
-    def test_rows(self) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    def test_rows(self) -> tuple[NDArray[Any] | Table, NDArray[Any]] | None:
         """Return the test rows, raw, as a shared memory map; None where there are none."""
         if self.test < 0:
             return None
-        X, y = unpack(os.dup(self.test))
-        return X, y
+        [rows], _ = unpack_rows(os.dup(self.test), self.columns, self.kinds)
+        return rows
 
     def close(self) -> None:
         for descriptor in (*self.nodes, self.test, self.whole):
@@ -127,15 +130,18 @@ def divide(experiment: Experiment) -> DataShares:
         target=source.target,
         notes=source.notes,
     )
+    if isinstance(train.X, Table):
+        shares.kinds = train.X.kinds
     shares.classes = None if train.task == "regression" else tuple(np.unique(train.y).tolist())
     try:
         for part in parts:
-            shares.nodes.append(pack([train.X[part], train.y[part]]))
-        shares.test = pack([test.X, test.y])
+            shares.nodes.append(pack_rows((rows_of(train.X, part), train.y[part])))
+        shares.test = pack_rows((test.X, test.y))
         if shares.task == "classification" and len(test.y):
             shares.majority = float(np.unique(test.y, return_counts=True)[1].max() / len(test.y))
         if experiment.evaluation.baseline:
-            shares.whole = pack([train.X, train.y, test.X, test.y, np.concatenate(parts), np.array(shares.sizes)])
+            order = (np.concatenate(parts), np.array(shares.sizes))
+            shares.whole = pack_rows((train.X, train.y), (test.X, test.y), further=order)
     except BaseException:
         shares.close()
         raise

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..config.factory import default_node_names
-from ..config.schema import Experiment
+from ..config.schema import DataConfig, Experiment
 from ..experiment.validation import check_initial, check_members, check_size, check_task, validate
 from ..federated.row_cap import capped_of
 from ..results.collect import collect, write_results
 from ..results.run_dir import RunDir, check_run_dir, new_default_dir
-from ..results.run_result import RunResult
+from ..results.run_result import RunResult, run_ended
+from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import inbox_address
 from .data_shares import DataShares, divide
 from .forkserver_client import ForkServerClient
@@ -117,6 +118,17 @@ async def launch(
         fork_server.close()
 
 
+PIPELINES = (
+    "nervenet.models.pipeline.fit",
+    "nervenet.models.tables.auto",
+    "sklearn.compose",
+    "sklearn.impute",
+    "sklearn.pipeline",
+    "sklearn.preprocessing",
+)
+"""What nodes with tables import, which takes seconds: once, and not once a node."""
+
+
 @dataclass
 class _Launch:
     """One launch from beginning to end."""
@@ -161,6 +173,8 @@ class _Launch:
             stack.callback(self.shares.close)
             if self.shares.target:
                 self.on_target(self.shares.target)
+            if self.shares.kinds is not None or experiment.data.preprocess != DataConfig.preprocess:
+                self.fork_server.preload(PIPELINES)
             check_task(experiment, self.shares.task, len(self.shares.columns))
             columns, classes = self.shares.columns, self.shares.classes
             check_size(experiment, len(columns), None if classes is None else len(classes))
@@ -221,11 +235,11 @@ class _Launch:
             await supervisor.wait_for_baselines(BASELINE_S)
         except asyncio.CancelledError as error:
             supervisor.stopping()
-            interrupted = error
+            interrupted, why = error, str(error) or INTERRUPTED
             if self.ended_at is None:
-                status, reason = "interrupted", "interrupted"
+                status, reason = INTERRUPTED, why
             else:
-                self._without_baselines("interrupted")
+                self._without_baselines(why)
         except RunAborted as error:
             if self.ended_at is None:
                 status, reason = "failed", str(error)
@@ -233,21 +247,33 @@ class _Launch:
                 self._without_baselines(str(error))
         except Exception as error:  # noqa: BLE001  (raised again below, when the folder is readable and nobody left)
             status, reason, interrupted = "failed", f"{type(error).__name__}: {error}", error
+        ending = asyncio.ensure_future(self._end(status, reason, report_server))
+        try:
+            result = await asyncio.shield(ending)
+        except asyncio.CancelledError as error:  # it is over in seconds, and leaves a whole folder
+            interrupted, result = error, await ending
+        if interrupted is not None:
+            raise interrupted
+        if result.status != "completed":
+            raise RunFailed(result.reason or "", result)
+        return result
+
+    async def _end(self, status: str, reason: str, report_server: ReportServer) -> RunResult:
+        """Stop everybody, write the results, and say how the run has ended."""
+        supervisor = self.supervisor
         if status != "completed":
             # The folder is readable even if something ends this process while the nodes end.
             await asyncio.to_thread(self._write_results, status, reason)
             # They report what they have when they are stopped; a second signal ends this wait by ending the process.
             # No socket is left open to those that must be killed: ZeroMQ was seen to abort as hundreds died at once.
-            with suppress(asyncio.CancelledError):
-                await supervisor.stop_nodes(STOP_S, report_server.close)
+            await supervisor.stop_nodes(STOP_S, report_server.close)
         result = await asyncio.to_thread(self._write_results, status, reason)
         for name in result["by_node"]:
             self.events.publish("node.result", **_node_result(name, result))
         if result.status == "completed":
             self.events.publish("run.completed", **_run_completed(result))
         else:
-            ended = {"reason": result.reason, "wall_s": result["wall_s"], "bytes_sent": result["bytes_sent"]}
-            self.events.publish("run.failed", **ended)
+            self.events.publish("run.failed", **run_ended(result), reason=result.reason)
         if supervisor.broker_runs:  # which is stopped last, so that monitors learn of the end
             await self.events.end_relayed(END_RELAYED_S if status == "completed" else STOPPED_RELAYED_S)
         await supervisor.stop(STOP_S)
@@ -255,10 +281,6 @@ class _Launch:
         self.run_dir.flush()
         rounds = (self.experiment.mode, supervisor.rounds, result["baseline"])
         await asyncio.to_thread(self.run_dir.write_rounds, *rounds)
-        if interrupted is not None:
-            raise interrupted
-        if result.status != "completed":
-            raise RunFailed(result.reason or "", result)
         return result
 
     def _without_baselines(self, reason: str) -> None:
@@ -308,9 +330,7 @@ class _Launch:
 
 
 def _run_completed(result: RunResult) -> dict[str, Any]:
-    rounds, wall_s = result["completed_rounds"], result["wall_s"]
-    fields = {"status": result.status, "completed_rounds": rounds, "wall_s": wall_s}
-    fields["bytes_sent"] = result["bytes_sent"]
+    fields = run_ended(result)
     figures = {"accuracy": result.get("accuracy"), "r2": result.get("r2"), "loss": result.get("loss")}
     fields |= {key: value for key, value in figures.items() if value is not None}
     if "stopped_by" in result:

@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,19 +27,21 @@ from ..results.run_result import RunResult
 from ..roles.client import Client
 from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
+from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import NodeIdentity
 from ..runtime.report_client import ReportClient, report_once
 from .machine_limits import files_of_process
 from .rlimits import OUT_OF_RESOURCES, ran_out
-from .shared_arrays import unpack
+from .shared_rows import unpack_rows
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 Node = Coordinator | Client | Peer
 ROLES: dict[str, type[Node]] = {"coordinator": Coordinator, "client": Client, "peer": Peer}
 FEW_LINES = 3  # of each list, where all of them would not fit a message
 MOST_SOCKETS = 65_535  # of a context, by ZeroMQ
+LINGER_S = 5.0  # how long a broker serves on after SIGTERM: its launcher, which may have had it too, ends the run
 SWITCH_INTERVAL_S = 0.0005  # how long the event loop waits at most for a training thread to release the interpreter
 
 
@@ -53,17 +55,22 @@ def host(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     match job["kind"]:
         case "broker":
-            return asyncio.run(_until_terminated(_broker(job)))
+            return asyncio.run(_until_terminated(_broker(job), job["stop_by"], LINGER_S))
         case "nodes":
-            return asyncio.run(_until_terminated(_nodes(job, rest)))
+            hosted: list[Node] = []
+            return asyncio.run(_until_terminated(_nodes(job, rest, hosted), on_stop=lambda: _stop_deciding(hosted)))
         case "baseline":
             from .baselines import report_baselines
 
             with suppress(OSError):
                 os.nice(10)
             return asyncio.run(_until_terminated(report_baselines(job, rest)))
+        case "describe":
+            from .described_site import answer_questions
+
+            return asyncio.run(_until_terminated(answer_questions(job)))
         case kind:
-            raise ValueError(f"kind must be broker, nodes or baseline, found {kind!r}")
+            raise ValueError(f"kind must be broker, nodes, baseline or describe, found {kind!r}")
 
 
 def _log_to_stderr() -> None:
@@ -80,20 +87,33 @@ def _log_to_stderr() -> None:
     )
 
 
-async def _until_terminated(work: Any) -> int:
-    """Run until done, or until SIGTERM asks for an orderly stop; return the exit code."""
+async def _until_terminated(
+    work: Any,
+    stop_by: int = signal.SIGTERM,
+    linger_s: float = 0.0,
+    on_stop: Callable[[], None] = lambda: None,
+) -> int:
+    """Run until done, until the signal `stop_by`, or until `linger_s` seconds after SIGTERM; return the exit code."""
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
-    # Once: the launcher's own SIGTERM may follow one that went to the whole group, and must not cancel the last report.
-    loop.add_signal_handler(signal.SIGTERM, lambda: task.cancelling() or task.cancel())
+
+    def stop() -> None:
+        # Once: the launcher's own signal may follow one that went to the whole group, and must not cancel the report.
+        if not task.cancelling():
+            on_stop()
+            task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, loop.call_later, linger_s, stop)
+    loop.add_signal_handler(stop_by, stop)  # if that is SIGTERM, in place of the line before
     try:
         return int(await task or 0)
     except asyncio.CancelledError:
         return 0
     finally:
         # From here on this process ends by itself; a late signal would find the loop already closed.
-        loop.remove_signal_handler(signal.SIGTERM)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in {signal.SIGTERM, stop_by}:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
 
 async def _broker(job: Mapping[str, Any]) -> int:
@@ -107,10 +127,16 @@ async def _broker(job: Mapping[str, Any]) -> int:
     return 0
 
 
-async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
+def _stop_deciding(hosted: Sequence[Node]) -> None:
+    """Let all nodes of this process drop what they have in hand: a busy machine would take long to work it off."""
+    for node in hosted:
+        node.session.stop_deciding()
+
+
+async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: list[Node]) -> int:
     experiment = Experiment.from_dict(job["experiment"])
-    shares = [unpack(descriptor) for descriptor in descriptors]
-    test = shares[0] or None
+    shares = [_rows(job, descriptor) for descriptor in descriptors]
+    test = shares[0]
     # One I/O thread and one set of descriptors for all nodes of this process.
     context = zmq.Context()
     wanted = files_of_process(experiment, [spec["name"] for spec in job["nodes"]])
@@ -118,20 +144,27 @@ async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
     specs = zip(job["nodes"], shares[1:], strict=True)
     try:
         async with asyncio.TaskGroup() as group:
-            nodes = [group.create_task(_node(job, experiment, *each, test, context)) for each in specs]
+            nodes = [group.create_task(_node(job, experiment, *each, test, context, hosted)) for each in specs]
     finally:
         # Not term: it would wait forever for a socket that something left open. What is queued lingers as set.
         await asyncio.to_thread(context.destroy)
     return max(node.result() for node in nodes)
 
 
+def _rows(job: Mapping[str, Any], descriptor: int) -> tuple[Any, Any] | None:
+    """Return the rows X, y of an open file; None of an empty one."""
+    sets, _ = unpack_rows(descriptor, job["columns"], job.get("kinds"))
+    return sets[0] if sets else None
+
+
 async def _node(
     job: Mapping[str, Any],
     experiment: Experiment,
     spec: Mapping[str, Any],
-    share: list[NDArray[Any]],
-    test: list[NDArray[Any]] | None,
+    share: tuple[Any, Any] | None,
+    test: tuple[Any, Any] | None,
     context: zmq.Context[zmq.Socket[bytes]],
+    hosted: list[Node],
 ) -> int:
     import structlog
 
@@ -141,12 +174,13 @@ async def _node(
     try:
         node = _build(job, experiment, spec, share, test, context)
         async with node:
+            hosted.append(node)
             log.info("started", pid=os.getpid())
             try:
                 async for _ in node.rounds():
                     pass
             except asyncio.CancelledError:
-                failure = "interrupted"
+                failure = INTERRUPTED
                 node.session.stop_deciding()
             except Exception as error:
                 failure = str(error) or type(error).__name__
@@ -167,26 +201,26 @@ async def _node(
             os._exit(OUT_OF_RESOURCES if ran_out(error) or ran_out(unreported) else 1)
         return 1
     log.info("finished", reason=failure)
-    return 1 if failure and failure != "interrupted" else 0
+    return 1 if failure and failure != INTERRUPTED else 0
 
 
 def _build(
     job: Mapping[str, Any],
     experiment: Experiment,
     spec: Mapping[str, Any],
-    share: list[NDArray[Any]],
-    test: list[NDArray[Any]] | None,
+    share: tuple[Any, Any] | None,
+    test: tuple[Any, Any] | None,
     context: zmq.Context[zmq.Socket[bytes]],
 ) -> Node:
     role = spec["role"]
     at_clients = experiment.evaluation.sites or experiment.personalized
     site_model = build_site_model(
         build_model(experiment),
-        (share[0], share[1]) if share else None,
+        share,
         experiment,
         columns=job["columns"],
         task=job["task"],
-        test=(test[0], test[1]) if test and role != "client" else None,
+        test=None if role == "client" else test,
         holdout=experiment.data.test_size if role == "client" and at_clients else 0.0,
     )
     folder = Path(spec["checkpoint_dir"]) if spec["checkpoint_dir"] else None

@@ -19,6 +19,7 @@ KILL_S = 2.0  # how long a killed process may take to be reaped
 class Process:
     pid: int
     nodes: tuple[str, ...]
+    stop_by: int = signal.SIGTERM  # the signal that asks it for an orderly stop
     ended: bool = False
 
 
@@ -42,6 +43,7 @@ class ProcessTable:
         self._processes: dict[int, Process] = {}
         self._early: dict[int, int] = {}  # exits reported before the answer to the fork
         self._changed = asyncio.Event()
+        self._changes = 0
         fork_server.attach()
         fork_server.exited = self._exited
         fork_server.died = self._died
@@ -50,7 +52,7 @@ class ProcessTable:
         self, job: Mapping[str, Any], nodes: tuple[str, ...], descriptors: list[int], *, within_s: float
     ) -> None:
         pid = await self._fork_server.spawn(job, descriptors, within_s=within_s)
-        self._processes[pid] = Process(pid, nodes)
+        self._processes[pid] = Process(pid, nodes, job.get("stop_by", signal.SIGTERM))
         if pid in self._early:
             self._exited(pid, self._early.pop(pid))
 
@@ -58,6 +60,8 @@ class ProcessTable:
         return any(process.nodes == nodes for process in self._processes.values())
 
     def notify(self) -> None:
+        """Note a sign of life: a process has reported something."""
+        self._changes += 1
         self._changed.set()
 
     async def change(self, within_s: float) -> None:
@@ -69,19 +73,36 @@ class ProcessTable:
                 await self._changed.wait()
 
     async def stop(
-        self, within_s: float, but: tuple[str, ...] = (), before_kill: Callable[[], Awaitable[None]] | None = None
+        self,
+        within_s: float,
+        but: tuple[str, ...] = (),
+        before_kill: Callable[[], Awaitable[None]] | None = None,
+        *,
+        at_most_s: float = 0.0,
     ) -> None:
-        """Terminate every process but that of the nodes `but`; kill those that have not ended, after `before_kill`."""
+        """Ask every process but that of the nodes `but` to stop; kill those that have not ended, after `before_kill`.
+
+        They are waited for as long as one of them reports or ends every `within_s` seconds, and up to `at_most_s`.
+        """
+        left = [p for p in self._processes.values() if not p.ended and p.nodes != but]
+        for process in left:
+            self._fork_server.signal(process.pid, process.stop_by)
+        await self._all_ended(left, within_s, at_most_s)
+        left = [p for p in left if not p.ended]
+        if left and before_kill is not None:
+            await before_kill()
+        for process in left:
+            self._fork_server.signal(process.pid, signal.SIGKILL)
+        await self._all_ended(left, KILL_S)
+
+    async def _all_ended(self, processes: list[Process], within_s: float, at_most_s: float = 0.0) -> None:
         loop = asyncio.get_running_loop()
-        for number, patience_s in ((signal.SIGTERM, within_s), (signal.SIGKILL, KILL_S)):
-            left = [p for p in self._processes.values() if not p.ended and p.nodes != but]
-            if left and number == signal.SIGKILL and before_kill is not None:
-                await before_kill()
-            for process in left:
-                self._fork_server.signal(process.pid, number)
-            until = loop.time() + patience_s
-            while any(not p.ended for p in left) and loop.time() < until and not self.broken:
-                await self.change(until - loop.time())
+        latest = loop.time() + max(within_s, at_most_s)
+        until, changes = loop.time() + within_s, self._changes
+        while any(not p.ended for p in processes) and loop.time() < until and not self.broken:
+            await self.change(until - loop.time())
+            if self._changes != changes:
+                until, changes = min(latest, loop.time() + within_s), self._changes
 
     def running(self, *nodes: str) -> bool:
         return any(process.nodes == nodes and not process.ended for process in self._processes.values())

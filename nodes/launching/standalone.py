@@ -6,8 +6,9 @@ import asyncio
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,16 @@ from ..config.factory import build_model, build_site_model
 from ..config.schema import Experiment, is_file_name
 from ..results.collect import write_results
 from ..results.run_dir import RunDir, check_run_dir, read_nodes
-from ..results.run_result import RunResult
+from ..results.run_result import RunResult, run_ended
 from ..results.summary import summarize
 from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
+from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name
 from ..runtime.session import Session
 from .data_shares import load_for
 from .node_process import ROLES, Node, result_of
 
-INTERRUPTED = "interrupted"  # status and reason of a run that its owner has stopped
 SITES = "sites"  # the name of the data of a run whose sites each bring their own
 
 
@@ -105,6 +106,9 @@ async def run_node(
         if role == "coordinator":
             experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, name=SITES))
         node.session.on_event = _recorder(run_dir, node.session, on_event)
+        so_far = partial(_so_far, name, node, run_dir, started)
+        # Nobody else knows how the run of a coordinator ends.
+        node.session.run_so_far = (lambda: _failed(experiment, so_far())) if role == "coordinator" else None
         reason = ""
         result: RunResult | None = None
         interrupted: asyncio.CancelledError | None = None
@@ -118,21 +122,18 @@ async def run_node(
                 if isinstance(node, Coordinator):
                     _publish_started(experiment, node.session, run_dir.resumed if run_dir else None)
                 await _until_over(node)
-                result = result_of(name, node, "")
-                result.wall_s = time.monotonic() - started
-                result.earlier = run_dir.earlier if run_dir else result.earlier
-                if isinstance(node, Coordinator):  # nobody else knows the end of the run
-                    known = _completed(summarize(experiment, result))
+                result = so_far()
+                if isinstance(node, Coordinator):
+                    known = run_ended(summarize(experiment, result))
                     node.session.publish("run.completed", known | node.session.stats.stopped)
         except NodeFailed as error:
             reason = str(error)
         except asyncio.CancelledError as error:
-            reason, interrupted = INTERRUPTED, error
+            reason, interrupted = str(error) or INTERRUPTED, error
         if run_dir and isinstance(node, Peer):
             run_dir.resumed = node.resumed
         if result is None or reason:
-            result = result_of(name, node, reason)
-            result.wall_s = time.monotonic() - started
+            result = so_far(reason)
         if interrupted is not None:
             result.status = INTERRUPTED
         if run_dir:
@@ -148,20 +149,26 @@ async def run_node(
     return result
 
 
+def _so_far(name: str, node: Node, run_dir: RunDir | None, started: float, reason: str = "") -> RunResult:
+    result = result_of(name, node, reason)
+    result.wall_s = time.monotonic() - started
+    result.earlier = run_dir.earlier if run_dir else result.earlier
+    return result
+
+
+def _failed(experiment: Experiment, result: RunResult) -> dict[str, Any]:
+    return run_ended(summarize(experiment, result)) | {"status": "failed"}
+
+
 async def _until_over(node: Node) -> None:
     """Take part until the run is over; a coordinator says for all that it was interrupted."""
     try:
         async for _ in node.rounds():
             pass
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as error:
         if isinstance(node, Coordinator):
-            node.session.publish("run.failed", {"reason": INTERRUPTED})
+            node.session.publish("run.failed", {"status": INTERRUPTED, "reason": str(error) or INTERRUPTED})
         raise
-
-
-def _completed(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the end of the run says of it: as the summary, of all incarnations."""
-    return {key: summary[key] for key in ("status", "completed_rounds", "wall_s", "bytes_sent")}
 
 
 def _open(role: str, experiment: Experiment, out: Path | None, resume: Path | None) -> RunDir | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from nervenet.broker.sockets import discard
 from ..config.factory import default_node_names
 from ..config.schema import Experiment
 from ..runtime.awake_time import AwakeTime
+from ..runtime.event_types import INTERRUPTED
 from ..runtime.round_history import Reported
 from .baselines import BASELINE, too_large
 from .data_shares import DataShares
@@ -23,6 +25,11 @@ from .processes import ProcessTable
 from .restarts import RestartPacing
 
 BROKER = "broker"
+STOP_BROKER = signal.SIGUSR1  # SIGTERM may go to all processes at once, and the broker must be the last to end
+STOP_AT_MOST_S = 30.0  # how long nodes that are stopped may take to report, as long as one after the other does
+STOP_A_NODE_S = 0.05  # and each that a process hosts, in the time that it has for a sign of life
+LEFT_S = 1.0  # how long after a node the launcher hears of a signal that both were sent
+STOPPED = {"ended with exit code 0", *(f"killed by {name}" for name in ("SIGTERM", "SIGINT", "SIGHUP"))}
 
 
 def group_nodes(experiment: Experiment, names: Sequence[str]) -> list[Sequence[str]]:
@@ -68,6 +75,7 @@ class Supervisor:
         self._awake = AwakeTime(monotonic())
         self._progress_at = 0.0  # by that clock
         self._stopping = False
+        self._left: dict[str, tuple[float, str]] = {}  # who was told to stop by somebody else: when, and what it said
         self._abort_reason = ""
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -97,7 +105,7 @@ class Supervisor:
 
     async def _spawn_broker(self, bind: str) -> None:
         network = self.experiment.network
-        job = {"kind": BROKER, "bind": bind, "advertise": network.advertise}
+        job = {"kind": BROKER, "bind": bind, "advertise": network.advertise, "stop_by": int(STOP_BROKER)}
         await self._spawn(job, (BROKER,), [])
 
     async def start_nodes(self, shares: DataShares) -> None:
@@ -120,8 +128,8 @@ class Supervisor:
         self._check()
 
     def _data_job(self, kind: str, shares: DataShares) -> dict[str, Any]:
-        experiment = self.experiment.to_dict()
-        return {"kind": kind, "experiment": experiment, "columns": list(shares.columns), "task": shares.task}
+        rows = {"columns": list(shares.columns), "kinds": shares.kinds and list(shares.kinds), "task": shares.task}
+        return {"kind": kind, "experiment": self.experiment.to_dict(), **rows}
 
     def _node_job(self, name: str) -> dict[str, Any]:
         role = self.roles[name]
@@ -165,9 +173,9 @@ class Supervisor:
             self.baseline_s = fields.get("seconds")
         else:
             self.results[node] = fields
-            if fields.get("failed") and not self._stopping:
-                self._lose(node, str(fields["failed"]))
-            elif array is not None:
+            if failed := str(fields.get("failed") or ""):
+                self._ended(node, failed, told_to=failed == INTERRUPTED)
+            if array is not None and node not in self.lost:
                 # A read-only view of the message's buffer: fine for a mean and for a file.
                 self.arrays[node] = array
         self._processes.notify()
@@ -187,11 +195,24 @@ class Supervisor:
             self._restart_broker(how)
         elif nodes == (BASELINE,):
             if self.baselines is None:
-                self._give_up_baselines(f"the baselines were {how}")
+                self._ended(BASELINE, f"the baselines were {how}", told_to=how in STOPPED)
         else:
             for node in nodes:
                 if node not in self.results:
-                    self._lose(node, how)
+                    self._ended(node, how, told_to=how in STOPPED)
+
+    def _ended(self, node: str, reason: str, *, told_to: bool) -> None:
+        """Note an end that was not the launcher's wish: who was told to is lost if the launcher itself is not."""
+        if told_to and not self._stopping:
+            self._left.setdefault(node, (self._now(), reason))
+        elif not self._stopping:
+            self._lose(node, reason)
+
+    def _lose_who_left(self) -> None:
+        for node, (at, reason) in list(self._left.items()):
+            if self._now() >= at + LEFT_S:
+                del self._left[node]
+                self._lose(node, reason)
 
     def _restart_broker(self, how: str) -> None:
         if not self._addresses:
@@ -221,6 +242,9 @@ class Supervisor:
         self.baselines = {}
 
     def _lose(self, node: str, reason: str) -> None:
+        if node == BASELINE:
+            self._give_up_baselines(reason)
+            return
         if node in self.lost:
             return
         self.lost[node] = reason
@@ -246,10 +270,10 @@ class Supervisor:
             if failed.done():
                 failed.result()
             missing = sorted(self.survivors() - set(self.results))
-            if not missing:
+            if not missing and not self._left:
                 return
             grace_s = self._grace_s(missing)
-            if self.results and self._now() - self._progress_at > grace_s:
+            if missing and self.results and self._now() - self._progress_at > grace_s:
                 for node in missing:
                     self._lose(node, f"gave no result within {grace_s:g} s of the last sign of progress")
                 continue
@@ -274,6 +298,7 @@ class Supervisor:
             self.publish("warning", reason=f"the baselines are left out: {reason}")
 
     def _check(self) -> None:
+        self._lose_who_left()
         if self._abort_reason:
             raise RunAborted(self._abort_reason)
         if "coordinator" in self.lost:
@@ -310,7 +335,9 @@ class Supervisor:
         self.stopping()
         for task in self._tasks:
             task.cancel()
-        await self._processes.stop(within_s, but=(BROKER,), before_kill=before_kill)
+        hosted_s = STOP_A_NODE_S * len(self.roles) / self.experiment.process_count
+        at_most_s = max(STOP_AT_MOST_S, 10 * hosted_s)
+        await self._processes.stop(within_s + hosted_s, (BROKER,), before_kill, at_most_s=at_most_s)
 
     @property
     def broker_runs(self) -> bool:

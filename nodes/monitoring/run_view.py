@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..results.round_metrics import Sketch
-from ..runtime.event_types import Event, fit
+from ..runtime.event_types import INTERRUPTED, Event, fit
 from .clusters import PeerClusters, find_clusters
 
 Fields = Mapping[str, Any] | Event
@@ -152,7 +152,7 @@ class RunView:
         if incarnation < self.incarnations[node]:  # it has been started again since
             return
         self.ended_by = (node, incarnation)
-        self.status = "failed" if kind == "run.failed" else str(event.get("status") or "completed")
+        self.status = str(event.get("status") or ("failed" if kind == "run.failed" else "completed"))
         self.reason = str(event.get("reason") or "")
         completed = event.get("completed_rounds")
         if kind == "run.completed" and isinstance(completed, int):
@@ -310,6 +310,8 @@ def notice(event: Fields) -> str | None:
         "run.failed": "the run failed",
         "warning": str(event.get("node")),
     }.get(str(event.get("type")))
+    if event.get("type") == "run.failed" and str(event.get("reason")).startswith(INTERRUPTED):
+        return f"the run was {event.get('reason')}"
     return f"{text}: {event.get('reason')}" if text and event.get("reason") else text
 
 

@@ -133,9 +133,9 @@ def _save_personal(experiment: Experiment, run_dir: RunDir, name: str, result: R
 
 
 def _site_model(experiment: Experiment, result: RunResult) -> SiteModel:
-    from nervenet.models.preprocessing import Preprocessing
     from nervenet.models.site_model import SiteModel
+    from nervenet.models.table_preprocessing import preprocessing_of
 
     site_model = SiteModel(build_model(experiment))
-    site_model.build(Preprocessing.from_dict(dict(result.preprocessing or {})), experiment.seed)
+    site_model.build(preprocessing_of(dict(result.preprocessing or {})), experiment.seed)
     return site_model

@@ -58,3 +58,13 @@ class RunResult(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self.summary)
+
+
+def run_ended(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is published of a run's end, whichever it is: of all its incarnations, as in its summary."""
+    return {
+        "status": summary["status"],
+        "completed_rounds": summary["completed_rounds"],
+        "wall_s": summary["wall_s"],
+        "bytes_sent": summary["bytes_sent"],
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -21,6 +21,8 @@ from ..runtime.node import Node
 from ..runtime.round_reports import RoundReport, RoundReports
 from ..runtime.session import Session
 from ..runtime.worker import RoleWorker, Worker
+
+GOODBYES_S = 2.0  # how long a coordinator waits for clients to say goodbye
 
 
 class Role(ABC):
@@ -63,9 +65,12 @@ class Role(ABC):
         self._set_up(site_model, experiment, identity)
 
     def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:
+        self.model = site_model
+        self._take_place(experiment, identity)
+
+    def _take_place(self, experiment: Experiment, identity: NodeIdentity) -> None:
         self.experiment = experiment
         self.identity = identity
-        self.model = site_model
         self.session = Session(self.role, identity, experiment, binds=self.binds)
         self._reports = RoundReports()
         self._node: Node | None = None
@@ -83,14 +88,36 @@ class Role(ABC):
         self._node = Node(
             machine, session.transport, Worker(worker, self.identity.name), session.publish, self._reports.put
         )
+        examples, held_out = self._own_rows()
         rows, by_class = dict[str, Any](), dict[str, Any]()
-        if self.model.examples:
-            rows = {"examples": self.model.examples, "held_out": sum(self.model.held_out.values())}
+        if examples:
+            rows = {"examples": examples, "held_out": sum(held_out.values())}
             # How many rows of a class a site has is for its own screen: the run learns of their number alone.
-            by_class = {"held_out_by_class": self.model.held_out}
+            by_class = {"held_out_by_class": dict(held_out)}
         session.publish("node.ready", {"pid": os.getpid(), **rows}, by_class)
         self._node.post(ev.Started())
         return self._node
+
+    def _own_rows(self) -> tuple[int, Mapping[str, int]]:
+        """Return how many rows this site trains on, and how many it keeps from training, by class."""
+        return self.model.examples, self.model.held_out
+
+    async def _leave_clients(self, error: object) -> None:
+        """Leave as a coordinator does: the clients read the last that it says before its end of the connection goes."""
+        connections = self.session.connections
+        if self._node is not None:
+            if not self._node.finished.done():
+                self.session.send_goodbye(connections.connected, "the coordinator left before the run was over")
+            await connections.wait_for_goodbyes(GOODBYES_S)
+        await self.session.close(self._leaving(error))
+
+    async def _leave_coordinator(self, coordinator: str, error: object) -> None:
+        """Leave as a client does, which says so if the run is not over."""
+        reason = self._leaving(error)
+        if coordinator and self._node is not None and not self._node.finished.done():
+            reason = "left before the run was over" if reason == "done" else reason
+            self.session.send_goodbye([coordinator], reason)
+        await self.session.close(reason)
 
     @staticmethod
     def _leaving(error: object) -> str:

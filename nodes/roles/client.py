@@ -35,7 +35,8 @@ class Client(Role):
         An `MLP`, any other `nervenet.models.Model`, or a scikit-learn estimator whose copies can be averaged: the same
         as the coordinator's.
     data
-        This site's rows: X of shape (n, d), raw (scaling is agreed with the others), and y of shape (n,).
+        This site's rows, raw (scaling is agreed with the others): X of shape (n, d), numbers, or a data frame that may
+        have text, dates and gaps; and y of shape (n,).
     broker, run
         Address of the broker that introduces the nodes, and the name of the run.
     name
@@ -98,11 +99,7 @@ class Client(Role):
         self._coordinator = ""
 
     async def __aexit__(self, *error: object) -> None:
-        reason = self._leaving(error[0])
-        if self._coordinator and self._node is not None and not self._node.finished.done():
-            reason = "left before the run was over" if reason == "done" else reason
-            self.session.send_goodbye([self._coordinator], reason)
-        await self.session.close(reason)
+        await self._leave_coordinator(self._coordinator, error[0])
 
     def _begin(self, roster: Roster) -> None:
         coordinators = members_of(roster, "coordinator")

@@ -25,8 +25,6 @@ from ..runtime import events as ev
 from ..runtime.identity import NodeIdentity, members_of
 from .base import Role
 
-GOODBYES_S = 2.0  # how long the coordinator waits for clients to say goodbye
-
 
 class Coordinator(Role):
     """Asks clients to train, and averages what they report.
@@ -51,6 +49,8 @@ class Coordinator(Role):
     test
         Rows (X, y) on which to measure the global model after each round; without them the clients' hold-outs are
         asked.
+    preprocess
+        An unfitted scikit-learn transformer for tables, in place of ``data.preprocess``; the sites are told.
     checkpoint_dir
         Folder for checkpoints, which outlive this coordinator: another one of the same experiment and folder goes on
         after the newest of them, with the clients that live and with those that come. None: nothing is kept.
@@ -90,6 +90,7 @@ class Coordinator(Role):
         deadline_s: float | None = None,
         init: Path | str | None = None,
         test: tuple[Any, Any] | None = None,
+        preprocess: object = None,
         checkpoint_dir: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
@@ -107,7 +108,7 @@ class Coordinator(Role):
             "init": None if init is None else str(init),
         }
         experiment = experiment_from_keywords("federated", wanted, experiment)
-        site_model = build_site_model(model, None, experiment, test=test)
+        site_model = build_site_model(model, None, experiment, test=test, preprocess=preprocess)
         self._embed(site_model, experiment, broker, run, name, checkpoint_dir, replace=replace)
 
     def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:
@@ -145,13 +146,7 @@ class Coordinator(Role):
         return await super().__aenter__()
 
     async def __aexit__(self, *error: object) -> None:
-        connections = self.session.connections
-        if self._node is not None:
-            if not self._node.finished.done():
-                self.session.send_goodbye(connections.connected, "the coordinator left before the run was over")
-            # The clients read the final model, or why there is none, before this end of the connection goes.
-            await connections.wait_for_goodbyes(GOODBYES_S)
-        await self.session.close(self._leaving(error[0]))
+        await self._leave_clients(error[0])
 
     def _begin(self, roster: Roster) -> None:
         experiment = self.experiment

@@ -44,7 +44,8 @@ class Peer(Role):
     model
         An `MLP`, any other `nervenet.models.Model`, or a scikit-learn estimator whose copies can be averaged.
     data
-        This site's rows: X of shape (n, d), raw (scaling is agreed with the others), and y of shape (n,).
+        This site's rows, raw (scaling is agreed with the others): X of shape (n, d), numbers, or a data frame that may
+        have text, dates and gaps; and y of shape (n,).
     broker
         Address of the broker that introduces the peers, such as ``tcp://broker:5555``.
     run
@@ -68,6 +69,8 @@ class Peer(Role):
         Share of this site's rows that is not trained on, in [0, 1).
     columns
         Names of the columns of X, compared between the sites before any training.
+    preprocess
+        An unfitted scikit-learn transformer for tables, in place of ``data.preprocess``; all peers must bring the same.
     init
         ``"common"``: all peers start from the same weights, drawn from the seed. ``"own"``: this one starts from the
         weights it has. The path of a run folder or a saved model: all start from that, each with its own copy of it.
@@ -114,6 +117,7 @@ class Peer(Role):
         test: tuple[Any, Any] | None = None,
         holdout: float = 0.2,
         columns: Sequence[str] | None = None,
+        preprocess: object = None,
         init: Path | str = "common",
         checkpoint_dir: Path | str | None = None,
         experiment: Experiment | None = None,
@@ -124,7 +128,8 @@ class Peer(Role):
         saved = None if init in ("common", "own") else str(init)
         wanted = {"init": saved, "nodes": nodes, "gossip.topology": topology, "seed": seed, "training.epochs": epochs}
         experiment = experiment_from_keywords("gossip", wanted, experiment)
-        site_model = build_site_model(model, data, experiment, columns=columns, test=test, holdout=holdout)
+        parts: dict[str, Any] = {"columns": columns, "test": test, "holdout": holdout, "preprocess": preprocess}
+        site_model = build_site_model(model, data, experiment, **parts)
         if bool(broker) == bool(seed_peer):
             raise ExperimentError("a peer joins by a broker or by a seed_peer; expected the address of one of them")
         self._init = "own" if init == "own" else "common"

@@ -67,13 +67,17 @@ class CancelTimer(Effect, frozen=True):
 
 
 class Survey(Effect, frozen=True):
-    """Compute the site's statistics; answered by `Surveyed`."""
+    """Answer a question of round 0 from the site's own rows (empty: its statistics); answered by `Surveyed`."""
+
+    question: Mapping[str, Any] = {}
+    step: int = 0
 
 
 class ApplyAgreement(Effect, frozen=True):
-    """Agree from the sites' surveys, or take over an agreement made elsewhere; answered by `ModelReady`.
+    """Go on with all sites' answers to question `step` of round 0, or take over an agreement made elsewhere.
 
-    A survey counts for the `rows` of its site at most, where those are given.
+    Answered by `NextQuestion` until all sites have agreed, then by `ModelReady`. With step 0 a dialog begins anew. The
+    statistics of a site count for its `rows` at most, where those are given with step 0.
 
     A peer with a `round` resumes from the agreement, the model and all else that it has saved of that, and removes what
     it has saved of later ones.
@@ -83,6 +87,7 @@ class ApplyAgreement(Effect, frozen=True):
     rows: Mapping[str, int] = {}
     agreement: Mapping[str, Any] | None = None
     round: int = 0
+    step: int = 0
 
 
 class Train(Effect, frozen=True):

@@ -19,6 +19,7 @@ from typing import Annotated, Any, get_args
 import msgspec
 from msgspec import Meta
 
+INTERRUPTED = "interrupted"  # why a run, or a node, ends that its owner or a signal has stopped
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Time = Annotated[float, Meta(ge=0, le=2**53)]
 Coordinate = Annotated[float, Meta(ge=-1e100, le=1e100)]  # its square is finite, too
@@ -105,6 +106,8 @@ class RunFailed(Event, frozen=True, tag="run.failed"):
     """A run, or one node's part in it, has no result."""
 
     reason: str
+    status: str | None = None
+    completed_rounds: Count | None = None
     wall_s: float | None = None
     bytes_sent: int | None = None
 
@@ -166,6 +169,16 @@ class RoundStarted(Event, frozen=True, tag="round.started"):
     round: Count
     attempt: Count | None = None
     asked: tuple[str, ...] = ()
+
+
+class RoundProgress(Event, frozen=True, tag="round.progress"):
+    """Which question of round 0 is open, and who has not answered it."""
+
+    round: Count
+    question: Count
+    unanswered: Count
+    waiting: tuple[str, ...] = ()
+    ask: str | None = None
 
 
 class RoundCompleted(Event, frozen=True, tag="round.completed"):
@@ -336,6 +349,7 @@ AnyEvent = (
     | NodeResult
     | RoundStarted
     | RoundCompleted
+    | RoundProgress
     | RoundFailed
     | MetricTest
     | MetricSites

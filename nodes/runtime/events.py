@@ -77,8 +77,22 @@ class TimerFired(Event, frozen=True):
 
 
 class Surveyed(Event, frozen=True):
+    """This site's answer to question `step` of round 0."""
+
     fields: Mapping[str, Any]
     body: Body
+    step: int = 0
+
+
+class NextQuestion(Event, frozen=True):
+    """All sites have answered the question before: this is what they are to be asked next, from the same rows."""
+
+    step: int
+    question: Mapping[str, Any]
+
+
+class Agreed(Event, frozen=True):
+    """Round 0 has come to its end in a run that consists of nothing else: no model is made of it."""
 
 
 class ModelReady(Event, frozen=True):

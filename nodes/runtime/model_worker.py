@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from nervenet.broker.messages import Payload
-from nervenet.models.moments import IncompatibleSites
-from nervenet.models.preprocessing import Preprocessing
 from nervenet.models.site_model import SiteModel
-from nervenet.models.site_statistics import SiteStatistics, agree
+from nervenet.models.table_preprocessing import AnyPreprocessing, preprocessing_of
 from nervenet.models.weights import is_finite, sketch
 
 from . import effects as e
 from . import events as ev
+from .inquiry import Inquiry, check_size, survey
 from .worker import Cancellation, Deferred
 
 if TYPE_CHECKING:
@@ -63,6 +62,7 @@ class ModelWorker:
         self._init = init
         self._initial = initial
         self._sketches = sketches
+        self._inquiry = Inquiry(lambda rows: site_model.questions(scale, rows))
 
     def snapshot(self, effect: e.Effect) -> e.Effect:
         return effect
@@ -77,8 +77,7 @@ class ModelWorker:
         """
         match effect:
             case e.Survey():
-                statistics = self.site_model.statistics()
-                return ev.Surveyed(statistics.header(), statistics.vector())
+                return survey(self.site_model.answer, effect)
             case e.ApplyAgreement():
                 return self.apply_agreement(effect)
             case e.Evaluate(number, which, body):
@@ -88,8 +87,8 @@ class ModelWorker:
                 return None
         raise TypeError(f"{type(self).__name__} performs no {type(effect).__name__}")
 
-    def apply_agreement(self, effect: e.ApplyAgreement) -> ev.ModelReady:
-        """Agree from the sites' surveys, or take over an agreement made elsewhere, and build the model.
+    def apply_agreement(self, effect: e.ApplyAgreement) -> ev.ModelReady | ev.NextQuestion:
+        """Go on with the sites' answers, or take over an agreement made elsewhere; once all agree, build the model.
 
         Raises
         ------
@@ -98,37 +97,27 @@ class ModelWorker:
         UnsuitableStart
             They do not fit the saved model that the run starts from.
         """
-        given, site_model = effect.agreement, self.site_model
-        agreement, cautions = self._agree(effect) if given is None else (Preprocessing.from_dict(given), ())
-        if given is None and self._initial is not None:
+        if effect.agreement is not None:
+            return self._ready(preprocessing_of(effect.agreement))
+        found = self._inquiry.take(effect)
+        if isinstance(found, ev.NextQuestion):
+            return found
+        agreement = found.preprocessing
+        if self._initial is not None:
             from nervenet.models.initial_model import start_from
 
-            start_from(self._initial, site_model, agreement, self._scale, self.seed)
-            agreement = site_model.preprocessing
+            start_from(self._initial, self.site_model, agreement, self._scale, self.seed)
+            agreement = self.site_model.preprocessing
+        return self._ready(agreement, found.cautions)
+
+    def _ready(self, agreement: AnyPreprocessing, cautions: tuple[str, ...] = ()) -> ev.ModelReady:
+        site_model, settled = self.site_model, agreement.to_dict()
+        check_size("what all sites have agreed on", settled)
         layout = site_model.build(agreement, self.seed, keep_weights=self._init == "own")
         weights = site_model.get_weights()
         sizes = tuple(math.prod(shape) for shape in layout.shapes)
         payload = payload_of(site_model)
-        settled = agreement.to_dict()
         return ev.ModelReady(settled, payload, weights, weights, sizes, clock=site_model.clock, cautions=cautions)
-
-    def _agree(self, effect: e.ApplyAgreement) -> tuple[Preprocessing, tuple[str, ...]]:
-        sites: dict[str, SiteStatistics] = {}
-        for name, (facts, body) in effect.surveys.items():
-            try:
-                sites[name] = SiteStatistics.from_parts(facts, body).limited(effect.rows.get(name))
-            except IncompatibleSites as error:
-                raise IncompatibleSites(f"site {name}: {error}") from error
-        agreed = agree(sites, scale=self._scale, task=self.site_model.task)
-        for name, statistics in sorted(sites.items()):
-            misfit = None if agreed.classes is None else self.site_model.misfit(statistics.classes or ())
-            if misfit:
-                raise IncompatibleSites(f"site {name}: {misfit}", name)
-        if agreed.classes is None:
-            return agreed, ()
-        held = {name: statistics.classes or () for name, statistics in sorted(sites.items())}
-        caution = self.site_model.caution(held, agreed.classes)
-        return agreed, (caution,) if caution else ()
 
     def set_weights(self, body: Any) -> None:
         """Put weights into the model in order to measure them."""

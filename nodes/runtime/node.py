@@ -74,6 +74,8 @@ class Node:
             self._handling = False
 
     def receive(self, item: t.Arrival | t.TransportEvent) -> None:
+        if self._closed:
+            return
         match item:
             case t.Arrival(sender, message, array, nbytes):
                 came = ev.Arrived(sender, message, array, None, nbytes)

@@ -7,6 +7,7 @@ from nervenet.broker.messages import Payload, Update
 from .events import Arrived
 
 LONGEST = 500  # characters of what others say that are passed on
+MOST_NUMBERS = 1 << 24  # of a survey: 128 MiB, where those of all sites are held together
 
 Fault = tuple[str, str]
 """An error code of the protocol, and the reason for people."""
@@ -48,9 +49,16 @@ def update_fault(update: Update, event: Arrived, work: str, expected: Payload | 
     if update.payload is None:
         return "payload", f"a {work} answer must carry a payload, found none"
     if work == "survey":
-        layout = update.payload.layout
-        return None if layout == "survey" else ("layout", f"layout must be survey, found {brief(layout)}")
+        return survey_fault(update.payload)
     return payload_fault(update.payload, expected, encodings=True)
+
+
+def survey_fault(payload: Payload) -> Fault | None:
+    """Check the payload of an answer of round 0, whose length only the question knows; None if it can be looked at."""
+    fault = payload_fault(payload, Payload("survey", "float64", payload.length))
+    if fault is None and payload.length > MOST_NUMBERS:
+        return "length", f"length must be at most {MOST_NUMBERS}, found {payload.length}"
+    return fault
 
 
 def brief(text: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from html import escape
+
 
 def printable(text: object) -> str:
     r"""Return text in one line, with what is no visible character as an escape, such as ``\x1b`` or ``\n``.
@@ -18,9 +21,23 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """Return the first `most` names, and how many more there are: hundreds of them are no message.
+
+    >>> listed(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    return printable(", ".join(names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def printable_lines(text: object) -> str:
     """Return text with its lines, each as `printable` returns it."""
     return "\n".join(map(printable, str(text).split("\n")))
+
+
+def html_text(text: object) -> str:
+    """Return text for a page, as `printable` returns it: between tags, or within a quoted attribute."""
+    return escape(printable(text))
 
 
 def printable_json(text: str) -> str:

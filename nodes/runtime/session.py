@@ -56,6 +56,9 @@ class Session:
         self.connections = Connections()
         self.events_in = ""  # where its events go, once that is known
         self.on_event: Callable[[dict[str, Any]], None] | None = None  # for an owner who wants to hear the node's own
+        self.run_so_far: Callable[[], Mapping[str, Any]] | None = (
+            None  # what `run.failed` says of a run that is its own
+        )
         self._node: Node | None = None
         self._backlog: list[t.Arrival | t.TransportEvent] = []
         self._failure: BaseException | None = None
@@ -228,6 +231,8 @@ class Session:
 
     def publish(self, kind: str, fields: Mapping[str, Any], own: Mapping[str, Any] | None = None) -> None:
         """Publish an event of this node, and count it for its result; `own` fields are for `on_event`, and not sent."""
+        if kind == "run.failed" and self.run_so_far is not None:
+            fields = {**self.run_so_far(), **fields}
         self.stats.event(kind, fields)
         event = self.publisher.publish(kind, **fields)
         if self.on_event is not None:

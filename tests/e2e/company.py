@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from nervenet.broker.messages import Update
-from nervenet.models import MLP
-from nervenet.models.data import datasets
+from nervenet.models import MLP, datasets
 from nervenet.models.data.splits import split
 from nervenet.nodes import Client, Experiment, NodeFailed
 

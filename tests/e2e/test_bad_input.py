@@ -109,7 +109,7 @@ TABLE: list[tuple[str, list[str]]] = [
     ("launch wrong.toml", ["nodes", "four"]),
     ("launch table.toml", ["topologie", "topology"]),
     ("launch --data text.csv --target y --nodes 1", ["text.csv", "b", "x"]),
-    ("launch --data nan.csv --target y --nodes 1", ["nan.csv", "b"]),
+    ("launch --data nan.csv --target y --nodes 1", ["nan.csv"]),
     ("launch --data short.csv --target y --nodes 1", ["short.csv"]),
     ("launch --data empty.csv --nodes 1", ["empty.csv"]),
     ("launch --data header.csv --nodes 1", ["header.csv"]),

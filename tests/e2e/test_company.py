@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 from nervenet.broker.broker import Broker
-from nervenet.models import MLP
-from nervenet.models.data import datasets
+from nervenet.models import MLP, datasets
 from nervenet.models.data.splits import split
 from nervenet.nodes import Coordinator, Experiment
 from nervenet.nodes.results.run_result import RunResult

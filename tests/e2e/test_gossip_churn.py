@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nervenet.models.data import datasets
+from nervenet.models import datasets
 from nervenet.models.data.splits import split
 
 pytestmark = pytest.mark.e2e

@@ -13,8 +13,7 @@ import zmq
 from nervenet.broker.broker import Broker
 from nervenet.broker.codec import encode
 from nervenet.broker.messages import VERSION, Hello, Payload, Update
-from nervenet.models import MLP
-from nervenet.models.data import datasets
+from nervenet.models import MLP, datasets
 from nervenet.nodes import Client, Coordinator, Experiment
 
 Frames = list[Any]

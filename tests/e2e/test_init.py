@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models.artifact import read_extra, read_model, save_model
-from nervenet.models.data.datasets import load
+from nervenet.models.datasets import load
 from nervenet.models.model import LocalWork
 from nervenet.models.registry import named_model
 from nervenet.models.rng import generator

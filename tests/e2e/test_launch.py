@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models.artifact import load_model, read_extra
-from nervenet.models.data.datasets import load
 from nervenet.models.data.splits import split
+from nervenet.models.datasets import load
 
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]
@@ -138,6 +138,17 @@ def test_a_budget_of_time_ends_a_run_in_order(launch_here: Start) -> None:
     assert (summary["status"], summary["stopped_by"]) == ("completed", "budget")
     assert summary["undisturbed"], summary["disturbances"]
     assert summary["completed_rounds"] >= 1
+
+
+def test_several_seeds_are_as_many_runs_and_one_result(nervenet_here: Callable[..., Any], tmp_path: Path) -> None:
+    words = ("--data", "iris", "--nodes", 2, "--rounds", 2, "--quiet", "--out", "runs")
+    run = nervenet_here("launch", *words, "--seeds", "3,1", *QUICK)
+    assert run.wait() == 0, run.text
+    found = json.loads((tmp_path / "runs" / "seeds.json").read_text())
+    of_runs = [json.loads((tmp_path / "runs" / f"seed-{seed}" / "summary.json").read_text()) for seed in (3, 1)]
+    assert [summary["seed"] for summary in of_runs] == found["seeds"] == [3, 1]
+    assert found["accuracy"]["values"] == [summary["accuracy"] for summary in of_runs]
+    assert "seed 3   seed 1" in run.text
 
 
 def test_an_estimator_learns_as_the_built_in_network_does(launch_here: Start) -> None:

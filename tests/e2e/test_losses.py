@@ -134,7 +134,9 @@ def test_the_launcher_takes_everybody_with_it(
         assert run.err[-1].strip() == f"nervenet: stopped by {signal.Signals(number).name}"
 
 
-@pytest.mark.parametrize(("mode", "number"), [("federated", signal.SIGHUP), ("gossip", signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("mode", "number"), [("federated", signal.SIGHUP), ("federated", signal.SIGTERM), ("gossip", signal.SIGTERM)]
+)
 def test_a_signal_to_the_whole_group_costs_no_model(mode: str, number: signal.Signals, launch: Start) -> None:
     """A closed terminal hangs up on everybody; a service manager and timeout(1) terminate everybody."""
     run = launch("--mode", mode, *ENDLESS)
@@ -144,10 +146,12 @@ def test_a_signal_to_the_whole_group_costs_no_model(mode: str, number: signal.Si
     assert (run.folder / "model.safetensors").exists()
     summary = run.summary()
     assert summary["status"] == "interrupted"
-    assert summary["completed_rounds"] >= 5
-    if number == signal.SIGHUP:  # nodes ignore it; on a busy machine one that is terminated may go before it reports
-        assert summary["nodes_lost"] == []
-        assert all(node["bytes_sent"] for node in summary["by_node"].values()), "everybody has reported"
+    assert summary["completed_rounds"] >= 4  # a peer may be a round behind
+    assert summary["nodes_lost"] == []
+    nodes = {name for name, node in run.nodes.items() if node["role"] != "broker"}
+    assert {name for name, node in summary["by_node"].items() if node["bytes_sent"]} == nodes, "all have reported"
+    assert not run.reported("node.lost", node="launcher")
+    assert not [warning for warning in run.reported("warning", node="launcher") if "broker was" in warning["reason"]]
 
 
 def test_a_second_signal_does_not_wait_for_an_orderly_end(launch: Start, until: Start, still_alive: Start) -> None:

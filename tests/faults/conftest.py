@@ -82,6 +82,7 @@ class Fleet:
     """What federations and gossip runs have in common: a network, nodes, trouble."""
 
     usual_train_s = 0.5
+    questions = 1  # of round 0
 
     def __init__(self, names: Sequence[str], faults: Faults | None, trouble: Trouble | None) -> None:
         self.names = tuple(names)
@@ -94,9 +95,11 @@ class Fleet:
 
         def work(job: e.Effect) -> tuple[float, ev.Event | None]:
             match job:
-                case e.Survey():
-                    return STEP_S, ev.Surveyed({"of": name}, (f"survey of {name}",))
-                case e.ApplyAgreement():
+                case e.Survey(question, step):
+                    return STEP_S, ev.Surveyed({"of": name, **question}, (f"survey of {name}",), step)
+                case e.ApplyAgreement(surveys=surveys, step=step):
+                    if surveys and step + 1 < self.questions:
+                        return STEP_S, ev.NextQuestion(step + 1, {"ask": step + 1})
                     return STEP_S, ev.ModelReady({"agreed": True}, MODEL, "w0")
                 case e.Train(number, attempt, _, _, _):
                     seconds = self.trouble.train_s.get(name, self.usual_train_s)
@@ -179,6 +182,7 @@ class Federation(Fleet):
         trouble: Trouble | None = None,
         late: Mapping[str, float] | None = None,
         client_lost_after_s: float = 20.0,
+        questions: int = 1,
         **rules: Any,
     ) -> None:
         names = [f"client-{i}" for i in range(clients)]
@@ -191,9 +195,11 @@ class Federation(Fleet):
             "wait_deadline_s": 10.0,
         } | rules
         self.config = coordinator_config(names, **given)
+        self.questions = questions
         self.client_lost_after_s = client_lost_after_s
         self.answers: dict[str, tuple[str, int, int]] = {}
         self.asked: dict[tuple[int, int], tuple[str, ...]] = {}
+        self.sites: set[str] = set()
         self.folded: list[int] = []
         self.kept: list[int] = []
         self.keeping: set[int] = set()
@@ -223,11 +229,13 @@ class Federation(Fleet):
                 self.asked[number, attempt] = tuple(asked)
             case e.Send(_, m.Update(round=number, attempt=attempt, payload=payload), body) if payload == MODEL:
                 assert self.answers.setdefault(body, (name, number, attempt)) == (name, number, attempt)
-            case e.ApplyAgreement(surveys=surveys) if surveys:
+            case e.ApplyAgreement(surveys=surveys, step=step) if surveys:
                 for site, (fields, (body,)) in surveys.items():
-                    assert fields == {"of": site}
+                    assert fields == {"of": site, **({"ask": step} if step else {})}, "an answer to another question"
                     assert body == f"survey of {site}"
-                    assert site in self.asked[0, self.state.run.round.attempt]  # type: ignore[union-attr]
+                    assert step or site in self.asked[0, self.state.run.round.attempt]  # type: ignore[union-attr]
+                assert not step or set(surveys) == self.sites, "other sites than those that answered before"
+                self.sites = set(surveys)
             case e.Fold(number, attempt, contributions=contributions):
                 origins = [self.answers[c.body] for c in contributions]
                 names = [origin[0] for origin in origins]
@@ -254,7 +262,7 @@ class Federation(Fleet):
     def bound_s(self) -> float:
         """The longest that a coordinator may take: every attempt of every round lasts until its deadline."""
         config, timing = self.config, self.config.timing
-        attempts = 3 * (config.rounds + 1) + 1
+        attempts = 3 * (config.rounds + self.questions) + 1
         each = timing.deadline_s + config.federated.wait_deadline_s + 1.0
         return timing.join_deadline_s + attempts * each + self.stalled_s() + self.restarted_s()
 
@@ -279,7 +287,7 @@ class Federation(Fleet):
         story = [
             (kind, fields["round"], fields.get("attempt"))
             for _, kind, fields in self.sim.nodes["coordinator"].published
-            if kind.startswith("round.")
+            if kind.startswith("round.") and kind != "round.progress"
         ]
         ended = self.sim.nodes["coordinator"].finished
         done = 0
@@ -288,7 +296,8 @@ class Federation(Fleet):
                 assert number == done
                 ends = [("round.completed", number, None), ("round.failed", number, attempt)]
                 if ended is not None and (ended.status == "completed" or after is not None):
-                    assert after in ends
+                    # Of round 0, each question is an attempt.
+                    assert after in ends or (number == 0 and after and after[:2] == ends[1][:2])
             elif kind == "round.completed":
                 done += 1
         if ended is not None and ended.status == "completed":
@@ -311,10 +320,12 @@ class Gossip(Fleet):
         rounds: int = 4,
         faults: Faults | None = None,
         trouble: Trouble | None = None,
+        questions: int = 1,
         **rules: Any,
     ) -> None:
         names = [f"peer-{i}" for i in range(peers)]
         super().__init__(names, faults, trouble)
+        self.questions = questions
         self.rounds = rounds
         self.given = {"deadline_s": 10.0, "join_deadline_s": 10.0, "suspect_after_s": 2.0} | rules
         self.schedule = schedule(topology, names)
@@ -358,8 +369,9 @@ class Gossip(Fleet):
             case e.Train():
                 self.training[name] += 1
                 assert self.training[name] == 1, f"{name} trains two at once"
-            case e.ApplyAgreement(surveys=surveys):
-                assert surveys == {site: ({"of": site}, (f"survey of {site}",)) for site in self.names}
+            case e.ApplyAgreement(surveys=surveys, step=step):
+                asked = {"ask": step} if step else {}
+                assert surveys == {site: ({"of": site, **asked}, (f"survey of {site}",)) for site in self.names}
         if isinstance(event, ev.Trained):
             self.training[name] = 0
 
@@ -369,7 +381,8 @@ class Gossip(Fleet):
         trains = [*self.trouble.train_s.values(), self.usual_train_s]
         rounds = self.rounds * (max(trains) + self.given["deadline_s"] + 1.0)
         rounds += 10 * self.given["deadline_s"] if self.trouble.hangs else 0.0
-        return self.given["join_deadline_s"] + rounds + self.stalled_s() + self.restarted_s()
+        meeting = self.given["join_deadline_s"] * (1 + (self.questions - 1) * len(self.names))
+        return meeting + rounds + self.stalled_s() + self.restarted_s()
 
     def done(self, name: str) -> bool:
         """Whether a peer has done its rounds, or failed, or is dead."""

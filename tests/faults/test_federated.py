@@ -55,6 +55,7 @@ def misfortunes(draw: st.DrawFn) -> dict[str, Any]:
     faults=bad_networks(),
     misfortune=misfortunes(),
     clients=st.integers(1, 5),
+    questions=st.sampled_from([1, 3]),
     late=st.dictionaries(st.sampled_from(["xenia", "yuri"]), SECONDS),
     rules=st.fixed_dictionaries(
         {
@@ -70,13 +71,14 @@ def misfortunes(draw: st.DrawFn) -> dict[str, Any]:
         }
     ),
 )
-@example(faults=Faults(), misfortune={}, clients=4, late={}, rules={})
+@example(faults=Faults(), misfortune={}, clients=4, questions=3, late={}, rules={})
 def test_every_round_closes_or_fails_by_name(
     federation: Any,
     trouble: Any,
     faults: Faults,
     misfortune: dict[str, Any],
     clients: int,
+    questions: int,
     late: dict[str, float],
     rules: dict[str, Any],
 ) -> None:
@@ -87,7 +89,7 @@ def test_every_round_closes_or_fails_by_name(
         else items
         for kind, items in misfortune.items()
     }
-    federation(clients, faults=faults, trouble=trouble(**misfortune), late=late, **rules).run()
+    federation(clients, faults=faults, trouble=trouble(**misfortune), late=late, questions=questions, **rules).run()
 
 
 def test_a_fold_that_counts_an_update_twice_would_be_seen(federation: Any, monkeypatch: pytest.MonkeyPatch) -> None:

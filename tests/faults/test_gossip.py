@@ -54,12 +54,20 @@ def misfortunes(draw: st.DrawFn) -> dict[str, Any]:
     topology=st.sampled_from(["ring", "complete", "star", "torus"]),
     peers=st.sampled_from([4, 6]),
     rounds=st.integers(1, 6),
+    questions=st.sampled_from([1, 4]),
 )
-@example(faults=Faults(), misfortune={}, topology="ring", peers=4, rounds=6)
+@example(faults=Faults(), misfortune={}, topology="ring", peers=4, rounds=6, questions=4)
 def test_each_peer_reaches_its_last_round(
-    gossip: Any, trouble: Any, faults: Faults, misfortune: dict[str, Any], topology: str, peers: int, rounds: int
+    gossip: Any,
+    trouble: Any,
+    faults: Faults,
+    misfortune: dict[str, Any],
+    topology: str,
+    peers: int,
+    rounds: int,
+    questions: int,
 ) -> None:
-    gossip(peers, topology, rounds=rounds, faults=faults, trouble=trouble(**misfortune)).run()
+    gossip(peers, topology, rounds=rounds, faults=faults, trouble=trouble(**misfortune), questions=questions).run()
 
 
 def test_a_model_of_another_round_would_be_seen(gossip: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ import pytest
 from federated_config import coordinator_config
 from msgspec.structs import replace
 from nervenet.broker.testing.faults import Faults
-from nervenet.models.data.datasets import load
 from nervenet.models.data.partition import partition
 from nervenet.models.data.splits import split
+from nervenet.models.datasets import load
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import SiteModel
 from nervenet.nodes.checkpoint.client_state import ClientStateStore

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from nervenet.models import artifact
 from nervenet.models.artifact import ModelFileError, load_model, read_extra, save_model
-from nervenet.models.data.datasets import load
 from nervenet.models.data.splits import split
+from nervenet.models.datasets import load
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.model import LocalWork
 from nervenet.models.registry import named_model

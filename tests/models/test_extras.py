@@ -88,9 +88,9 @@ def test_an_application_of_ones_own_needs_the_extra_for_it(plain: None) -> None:
 def test_a_parquet_file_is_refused_with_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import sys
 
-    from nervenet.models.data.inputs import read_inputs
+    from nervenet.models.tables.inputs import read_numbers
 
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     (tmp_path / "rows.parquet").write_bytes(b"")
-    with pytest.raises(DataError, match=r'needs pyarrow; pyarrow is not installed: pip install "nervenet\[parquet\]"'):
-        read_inputs(tmp_path / "rows.parquet", ("a",))
+    with pytest.raises(DataError, match=r'needs pyarrow; pyarrow is not installed: pip install "nervenet\[tables\]"'):
+        read_numbers(tmp_path / "rows.parquet", ("a",))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models.artifact import ModelFileError, SavedModel, digest_of, read_extra, read_model, save_model
-from nervenet.models.data.datasets import load
+from nervenet.models.datasets import load
 from nervenet.models.initial_model import UnsuitableStart, check_model, check_sites, start_from
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.model import LocalWork

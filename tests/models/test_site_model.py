@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models.data.data import DataError
-from nervenet.models.data.datasets import load
 from nervenet.models.data.splits import split
+from nervenet.models.datasets import load
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.model import CannotMerge, LocalWork
 from nervenet.models.moments import IncompatibleSites, TooFewRows

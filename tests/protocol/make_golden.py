@@ -76,6 +76,8 @@ EXAMPLES: dict[str, tuple[m.Message, Any]] = {
 }
 
 FURTHER: dict[str, tuple[m.Message, Any]] = {
+    "task-question": (m.Task(0, 2, "survey", 30.0, False, {}, question={"ask": "spread", "mean": [0.5]}), None),
+    "peer_survey-step": (m.PeerSurvey("peer-2", FACTS, DOUBLES, step=2), STATISTICS),
     "exchange-mass": (m.Exchange(5, FLOATS, mass=0.75), WEIGHTS),
     "exchange-difference": (
         m.Exchange(5, m.Payload("0123456789abcdef", "uint8", 3, "delta+int8"), base=4),
@@ -86,7 +88,7 @@ FURTHER: dict[str, tuple[m.Message, Any]] = {
         np.array([1.0, -2.5, 0.5, 0.25], np.float32),
     ),
 }
-"""What some messages have beside, where an algorithm or a codec asks for it."""
+"""What some messages have beside, where an algorithm, a codec or round 0 asks for it."""
 
 
 def text_of(message: m.Message, array: Any) -> str:

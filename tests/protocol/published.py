@@ -10,6 +10,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+SHARED = "nodes/results/run_result.py"  # whose functions make fields that others publish
 CALLS = {"Publish", "publish", "_publish", "say", "_say", "_own"}
 ROLES = {
     "nodes/federated/admission.py": ["coordinator"],
@@ -37,6 +38,7 @@ ROLES = {
     "nodes/gossip/asynchronous/ad_psgd.py": ["peer"],
     "nodes/gossip/asynchronous/gossip_learning.py": ["peer"],
     "nodes/runtime/event_types.py": ["monitor"],
+    "nodes/runtime/question_progress.py": ["coordinator", "peer"],
     "nodes/runtime/session.py": ["coordinator", "client", "peer"],
     "nodes/runtime/node.py": ["coordinator", "client", "peer"],
     "nodes/launching/baselines.py": ["baseline"],
@@ -54,16 +56,24 @@ Found = Iterator[tuple[str, str, set[str]]]
 
 def published(root: Path) -> Found:
     """Yield (type, role, fields) for each place that publishes."""
+    shared = _functions(ast.parse((root / SHARED).read_text()))
     for room in ("nodes", "broker"):
         for path in sorted((root / room).rglob("*.py")):
-            for kind, fields in _in_tree(ast.parse(path.read_text())):
+            for kind, fields in _in_tree(ast.parse(path.read_text()), shared):
                 for role in ROLES.get(str(path.relative_to(root)), [f"unlisted: {path.name}"]):
                     yield kind, role, fields
 
 
-def _in_tree(tree: ast.Module) -> Iterator[tuple[str, set[str]]]:
-    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
-    for function in functions.values():
+def _functions(tree: ast.Module) -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef]:
+    return {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def _in_tree(
+    tree: ast.Module, shared: dict[str, ast.FunctionDef | ast.AsyncFunctionDef]
+) -> Iterator[tuple[str, set[str]]]:
+    own = _functions(tree)
+    functions = shared | own
+    for function in own.values():
         for call in ast.walk(function):
             if isinstance(call, ast.Call) and _name(call.func) in CALLS and call.args:
                 kind = call.args[0]
@@ -83,7 +93,11 @@ def _fields(
         case ast.Name(id=name):
             return _stored(function, name, functions)
         case ast.Call(func=func) if _name(func) in functions:
-            return {key for node in ast.walk(functions[_name(func)]) for key in _keys(node)}
+            inside = list(ast.walk(functions[_name(func)]))
+            called = [
+                functions[_name(n.func)] for n in inside if isinstance(n, ast.Call) and _name(n.func) in functions
+            ]
+            return {key for node in (*inside, *(n for each in called for n in ast.walk(each))) for key in _keys(node)}
         case _:
             return set()
 

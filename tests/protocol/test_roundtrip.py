@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET, UnsetType
 from nervenet.broker import messages as m
 from nervenet.broker.codec import SIGNATURE, decode, encode
 from nervenet.broker.errors import ProtocolError
@@ -70,6 +71,9 @@ def meaning(kind: Any) -> tuple[str, st.SearchStrategy[Any]]:
     if get_origin(kind) in (Union, types.UnionType) and arguments[-1] is type(None):
         word, some = meaning(arguments[0])
         return f"{word} or nil", st.none() | some
+    if UnsetType in arguments:  # omitted, where it has no value
+        word, some = meaning(arguments[0])
+        return word, st.just(UNSET) | some
     if get_origin(kind) is tuple:
         word, some = meaning(arguments[0])
         return f"list of {word}", st.lists(some, max_size=3).map(tuple)
@@ -154,7 +158,7 @@ def test_a_value_that_a_field_forbids_is_refused(tag):
     for name in cls.__struct_fields__:
         kind = hints[name]
         optional = type(None) in get_args(kind) and get_origin(kind) is not Annotated
-        kind = get_args(kind)[0] if optional else kind
+        kind = get_args(kind)[0] if optional or UnsetType in get_args(kind) else kind
         for value in FORBIDDEN.get(kind, [{}, 1.5]):
             if value is None and optional:
                 continue

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nervenet.models.artifact import load_model, save_model
-from nervenet.models.data.datasets import load
+from nervenet.models.datasets import load
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
@@ -51,13 +51,14 @@ def test_each_row_is_predicted_with_the_columns_by_name(folder: Path, capsys: py
 
 
 def test_by_their_place_columns_would_be_mistaken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nervenet.models.data import inputs
+    from nervenet.models.tables import inputs
+    from nervenet.models.tables.table import Table
 
     def by_place(path: Path, columns: tuple[str, ...]) -> inputs.Inputs:
-        read = csv.reader(path.read_text().splitlines()[1:])
-        return inputs.Inputs(np.array([[float(cell) for cell in row[1:]] for row in read]), ())
+        rows = [[float(cell) for cell in row[1:]] for row in csv.reader(path.read_text().splitlines()[1:])]
+        return inputs.Inputs(Table(columns, ("number",) * len(columns), tuple(np.array(rows).T)), ())
 
-    monkeypatch.setattr(inputs, "read_inputs", by_place)
+    monkeypatch.setattr(inputs, "read_numbers", by_place)
     assert execute(["predict", "run", "rows.csv", "--out", "mistaken.csv"]) == 0
     _, lines = printed(Path("mistaken.csv").read_text())
     assert [label for (label,) in lines] != load_model("run").predict(load("iris").X).tolist()

@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import pty
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import IO
 
 import pytest
@@ -44,6 +46,7 @@ def started(
 
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(farewell=farewell)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         preexec_fn=inherit,  # noqa: PLW1509
@@ -76,6 +79,68 @@ def test_the_second_signal_stops_at_once_even_a_busy_loop(farewell: str) -> None
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(60) == 130
         assert out.read() == ""
+
+
+@pytest.fixture
+def again_s(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let so many seconds pass before a second SIGTERM or SIGHUP counts."""
+
+    def choose(seconds: float) -> None:
+        chosen = f"import nervenet.scripts.signals as signals\nsignals.AGAIN_S = {seconds}\n{PROGRAM}"
+        monkeypatch.setattr(sys.modules[__name__], "PROGRAM", chosen)
+
+    return choose
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_comes_twice_at_once_is_one(number: signal.Signals, again_s: Callable[[float], None]) -> None:
+    """As timeout(1) sends it, to its child and then to the whole group, and a shell that closes."""
+    again_s(600.0)
+    with started("await asyncio.to_thread(sys.stdin.readline)", number=number) as (process, out):
+        os.kill(process.pid, number)
+        assert out.readline() == "stopping\n"
+        os.kill(process.pid, number)
+        assert process.stdin is not None
+        process.stdin.close()
+        assert out.read() == "stopped\n"
+        assert process.wait(60) == 128 + number
+
+
+def test_taken_for_a_second_one_it_would_end_the_stop(again_s: Callable[[float], None]) -> None:
+    again_s(0.0)
+    with started("await asyncio.to_thread(sys.stdin.readline)") as (process, out):
+        os.kill(process.pid, signal.SIGTERM)
+        assert out.readline() == "stopping\n"
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(60) == 128 + signal.SIGTERM
+        assert out.read() == ""
+
+
+def left_by_a_closed_terminal(tmp_path: Path, preamble: str = "") -> tuple[int, bool]:
+    """Close a program's terminal while it runs; return its exit code, and whether it stopped in order to the end."""
+    ours, theirs = pty.openpty()
+    program = preamble + PROGRAM.format(farewell=f"open({str(tmp_path / 'left')!r}, 'w').close()")
+    with subprocess.Popen([sys.executable, "-c", program], stdout=theirs, stderr=theirs) as process:
+        watchdog = threading.Timer(60.0, process.kill)
+        watchdog.start()
+        try:
+            assert os.read(ours, 100).startswith(b"ready")
+            os.close(theirs)
+            os.close(ours)
+            os.kill(process.pid, signal.SIGHUP)
+            return process.wait(60), (tmp_path / "left").exists()
+        finally:
+            watchdog.cancel()
+            process.kill()
+
+
+def test_a_closed_terminal_stops_in_order(tmp_path: Path) -> None:
+    assert left_by_a_closed_terminal(tmp_path) == (129, True)
+
+
+def test_a_word_to_a_closed_terminal_would_end_the_stop(tmp_path: Path) -> None:
+    deaf = "import nervenet.scripts.signals as signals\nsignals._leave_dead_terminal = lambda: None\n"
+    assert left_by_a_closed_terminal(tmp_path, deaf) == (129, False)
 
 
 def test_a_hangup_that_is_ignored_stays_ignored() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from nervenet.nodes.monitoring.run_view import NodeRow, RunView
 from nervenet.scripts.live_table import header, plain_line, render, rows_shown
-from nervenet.scripts.result_table import print_result, result_line
+from nervenet.scripts.result_table import print_result, print_seeds, result_line
 from nervenet.scripts.units import duration, score, size
 from rich.console import Console
 
@@ -143,6 +143,17 @@ def test_what_else_is_known_of_the_test_rows_is_one_line() -> None:
     report = {"rows": 30, "macro_f1": 0.93333, "roc_auc": 0.99, "brier": None, "confusion": {}}
     print_result({**SUMMARY, "report": report}, Path("runs/x"), file)
     assert "test rows 30: macro F1 0.9333, ROC AUC 0.99 " in " ".join(file.getvalue().split())
+
+
+def test_the_runs_of_several_seeds_are_one_table() -> None:
+    file = io.StringIO()
+    figures = {"seeds": [0, 7], "accuracy": {"mean": 0.9, "std": 0.01, "values": [0.893, 0.907]}}
+    diverged = {"baseline.centralised": {"mean": None, "std": None, "values": [0.9, None]}}
+    print_seeds(figures | diverged, Path("runs/x"), file)
+    lines = [" ".join(line.split()) for line in file.getvalue().splitlines()]
+    assert "mean std seed 0 seed 7" in lines
+    assert "accuracy 0.900 0.010 0.893 0.907" in lines
+    assert "centralised, all rows diverged diverged 0.900 diverged" in lines
 
 
 def test_an_early_end_the_best_round_and_the_sites_are_shown() -> None:

@@ -220,39 +220,3 @@ def test_quiet_still_tells_that_the_disk_is_full(capsys: pytest.CaptureFixture[s
     view.event({"type": "warning", "role": "peer", "node": "peer-0", "reason": "something else"})
     out, err = capsys.readouterr()
     assert (out, err) == ("", "warning: events.jsonl is not whole\n")
-
-
-def suspicions_told(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """Lines about thirty nodes that ten neighbors each suspect, while the view is drawn three times."""
-    view = PlainView()
-    for node in range(30):
-        view.event(event("node.ready", node=f"peer-{node:02d}", role="peer"))
-    for _ in range(3):
-        for witness in range(30, 40):
-            for node in range(30):
-                said = {"subject": f"peer-{node:02d}", "reason": "silent"}
-                view.event(event("node.suspect", node=f"peer-{witness}", role="peer", **said))
-        view._show()
-    return [line for line in capsys.readouterr().out.splitlines() if "suspected" in line]
-
-
-def test_suspicions_are_told_once_how_many_and_which(capsys: pytest.CaptureFixture[str]) -> None:
-    names = ", ".join(f"peer-{i:02d}" for i in range(6))
-    assert suspicions_told(capsys) == [f"30 nodes are suspected: {names} and 24 more"]
-
-
-def test_told_each_by_itself_they_would_scroll(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(views.Suspicions, "add", lambda self, _subject, line: print(line))
-    assert len(suspicions_told(capsys)) == 900
-
-
-def test_a_node_that_was_heard_again_can_be_suspected_again() -> None:
-    suspicions = views.Suspicions()
-    suspicions.add("a", "a is suspected: silent")
-    assert suspicions.take({"a"}) == "a is suspected: silent"
-    suspicions.add("a", "a is suspected: silent")
-    assert suspicions.take(set()) is None
-    suspicions.add("a", "a is suspected: silent")
-    assert suspicions.take({"a"}) == "a is suspected: silent"

@@ -127,8 +127,8 @@ class AsyncPeerMachine(ABC):
                 return self._arrived(event, now)
             case ev.TimerFired(key, due):
                 return self._timer(key, due, now)
-            case ev.Surveyed(fields, body):
-                return self.lifecycle.surveyed(self.rules.name, fields, body)
+            case ev.Surveyed() | ev.NextQuestion():
+                return self.lifecycle.asked(event, now)
             case ev.ModelReady():
                 return self._settle(event, now)
             case ev.Trained():
@@ -146,13 +146,18 @@ class AsyncPeerMachine(ABC):
                 self.until, self._last = max(self.until, until), self._last or last
                 return self._next(now) if self.status == "resting" else []
             case ev.SendFailed(peer, tag, _, reason) if tag != "heartbeat":  # its silence tells enough
-                self.stats.lost(peer)
-                warning = e.Publish("warning", {"subject": peer, "reason": f"{tag} could not be sent: {reason}"})
-                return [warning, *self._unsent(peer, tag, now)]
+                return self._send_failed(peer, tag, reason, now)
             case ev.MalformedMessage(sender, reason):
                 return self.lifecycle.reject(sender, self.cycle, reason)
             case _:
                 return []
+
+    def _send_failed(self, peer: str, tag: str, reason: str, now: float) -> list[e.Effect]:
+        self.stats.lost(peer)
+        if self.lifecycle.unsent(peer, tag):
+            return []
+        warning = e.Publish("warning", {"subject": peer, "reason": f"{tag} could not be sent: {reason}"})
+        return [warning, *self._unsent(peer, tag, now)]
 
     def _arrived(self, event: ev.Arrived, now: float) -> list[e.Effect]:
         sender, effects = event.sender, list[e.Effect]()
@@ -160,7 +165,7 @@ class AsyncPeerMachine(ABC):
             effects.append(e.Publish("node.ready", {"subject": sender, "reason": "heard again"}))
         match event.message:
             case m.PeerSurvey() as survey:
-                effects += self.lifecycle.survey_arrived(event, survey, self.cycle)
+                effects += self.lifecycle.survey_arrived(event, survey, self.cycle, now)
             case m.Heartbeat() as beat:
                 self.neighbors.heartbeat(sender, beat, now)
             case m.Goodbye(reason=reason):
@@ -271,6 +276,7 @@ class AsyncPeerMachine(ABC):
         return [
             e.SetTimer(("pulse",), now + self.rules.timing.heartbeat_s),
             e.SendHeartbeat(self.neighbors.here, self.completed, self.status),
+            *self.lifecycle.progress(),
             *self.lifecycle.flood.remind(self.neighbors.meeting),
             *self.neighbors.review(now),
         ]

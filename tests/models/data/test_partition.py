@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.models.data.data import DataError, Dataset
-from nervenet.models.data.datasets import load
 from nervenet.models.data.partition import SCHEMES, partition
+from nervenet.models.datasets import load
 
 
 def labeled(rows: int, classes: int = 3, sites: int | None = None) -> Dataset:

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models.data.data import DataError, Dataset
-from nervenet.models.data.datasets import load
 from nervenet.models.data.splits import hold_out, split
+from nervenet.models.datasets import load
 from nervenet.models.rng import generator
 
 

@@ -12,6 +12,7 @@ from nervenet.models.model import LocalUnsupported
 from nervenet.models.site_statistics import agree
 from nervenet.models.weights import IncompatibleWeights
 from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.neural_network import MLPClassifier
 
 ROWS = 40
 SHORT = {"epochs": 2, "batch_size": 8}
@@ -107,7 +108,7 @@ def test_wrong_settings_are_refused_by_name(wrong, said):
 @pytest.mark.parametrize(
     ("model", "asked", "said"),
     [
-        (LogisticRegression(), {"proximal": 0.1}, "LogisticRegression: proximal > 0"),
+        (MLPClassifier((3,)), {"proximal": 0.1}, "MLPClassifier: proximal > 0"),
         (LogisticRegression(), {"ditto": 0.1}, "LogisticRegression: ditto > 0"),
         (LogisticRegression(), {"control": True}, "LogisticRegression: control"),
         (MLP(optimizer="adam"), {"control": True}, "mlp: control.*optimizer sgd, momentum or nesterov"),

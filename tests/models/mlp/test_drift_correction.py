@@ -7,7 +7,7 @@ from nervenet.models.mlp.network import Pass, mean_loss
 from nervenet.models.model import LocalUnsupported
 from nervenet.models.registry import as_model
 from nervenet.models.weights import IncompatibleWeights
-from sklearn.linear_model import LogisticRegression, SGDClassifier, SGDRegressor
+from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.neural_network import MLPClassifier
 
 ROWS = 24
@@ -243,7 +243,6 @@ def test_a_correction_of_zeros_changes_no_sgd_model_but_by_rounding():
     "estimator",
     [
         MLPClassifier((3,)),
-        LogisticRegression(),
         SGDClassifier(learning_rate="pa1", eta0=0.1),
     ],
 )

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nervenet.models.base import ModelBase
 from nervenet.models.evaluate import evaluate
 from nervenet.models.local import LocalSettings, LocalTraining
 from nervenet.models.model import CannotMerge, LocalWork
@@ -14,6 +15,7 @@ from nervenet.models.site_model import SiteModel
 from nervenet.models.site_statistics import agree
 from nervenet.models.sklearn.adapters import Adapter
 from nervenet.models.sklearn.logistic import LogisticAdapter
+from nervenet.models.sklearn.proximal_step import proximal_step
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.model_worker import ModelWorker
@@ -45,39 +47,24 @@ def accuracies(model: Any, held: list[list[int]], classes: int, rounds: int = 12
     return found
 
 
+PAIRS = [[k, (k + 1) % 5] for k in range(5)]
+ALONE = [[0], [1], [2]]
+
+
 def test_sites_of_two_of_five_classes_learn_all_five() -> None:
-    pairs = [[k, (k + 1) % 5] for k in range(5)]
-    assert min(accuracies(LogisticRegression(), pairs, 5)) > 0.95
+    assert min(accuracies(LogisticRegression(), PAIRS, 5)) > 0.95
 
 
-def test_they_would_forget_them_if_they_moved_the_intercepts_of_classes_that_they_lack(
-    monkeypatch: pytest.MonkeyPatch,
+def test_sites_of_one_class_each_learn_all_of_them() -> None:
+    assert accuracies(LogisticRegression(), ALONE, 3)[-1] > 0.99
+
+
+@pytest.mark.parametrize(("held", "classes"), [(PAIRS, 5), (ALONE, 3)])
+def test_they_would_forget_them_without_the_pull_to_what_was_received(
+    held: list[list[int]], classes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pairs = [[k, (k + 1) % 5] for k in range(5)]
-    monkeypatch.setattr(LogisticAdapter, "_lacks_classes", lambda *_: False)
-    assert min(accuracies(LogisticRegression(), pairs, 5)) < 0.9
-
-
-def test_a_site_of_one_class_is_refused_with_the_way_out() -> None:
-    with pytest.raises(IncompatibleSites, match=r'all of class 0, .*SGDClassifier\(loss="log_loss"\)'):
-        accuracies(LogisticRegression(), [[0], [1], [2]], 3)
-    assert accuracies(SGDClassifier(loss="log_loss"), [[0], [1], [2]], 3)[-1] == 1.0
-
-
-def test_it_would_spoil_what_the_others_have_learned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LogisticAdapter, "misfit", lambda *_: None)
-    monkeypatch.setattr(LogisticAdapter, "_lacks_classes", lambda *_: False)
-    assert min(accuracies(LogisticRegression(), [[0], [1], [2]], 3)) < 0.7
-
-
-def test_round_zero_ends_by_the_name_of_such_a_site() -> None:
-    X, y = blobs(3)
-    sites = {"a": y < 2, "b": y == 2}
-    statistics = {name: SiteModel(LogisticRegression(), X[own], y[own]).statistics() for name, own in sites.items()}
-    surveys = {name: (site.header(), site.vector()) for name, site in statistics.items()}
-    worker = ModelWorker(SiteModel(LogisticRegression()), node="coordinator", seed=0)
-    with pytest.raises(IncompatibleSites, match="site b: its rows are all of class 2"):
-        worker.perform(e.ApplyAgreement(surveys=surveys), Cancellation())
+    monkeypatch.setattr("nervenet.models.sklearn.logistic.PULL", 0.0)
+    assert min(accuracies(LogisticRegression(), held, classes)) < 0.9
 
 
 def overlapping(p: tuple[float, ...] = (0.8, 0.15, 0.05)) -> dict[str, SiteModel]:
@@ -90,37 +77,158 @@ def overlapping(p: tuple[float, ...] = (0.8, 0.15, 0.05)) -> dict[str, SiteModel
     return sites
 
 
-def settled(sites: dict[str, SiteModel], **parameters: Any) -> tuple[str, ...]:
-    """Return what round 0 warns of."""
-    surveys = {name: (site.statistics().header(), site.statistics().vector()) for name, site in sites.items()}
-    model = LogisticRegression(**parameters)
-    worker = ModelWorker(SiteModel(model), node="coordinator", seed=0)
-    ready = worker.perform(e.ApplyAgreement(surveys=surveys), Cancellation())
-    assert isinstance(ready, ev.ModelReady)
-    return ready.cautions
-
-
-def test_round_zero_warns_where_no_site_has_all_classes() -> None:
-    (caution,) = settled(overlapping())
-    assert "none of 6 sites has rows of all 3 classes" in caution
-    assert 'SGDClassifier(loss="log_loss")' in caution
-    assert settled(overlapping(), fit_intercept=False) == ()
-
-
-def test_round_zero_warns_of_nothing_where_one_site_has_them_all() -> None:
-    X, y = blobs(3)
-    assert settled(overlapping() | {"whole": SiteModel(LogisticRegression(), X[:, :2], y)}) == ()
-
-
-def test_no_intercept_moves_where_no_site_has_all_classes() -> None:
+def of_overlapping_sites(rounds: int = 12) -> tuple[float, float]:
+    """Return the accuracies, over all sites' rows, of their federation and of scikit-learn on all of them."""
     sites = overlapping()
     agreement = agree({name: site.statistics() for name, site in sites.items()})
-    for name, site in sites.items():
+    for site in sites.values():
         site.build(agreement, 0)
-        LocalTraining(site, node=name, seed=0).train(site.get_weights(), LocalSettings(epochs=5), 1)
-        views = site.layout.views(site.get_weights())
-        assert np.all(views["intercept"] == 0)
-        assert np.any(views["coef"] != 0)
+    clients = [LocalTraining(site, node=name, seed=0) for name, site in sites.items()]
+    judge, weights = clients[0].site_model, clients[0].site_model.get_weights()
+    for number in range(1, rounds + 1):
+        results = [one.train(weights, LocalSettings(epochs=5), number) for one in clients]
+        weights = np.average([one.vector for one in results], axis=0, weights=[one.examples for one in results])
+    judge.set_weights(weights)
+    raw = [site._rows for site in sites.values()]
+    X, y = (np.concatenate([getattr(rows, name) for rows in raw if rows]) for name in "Xy")
+    pooled = LogisticRegression().fit(X, y)
+    return float((judge.predict(X) == y).mean()), float(pooled.score(X, y))
+
+
+def test_sites_of_overlapping_classes_of_which_none_has_all_learn_nearly_what_one_would() -> None:
+    federated, pooled = of_overlapping_sites()
+    assert federated > pooled - 0.03
+
+
+def hold_intercepts(start: Any, X: Any, y: Any, *, pull: float, **settings: Any) -> Any:
+    """Fit without a pull, and leave the intercepts as they came."""
+    reached, done = proximal_step(start, X, y, pull=1e-12, **settings)
+    return np.column_stack([reached[:, :-1], start[:, -1]]), done
+
+
+def test_they_would_learn_next_to_nothing_if_nobody_moved_the_intercepts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.models.sklearn.logistic.proximal_step", hold_intercepts)
+    federated, pooled = of_overlapping_sites()
+    assert federated < pooled - 0.3
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("intercept", [True, False])
+def test_a_step_ends_where_the_gradient_of_its_objective_is_zero(classes: int, intercept: bool) -> None:
+    """By differences of the objective, written out here once more."""
+    X, y = blobs(3)
+    own = y != 2
+    X, y = X[own] / 6, y[own]
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(1 if classes == 2 else classes, 5))
+    start[:, -1] *= intercept
+    settings = {"l2": 0.01, "intercept": intercept, "iterations": 500, "tol": 1e-9}
+    found, done = proximal_step(start, X, y, pull=0.3, **settings)
+    assert 1 < done < 500
+    assert np.array_equal(found[:, -1], start[:, -1]) != intercept
+
+    def objective(weights: np.ndarray) -> float:
+        logits = X @ weights[:, :-1].T + weights[:, -1]
+        logits = np.column_stack([np.zeros(len(X)), logits]) if classes == 2 else logits
+        losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(X)), y]
+        return float(losses.mean() + 0.005 * (weights[:, :-1] ** 2).sum() + 0.15 * ((weights - start) ** 2).sum())
+
+    for place in np.ndindex(found.shape):
+        if place[1] < 4 or intercept:
+            there, back = found.copy(), found.copy()
+            there[place] += 1e-4
+            back[place] -= 1e-4
+            assert objective(there) - objective(back) == pytest.approx(0, abs=1e-8)
+
+
+def test_the_step_stays_as_near_as_it_says_however_long_it_lasts() -> None:
+    X = np.array([[1.0], [2.0]])
+    for pull in (0.01, 0.3):
+        found, _ = proximal_step(
+            np.zeros((3, 2)), X, np.zeros(2, int), pull=pull, l2=0.0, intercept=True, iterations=1000, tol=1e-9
+        )
+        gradient = np.array([[-2 / 3], [1 / 3], [1 / 3]]) @ np.array([[1.5, 1.0]])
+        assert np.linalg.norm(found) <= np.linalg.norm(gradient) / pull
+
+
+def test_sites_with_all_classes_are_fitted_by_scikit_learn_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.models.sklearn.logistic.proximal_step", lambda *_, **__: pytest.fail("it was asked"))
+    assert accuracies(LogisticRegression(), [[0, 1, 2]] * 2, 3, rounds=2)[-1] > 0.99
+
+
+def test_a_proximal_term_is_the_same_at_sites_with_and_without_all_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pulls = []
+
+    def step(start: Any, *_: Any, pull: float, **__: Any) -> Any:
+        pulls.append(pull)
+        return start, 1
+
+    monkeypatch.setattr("nervenet.models.sklearn.logistic.proximal_step", step)
+    X, y = blobs(3)
+    model = as_model(LogisticRegression())
+    model.build(4, 3, generator(0))
+    for rows, proximal in ((y < 3, 0.1), (y < 2, 0.1), (y < 2, 0.0)):
+        model.fit(X[rows], y[rows], LocalWork(epochs=5, proximal=proximal), generator(0), lambda: False)
+    assert pulls == [0.1, 0.1, 0.3]
+
+
+def survey(sites: dict[str, SiteModel]) -> ev.Event | None:
+    """Return what round 0 comes to at a coordinator."""
+    statistics = {name: site.statistics() for name, site in sites.items()}
+    surveys = {name: (found.header(), found.vector()) for name, found in statistics.items()}
+    worker = ModelWorker(SiteModel(LogisticRegression()), node="coordinator", seed=0)
+    return worker.perform(e.ApplyAgreement(surveys=surveys), Cancellation())
+
+
+def test_round_zero_warns_of_nothing_where_no_site_has_all_classes() -> None:
+    ready = survey(overlapping())
+    assert isinstance(ready, ev.ModelReady)
+    assert ready.cautions == ()
+
+
+def test_round_zero_warns_of_what_a_model_says_of_its_sites(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ModelBase, "caution", lambda _, sites, classes: f"{len(sites)} sites, {len(classes)} classes")
+    ready = survey(overlapping())
+    assert isinstance(ready, ev.ModelReady)
+    assert ready.cautions == ("6 sites, 3 classes",)
+
+
+def test_round_zero_ends_by_the_name_of_a_site_that_would_spoil_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ModelBase, "misfit", lambda _, classes: "it has one class" if len(classes) == 1 else None)
+    X, y = blobs(3)
+    sites = {name: SiteModel(LogisticRegression(), X[own], y[own]) for name, own in {"a": y < 2, "b": y == 2}.items()}
+    with pytest.raises(IncompatibleSites, match="site b: it has one class"):
+        survey(sites)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"penalty": "l1"}, r"with penalty='l1' cannot be averaged: .*SGDClassifier\(loss=\"log_loss\""),
+        ({"penalty": "elasticnet"}, "with penalty='elasticnet'"),
+    ],
+)
+def test_penalties_of_solvers_that_cannot_take_part_are_refused_before_a_fit(
+    parameters: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(CannotMerge, match=said):
+        as_model(LogisticRegression(**parameters))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "refused"),
+    [("l1_ratio", 0.5, True), ("multi_class", "ovr", True), ("multi_class", "deprecated", False)],
+)
+def test_what_other_releases_know_is_refused_too(name: str, value: object, refused: bool) -> None:
+    model = LogisticRegression()
+    model._validate_params = lambda: None  # of this release
+    setattr(model, "penalty", "deprecated")  # noqa: B010 - of 1.8 and later
+    setattr(model, name, value)
+    if refused:
+        with pytest.raises(CannotMerge, match=f"with {name}={value!r}"):
+            as_model(model)
+    else:
+        as_model(model)
 
 
 @pytest.mark.parametrize("solver", ["sag", "saga"])

@@ -81,7 +81,7 @@ def test_what_is_wrong_with_a_file_is_named(written, text, reason):
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "site.docx").write_bytes(b"PK")
-    with pytest.raises(DataError, match=r"cannot read \.docx; allowed: \.csv"):
+    with pytest.raises(DataError, match=r"cannot read \.docx; allowed: .*.csv"):
         read_table(tmp_path / "site.docx")
     with pytest.raises(DataError, match=r"none\.csv: no such file"):
         read_table(tmp_path / "none.csv")

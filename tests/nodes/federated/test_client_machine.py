@@ -75,6 +75,40 @@ def test_it_announces_itself_until_it_is_given_a_task() -> None:
     assert only(e.SendHeartbeat, effects) == [e.SendHeartbeat(("coordinator",), 0, "survey for 0.5 s")]
 
 
+def test_it_answers_whatever_question_of_round_0_it_is_asked_first() -> None:
+    """It may have been started again after the others."""
+    bench = Bench()
+    (survey,) = only(e.Survey, bench.say(task(0, 3, work="survey", payload=None, question={"ask": "median"})))
+    assert survey.question == {"ask": "median"}
+    (answer,) = sent(bench.tell(ev.Surveyed({"of": "me"}, (1.0, 2.0))))
+    assert isinstance(answer, m.Update)
+    assert (answer.round, answer.attempt, answer.fields) == (0, 3, {"of": "me"})
+    assert answer.payload == m.Payload("survey", "float64", 2)
+
+
+def test_an_answer_to_a_question_that_is_no_longer_open_is_not_sent() -> None:
+    bench = Bench()
+    bench.say(task(0, 3, work="survey", payload=None, question={"ask": "median"}))
+    bench.say(task(0, 4, work="survey", payload=None))
+    effects = bench.tell(ev.Surveyed({}, (1.0,)))
+    assert sent(effects) == []
+    assert only(e.Survey, effects) == [e.Survey()]
+
+
+def test_a_question_it_cannot_answer_is_declined_by_name() -> None:
+    bench = Bench()
+    bench.say(task(0, 1, work="survey", payload=None, question={"ask": "nonsense"}))
+    (declined,) = sent(bench.tell(ev.WorkFailed("survey", 0, 0, "IncompatibleSites: no such question")))
+    assert declined == m.Declined(0, 1, "survey failed: IncompatibleSites: no such question")
+
+
+def test_it_leaves_when_a_run_of_round_0_alone_is_over() -> None:
+    bench = Bench()
+    effects = bench.say(task(0, 3, work="finish", payload=None))
+    assert sent(effects) == [m.Goodbye(0, "done")]
+    assert only(e.Finish, effects) == [e.Finish("completed")]
+
+
 def test_it_answers_a_survey_with_its_statistics() -> None:
     bench = Bench()
     assert only(e.Survey, bench.say(task(0, work="survey", payload=None)))

@@ -321,7 +321,8 @@ def test_too_few_at_the_join_deadline_end_the_run_by_name(coordinator: Any) -> N
     ended = harness.finished()
     assert ended is not None
     assert ended.reason == (
-        "1 of at least 2 clients were ready within 30 s; still missing: client-1, client-2, client-3"
+        "1 of at least 2 clients (federated.min_clients) were ready within 30 s (network.join_deadline_s); "
+        "still missing: client-1, client-2, client-3"
     )
 
 

@@ -162,7 +162,25 @@ def test_round_zero_that_is_not_complete_in_time_fails_by_name() -> None:
     ring.survey("b")
     ring.survey("a", "a")
     effects = ring.until(30.0, beating=("a", "c"))
-    assert effects[-1] == e.Finish("failed", "round 0 was not complete within 30 s: nothing was heard of c, d")
+    within = "within 30 s (network.join_deadline_s)"
+    assert effects[-1] == e.Finish("failed", f"round 0 was not complete {within}: nothing was heard of c, d")
+
+
+def said_of_a_neighbor_that_takes_no_more() -> list[e.Publish]:
+    ring = Ring()
+    ring.survey("b")
+    for _ in range(200):
+        ring.tell(ev.SendFailed("c", "peer_survey", 0, "256 messages wait for c already", "slow"))
+    return [said for said in only(e.Publish, ring.log) if said.type == "warning"]
+
+
+def test_surveys_that_cannot_be_sent_are_no_news() -> None:
+    assert said_of_a_neighbor_that_takes_no_more() == []
+
+
+def test_each_would_be_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PeerLifecycle, "unsent", lambda *_: False)
+    assert len(said_of_a_neighbor_that_takes_no_more()) == 200
 
 
 def test_a_survey_of_a_stranger_or_with_a_flaw_is_reported_and_dropped() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.broker.events import Publisher
-from nervenet.models.data import datasets
+from nervenet.models import datasets
 from nervenet.models.data.data import infer_task
 from nervenet.models.data.splits import split
 from nervenet.nodes.config.schema import Experiment

@@ -59,7 +59,7 @@ def test_by_the_type_that_a_file_stores_they_would_differ(tmp_path: Path, monkey
     def by_type(y: Any) -> str:
         return "regression" if y.dtype.kind == "f" else "classification"
 
-    monkeypatch.setattr("nervenet.models.data.files.infer_task", by_type)
+    monkeypatch.setattr("nervenet.models.tables.load.infer_task", by_type)
     files = write(tmp_path, np.arange(40) % 2 * 1.0)
     assert {kind: loaded(path).task for kind, path in files.items()} == {"csv": "classification", "npz": "regression"}
 

@@ -92,18 +92,23 @@ async def test_a_failed_run_has_a_reason_and_leaves_its_folder(tmp_path: Path) -
 @pytest.mark.e2e
 async def test_cancelled_it_stops_everybody_in_order(tmp_path: Path) -> None:
     running = asyncio.Event()
+    heard: list[dict[str, Any]] = []
 
     def listen(event: dict[str, Any]) -> None:
+        heard.append(event)
         if event["type"] == "round.completed" and event["round"] >= 3:
             running.set()
 
     run = asyncio.create_task(launch(plan(rounds=1_000_000), out=tmp_path / "run", on_event=listen))
     async with asyncio.timeout(60):
         await running.wait()
-        run.cancel()
+        run.cancel("interrupted by Ctrl-C")
         with pytest.raises(asyncio.CancelledError):
             await run
-    assert '"interrupted"' in (tmp_path / "run" / "summary.json").read_text()
+    summary = read_summary(tmp_path / "run")
+    assert (summary["status"], summary["reason"]) == ("interrupted", "interrupted by Ctrl-C")
+    ends = [event for event in heard if event["type"] == "run.failed"]
+    assert [(end["status"], end["reason"]) for end in ends] == [("interrupted", "interrupted by Ctrl-C")]
 
 
 async def left_by_a_launcher_that_hears_nothing(
@@ -163,6 +168,35 @@ async def test_a_broker_stopped_first_and_a_model_that_only_the_launcher_writes_
     heard, saved = await left_by_a_launcher_that_hears_nothing(tmp_path, monkeypatch)
     assert "run.failed" not in heard
     assert not saved
+
+
+async def left_if_stopped_at_its_end(tmp_path: Path) -> set[str]:
+    """Cancel a run as it says what each node has come to: which of the last things there are."""
+    run: asyncio.Task[Any]
+
+    def listen(event: dict[str, Any]) -> None:
+        if event["type"] == "node.result":
+            run.cancel("interrupted by SIGTERM")
+
+    run = asyncio.create_task(launch(plan(), out=tmp_path / "run", on_event=listen))
+    async with asyncio.timeout(60):
+        with pytest.raises(asyncio.CancelledError):
+            await run
+    folder = tmp_path / "run"
+    assert read_summary(folder)["status"] == "completed"
+    found = {name for name in ("round_metrics.jsonl",) if (folder / name).exists()}
+    return found | ({"run.completed"} if '"run.completed"' in (folder / "events.jsonl").read_text() else set())
+
+
+@pytest.mark.e2e
+async def test_a_signal_while_it_ends_leaves_a_whole_folder(tmp_path: Path) -> None:
+    assert await left_if_stopped_at_its_end(tmp_path) == {"round_metrics.jsonl", "run.completed"}
+
+
+@pytest.mark.e2e
+async def test_an_end_that_is_cancelled_would_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher.asyncio, "shield", lambda ending: ending)
+    assert "round_metrics.jsonl" not in await left_if_stopped_at_its_end(tmp_path)
 
 
 async def stopped_in_its_baselines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Any:

@@ -16,6 +16,7 @@ from nervenet.nodes.launching import standalone
 from nervenet.nodes.launching.standalone import run_node
 from nervenet.nodes.roles.base import Role
 from nervenet.nodes.runtime.identity import NodeFailed
+from nervenet.nodes.runtime.session import Session
 
 
 def site(folder: Path, name: str, seed: int, columns: str = "a,b,y") -> str:
@@ -91,31 +92,47 @@ async def test_its_end_is_published_with_the_figures_of_all_incarnations(tmp_pat
 
 
 async def test_with_its_own_alone_it_would_be_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    completed = standalone._completed
+    run_ended = standalone.run_ended
 
     def own(summary: dict[str, Any]) -> dict[str, Any]:
         sent = sum(node["bytes_sent"] for node in summary["by_node"].values())
-        return {**completed(summary), "bytes_sent": sent}
+        return {**run_ended(summary), "bytes_sent": sent}
 
-    monkeypatch.setattr(standalone, "_completed", own)
+    monkeypatch.setattr(standalone, "run_ended", own)
     summaries, ends = await ended(tmp_path)
     assert ends[1]["bytes_sent"] < summaries[1]["bytes_sent"]
 
 
-async def test_sites_that_do_not_fit_fail_everywhere_by_name(tmp_path: Path) -> None:
+async def failed(tmp_path: Path) -> tuple[dict[str, Any], list[Any], dict[str, Any]]:
+    """Summary of a coordinator whose sites have other columns, how each node ended, and its `run.failed`."""
+    events: list[dict[str, Any]] = []
     files = [site(tmp_path, "s0", 0), site(tmp_path, "s1", 1, "a,other,y")]
     async with Broker("tcp://127.0.0.1:0") as broker:
         where = {"broker": broker.addresses["directory"], "run": "r"}
         found = await together(
-            run_node("coordinator", plan(), **where, out=tmp_path / "c"),
+            run_node("coordinator", plan(), **where, out=tmp_path / "c", on_event=events.append),
             *(run_node("client", plan(f), **where, name=f"s{k}") for k, f in enumerate(files)),
         )
+    (end,) = (event for event in events if event["type"] == "run.failed")
+    return json.loads((tmp_path / "c" / "summary.json").read_text()), found, end
+
+
+async def test_sites_that_do_not_fit_fail_everywhere_by_name(tmp_path: Path) -> None:
+    summary, found, end = await failed(tmp_path)
     for error in found:
         assert isinstance(error, NodeFailed), error
         assert "other" in str(error)
-    summary = json.loads((tmp_path / "c" / "summary.json").read_text())
     assert summary["status"] == "failed"
     assert "other" in summary["reason"]
+    assert (end["status"], end["completed_rounds"], end["reason"]) == ("failed", 0, summary["reason"])
+    assert 0 < end["bytes_sent"] <= summary["bytes_sent"]
+    assert 0 < end["wall_s"] <= summary["wall_s"]
+
+
+async def test_the_word_of_its_machine_alone_would_lack_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "run_so_far", property(lambda _: None, lambda *_: None), raising=False)
+    *_, end = await failed(tmp_path)
+    assert not set(FIGURES) & set(end)
 
 
 async def test_mistakes_come_before_anything_is_joined(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching import restarts, supervisor
 from nervenet.nodes.launching.data_shares import DataShares
 from nervenet.nodes.launching.forkserver_client import ForkServerError
+from nervenet.nodes.launching.processes import ProcessTable
 from nervenet.nodes.launching.supervisor import RunAborted, Supervisor
 from nervenet.nodes.runtime.awake_time import AwakeTime
 from nervenet.nodes.runtime.node_stats import NodeStats
@@ -337,7 +338,8 @@ async def test_nodes_are_terminated_before_the_broker_and_the_stubborn_are_kille
     scenario.fork_server.stubborn.add(stubborn)
     await scenario.supervisor.stop(0.05)
     pids = [pid for pid, number in scenario.fork_server.signals if number == signal.SIGTERM]
-    assert pids[-1] == 100
+    assert pids == [101, 102, 103, 104]
+    assert (100, supervisor.STOP_BROKER) in scenario.fork_server.signals
     assert (stubborn, signal.SIGKILL) in scenario.fork_server.signals
     assert [s for s in scenario.fork_server.signals if s[1] == signal.SIGKILL] == [(stubborn, signal.SIGKILL)]
     assert scenario.lost == []  # these exits were asked for
@@ -386,14 +388,97 @@ async def test_baselines_that_die_or_fail_cause_a_warning_only() -> None:
     assert "over the budget" in scenario.published[-1][1]["reason"]
 
 
-@pytest.mark.parametrize("stopping", [True, False])
-async def test_who_ends_with_the_launcher_is_not_lost(stopping: bool) -> None:
-    scenario = await Scenario().started()
-    if stopping:
+async def terminated(monkeypatch: pytest.MonkeyPatch, *, launcher_too: bool) -> Scenario:
+    """Let a signal reach the nodes, which report and exit, and a moment later the launcher, or not."""
+    clock = [0.0]
+    monkeypatch.setattr(supervisor, "monotonic", lambda: clock[0])
+    scenario = await Scenario(mode="gossip").started()
+    shares = DataShares(("a",), "classification", 9, nodes=[10, 11, 12], test=13, whole=14)
+    await scenario.supervisor.start_baselines(shares, 7)
+    waiting = asyncio.create_task(scenario.results())
+    await asyncio.sleep(0)
+    for name in ("peer-0", "peer-1"):
+        scenario.supervisor.reported(name, "result", {"role": "peer", "failed": "interrupted"}, np.zeros(3))
+    scenario.fork_server.exited(scenario.fork_server.pid_of("peer-2"), -signal.SIGTERM)
+    scenario.fork_server.exited(max(scenario.fork_server.jobs), 0)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    if launcher_too:
         scenario.supervisor.stopping()
-    scenario.result("client-1", failed="interrupted")
-    scenario.fork_server.exited(scenario.fork_server.pid_of("client-2"), -signal.SIGTERM)
-    assert bool(scenario.lost) is not stopping
+        waiting.cancel()
+    scenario.supervisor._awake = Later()  # type: ignore[assignment]
+    scenario.supervisor._processes.notify()
+    await asyncio.wait({waiting})
+    if not launcher_too:
+        with pytest.raises(RunAborted, match="every node was lost"):
+            waiting.result()
+    return scenario
+
+
+class Later(AwakeTime):
+    """Two seconds on."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+        self.seconds = 2.0
+
+
+async def test_who_leaves_with_the_launcher_is_not_lost_and_its_model_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenario = await terminated(monkeypatch, launcher_too=True)
+    assert scenario.lost == []
+    assert scenario.published == [], "nor were the baselines given up"
+    assert set(scenario.supervisor.arrays) == {"peer-0", "peer-1"}
+
+
+async def test_who_is_told_to_stop_alone_is_lost_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenario = await terminated(monkeypatch, launcher_too=False)
+    assert scenario.lost == [("peer-0", "interrupted"), ("peer-1", "interrupted"), ("peer-2", "killed by SIGTERM")]
+    assert scenario.published == [("warning", {"reason": "the baselines were ended with exit code 0"})]
+
+
+async def test_taken_for_a_failure_at_once_all_would_be_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        Supervisor, "_ended", lambda self, node, why, *, told_to: self._stopping or self._lose(node, why)
+    )
+    scenario = await Scenario(mode="gossip").started()
+    for name in ("peer-0", "peer-1", "peer-2"):
+        scenario.result(name, failed="interrupted")
+    scenario.supervisor.stopping()
+    assert len(scenario.lost) == 3
+
+
+async def killed_of_the_slow(monkeypatch: pytest.MonkeyPatch, at_most_s: float) -> list[int]:
+    """Return who is killed where one process after the other takes two seconds to report and to end, of three."""
+    scenario = await Scenario(mode="gossip").started()
+    server = scenario.fork_server
+    pids = [server.pid_of(name) for name in ("peer-0", "peer-1", "peer-2")]
+    server.stubborn.update(pids)
+    ending, clock = enumerate(pids), [0.0]
+
+    async def change(_table: ProcessTable, _within_s: float) -> None:
+        clock[0] += 2.0
+        for number, pid in ending:
+            scenario.result(f"peer-{number}", failed="interrupted")
+            server.exited(pid, 0)
+            break
+
+    scenario.supervisor.stopping()
+    with monkeypatch.context() as patch:
+        patch.setattr(ProcessTable, "change", change)
+        patch.setattr(asyncio.get_running_loop(), "time", lambda: clock[0])
+        await scenario.supervisor._processes.stop(3.0, ("broker",), at_most_s=at_most_s)
+    return [pid for pid, number in server.signals if number == signal.SIGKILL]
+
+
+async def test_nodes_that_stop_are_waited_for_while_one_after_the_other_reports(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert await killed_of_the_slow(monkeypatch, 60.0) == []
+
+
+async def test_three_seconds_for_all_of_them_would_kill_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await killed_of_the_slow(monkeypatch, 0.0) == [103]
 
 
 async def test_rounds_may_come_in_parts() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models.artifact import ModelFileError, load_model, read_extra, save_weights
-from nervenet.models.data.datasets import load
+from nervenet.models.datasets import load
 from nervenet.nodes.config.factory import build_model, build_site_model
 from nervenet.nodes.experiment.loader import load_experiment
 from nervenet.nodes.results import collect

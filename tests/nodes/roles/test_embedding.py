@@ -16,8 +16,7 @@ import pytest
 import zmq
 from nervenet.broker.broker import Broker
 from nervenet.broker.events import Publisher
-from nervenet.models import MLP
-from nervenet.models.data import datasets
+from nervenet.models import MLP, datasets
 from nervenet.nodes import Client, Coordinator, Experiment, NodeFailed, Peer
 from nervenet.nodes.federated.coordinator_worker import Aggregator, CoordinatorWorker
 from nervenet.nodes.runtime import effects as e

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.broker.broker import Broker
-from nervenet.models import MLP, Pegasos
-from nervenet.models.data import datasets
+from nervenet.models import MLP, Pegasos, datasets
 from nervenet.nodes import Experiment, Peer
 
 DEADLINE_S = 60.0

@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nervenet.models.data import files
 from nervenet.models.data.arrays import as_table
 from nervenet.models.data.data import DataError
-from nervenet.models.data.datasets import load
-from nervenet.models.data.files import load_file
+from nervenet.models.data.partition import partition
+from nervenet.models.datasets import load
+from nervenet.models.tables import kinds
+from nervenet.models.tables import load as loading
+from nervenet.models.tables.load import load_file
+from nervenet.models.tables.options import ReadOptions
+from nervenet.models.tables.table import Table
 
 
 def csv_file(folder: Path, text: str) -> Path:
@@ -86,8 +90,6 @@ def test_a_column_of_sites_may_be_text_and_is_no_input(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ("a,b,y\n1,x,0\n2,3,1\n", 'line 2, column "b": found text "x", expected a number'),
-        ("a,b,y\n1,2,0\n\n2,,1\n", 'line 4, column "b": found an empty cell, expected a number'),
-        ("a,b,y\n1,nan,0\n2,3,1\n", 'line 2, column "b": found nan, expected a number'),
         ("a,b,y\n1,2,0\n2,-inf,1\n", 'line 3, column "b": found -inf'),
         ("a,b,y\n1,2,\n2,3,1\n", 'line 2, column "y": found an empty cell, expected a value'),
         ("a,b,y\n1,2,NaN\n2,3,1\n", 'line 2, column "y": found NaN'),
@@ -98,7 +100,7 @@ def test_a_column_of_sites_may_be_text_and_is_no_input(tmp_path: Path) -> None:
         ("1,2,3\n4,5,6\n", "line 1 holds numbers only, expected the names"),
         ("a,,y\n1,2,3\n", "line 1: column 2 has no name"),
         ("a,a,y\n1,2,3\n", "line 1: two columns are called 'a'"),
-        ("a;b;y\n1;2;3\n", "line 1: only one column .'a;b;y'.; cells are separated by commas"),
+        ("a b y\n1 2 3\n", "line 1: only one column .'a b y'.; cells are separated by commas"),
         ('a,b,y\n1,"2,3\n', "not a readable .csv file"),
     ],
 )
@@ -112,10 +114,34 @@ def test_lines_are_those_of_the_file_where_a_cell_spans_two(tmp_path: Path) -> N
         load(csv_file(tmp_path, 'a,y\n1,"two\nlines"\nx,one\n'))
 
 
-def test_wrong_bytes_are_named(tmp_path: Path) -> None:
-    (tmp_path / "table.csv").write_bytes(b"a,y\n\xff,1\n")
-    with pytest.raises(DataError, match=r"table\.csv: not a readable"):
-        load(tmp_path / "table.csv")
+def test_only_gaps_categories_and_dates_make_it_a_table(tmp_path: Path) -> None:
+    for text in ("a,b,y\n1,2,0\n\n2,,1\n", "a,y\n1,0\nnan,1\n", "a,y\nx,0\nz,1\n", "a,y\n2026-01-31,0\n,1\n"):
+        found = load(csv_file(tmp_path, text))
+        assert isinstance(found.X, Table)
+        assert found.X.columns == found.columns
+        assert found.y.tolist() == [0, 1]
+        assert len(found.take(np.array([1])).X) == 1
+    assert isinstance(load(csv_file(tmp_path, "a,y\n1,0\n2,1\n"), options=ReadOptions(categorical=("a",))).X, Table)
+    assert load(csv_file(tmp_path, "a,b,y\n1,,0\n2,3,1\n"), options=ReadOptions(drop=("b",))).X.tolist() == [[1], [2]]
+
+
+def test_a_table_is_cut_by_a_column_of_it(tmp_path: Path) -> None:
+    path = csv_file(
+        tmp_path, "clinic,age,y\n" + "".join(f"{'nsn'[row % 3]},{row or ''},{row % 2}\n" for row in range(9))
+    )
+    parts = partition(load(path), 2, "column", column="clinic")
+    assert [part.tolist() for part in parts] == [[0, 2, 3, 5, 6, 8], [1, 4, 7]]
+    whole = load(path, sites="clinic")
+    assert whole.columns == ("age",)
+    again = load(path).with_sites("clinic")
+    assert (again.columns, again.sites.tolist()) == (("age",), whole.sites.tolist())
+    assert [part.tolist() for part in partition(again, 2, "column")] == [part.tolist() for part in parts]
+
+
+def test_weights_are_said_not_to_be_used(tmp_path: Path) -> None:
+    found = load(csv_file(tmp_path, "a,w,y\n1,2,0\n2,3,1\n"), options=ReadOptions(weight="w"))
+    assert found.columns == ("a",)
+    assert found.notes == ("table.csv: the weights are no input, and training does not use them yet",)
 
 
 def test_a_missing_file_and_an_unknown_column_are_named(tmp_path: Path) -> None:
@@ -139,7 +165,8 @@ def test_any_text_is_read_or_refused_by_name(tmp_path_factory: pytest.TempPathFa
     except DataError as refusal:
         named = str(refusal).startswith(str(path))
     else:
-        named = np.isfinite(found.X).all() and len(found.X) == len(found.y) > 0
+        plain = isinstance(found.X, Table) or np.isfinite(found.X).all()
+        named = plain and len(found.X) == len(found.y) > 0
     assert named
 
 
@@ -181,8 +208,8 @@ def test_a_column_of_an_npz_file_may_be_its_sites(tmp_path: Path) -> None:
         ({"X": np.ones(2), "y": np.ones(2)}, "X must be a table of numbers, found 1 dimensions"),
         ({"X": np.eye(2), "y": np.eye(2)}, "y must be one row"),
         ({"X": np.eye(2), "y": np.ones(3)}, "X has 2 rows, y has 3"),
-        ({"X": np.array([[1.0, np.nan]]), "y": np.ones(1)}, 'row 1, column "x2": found nan'),
-        ({"X": np.eye(2), "y": np.array([1.0, np.inf])}, "row 2, target: found inf"),
+        ({"X": np.array([[1.0, np.inf]]), "y": np.ones(1)}, 'row 1, column "x2": found inf'),
+        ({"X": np.eye(2), "y": np.array([1.0, np.inf])}, 'row 2, column "y": found inf'),
         ({"X": np.empty((0, 2)), "y": np.empty(0)}, "no rows"),
     ],
 )
@@ -240,7 +267,7 @@ def test_the_index_of_a_pandas_frame_is_left_out_with_a_word(tmp_path: Path) -> 
 
 
 def test_without_its_metadata_it_would_be_the_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nervenet.models.data.files.pandas_index", lambda _: [])
+    monkeypatch.setattr("nervenet.models.tables.arrow_files.pandas_index", lambda _: [])
     assert load(filtered_frame(tmp_path)).y.tolist() == [3, 8]
 
 
@@ -293,7 +320,8 @@ def test_by_their_size_alone_some_kinds_would_refuse_them(tmp_path: Path, monkey
     def beyond(values: np.ndarray) -> np.ndarray:
         return (values > 2**53) | (values < -(2**53))
 
-    monkeypatch.setattr(files, "changed_by_float64", beyond)
+    for module in (kinds, loading):
+        monkeypatch.setattr(module, "changed_by_float64", beyond)
     with pytest.raises(DataError):
         check_what_float64_holds_is_taken(tmp_path)
 
@@ -303,9 +331,8 @@ def test_as_float64_they_would_collapse() -> None:
 
 
 def test_what_is_wrong_with_a_parquet_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match='row 2, column "a": found an empty cell'):
-        load(parquet_file(tmp_path, a=[1.0, None], y=[0, 1]))
-    with pytest.raises(DataError, match='column "a": found string, expected numbers'):
+    assert isinstance(load(parquet_file(tmp_path, a=[1.0, None], y=[0, 1])).X, Table)
+    with pytest.raises(DataError, match='row 2, column "a": found text "x", expected a number'):
         load(parquet_file(tmp_path, a=["1", "x"], y=[0, 1]))
     (tmp_path / "table.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"table\.parquet: not a readable"):
@@ -322,5 +349,5 @@ def test_a_missing_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.M
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_pyarrow)
-    with pytest.raises(DataError, match=r"needs pyarrow; .*pip install .nervenet\[parquet\]"):
+    with pytest.raises(DataError, match=r"needs pyarrow; .*pip install .nervenet\[tables\]"):
         load(path)

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..plugins import suggest
-from .data import DataError, Dataset, Task, checked_task
-from .files import SUFFIXES, load_file
-from .images import OPENML_NAMES, load_images
-from .synthetic import synthetic
-from .toys import COLUMNS, load_toy
+from .data.data import DataError, Dataset, Task, checked_task
+from .data.images import OPENML_NAMES, load_images
+from .data.synthetic import synthetic
+from .data.toys import COLUMNS, load_toy
+from .plugins import suggest
+from .tables.options import ReadOptions
+from .tables.suffixes import ALLOWED, SUFFIXES, kind_of
 
 NAMES = (*COLUMNS, "synthetic", *OPENML_NAMES)
 """The names that `load` knows."""
@@ -22,7 +23,13 @@ _SYNTHETIC = re.compile(r"synthetic(?:\((?:(?P<iid>iid)|(?P<alpha>[^,()]+),(?P<b
 
 
 def load(
-    source: str | Path, *, target: str | None = None, task: str | None = None, sites: str | None = None, seed: int = 0
+    source: str | Path,
+    *,
+    target: str | None = None,
+    task: str | None = None,
+    sites: str | None = None,
+    seed: int = 0,
+    options: ReadOptions | None = None,
 ) -> Dataset:
     """Return a data set by its name, or from a file.
 
@@ -30,31 +37,39 @@ def load(
     ----------
     source
         One of `NAMES`; "synthetic(0.5, 0.5)" (α, β; plain "synthetic" is (0, 0)) or "synthetic(iid)"; or the path of a
-        .npz, .csv or .parquet file.
+        file (`SUFFIXES`).
     target
         For a table: the column to predict. By default a column called target, y, label or class, else the last one.
     task
         "classification" or "regression", where the targets alone would be misread. Labels that are numbers can be taken
         for quantities; the quantities of a packaged set are no labels.
     sites
-        A column that says where each row was collected, which in a .csv or .parquet file may be text. It becomes
-        `Dataset.sites` and is no input.
+        A column that says where each row was collected. It becomes `Dataset.sites` and is no input.
     seed
         Of the draws of "synthetic".
+    options
+        What else is said of a file's columns.
 
-    Raises DataError: an unknown name, a file that is missing or holds something other than numbers, an unknown column.
+    Raises DataError: an unknown name, a file that is missing or cannot be read as it is said to be, an unknown column.
     """
     name = str(source)
-    if Path(name).suffix.lower() in SUFFIXES:
-        return load_file(Path(name), target=target, task=task, sites=sites)
+    if kind_of(Path(name)) in SUFFIXES:
+        from .tables.load import load_file
+
+        told = None if task is None else checked_task(task)
+        said = options or ReadOptions()
+        said = replace(said, target=target or said.target, sites=sites or said.sites, task=told or said.task)
+        return load_file(Path(name), said)
     known = name in NAMES or _SYNTHETIC.fullmatch(name) is not None
     if not known:
-        files = ", ".join(SUFFIXES)
         if Path(name).exists():
-            raise DataError(f"{name}: no such kind of file can be read; allowed: {files}")
-        raise DataError(f"no data set {name!r}{suggest(name, NAMES)}; allowed: {', '.join(NAMES)}, or a {files} file")
+            raise DataError(f"{name}: no such kind of file can be read; allowed: {ALLOWED}")
+        hint = suggest(name, NAMES)
+        raise DataError(f"no data set {name!r}{hint}; allowed: {', '.join(NAMES)}, or a file: {ALLOWED}")
     if target is not None:
         raise DataError(f"target {target!r} is for files; {name} brings its own")
+    if options is not None and (keys := options.of_columns()):
+        raise DataError(f"{keys[0]} is for files; {name} brings its own columns")
     if name in COLUMNS:
         found = load_toy(name)
     elif name in OPENML_NAMES:

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from nervenet.models.data.data import DataError, Dataset, infer_task
-from nervenet.models.data.datasets import NAMES, load
 from nervenet.models.data.idx import read_idx, write_idx
 from nervenet.models.data.synthetic import synthetic
+from nervenet.models.datasets import NAMES, load
 
 
 @pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "digits", "diabetes"])
@@ -28,7 +28,7 @@ def test_packaged_values_and_names_are_those_of_scikit_learn(name: str) -> None:
 @pytest.mark.e2e
 def test_packaged_data_loads_without_scikit_learn() -> None:
     program = (
-        "import sys; from nervenet.models.data.datasets import load\n"
+        "import sys; from nervenet.models.datasets import load\n"
         "from nervenet.models.data.splits import split\n"
         "for name in ('iris', 'digits', 'diabetes', 'synthetic'): split(load(name))\n"
         "heavy = {'sklearn', 'scipy', 'pandas', 'pyarrow'} & set(sys.modules)\n"

@@ -1,0 +1,1 @@
+"""scikit-learn transformers fitted on the rows of all sites by exact merges."""

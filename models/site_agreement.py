@@ -1,0 +1,173 @@
+"""Round 0: which questions are put to the sites, whatever their tables hold, and what comes of the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from .agreement.questions import Answers, Questions
+from .data.data import Task
+from .moments import IncompatibleSites, Moments
+from .pipeline.given import AUTO
+from .plugins import listed
+from .site_statistics import Scale, SiteStatistics, agree, agreed_classes, agreed_task
+from .table_preprocessing import AnyPreprocessing, TablePreprocessing
+from .tables.cautions import cautions
+from .tables.schema import Schema, agree_schema
+from .tables.site_schema import SiteSchema
+from .targets import Label
+
+T = TypeVar("T")
+
+TABLE = "table"
+"""Under this key a question of the pipeline's has what a site needs to answer it: schema, classes, pipeline."""
+
+
+class Agreed(NamedTuple):
+    """What round 0 comes to; `cautions` are what the sites should know of their answers."""
+
+    preprocessing: AnyPreprocessing
+    cautions: tuple[str, ...] = ()
+
+
+class Judge(Protocol):
+    """What a `SiteModel` knows of the sites that its model can learn from."""
+
+    def misfit(self, classes: Sequence[object]) -> str | None: ...
+
+    def caution(self, sites: Mapping[str, Sequence[object]], classes: Sequence[object]) -> str | None: ...
+
+
+def agreement_questions(
+    judge: Judge,
+    scale: Scale,
+    task: Task | None,
+    rows: Mapping[str, int],
+    preprocess: Any = AUTO,
+    min_frequency: int | None = None,
+) -> Questions[Agreed]:
+    """Return the dialog.
+
+    The first question is empty: what each site has. Where all have plain numbers without gaps that is the only one;
+    else a pipeline is fitted, one question after another.
+
+    Parameters
+    ----------
+    judge
+        What knows which sites the model can learn from.
+    scale, task
+        As for `site_statistics.agree`.
+    rows
+        The most that each site counts for, by its name; looked at when the first answers are there, and for plain
+        numbers alone.
+    preprocess
+        `AUTO`, or an unfitted scikit-learn transformer.
+    min_frequency
+        Under `AUTO`: categories that fewer rows of all sites have are taken together.
+
+    Raises IncompatibleSites: the sites do not fit each other, or one does not fit the model, or has answered something
+    else.
+    """
+    answers = yield {}
+    told = _told(answers)
+    plain = not any("kinds" in fields for fields, _ in answers.values())
+    if plain and preprocess is AUTO:
+        statistics = {site: known.statistics.limited(rows.get(site)) for site, known in told.items()}
+        agreed = agree(statistics, scale, task)
+        return Agreed(agreed, tuple(_judged(judge, statistics, agreed.classes)))
+    return (yield from _of_tables(judge, scale, task, preprocess, min_frequency, told))
+
+
+def _of_tables(
+    judge: Judge,
+    scale: Scale,
+    task: Task | None,
+    preprocess: Any,
+    min_frequency: int | None,
+    told: Mapping[str, SiteSchema],
+) -> Questions[Agreed]:
+    from .pipeline.description import describe_transformer
+    from .pipeline.fit import fit_questions
+
+    schema, told = agree_schema(told)
+    statistics = {site: known.statistics for site, known in told.items()}
+    task = task or agreed_task(statistics.values())
+    classes = agreed_classes(statistics, task)
+    found = list(_judged(judge, statistics, classes))
+    found += cautions(schema, told, classes)
+    if preprocess is AUTO:
+        from .tables.auto import auto_pipeline
+
+        found += [f'column "{name}" is left out: {why}' for name, why in schema.left_out.items()]
+        used = schema.used
+        _check_used(used, schema)
+        pipeline = auto_pipeline(used, scale, min_frequency)
+    else:
+        used, pipeline = schema.select(_columns_of(preprocess, schema.columns)), preprocess
+    description = describe_transformer(pipeline)
+    about = {"schema": used.to_dict(), "classes": None if classes is None else list(classes), "pipeline": description}
+    fitted = yield from _about(fit_questions(pipeline, used.columns, used.kinds, task=task), about)
+    left_out = tuple(name for name in schema.columns if name not in used.columns)
+    if classes is not None:
+        return Agreed(TablePreprocessing(used, left_out, classes, description, fitted), tuple(found))
+    target = reduce(Moments.merge, (known.target for known in statistics.values() if known.target is not None))
+    center, spread = (0.0, 1.0) if scale == "none" else (float(target.mean[0]), float(target.deviation[0]) or 1.0)
+    return Agreed(TablePreprocessing(used, left_out, None, description, fitted, center, spread), tuple(found))
+
+
+def _about(questions: Questions[T], about: Mapping[str, Any]) -> Questions[T]:
+    """Return the same dialog with what all its questions are about in each of them."""
+    try:
+        question = next(questions)
+        while True:
+            answers = yield {**question, TABLE: about}
+            question = questions.send(answers)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+
+
+def _told(answers: Answers) -> dict[str, SiteSchema]:
+    told = {}
+    for site, (fields, vector) in answers.items():
+        try:
+            told[site] = SiteSchema.from_parts(fields, vector)
+        except IncompatibleSites as error:
+            raise IncompatibleSites(f"site {site}: {error}", site) from error
+    return told
+
+
+def _judged(judge: Judge, sites: Mapping[str, SiteStatistics], classes: Sequence[Label] | None) -> list[str]:
+    """Return the model's caution, if it has one. Raises IncompatibleSites for a site that it cannot learn from."""
+    if classes is None:
+        return []
+    held = {site: known.classes or () for site, known in sorted(sites.items())}
+    for site, own in held.items():
+        if misfit := judge.misfit(own):
+            raise IncompatibleSites(f"site {site}: {misfit}", site)
+    caution = judge.caution(held, classes)
+    return [caution] if caution else []
+
+
+def _check_used(used: Schema, schema: Schema) -> None:
+    if not used.columns:
+        reasons = [f"{name} ({why})" for name, why in schema.left_out.items()]
+        raise IncompatibleSites(f"no column is left for the model: {listed(reasons)}")
+
+
+def _columns_of(pipeline: Any, columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns that a pipeline takes: those that a ColumnTransformer names where it drops the rest, or all.
+
+    Raises IncompatibleSites where one is named that the sites do not have.
+    """
+    first = pipeline.steps[0][1] if hasattr(pipeline, "steps") else pipeline
+    if not hasattr(first, "transformers"):
+        return columns
+    given = [[names] if isinstance(names, str) else names for _, _, names in first.transformers]
+    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in given):
+        return columns
+    named = [name for names in given for name in names]
+    for name in named:
+        if name not in columns:
+            raise IncompatibleSites(f"data.preprocess: no site has a column {name!r}; they have {listed(columns)}")
+    return columns if first.remainder != "drop" else tuple(name for name in columns if name in named)

@@ -1,0 +1,88 @@
+"""Files of arrays as raw tables: .npz, and the sparse lines of LIBSVM."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.data import DataError
+from .raw import Cells, RawTable, Words, in_rows
+from .text_file import opened
+
+
+def read_arrays(path: Path, *needed: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a .npz file, of which X holds numbers. DataError where one of `needed` is missing."""
+    try:
+        # Opened here, because numpy leaves its own handle open when the archive is damaged.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not a .npz file of plain arrays ({error})") from error
+    for name in needed:
+        if name not in arrays:
+            raise DataError(f"{path}: no array {name}; it has: {', '.join(sorted(arrays)) or 'none'}")
+    X = arrays["X"]
+    if X.ndim != 2 or X.dtype.kind not in "biuf":
+        raise DataError(f"{path}: X must be a table of numbers, found {X.ndim} dimensions of {X.dtype}")
+    return arrays
+
+
+def read_npz(path: Path) -> RawTable:
+    """Return a .npz file: arrays X (rows, columns) and y (rows,); columns (names) and sites (rows,) if they are there.
+
+    Raises DataError: an array is missing or has another shape, or is pickled.
+    """
+    arrays = read_arrays(path, "X", "y")
+    X, y = arrays["X"], arrays["y"]
+    if y.ndim != 1 or y.dtype.kind not in "biufU":
+        raise DataError(f"{path}: y must be one row of numbers or text, found {y.ndim} dimensions of {y.dtype}")
+    if "columns" in arrays:
+        columns = tuple(str(name) for name in arrays["columns"].ravel().tolist())
+    else:
+        columns = tuple(f"x{place}" for place in range(1, X.shape[1] + 1))
+    further = {"y": y} | ({"sites": arrays["sites"]} if "sites" in arrays else {})
+    return of_arrays(str(path), X, columns, further)
+
+
+def of_arrays(name: str, X: NDArray[Any], columns: tuple[str, ...], further: dict[str, NDArray[Any]]) -> RawTable:
+    """Return a raw table of the columns of X, and of the arrays y and, if they are known, sites."""
+    if len(columns) != X.shape[1]:
+        raise DataError(f"{name}: {len(columns)} column names for {X.shape[1]} columns")
+    for what, values in further.items():
+        if len(values) != len(X):
+            raise DataError(f"{name}: X has {len(X)} rows, {what} has {len(values)}")
+    own = {what if what not in columns else f"the array {what}": values for what, values in further.items()}
+    places = {column: place for place, column in enumerate(columns)}
+
+    def cells(column: str) -> Cells:
+        if column in places:
+            return np.ascontiguousarray(X[:, places[column]])
+        values = own[column]
+        return Words.of(values.tolist()) if values.dtype.kind in "UO" else values
+
+    target, sites = [*own, None, None][:2]
+    return RawTable(name, (*columns, *own), len(X), cells, in_rows, matrix=X, target=target, sites=sites)
+
+
+def read_libsvm(path: Path) -> RawTable:
+    """Return a file of lines "label index:value …", indices from 1 on as LIBSVM writes them, as columns x1, x2, …
+
+    Raises DataError for any other line, and for an index of 0: from a file alone nobody can tell whether indices begin
+    with 0, and a site without that column would have all others shifted.
+    """
+    from sklearn.datasets import load_svmlight_file
+
+    try:
+        with opened(path) as stream:
+            X, y = load_svmlight_file(stream, zero_based=False)
+    except (ValueError, IndexError, OverflowError) as error:
+        hint = "" if "index 0" not in str(error) else "; indices begin with 1 (dump_svmlight_file(…, zero_based=False))"
+        raise DataError(f"{path}: not a readable LIBSVM file ({error}{hint})") from error
+    columns = tuple(f"x{place}" for place in range(1, X.shape[1] + 1))
+    if not columns:
+        raise DataError(f"{path}: no rows with an input")
+    return of_arrays(str(path), X.toarray(), columns, {"y": y})

@@ -1,0 +1,58 @@
+"""Parquet, Arrow and Feather files as raw tables, through pyarrow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..data.data import DataError
+from ..extras import how_to_install
+from .arrow_cells import arrow_cells
+from .raw import RawTable, in_rows
+from .suffixes import kind_of
+
+
+def read_arrow(path: Path) -> RawTable:
+    """Return the columns of a .parquet, .feather or .arrow file.
+
+    Raises DataError: pyarrow is not installed, or the file is damaged.
+    """
+    kind = kind_of(path)
+    try:
+        import pyarrow as pa
+        from pyarrow import feather, parquet
+    except ImportError as error:
+        raise DataError(f"{path}: reading {kind} needs pyarrow; {how_to_install('pyarrow')}") from error
+    try:
+        table = parquet.read_table(path) if kind == ".parquet" else feather.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: not a readable {kind} file ({error})") from error
+    return arrow_table(str(path), table, path.name)
+
+
+def arrow_table(name: str, table: Any, short: str = "", place: Callable[[int], str] = in_rows) -> RawTable:
+    """Return a pyarrow.Table as a raw table. What pandas wrote as the index of a frame is set aside, with a word."""
+    names: list[str] = table.column_names
+    index = tuple(column for column in pandas_index(table.schema.metadata or {}) if column in names)
+    notes = {
+        column: f"{short or name}: column {column!r} is left out: pandas wrote it as the index" for column in index
+    }
+    return RawTable(
+        name,
+        tuple(names),
+        int(table.num_rows),
+        lambda column: arrow_cells(f'{name}: column "{column}"', table.column(column)),
+        place,
+        aside=notes,
+    )
+
+
+def pandas_index(metadata: Mapping[bytes, bytes]) -> list[str]:
+    """Return the columns that a file's pandas metadata name as the index of the frame that was written."""
+    try:
+        named = json.loads(metadata[b"pandas"])["index_columns"]
+    except (KeyError, ValueError, TypeError):
+        return []
+    return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []

@@ -1,0 +1,149 @@
+"""Data frames as tables: pandas, polars and whatever else narwhals knows, and pyarrow's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.data import DataError
+from ..plugins import suggest
+from .arrow_cells import ALLOWED
+from .arrow_files import arrow_table
+from .kinds import recognized
+from .options import ColumnOptions
+from .raw import Cells, RawTable, Words
+from .table import Kind, Table
+
+
+def is_frame(X: object) -> bool:
+    """Whether this has named columns, of which each may have a type of its own."""
+    return isinstance(getattr(X, "column_names", None), list) or (
+        hasattr(X, "columns") and (hasattr(X, "dtypes") or hasattr(X, "schema"))
+    )
+
+
+def table_of(frame: Any, kinds: Mapping[str, Kind] | None = None, *, what: str = "X") -> Table:
+    """Return a data frame as a table, whose columns are of the kinds that their types, or else their values, say.
+
+    Parameters
+    ----------
+    frame
+        A pandas or polars DataFrame, a pyarrow.Table, or another frame that narwhals knows where that is installed.
+    kinds
+        What columns are known to be, by name; further names are none of the frame's business.
+    what
+        What messages call it.
+
+    Raises DataError: a column is nothing that a table can hold, or not of its kind.
+    """
+    raw = raw_frame(frame, what)
+    said = {name: ColumnOptions(kind) for name, kind in (kinds or {}).items()}
+    columns = [recognized(raw, name, said.get(name, ColumnOptions())) for name in raw.columns]
+    return Table(raw.columns, tuple(column.kind for column in columns), tuple(column.array for column in columns))
+
+
+def raw_frame(frame: Any, what: str = "X") -> RawTable:
+    """Return a data frame as a raw table. Raises DataError for anything else."""
+    if isinstance(getattr(frame, "column_names", None), list) and hasattr(frame, "num_rows"):
+        return arrow_table(what, frame, place=_place)
+    if not is_frame(frame):
+        raise DataError(f"{what} is a {type(frame).__name__}; expected a data frame")
+    if hasattr(frame, "iloc"):
+        names, series = [str(name) for name in frame.columns], [frame.iloc[:, place] for place in range(frame.shape[1])]
+        cells = dict(zip(names, series, strict=True))
+        return _raw(what, names, len(frame), lambda name: _pandas(f'{what}: column "{name}"', cells[name]))
+    try:
+        import narwhals as nw
+    except ImportError as error:
+        raise DataError(
+            f"{what} is a {type(frame).__module__}.{type(frame).__name__}; only frames of pandas and pyarrow are read "
+            "without narwhals: pip install narwhals"
+        ) from error
+    try:
+        known = nw.from_native(frame, eager_only=True)
+    except TypeError as error:
+        raise DataError(f"{what} is a {type(frame).__name__}; expected a data frame ({error})") from error
+    return _raw(what, known.columns, len(known), lambda name: _narwhals(nw, f'{what}: column "{name}"', known[name]))
+
+
+def _raw(what: str, names: Sequence[str], rows: int, cells: Any) -> RawTable:
+    return RawTable(what, tuple(names), rows, cells, _place)
+
+
+def _place(row: int) -> str:
+    return f"row {row}"  # as Python counts
+
+
+def _pandas(where: str, series: Any) -> Cells:
+    """Return a pandas Series as raw cells, whichever of its many types it has."""
+    kind, missing = series.dtype, series.isna().to_numpy(bool)
+    if hasattr(kind, "categories"):
+        return Words.of(_texts(where, series.astype(object), missing), category=True)
+    if str(kind).startswith("datetime64"):
+        utc = series.dt.tz_convert("UTC").dt.tz_localize(None) if getattr(kind, "tz", None) is not None else series
+        dates: NDArray[Any] = utc.to_numpy("datetime64[s]")
+        return dates
+    if getattr(kind, "kind", "O") in "biuf":
+        return _numbers(series, missing, getattr(kind, "kind", "f"))
+    return _objects(where, series.to_numpy(object), missing)
+
+
+def _narwhals(nw: Any, where: str, series: Any) -> Cells:
+    kind, missing = series.dtype, series.is_null().to_numpy().astype(bool)
+    if isinstance(kind, nw.Categorical | nw.Enum):
+        return Words.of(_texts(where, series.cast(nw.String), missing), category=True)
+    if isinstance(kind, nw.Date | nw.Datetime):
+        plain = series.cast(nw.Datetime("us"))
+        if getattr(kind, "time_zone", None) is not None:
+            plain = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        dates: NDArray[Any] = np.asarray(plain.to_numpy(), "datetime64[s]")
+        return dates
+    if kind.is_numeric() or isinstance(kind, nw.Boolean):
+        if isinstance(kind, nw.Decimal):
+            series = series.cast(nw.Float64)
+        return _numbers(series, missing, "b" if isinstance(kind, nw.Boolean) else "i" if kind.is_integer() else "f")
+    if not isinstance(kind, nw.String | nw.Object):
+        raise DataError(f"{where}: found {kind}, expected {ALLOWED}")
+    return _objects(where, np.array(series.to_list(), object), missing)
+
+
+def _numbers(series: Any, missing: NDArray[np.bool_], kind: str) -> Cells:
+    if not missing.any():
+        values = np.asarray(series.to_numpy())
+        types = {"b": np.bool_, "f": np.float64}
+        return values.astype(types.get(kind, values.dtype if values.dtype.kind in "iu" else np.int64))
+    present = np.array(series.to_list(), object)
+    present[missing] = np.nan
+    if kind in "iu" and any(abs(value) > 2**53 for value in present[~missing]):
+        return Words.of(None if gap else str(value) for value, gap in zip(present, missing, strict=True))
+    return present.astype(np.float64)
+
+
+def _objects(where: str, values: NDArray[Any], missing: NDArray[np.bool_]) -> Cells:
+    """Return cells of Python objects: text, numbers or dates, all of one kind."""
+    present = values[~missing].tolist()
+    if all(isinstance(value, str) for value in present):
+        return Words.of(None if gap else value for value, gap in zip(values.tolist(), missing.tolist(), strict=True))
+    if all(isinstance(value, bool | int | float | np.number | np.bool_) for value in present):
+        filled = values.copy()
+        filled[missing] = np.nan
+        return filled.astype(np.float64) if missing.any() else np.array(filled.tolist())
+    if all(hasattr(value, "year") and hasattr(value, "isoformat") for value in present):
+        dates = np.full(len(values), "NaT", "datetime64[s]")
+        dates[~missing] = np.array([value.isoformat() for value in present], "datetime64[s]")
+        return dates
+    row = next(row for row, value in enumerate(values.tolist()) if not (missing[row] or isinstance(value, str)))
+    raise DataError(f"{where}, row {row}: found {values[row]!r}, expected {ALLOWED}, all of one kind")
+
+
+def _texts(where: str, series: Any, missing: NDArray[np.bool_]) -> list[str | None]:
+    del where
+    return [None if gap else str(value) for value, gap in zip(series.to_list(), missing.tolist(), strict=True)]
+
+
+def missing_column(what: str, name: str, columns: Sequence[str], wanted: Sequence[str]) -> DataError:
+    """Return what to say of a column that a model needs and a table does not have."""
+    return DataError(f"{what}: no column {name!r}{suggest(name, columns)}; the model expects {', '.join(wanted)}")

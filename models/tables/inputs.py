@@ -1,0 +1,80 @@
+"""The inputs of a file to predict from: columns by name, of kinds that are agreed already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.data import DataError
+from .array_files import of_arrays, read_arrays
+from .frames import missing_column
+from .kinds import recognized
+from .options import ColumnOptions
+from .raw import RawTable, Words
+from .read import read_raw
+from .suffixes import kind_of
+from .table import Kind, Table
+
+
+class Inputs(NamedTuple):
+    """The rows to predict, and which columns of the file were not asked for."""
+
+    table: Table
+    ignored: tuple[str, ...]
+
+    @property
+    def X(self) -> NDArray[Any]:  # noqa: N802 - the field's own name
+        """The rows side by side, shape (rows, columns)."""
+        return self.table.block(self.table.columns)
+
+
+def read_inputs(
+    path: str | Path, columns: Sequence[str], kinds: Sequence[Kind], said: Mapping[str, ColumnOptions] | None = None
+) -> Inputs:
+    """Return the named columns of a file, in this order and of these kinds; further ones are ignored.
+
+    The array X of a .npz without names is taken as it stands. `said` has the formats and the gaps of single columns.
+    Raises DataError: the file cannot be read, a column is missing, or a cell is not of its column's kind.
+    """
+    raw = _raw(Path(path), columns)
+    ignored = tuple(name for name in raw.columns if name not in columns)
+    return Inputs(inputs_of(raw, columns, kinds, said or {}), ignored)
+
+
+def read_numbers(path: str | Path, columns: Sequence[str]) -> Inputs:
+    """Return the named columns of a file as numbers, as `read_inputs` does. Raises DataError for a gap, too."""
+    raw = _raw(Path(path), columns)
+    table = inputs_of(raw, columns, ["number"] * len(columns), {})
+    missing = np.column_stack([table.gaps(name) for name in columns])
+    for row, place in np.argwhere(missing)[:1].tolist():
+        cells = raw.cells(columns[place])
+        found = (cells.cell(row) or "an empty cell") if isinstance(cells, Words) else f"{cells[row]}"
+        raise raw.refusal(row, columns[place], f"found {found}, expected a number")
+    return Inputs(table, tuple(name for name in raw.columns if name not in columns))
+
+
+def inputs_of(raw: RawTable, columns: Sequence[str], kinds: Sequence[Kind], said: Mapping[str, ColumnOptions]) -> Table:
+    """Return the named columns of a raw table; see `read_inputs`."""
+    arrays = []
+    for name, kind in zip(columns, kinds, strict=True):
+        if name not in raw.columns:
+            raise missing_column(raw.name, name, raw.columns, columns)
+        own = said.get(name, ColumnOptions())
+        arrays.append(recognized(raw, name, ColumnOptions(kind, own.format, own.gaps)).array)
+    return Table(tuple(columns), tuple(kinds), tuple(arrays))
+
+
+def _raw(path: Path, columns: Sequence[str]) -> RawTable:
+    """Return a file, of which a .npz needs no target."""
+    if kind_of(path) != ".npz" or not path.is_file():
+        return read_raw(path, least_columns=1)
+    arrays = read_arrays(path, "X")
+    X = arrays["X"]
+    names = [str(name) for name in arrays["columns"].ravel().tolist()] if "columns" in arrays else [*columns]
+    if len(names) != X.shape[1]:
+        raise DataError(f"{path}: X has {X.shape[1]} columns; expected {len(names)} ({', '.join(names)})")
+    return of_arrays(str(path), X, tuple(names), {})

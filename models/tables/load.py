@@ -1,0 +1,92 @@
+"""load_file: a file as a data set, of plain numbers where it holds nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.arrays import changed_by_float64
+from ..data.data import DataError, Dataset, Task, infer_task, is_whole
+from .kinds import CONFUSED
+from .options import ReadOptions
+from .raw import RawTable
+from .read import SiteTable, read_raw, site_table
+from .roles import Roles, sites_of, targets_of
+from .table import Table
+
+SEVERAL = 20
+"""In fewer rows than this, that all values of a column differ says nothing about it."""
+
+
+def load_file(path: Path, options: ReadOptions | None = None) -> Dataset:
+    """Return a file as a data set: X is an array where every column is one of numbers without gaps, else a `Table`.
+
+    Raises DataError: anything is wrong with the file, or with what is said of it.
+    """
+    return as_dataset(read_raw(path), options or ReadOptions())
+
+
+def as_dataset(raw: RawTable, options: ReadOptions) -> Dataset:
+    """Return a raw table as a data set; see `load_file`."""
+    name = Path(raw.name).name
+    X: NDArray[Any] | Table
+    if raw.matrix is not None and not options.kinds and np.isfinite(raw.matrix).all():
+        roles = Roles.of(raw, options)
+        y, kept = targets_of(raw, roles.target, options)
+        columns, X = roles.inputs, _columns(raw, raw.matrix, roles.inputs)[kept]
+        sites = None if roles.sites is None else sites_of(raw, roles.sites)[kept]
+        target, notes = roles.target, tuple[str, ...]()
+    else:
+        site = site_table(raw, options)
+        columns, y, sites, notes = site.table.columns, site.target, site.sites, site.notes
+        X, target = plain_numbers(site.table), site.target_name
+        notes += _unweighted(site)
+    y, task = _targets(raw.name, y, options.task)
+    chosen = target if raw.target is None else ""  # a .npz file says itself which it is
+    found = Dataset(name, X, y, columns, task, sites, target=chosen, notes=notes)
+    return found if isinstance(X, Table) else replace(found, notes=(*notes, *_ids(name, X, columns)))
+
+
+def plain_numbers(table: Table) -> NDArray[Any] | Table:
+    """Return a table as an array, shape (rows, columns), where it holds numbers without gaps and nothing else."""
+    plain = all(kind == "number" for kind in table.kinds) and not any(table.gaps(name).any() for name in table.columns)
+    return table.block(table.columns) if plain else table
+
+
+def _columns(raw: RawTable, matrix: NDArray[Any], inputs: tuple[str, ...]) -> NDArray[Any]:
+    """Return the columns of an array that float64 holds exactly, as float32 where they are that."""
+    if (changed := changed_by_float64(matrix)).any():
+        raise DataError(f"{raw.name}: X: found {matrix[changed][0]}, expected {CONFUSED}")
+    places = [place for place, name in enumerate(raw.columns) if name in inputs]
+    X = matrix if len(places) == matrix.shape[1] else matrix[:, places]
+    return X if X.dtype == np.float32 else X.astype(np.float64)
+
+
+def _targets(name: str, y: NDArray[Any], task: Task | None) -> tuple[NDArray[Any], Task]:
+    """Return the targets as their task has them."""
+    found: Task = task or infer_task(y)
+    if found == "regression":
+        if y.dtype.kind not in "iuf":
+            raise DataError(f"{name}: the targets are text, regression needs numbers")
+        if (changed := changed_by_float64(y)).any():
+            raise DataError(f"{name}: target: found {y[changed][0]}, expected {CONFUSED}")
+        return y.astype(np.float64), found
+    return (y.astype(np.int64) if y.dtype.kind in "iuf" and is_whole(y) else y), found
+
+
+def _unweighted(site: SiteTable) -> tuple[str, ...]:
+    if site.weight is None:
+        return ()
+    return (f"{Path(site.name).name}: the weights are no input, and training does not use them yet",)
+
+
+def _ids(name: str, X: NDArray[Any], columns: tuple[str, ...]) -> Iterator[str]:
+    """Find columns of whole numbers, another one in every row."""
+    for column, values in zip(columns, X.T, strict=True):
+        if len(values) >= SEVERAL and is_whole(values) and len(np.unique(values)) == len(values):
+            yield f"{name}: column {column!r} has another whole number in every row: if it is an id, leave it out"

@@ -1,0 +1,1 @@
+"""Federated statistics: sites describe their tables together, and a page shows what they told."""

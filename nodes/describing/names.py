@@ -1,0 +1,28 @@
+"""Names of sites, from those of their files."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def site_names(paths: Sequence[Path]) -> dict[str, Path]:
+    """Return the files by the names of their sites: the file's, with the folder's before it where two have one name."""
+    plain = [_clean(path.name.partition(".")[0]) for path in paths]
+    found: dict[str, Path] = {}
+    for name, path in zip(plain, paths, strict=True):
+        if Counter(plain)[name] > 1:
+            name = _clean(f"{path.absolute().parent.name}-{name}")
+        count, first = 1, name
+        while name in found:
+            count += 1
+            name = f"{first[:60]}-{count}"
+        found[name] = path
+    return dict(sorted(found.items()))
+
+
+def _clean(name: str) -> str:
+    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:64] or "site"
+    return f"{cleaned[:58]}-site" if cleaned in ("coordinator", "launcher", "broker", "baseline", "stream") else cleaned

@@ -1,0 +1,90 @@
+"""The two halves of a description between machines: what ``nervenet node coordinator|client --describe`` runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nervenet.models.agreement.questions import Answer, Question
+from nervenet.models.describe.description import Description
+from nervenet.models.describe.questions import DescribeOptions, describe_questions
+from nervenet.models.describe.site import SiteDescriber
+from nervenet.models.tables.columns import read_columns
+from nervenet.models.tables.options import ReadOptions
+
+from ..config.schema import Experiment
+from ..launching.described_site import SHARED, UNTOLD
+from ..roles.base import Role
+from ..roles.inquiry import Inquirer, Respondent
+from ..runtime.identity import NodeIdentity, default_name
+
+OnNote = Callable[[str], None]
+Node = TypeVar("Node", bound=Role)
+
+
+async def ask_sites(
+    asked: DescribeOptions, experiment: Experiment, identity: NodeIdentity, on_note: OnNote
+) -> Description:
+    """Ask `experiment.nodes` sites, each at a node of its own, and return their description.
+
+    Raises NodeFailed if they could not agree, or fewer than `federated.min_clients` answered (all of them by default).
+    """
+    if experiment.federated.min_clients is None:
+        experiment = replace(experiment, federated=replace(experiment.federated, min_clients=experiment.nodes))
+    async with _noted(Inquirer(lambda: describe_questions(asked), experiment, identity), on_note) as node:
+        return await node.agreed()
+
+
+async def answer_for(
+    file: Path,
+    options: ReadOptions,
+    min_rows: int,
+    experiment: Experiment,
+    identity: NodeIdentity,
+    on_note: OnNote,
+) -> None:
+    """Answer the questions of the coordinator for one file, and say how much was given away.
+
+    Raises DataError for a file that cannot be described; NodeFailed if the run failed.
+    """
+    table, notes = await asyncio.to_thread(read_columns, file, options)
+    for note in notes:
+        on_note(note)
+    describer = SiteDescriber(table, min_rows)
+    told: list[int] = []
+    declined: set[str] = set()
+
+    def answer(question: Question) -> Answer:
+        found = describer.answer(question)
+        told.append(found.vector.size)
+        declined.update([found.fields["declined"]] if "declined" in found.fields else [])
+        return found
+
+    async with _noted(Respondent(answer, UNTOLD, experiment, identity), on_note) as node:
+        await node.done()
+    gave = f"answered {len(told)} questions, with {sum(told):,} numbers"
+    on_note(f"told nothing: {file.name} {declined.pop()}" if declined else gave)
+
+
+def identity_of(
+    role: str, experiment: Experiment, *, broker: str, run: str, name: str | None, **where: Any
+) -> NodeIdentity:
+    """Return the identity of a node of such a run: one that trains, or counts on other sites, is refused among them."""
+    name = name or ("coordinator" if role == "coordinator" else default_name("site"))
+    return NodeIdentity(broker, run, name, shared_config={**SHARED, "nodes": experiment.nodes}, **where)
+
+
+def _noted(node: Node, on_note: OnNote) -> Node:
+    """Have what happens on the way said: warnings, and who is lost."""
+
+    def said(event: dict[str, Any]) -> None:
+        if event.get("type") == "warning":
+            on_note(f"warning: {event.get('reason')}")
+        elif event.get("type") in ("node.lost", "node.suspect"):
+            on_note(f"{event.get('subject')}: {event.get('reason', event['type'])}")
+
+    node.session.on_event = said
+    return node

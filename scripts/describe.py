@@ -1,0 +1,169 @@
+"""``nervenet describe``: federated statistics of several files, one node each."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nervenet.models.describe.description import Description
+    from nervenet.models.tables.options import ReadOptions
+    from nervenet.nodes.config.schema import Experiment
+
+
+MIN_ROWS = 10
+Command = TypeVar("Command", bound="Callable[..., Any]")
+
+
+def columns_option(name: str, text: str) -> Callable[[Command], Command]:
+    return click.option(name, metavar="COLUMN,…", multiple=True, help=text)
+
+
+@click.command()
+@click.option(
+    "--data",
+    metavar="FILE…",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The sites' files, one node each; sites are called as their files are.",
+)
+@click.argument("more", metavar="[FILE]…", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--min-rows", metavar="N", type=click.IntRange(1), default=MIN_ROWS, show_default=True, help=(
+    "A site, or a column of one, with fewer values is left out, and no count below it is shown."))  # fmt: skip
+@click.option("--bins", metavar="N", type=click.IntRange(1, 1000), default=20, show_default=True, help=(
+    "Bins of a histogram, at most."))  # fmt: skip
+@click.option("--correlations", is_flag=True, help="Also of every two columns of numbers.")
+@columns_option("--drop", "Columns that are left out.")
+@columns_option("--categorical", "Columns of categories, though they look like numbers.")
+@columns_option("--numeric", "Columns of numbers.")
+@columns_option("--date", "Columns of dates.")
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Folder for description.json and page.html")
+@click.option("--json", is_flag=True, help="The whole description as JSON on standard output.")
+@click.pass_obj
+def describe(
+    early: Mapping[str, Any] | None,
+    /,
+    data: tuple[Path, ...],
+    more: tuple[Path, ...],
+    min_rows: int,
+    bins: int,
+    correlations: bool,
+    out: Path | None,
+    json: bool,
+    **columns: tuple[str, ...],
+) -> None:
+    """Describe the tables of several sites, of which none hands out its rows.
+
+    Counts, gaps, means, exact quartiles, histograms, categories and dates: of all sites together and of each, without a
+    small count. What each site gave away for it is listed.
+    """
+    from nervenet.nodes.describing.files import check_out
+
+    from .signals import run
+
+    if out is not None:
+        check_out(out)
+    options = _options(columns)
+    asked = {"min_rows": min_rows, "bins": bins, "correlations": correlations, "options": options}
+    fork_server = (early or {}).get("fork_server")
+    found = run(lambda: _describe((*data, *more), **asked, on_note=_note, fork_server=fork_server))
+    _show(found.to_dict(), out, json=json)
+
+
+def describe_by_hand(
+    role: str,
+    file: Path | None,
+    overrides: Mapping[str, object],
+    *,
+    resuming: bool,
+    out: Any,
+    correlations: Any,
+    json: Any,
+    **where: Any,
+) -> None:
+    """Take part in a description between machines, as coordinator or as one of the sites."""
+    from nervenet.nodes.config.keys import ExperimentError
+    from nervenet.nodes.describing.files import check_out
+    from nervenet.nodes.experiment.loader import load_experiment
+
+    from .signals import run
+
+    if role == "peer" or resuming:
+        raise ExperimentError(
+            "--describe is for a coordinator and its sites, and ends at once: not for peers, not to resume"
+        )
+    if role != "coordinator" and (out is not None or correlations or json):
+        raise ExperimentError("--out, --json and --correlations are the coordinator's: a site learns nothing of others")
+    experiment = load_experiment(file, {**overrides, "mode": "federated"})
+    min_rows = experiment.data.min_rows if "data.min_rows" in overrides else None
+    if role != "coordinator":
+        run(lambda: _answer(experiment, min_rows, **where))
+        return
+    if out is not None:
+        check_out(out)
+    found = run(lambda: _ask(experiment, min_rows, correlations=correlations, **where))
+    _show(found.to_dict(), out, json=json)
+
+
+async def _ask(experiment: Experiment, min_rows: int | None, *, correlations: bool, **where: Any) -> Description:
+    from nervenet.models.describe.questions import DescribeOptions
+    from nervenet.nodes.describing.standalone import ask_sites, identity_of
+
+    asked = DescribeOptions(min_rows or MIN_ROWS, correlations=correlations)
+    return await ask_sites(asked, experiment, identity_of("coordinator", experiment, **where), _note)
+
+
+async def _answer(experiment: Experiment, min_rows: int | None, **where: Any) -> None:
+    from nervenet.models.tables.options import ReadOptions
+    from nervenet.nodes.describing.standalone import answer_for, identity_of
+
+    identity = identity_of("client", experiment, **where)
+    await answer_for(Path(experiment.data.name), ReadOptions(), min_rows or MIN_ROWS, experiment, identity, _note)
+
+
+def _note(text: str) -> None:
+    from nervenet.nodes.runtime.printable import printable
+
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def _show(found: dict[str, Any], out: Path | None, *, json: bool) -> None:
+    """Print a description, and write its files."""
+    from nervenet.models.extras import installed
+    from nervenet.nodes.describing.files import write_description
+    from nervenet.nodes.results.run_dir import to_json
+    from nervenet.nodes.runtime.printable import printable
+
+    from .description_table import print_description
+
+    for name, column in found["columns"].items():
+        if column["kind"] == "mixed":
+            _note(f"warning: column {name} is {column['note']}")
+    written = () if out is None else write_description(found, out)
+    if json:
+        print(to_json(found), flush=True)
+        return
+    print_description(found, sys.stdout, rich=sys.stdout.isatty() and installed("rich"))
+    for path in written:
+        print(printable(path))
+
+
+async def _describe(files: tuple[Path, ...], **asked: Any) -> Description:
+    from nervenet.nodes.describing.describe import describe as start
+
+    return await start(files, **asked)
+
+
+def _options(columns: Mapping[str, tuple[str, ...]]) -> ReadOptions:
+    from nervenet.models.tables.options import ReadOptions
+
+    listed = {key: tuple(name for text in texts for name in text.split(",")) for key, texts in columns.items()}
+    return ReadOptions(
+        drop=listed["drop"], categorical=listed["categorical"], numeric=listed["numeric"], date=listed["date"]
+    )

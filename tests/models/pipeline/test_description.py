@@ -1,0 +1,76 @@
+"""Unfitted pipelines as plain values."""
+
+import json
+
+import numpy as np
+import pytest
+from nervenet.models.pipeline.description import describe_transformer, rebuild_transformer
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import ColumnTransformer
+from sklearn.feature_selection import SelectKBest, chi2
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
+
+PIPELINES = [
+    StandardScaler(with_mean=False),
+    ColumnTransformer(
+        [
+            ("n", Pipeline([("fill", SimpleImputer(strategy="median")), ("scale", StandardScaler())]), ["age", "crp"]),
+            ("c", OneHotEncoder(sparse_output=False, dtype=np.float32, min_frequency=3), ["ward"]),
+            ("o", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan), ["sex"]),
+            ("d", "drop", ["id"]),
+        ],
+        remainder="passthrough",
+    ),
+    FeatureUnion([("sin", FunctionTransformer(np.sin)), ("cut", FunctionTransformer(np.clip, kw_args={"a_min": -1}))]),
+    make_pipeline(MinMaxScaler(feature_range=(-1, 1)), SelectKBest(chi2, k=2)),
+    OneHotEncoder(categories=[np.array(["a", "b"], object)]),
+]
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES, ids=lambda one: type(one).__name__)
+def test_a_pipeline_survives_json(pipeline):
+    described = json.loads(json.dumps(describe_transformer(pipeline), allow_nan=False))
+    again = rebuild_transformer(described)
+    assert repr(again) == repr(pipeline)
+    assert describe_transformer(again) == described
+
+
+def test_only_what_differs_from_the_defaults_is_described():
+    assert describe_transformer(SimpleImputer(missing_values=np.nan, strategy="median")) == {
+        "step": "sklearn.impute.SimpleImputer",
+        "parameters": {"strategy": "median"},
+    }
+
+
+class Mine(TransformerMixin, BaseEstimator):
+    """A transformer that no other machine has."""
+
+
+@pytest.mark.parametrize(
+    "step", [Mine(), FunctionTransformer(lambda X: X), FunctionTransformer(np.load), make_pipeline(Mine())]
+)
+def test_code_of_ones_own_is_not_described(step):
+    with pytest.raises(TypeError, match=r"expected a transformer of scikit-learn's"):
+        describe_transformer(step)
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        {"step": "os.system", "parameters": {}},
+        {"step": "sklearn.os.system", "parameters": {}},
+        {"step": "sklearn.utils._testing.assert_run_python_script_without_output", "parameters": {}},
+        {"step": "sklearn.linear_model.SGDClassifier", "parameters": {}},
+        {"step": "sklearn.preprocessing.NoSuchScaler", "parameters": {}},
+        {"step": "sklearn.preprocessing.FunctionTransformer", "parameters": {"func": {"named": "os.system"}}},
+        {"step": "sklearn.preprocessing.FunctionTransformer", "parameters": {"func": {"call": "x"}}},
+        {"step": "sklearn.preprocessing.FunctionTransformer", "parameters": {"func": {"named": "numpy.load"}}},
+        {"named": "numpy.sin"},
+        {"tuple": []},
+    ],
+)
+def test_nothing_else_is_imported_or_made(described):
+    with pytest.raises(ValueError, match=r"not|no"):
+        rebuild_transformer(described)

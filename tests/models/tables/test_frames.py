@@ -1,0 +1,96 @@
+"""Data frames as tables."""
+
+import datetime as dt
+
+import pytest
+from nervenet.models.data.data import DataError
+from nervenet.models.tables import frames
+from nervenet.models.tables.frames import is_frame, table_of
+
+DAY = dt.datetime(2026, 1, 31, 10)  # noqa: DTZ001 - as frames have them
+ROWS = {
+    "n": [1, 2, 3],
+    "f": [0.5, None, 2.0],
+    "b": [True, None, False],
+    "w": ["a", None, "b"],
+    "d": [DAY, None, DAY],
+    "t": ["2026-01-31", "2026-02-01", None],
+}
+EXPECTED = {
+    "n": ("number", [1, 2, 3]),
+    "f": ("number", [0.5, None, 2]),
+    "b": ("number", [1, None, 0]),
+    "w": ("category", ["a", None, "b"]),
+    "d": ("date", [DAY, None, DAY]),
+    "t": ("date", [dt.datetime(2026, 1, 31), dt.datetime(2026, 2, 1), None]),  # noqa: DTZ001
+}
+
+
+def listed(table):
+    return {
+        name: (kind, [None if cell != cell else cell for cell in array.tolist()])
+        for name, kind, array in zip(table.columns, table.kinds, table.arrays, strict=True)
+    }
+
+
+def of_pyarrow():
+    return pytest.importorskip("pyarrow").table(ROWS)
+
+
+def of_pandas():
+    return pytest.importorskip("pandas").DataFrame(ROWS)
+
+
+def of_pandas_nullable():
+    return pytest.importorskip("pandas").DataFrame(ROWS).convert_dtypes()
+
+
+def of_polars():
+    return pytest.importorskip("polars").DataFrame(ROWS)
+
+
+@pytest.mark.parametrize("frame", [of_pyarrow, of_pandas, of_pandas_nullable, of_polars])
+def test_every_kind_of_frame_is_the_same_table(frame):
+    assert is_frame(frame())
+    assert listed(table_of(frame())) == EXPECTED
+
+
+def test_through_narwhals_too():
+    nw = pytest.importorskip("narwhals")
+    known = nw.from_native(of_pyarrow(), eager_only=True)
+    raw = frames._raw("X", known.columns, 3, lambda name: frames._narwhals(nw, name, known[name]))
+    columns = {name: frames.recognized(raw, name, frames.ColumnOptions()) for name in raw.columns}
+    found = {
+        name: [None if cell != cell else cell for cell in column.array.tolist()] for name, column in columns.items()
+    }
+    assert {name: (columns[name].kind, cells) for name, cells in found.items()} == EXPECTED
+
+
+@pytest.mark.parametrize("package", ["pandas", "polars"])
+def test_a_type_of_categories_says_that_numbers_are_none(package):
+    module = pytest.importorskip(package)
+    codes = module.Series(["1", "2", None])
+    codes = codes.astype("category") if package == "pandas" else codes.cast(module.Categorical)
+    assert listed(table_of(module.DataFrame({"c": codes}))) == {"c": ("category", ["1", "2", None])}
+
+
+def test_kinds_can_be_known_already():
+    pa = pytest.importorskip("pyarrow")
+    frame = pa.table({"a": [1, 2], "b": ["1", "2"]})
+    assert listed(table_of(frame, {"a": "category"})) == {"a": ("category", ["1", "2"]), "b": ("number", [1, 2])}
+    with pytest.raises(DataError, match='X: row 0, column "b": found text "x", expected a number'):
+        table_of(pa.table({"b": ["x", "2"]}), {"b": "number"})
+
+
+def test_what_is_no_frame_is_refused():
+    assert not is_frame([[1]])
+    with pytest.raises(DataError, match="X is a list; expected a data frame"):
+        table_of([[1]])
+
+
+def test_cells_of_several_types_are_refused():
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(
+        DataError, match=r'X: column "a", row 1: found .*, expected numbers, text, truth values or dates'
+    ):
+        table_of(pandas.DataFrame({"a": ["x", {}]}))

@@ -1,0 +1,132 @@
+"""The description of sites that meet over sockets is the one that they come to in memory."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nervenet.broker.broker import Broker
+from nervenet.models.data.data import DataError
+from nervenet.models.describe.questions import DescribeOptions
+from nervenet.models.moments import IncompatibleSites
+from nervenet.models.tables.options import ReadOptions
+from nervenet.models.tables.table import Table
+from nervenet.nodes import Experiment, NodeFailed, describe
+from nervenet.nodes.describing.spawned import _Spawned
+from nervenet.nodes.describing.standalone import answer_for, ask_sites, identity_of
+
+DEADLINE_S = 60.0
+
+
+def site(folder: Path, name: str, rows: int) -> Path:
+    values = np.random.default_rng(rows).lognormal(3, 2, rows)
+    path = folder / f"{name}.csv"
+    path.write_text(
+        "value,color\n" + "\n".join(f"{value!r},{'red' if value > 20 else 'blue'}" for value in values.tolist())
+    )
+    return path
+
+
+async def by_hand(
+    files: dict[str, Path], asked: DescribeOptions, min_rows: int = 10
+) -> tuple[Any, dict[str, list[str]]]:
+    """Return what the coordinator learns, and what each site is told."""
+    experiment = Experiment.from_dict({"nodes": len(files)})
+    notes: dict[str, list[str]] = {name: [] for name in files}
+    async with asyncio.timeout(DEADLINE_S), Broker("tcp://127.0.0.1:0") as broker:
+        where = {"broker": broker.address, "run": "study"}
+        sites = [
+            answer_for(
+                file,
+                ReadOptions(),
+                min_rows,
+                experiment,
+                identity_of("client", experiment, name=name, **where),
+                notes[name].append,
+            )
+            for name, file in files.items()
+        ]
+        asking = ask_sites(
+            asked, experiment, identity_of("coordinator", experiment, name=None, **where), lambda _: None
+        )
+        found, *_ = await asyncio.gather(asking, *sites)
+    return found, notes
+
+
+def test_over_sockets_as_in_memory(tmp_path: Path) -> None:
+    files = {name: site(tmp_path, name, rows) for name, rows in (("a", 40), ("b", 75), ("c", 4))}
+    found, notes = asyncio.run(by_hand(files, DescribeOptions(correlations=True)))
+    assert found.columns["value"]["pooled"]["count"] == 115
+    assert found.sites["c"]["reason"] == "has fewer than 10 rows"
+    assert notes["c"] == ["told nothing: c.csv has fewer than 10 rows"]
+    assert notes["a"][0].startswith("answered ")
+    everything = np.concatenate([np.loadtxt(files[k], delimiter=",", skiprows=1, usecols=0) for k in "ab"])
+    assert found.columns["value"]["pooled"]["median"] == np.median(everything)
+
+
+def test_a_sites_own_floor_holds_between_machines(tmp_path: Path) -> None:
+    files = {"a": site(tmp_path, "a", 40)}
+    with pytest.raises(NodeFailed, match="no site has 10 rows or more"):
+        asyncio.run(by_hand(files, DescribeOptions(min_rows=10), min_rows=50))
+
+
+def test_tables_are_described_in_this_process() -> None:
+    sites = {name: Table(("x",), ("number",), (np.arange(float(rows)),)) for name, rows in (("a", 20), ("b", 41))}
+    found = asyncio.run(describe(sites, min_rows=15))
+    assert found.columns["x"]["pooled"]["count"] == 61
+    assert found.min_rows == 15
+
+
+def test_a_file_that_is_not_there_is_named_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere\.csv: no such file"):
+        asyncio.run(describe([tmp_path / "nowhere.csv"]))
+
+
+def test_no_site_is_refused() -> None:
+    with pytest.raises(DataError, match="no sites to describe"):
+        asyncio.run(describe([]))
+
+
+async def ended_by(act: Any) -> None:
+    """Have something happen to one of two sites, while the coordinator waits."""
+    spawned = _Spawned({"a": Path("a"), "b": Path("b")}, DescribeOptions(), ReadOptions(), None, lambda _: None)  # type: ignore[arg-type]
+    waiting = asyncio.create_task(asyncio.sleep(DEADLINE_S))
+    act(spawned)
+    try:
+        await spawned._first_of(waiting)  # type: ignore[arg-type]
+    finally:
+        waiting.cancel()
+
+
+def test_a_process_that_is_killed_ends_the_description_by_name() -> None:
+    with pytest.raises(NodeFailed, match="b: killed by SIGKILL"):
+        asyncio.run(ended_by(lambda spawned: spawned._exited(("b",), "killed by SIGKILL")))
+
+
+def test_a_process_that_has_reported_may_end() -> None:
+    async def both() -> None:
+        spawned = _Spawned({"a": Path("a")}, DescribeOptions(), ReadOptions(), None, lambda _: None)  # type: ignore[arg-type]
+        spawned._reported("a", "result", {"notes": []}, None)
+        spawned._exited(("a",), "ended with exit code 0")
+        assert not spawned._failed.done()
+
+    asyncio.run(both())
+
+
+def test_a_bad_file_at_a_site_is_a_mistake_of_the_user() -> None:
+    with pytest.raises(DataError, match="line 3"):
+        asyncio.run(ended_by(lambda s: s._reported("b", "result", {"failed": "b.csv: line 3", "kind": "data"}, None)))
+
+
+def test_what_follows_from_the_end_of_the_run_does_not_hide_its_reason() -> None:
+    async def run() -> None:
+        spawned = _Spawned({"a": Path("a")}, DescribeOptions(), ReadOptions(), None, lambda _: None)  # type: ignore[arg-type]
+        spawned._reported("a", "result", {"failed": "the coordinator ended the run", "kind": "failure"}, None)
+        failing: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        failing.set_exception(IncompatibleSites("no site has 10 rows"))
+        await spawned._first_of(failing)  # type: ignore[arg-type]
+        failing.result()
+
+    with pytest.raises(IncompatibleSites):
+        asyncio.run(run())
