@@ -208,6 +208,10 @@ def _files(path: Path) -> tuple[Path, Path]:
     """Return the paths of description and weights that belong to a folder or to one of its files."""
     if path.is_dir():
         base = path / STEM
+        if not any(base.with_suffix(suffix).exists() for suffix in SUFFIXES):
+            raise ModelFileError(
+                f"{path}: holds no model; expected {STEM}.json and {STEM}.safetensors, as a run leaves them"
+            )
     elif path.suffix in SUFFIXES:
         base = path.with_suffix("")
     elif path.exists():

@@ -47,7 +47,7 @@ def check_sites(saved: SavedModel, columns: Sequence[str], classes: Sequence[obj
         )
         parts = [f"{verb} {listed(names)}" for verb, names in (("lack", lacks), ("add", adds)) if names]
         raise UnsuitableStart(
-            f"was trained on {known.n_features} columns ({listed(known.columns)}); the sites have {len(columns)}, "
+            f"was trained on {len(known.columns)} columns ({listed(known.columns)}); the sites have {len(columns)}, "
             f"they {' and '.join(parts)}"
         )
     if (classes is None) != (known.classes is None):

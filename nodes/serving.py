@@ -149,10 +149,11 @@ def predictor_app(
         return response(answers.model())
 
     async def failed(request: Request, error: Exception) -> Response:
-        why = getattr(error, "detail", error)
-        return response(
-            answers.refused(getattr(error, "status_code", 500), f"{request.method} {request.url.path}", why)
-        )
+        why, headers = getattr(error, "detail", error), getattr(error, "headers", None) or {}
+        if methods := headers.get("Allow"):
+            why = f"{why}; allowed: {methods}"
+        status, text = answers.refused(getattr(error, "status_code", 500), f"{request.method} {request.url.path}", why)
+        return Response(text, status, headers, media_type="application/json")
 
     return Starlette(
         routes=[

@@ -21,12 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument(
-    "file",
-    metavar="[EXPERIMENT.toml]",
-    type=click.Path(path_type=Path),
-    required=False,
-)
+@click.argument("files", metavar="[EXPERIMENT.toml]", type=click.Path(path_type=Path), nargs=-1)
 @click.option(
     "--out",
     metavar="DIR",
@@ -47,7 +42,7 @@ if TYPE_CHECKING:
 def launch(
     early: Mapping[str, Any] | None,
     overrides: dict[str, object],
-    file: Path | None,
+    files: tuple[Path, ...],
     out: Path | None,
     resume: Path | None,
     quiet: bool,
@@ -56,24 +51,45 @@ def launch(
 ) -> None:
     """Start a broker and N nodes, show their progress, and stop them.
 
-    EXPERIMENT.toml is an experiment file, or a run folder to repeat. Leaves a run folder with the result, the model and
-    its curves. "nervenet monitor" attaches from another terminal.
+    EXPERIMENT.toml is an experiment file, or a run folder to repeat; behind --sites, more of the sites' files. Leaves a
+    run folder with the result, the model and its curves. "nervenet monitor" attaches from another terminal.
     """
     from nervenet.nodes.experiment.ineffective import warnings
     from nervenet.nodes.experiment.loader import load_experiment
-    from nervenet.nodes.results.run_dir import check_run_dir, not_written
+    from nervenet.nodes.results.run_dir import check_run_dir
 
+    from .output import warn
+
+    file, overrides = _experiment_file(files, overrides)
     if resume is not None:
         check_run_dir(resume, file, out)
     chosen = None if seeds is None else _seeds(seeds, resume, overrides)
     experiment = load_experiment(resume or file, overrides)
-    for line in (*warnings(experiment), *not_written(experiment)):
-        sys.stderr.write(f"warning: {line}\n")
+    for line in warnings(experiment):
+        warn(line)
     if chosen is None:
         summary, folder = _one(experiment, out, resume, early or {}, quiet=quiet, json=json)
         _conclude(summary, folder, quiet=quiet, json=json)
     else:
         _each(experiment, chosen, out, early or {}, quiet=quiet, json=json)
+
+
+def _experiment_file(files: tuple[Path, ...], overrides: dict[str, object]) -> tuple[Path | None, dict[str, object]]:
+    """Return the experiment file, if one is named, and the overrides with the sites' files that stand beside it.
+
+    An option takes one value, and a shell gives --sites many: those behind the first are told by their endings.
+    """
+    from nervenet.nodes.config.keys import ExperimentError
+
+    sites = overrides.get("data.sites")
+    rest = files
+    if isinstance(sites, list):
+        rest = tuple(path for path in files if path.suffix == ".toml" or path.is_dir())
+        overrides = {**overrides, "data.sites": [*sites, *(str(path) for path in files if path not in rest)]}
+    if len(rest) > 1:
+        hint = "" if sites else "; the files of sites stand behind --sites"
+        raise ExperimentError(f"{rest[1]}: one experiment file at most, and {rest[0]} is one{hint}")
+    return next(iter(rest), None), overrides
 
 
 def _seeds(text: str, resume: Path | None, overrides: Mapping[str, object]) -> tuple[int, ...]:
@@ -129,14 +145,21 @@ def _one(
     json: bool,
 ) -> tuple[Mapping[str, Any], Path]:
     """Return the summary of one run, and its folder."""
-    from nervenet.nodes.results.run_dir import has_checkpoints, read_summary
+    from nervenet.nodes.results.run_dir import has_checkpoints, not_written, read_summary
 
+    from .output import warn
     from .signals import Stopped, run
     from .views import choose_view
 
     view = choose_view(quiet=quiet, json=json, guessed=experiment.data.task is None)
     folders: list[Path] = []
-    where = {"out": out, "resume": resume, "on_run_dir": folders.append}
+
+    def began(folder: Path) -> None:
+        folders.append(folder)
+        for line in () if quiet else not_written(experiment):
+            warn(line)
+
+    where = {"out": out, "resume": resume, "on_run_dir": began}
     try:
         return run(lambda: _launch(experiment, view, **where, **early)), folders[0]
     except (Stopped, RuntimeError):
@@ -165,12 +188,13 @@ async def _launch(experiment: Experiment, view: View, **options: Any) -> RunResu
 
 
 def _conclude(summary: Mapping[str, Any], folder: Path, *, quiet: bool, json: bool) -> None:
+    from .output import say
     from .result_table import print_result, result_line
 
     if json:
         return
     if quiet:
-        print(result_line(summary))
-        print(folder)
+        say(result_line(summary))
+        say(folder)
     else:
         print_result(summary, folder, sys.stdout)

@@ -34,10 +34,17 @@ FLAGS = (
     Flag("seed", "Seed of every random draw"),
     Flag(
         "data.name",
-        "iris, wine, breast_cancer, digits, diabetes, synthetic, mnist, fashion_mnist, or an .npz, .csv, .parquet file",
+        "iris, wine, breast_cancer, digits, diabetes, synthetic, mnist, fashion_mnist, or a file (.csv, .parquet, …)",
     ),
+    Flag("data.sites", "In place of --data and a partition: the sites' own files, a node for each", metavar="FILE…"),
     Flag("data.target", "Column to predict", "target, y, label or class, else the last"),
     Flag("data.task", "classification or regression", "what the model can do, else by the target of all sites", "NAME"),
+    Flag("data.drop", "Columns to leave out"),
+    Flag("data.id", "Column that names each row; it is no input", metavar="COLUMN"),
+    Flag("data.weight", "Column of how much each row counts; it is no input", metavar="COLUMN"),
+    Flag("data.categorical", "Columns of categories, though they look like numbers"),
+    Flag("data.numeric", "Columns of numbers"),
+    Flag("data.date", "Columns of dates; their format: --set data.columns.NAME.format=%d/%m/%Y"),
     Flag("data.partition", "Which node holds which rows: iid, dirichlet, shards, quantity or column"),
     Flag("data.alpha", "For dirichlet and quantity; the smaller, the more unequal the nodes"),
     Flag("data.shards_per_node", "For shards: shards of one label per node"),
@@ -85,7 +92,7 @@ def experiment_flags(*without: str) -> Callable[[Callable[..., Any]], Callable[.
         @functools.wraps(function)
         def command(**given: Any) -> Any:
             chosen = {flag.key: given.pop(flag.name.replace("-", "_")) for flag in flags}
-            overrides = {key: _value(key, text) for key, text in chosen.items() if text is not None}
+            overrides = {key: _value(key, text) for key, text in chosen.items() if text not in (None, ())}
             overrides.update(map(_set, given.pop("set")))
             return function(overrides=overrides, **given)
 
@@ -100,14 +107,32 @@ _HELP = "Any key of the experiment file, dotted; wins over file and flags. Repea
 SET = click.option("--set", multiple=True, metavar="KEY=VALUE", help=_HELP)
 
 
+SEVERAL = ("data.sites", "data.drop", "data.categorical", "data.numeric", "data.date")
+"""Keys whose option may be given several times, with several columns each, separated by commas."""
+
+TEXTS = ("data.target", "data.id", "data.weight", "init")
+"""Keys whose values stay text, whatever they look like."""
+
+
+def columns_of(text: str) -> list[str]:
+    """Return the names of columns in a value, separated by commas; one with a comma in quotes."""
+    import csv
+
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip()]
+
+
 _IN_FILE = {"compression": "federated.compression"}  # of keys that mean one of the mode's own table
 
 
 def _option(flag: Flag) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     value = _default(flag.key)
+    if flag.key in SEVERAL:
+        metavar, default = flag.metavar or "COLUMN,…", f" [default: {flag.default}]" if flag.default else ""
+        return click.option(f"--{flag.name}", metavar=metavar, multiple=True, help=f"{flag.help}.{default}")
     shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
     metavar = {float: "X", str: "NAME"}.get(type(value), "COLUMN" if flag.key == "data.target" else "N")
-    text = f"{flag.help}. [default: {flag.default or shown}]"
+    default = "" if shown is None and not flag.default else f" [default: {flag.default or shown}]"
+    text = f"{flag.help}.{default}"
     return click.option(f"--{flag.name}", metavar=flag.metavar or metavar, help=text)
 
 
@@ -120,12 +145,14 @@ def _set(text: str) -> tuple[str, object]:
     return key, None if left_open(Experiment, key, text.partition("=")[2]) else value
 
 
-def _value(key: str, text: str) -> object:
+def _value(key: str, text: str | tuple[str, ...]) -> object:
+    if isinstance(text, tuple):
+        return list(text) if key == "data.sites" else [name for part in text for name in columns_of(part)]
     if left_open(Experiment, _IN_FILE.get(key, key), text):
         return None
     if key == "model.hidden" and "," in text:
         text = f"[{text}]"
     # A string stays one, even where it reads as a number: a column may be called 7.
-    if isinstance(_default(key), str) or key in ("data.target", "init"):
+    if isinstance(_default(key), str) or key in TEXTS:
         return text
     return parse_set(f"{key}={text}")[1]

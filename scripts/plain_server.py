@@ -40,7 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "/model":
                 self._answer(self.answers.model())
             case "/predict":
-                self._answer(self.answers.refused(405, self.requestline[:80], "Method Not Allowed"))
+                self._answer(self.answers.refused(405, self.requestline[:80], "Method Not Allowed; allowed: POST"))
             case _:
                 self._answer(self.answers.refused(404, self.requestline[:80], "Not Found"))
 

@@ -18,6 +18,9 @@ from .step import Asked
 MOST_VALUES = 10_000
 """A site that has more different values in a column does not tell them."""
 
+MOST_TEXT = 400_000
+"""Nor more characters than that: they go in the header of a message."""
+
 
 class Column(NamedTuple):
     """The different values of one column, sorted, a gap (None) last; how often each occurs; the type of its array."""
@@ -114,6 +117,8 @@ def tell_values(_: Question, inputs: Inputs) -> Answer:
         texts.append([] if is_number else values)
         vector += [np.array([float(len(values))]), counts.astype(np.float64)]
         vector.append(np.array(values if is_number else [], np.float64))
+    if (told := sum(len(str(value)) for some in texts for value in some)) > MOST_TEXT:
+        raise DataError(f"{inputs.title}: its categories are {told:,} characters; at most {MOST_TEXT:,} are told")
     return Answer({"dtypes": dtypes(cells), "values": texts}, np.concatenate(vector))
 
 

@@ -23,6 +23,10 @@ from .values import numbers
 Array = NDArray[np.float64]
 
 
+MOST_COLUMNS = 4000
+"""Of which a factor takes 64 MiB."""
+
+
 class Factor(NamedTuple):
     """Rows, their means (columns,), and R (min(rows, columns), columns) with RᵀR = Σ (x - mean)(x - mean)ᵀ."""
 
@@ -93,6 +97,8 @@ class _TruncatedSvd:
 
 def factor(asked: Asked) -> Questions[Factor]:
     """Ask for rows, means and R factors, and return those of all rows together."""
+    if asked.width > MOST_COLUMNS:
+        raise IncompatibleSites(f"{asked.title} has {asked.width} columns; factors are told of at most {MOST_COLUMNS}")
     answers = yield {"part": "factor"}
     found = [_told(site, answer, asked.width) for site, answer in answers.items()]
     whole = reduce(

@@ -28,6 +28,9 @@ T = TypeVar("T")
 
 States = dict[str, State]
 
+MOST_LEARNED = 80_000
+"""A question goes in the header of a message, with what the steps before it have learned."""
+
 _MAYBE_SPARSE = ("HashingVectorizer", "FeatureHasher", "MissingIndicator", "SparseRandomProjection")
 
 
@@ -138,6 +141,11 @@ def _fit_leaf(
     step: Any, path: str, frame: Frame, before: Mapping[str, State], task: Task | None
 ) -> Questions[tuple[States, Frame]]:
     asked = Asked(frame.names, task, title(step, path))
+    if (learned := sum(_size(state) for state in before.values())) > MOST_LEARNED:
+        raise IncompatibleSites(
+            f"the steps before {asked.title} have learned {learned:,} values; each question about it carries them, "
+            f"and at most {MOST_LEARNED:,}. Take fewer quantiles or categories there"
+        )
     fields = {"step": path, "class": type(step).__name__, "fitted": dict(before)}
     state = yield from _marked(family(step).questions(step, asked), fields)
     outputs = behind(bare(step, path, {path: state}, frame), state, path, frame)
@@ -158,6 +166,13 @@ def _outputs(path: str, states: Mapping[str, State]) -> Questions[tuple[int, int
             raise IncompatibleSites(f"site {site} has {one[1]} outputs of step {path!r}, others have {first[1]}", site)
     rows, filled, cells = (int(sum(one[k] for one in found.values())) for k in (0, 2, 3))
     return rows, int(first[1]), filled, cells
+
+
+def _size(value: Any) -> int:
+    """Return how many plain values there are in a state."""
+    if isinstance(value, dict | list | tuple):
+        return sum(_size(some) for some in (value.values() if isinstance(value, dict) else value))
+    return 1 + len(value) // 9 if isinstance(value, str) else 1
 
 
 def _maybe_sparse(step: Any) -> bool:
@@ -187,29 +202,29 @@ class PipelineSite:
         self._pipeline = pipeline
         self._table = table
         self._target = target
-        self._last: tuple[str, Mapping[str, State], Inputs] | None = None
+        self._kept: dict[str, tuple[Mapping[str, State], Inputs]] = {}
 
     def answer(self, question: Question) -> Answer:
         """Return the answer to one question. Raises DataError: the rows have what a step does not take."""
-        return answer_together(question, self._answer)
+        before, self._kept = self._kept, {}
+        return answer_together(question, lambda one: self._answer(one, before))
 
-    def _answer(self, question: Question) -> Answer:
+    def _answer(self, question: Question, kept: Mapping[str, tuple[Mapping[str, State], Inputs]]) -> Answer:
         path = question["step"]
         if question["part"] == "outputs":
             return self._outputs(path, question["fitted"])
-        inputs = self._inputs(path, question.get("class"), question["fitted"])
-        return tell(question, inputs)
+        known = self._kept.get(path) or kept.get(path)  # a step is asked about several times, and its branches in turns
+        if known is None or known[0] != question["fitted"]:
+            known = question["fitted"], self._inputs(path, question.get("class"), question["fitted"])
+        self._kept[path] = known
+        return tell(question, known[1])
 
     def _inputs(self, path: str, kind: str | None, states: Mapping[str, State]) -> Inputs:
-        if self._last is not None and self._last[:2] == (path, states):
-            return self._last[2]
         frame = Frame(self._table.columns, self._table.kinds)
         step, X, below = reach(self._pipeline, "", path, frame, self._table, states)
         if kind != type(step).__name__:
             raise DataError(f"step {path!r} is a {type(step).__name__} at this site, others have a {kind}")
-        inputs = Inputs(X, below.names, title(step, path), self._target)
-        self._last = (path, states, inputs)
-        return inputs
+        return Inputs(X, below.names, title(step, path), self._target)
 
     def _outputs(self, path: str, states: Mapping[str, State]) -> Answer:
         frame = Frame(self._table.columns, self._table.kinds)

@@ -90,7 +90,8 @@ def family(step: Any) -> ExactStep:
 
 def _says_stateless(step: Any) -> bool:
     """Whether a class of the user's own declares that its fit learns nothing."""
-    tags = getattr(step, "__sklearn_tags__", None)
-    if tags is not None:
-        return not tags().requires_fit
-    return not getattr(step, "_get_tags", lambda: {"requires_fit": True})()["requires_fit"]
+    from sklearn.base import BaseEstimator
+
+    if hasattr(BaseEstimator, "__sklearn_tags__"):
+        return hasattr(step, "__sklearn_tags__") and not step.__sklearn_tags__().requires_fit
+    return hasattr(step, "_get_tags") and not step._get_tags()["requires_fit"]  # before 1.6

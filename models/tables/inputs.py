@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.data import DataError
+from ..plugins import listed
+from ..preprocessing import by_place, made_up
 from .array_files import of_arrays, read_arrays
 from .frames import missing_column
 from .kinds import recognized
@@ -46,8 +48,13 @@ def read_inputs(
 
 
 def read_numbers(path: str | Path, columns: Sequence[str]) -> Inputs:
-    """Return the named columns of a file as numbers, as `read_inputs` does. Raises DataError for a gap, too."""
+    """Return the named columns of a file as numbers, as `read_inputs` does. Raises DataError for a gap, too.
+
+    Where nobody had named the columns that a model has learned from, those of the file are taken by their places, and
+    the table has the file's names.
+    """
     raw = _raw(Path(path), columns)
+    columns = _by_place(raw, columns)
     table = inputs_of(raw, columns, ["number"] * len(columns), {})
     missing = np.column_stack([table.gaps(name) for name in columns])
     for row, place in np.argwhere(missing)[:1].tolist():
@@ -55,6 +62,20 @@ def read_numbers(path: str | Path, columns: Sequence[str]) -> Inputs:
         found = (cells.cell(row) or "an empty cell") if isinstance(cells, Words) else f"{cells[row]}"
         raise raw.refusal(row, columns[place], f"found {found}, expected a number")
     return Inputs(table, tuple(name for name in raw.columns if name not in columns))
+
+
+def _by_place(raw: RawTable, columns: Sequence[str]) -> Sequence[str]:
+    """Return the names, in a file, of the columns that a model wants. Raises DataError for more or fewer than it knows
+    by place alone.
+    """
+    if by_place(raw.columns, tuple(columns)):
+        return raw.columns
+    if tuple(columns) == made_up(len(columns)) and set(raw.columns).isdisjoint(columns):
+        raise DataError(
+            f"{raw.name}: has {len(raw.columns)} columns ({listed(raw.columns)}); the model has learned from "
+            f"{len(columns)} without names: give as many, in their order, or name them {listed(columns)}"
+        )
+    return columns
 
 
 def inputs_of(raw: RawTable, columns: Sequence[str], kinds: Sequence[Kind], said: Mapping[str, ColumnOptions]) -> Table:

@@ -110,3 +110,8 @@ def gaps(values: NDArray[Any]) -> NDArray[np.bool_]:
         missing: NDArray[np.bool_] = np.isnat(values)
         return missing
     return np.asarray(values != values, dtype=np.bool_)  # a gap differs from itself
+
+
+def empty(kind: Kind, rows: int) -> NDArray[Any]:
+    """Return a column of gaps."""
+    return np.full(rows, np.datetime64("NaT") if kind == "date" else GAP, _DTYPES[kind])

@@ -9,6 +9,7 @@ from ..topology import Schedule, schedule
 from ..topology.edge_list import read
 from .keys import ExperimentError
 from .schema import Experiment
+from .site_names import site_names
 
 if TYPE_CHECKING:
     from nervenet.models.artifact import SavedModel
@@ -154,6 +155,13 @@ def build_schedule(experiment: Experiment, members: Sequence[str]) -> Schedule:
 def default_node_names(count: int, role: str) -> list[str]:
     """Return the names that a launcher gives `count` nodes of one role: numbered, so that they sort in that order."""
     return [f"{role}-{i:0{len(str(count - 1))}d}" for i in range(count)]
+
+
+def node_names(experiment: Experiment) -> list[str]:
+    """Return the names of the clients or peers of a launched run, in their order: its sites', where it has some."""
+    if experiment.data.sites:
+        return list(site_names(experiment.data.sites))
+    return default_node_names(experiment.nodes, "client" if experiment.mode == "federated" else "peer")
 
 
 def edge_list_members(edges: str, count: int | None) -> list[str]:

@@ -3,6 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nervenet.models.model import Model
+
+
+def idle_lines(name: str, parameters: Mapping[str, object]) -> list[str]:
+    """Return a line for each of these parameters of a model that has no effect, whoever gave them: file or program."""
+    idle = idle_parameters(name, parameters)
+    return [f"model.{key} has no effect here: {why}" for key, why in idle.items() if key in parameters]
+
+
+def idle_lines_of(model: Model) -> list[str]:
+    """Return `idle_lines` of what a program has given a scikit-learn estimator beyond the defaults of its class."""
+    chosen = getattr(model, "chosen_parameters", None)
+    if chosen is None:
+        return []
+    drawn = getattr(model, "given", None)
+    seed = {} if getattr(drawn, "random_state", None) is None else {"random_state": "given"}
+    return idle_lines(str(model.describe()["name"]), chosen() | seed)
 
 
 def idle_parameters(name: str, parameters: Mapping[str, object]) -> dict[str, str]:

@@ -108,6 +108,22 @@ def check_keys(kind: type, tables: Mapping[str, Any], open_tables: tuple[str, ..
             for leaf in value:
                 if leaf not in _fields(section):
                     raise ExperimentError(unknown_key(kind, key, leaf))
+        for leaf, below in _tables_by_name(section).items():
+            _check_named(f"{key}.{leaf}", below, value.get(leaf, {}))
+
+
+def _check_named(key: str, kind: type, tables: object) -> None:
+    """Raise :class:`ExperimentError` for the first unknown key of tables that have names of the user's own."""
+    names = _fields(kind)
+    if not isinstance(tables, Mapping):
+        raise ExperimentError(f"{key} = {tables!r}: expected a table for each name, as in [{key}.NAME]")
+    for name, table in tables.items():
+        if not isinstance(table, Mapping):
+            raise ExperimentError(f"{key}.{name} = {table!r}: expected a table with the keys {', '.join(names)}")
+        for leaf in table:
+            if leaf not in names:
+                hint = suggest(leaf, names) or f"; [{key}.NAME] has {', '.join(names)}"
+                raise ExperimentError(f"{key}.{name}.{leaf}: there is no such key{hint}")
 
 
 def as_in_file(key: str) -> str:
@@ -149,6 +165,22 @@ def flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 @cache
+def _tables_by_name(kind: type) -> dict[str, type]:
+    """Return the keys of a dataclass that hold tables by names of the user's own, with the dataclass of each table."""
+    hints = typing.get_type_hints(kind)
+    found = {name: table_of(hint) for name, hint in hints.items()}
+    return {name: table for name, table in found.items() if table is not None}
+
+
+def table_of(hint: Any) -> type | None:
+    """Return the dataclass of which a key holds one for each name; None for any other key."""
+    if typing.get_origin(hint) is not dict:
+        return None
+    kind: type = typing.get_args(hint)[1]
+    return kind if dataclasses.is_dataclass(kind) else None
+
+
+@cache
 def _fields(kind: type) -> dict[str, type | None]:
     """Return each key of a dataclass, with the dataclass below it if it is a sub-table."""
     hints = typing.get_type_hints(kind)
@@ -175,8 +207,6 @@ def unknown_key(root: type, section: str, key: str) -> str:
         guess = f"{prefix}{near[0]}"
     if guess is None and (near := difflib.get_close_matches(key, leaves, n=1)):
         guess = leaves[near[0]]
-    if (section, key) == ("data", "columns"):  # which is spelled like the partition's, and means something else
-        guess = None
     place = f"[{section}]" if section else _UNDER_ROOT
     hint = f"did you mean {guess}?" if guess else f"{place} has {', '.join(here)}"
     return f"{prefix}{key}: there is no such key; {hint}"
@@ -185,6 +215,18 @@ def unknown_key(root: type, section: str, key: str) -> str:
 def keys_of(root: type, section: str = "") -> list[str]:
     kind = _fields(root)[section] if section else root
     return [name for name in _fields(kind or root) if name != GATHERED.get(section)]
+
+
+def _first_wrong(keys: str, tables: Mapping[str, Any], key: str, hint: Any) -> tuple[str, Any]:
+    """Return the dotted key, with its name, and the value of the first of some tables that has a wrong one."""
+    place, _, _ = keys.rpartition(f".{key}")
+    for name, table in tables.items():
+        if key in table:
+            try:
+                msgspec.convert(table[key], hint)
+            except msgspec.ValidationError:
+                return f"{place}.{name}.{key}", table[key]
+    return keys, tables
 
 
 def _is_literal(hint: Any) -> bool:
@@ -199,7 +241,11 @@ def _explain(message: str, tables: Mapping[str, Any], kind: type) -> str:
     found: Any = tables
     hint: Any = kind
     for key in keys.split(".") if keys else ():
-        found = found[key]
+        if typing.get_origin(hint) is dict:  # msgspec does not say of which name
+            hint = typing.get_args(hint)[1]
+            keys, found = _first_wrong(keys, found, key, typing.get_type_hints(hint)[key])
+        else:
+            found = found[key]
         hint = typing.get_type_hints(hint)[key]
     allowed = next((typing.get_args(one) for one in (hint, *typing.get_args(hint)) if _is_literal(one)), ())
     if allowed:

@@ -16,7 +16,7 @@ from typing import Any
 from msgspec import Meta
 
 from . import schema
-from .keys import GATHERED, ExperimentError
+from .keys import GATHERED, ExperimentError, table_of
 
 _FIELD = re.compile(r"^    (?P<name>\w+): .*? = (?:[^#]|#(?! ))*?(?:  # (?P<comment>.*))?$")
 _KINDS: dict[Any, str] = {int: "whole number", float: "number", str: "text", bool: "true or false"}
@@ -45,14 +45,25 @@ class KeyInfo:
 
 
 def explain(key: str) -> list[KeyInfo]:
-    """Return the key, by its dotted or its last name, or all keys of a table; raise ExperimentError for another."""
+    """Return the key, by its dotted or its last name, or all keys of a table; raise ExperimentError for another.
+
+    Of a parameter under [model] that only some families take, there is one for each.
+    """
     infos = all_keys()
     found = [info for info in infos if key in (info.key, info.key.rpartition(".")[2])]
     found = found or [info for info in infos if info.key.startswith(f"{key}.")]
+    if not found and key.startswith("model."):
+        from .model_parameters import owners
+
+        own = owners(key.removeprefix("model."))
+        found = [KeyInfo(key, "see there", default, meaning) for default, meaning in own]
     if not found:
         names = {info.key: info.key for info in infos} | {info.key.rpartition(".")[2]: info.key for info in infos}
         near = difflib.get_close_matches(key, names, n=1)
-        raise ExperimentError(f"{key}: there is no such key{f'; did you mean {names[near[0]]}?' if near else ''}")
+        hint = f"; did you mean {names[near[0]]}?" if near else ""
+        if key.startswith("model."):
+            hint = f", nor is it a parameter of a model that is built in{hint}"
+        raise ExperimentError(f"{key}: there is no such key{hint}")
     return found
 
 
@@ -70,11 +81,14 @@ def all_keys() -> list[KeyInfo]:
 
 def _keys_of(table: type, name: str) -> list[KeyInfo]:
     comments, hints = _comments(table), typing.get_type_hints(table, include_extras=True)
-    return [
-        KeyInfo(f"{name}.{field.name}", _type(hints[field.name]), _default(field), comments[field.name])
-        for field in dataclasses.fields(table)
-        if field.name != GATHERED.get(name)
-    ]
+    found = []
+    for field in dataclasses.fields(table):
+        if (below := table_of(hints[field.name])) is not None:
+            found += _keys_of(below, f"{name}.{field.name}.NAME")
+        elif field.name != GATHERED.get(name):
+            info = KeyInfo(f"{name}.{field.name}", _type(hints[field.name]), _default(field), comments[field.name])
+            found.append(info)
+    return found
 
 
 def _comments(table: type) -> dict[str, str]:

@@ -9,26 +9,48 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
+from nervenet.models.tables.suffixes import SUFFIXES, kind_of
 
 from ..topology import default_degree, default_probability
 from .keys import GATHERED, ExperimentError, check_keys, convert, keys_of, override
 from .ranges import Count, Natural, NotNegative, Part, Positive, Probability, Share, Text
 
+if TYPE_CHECKING:
+    from nervenet.models.tables.options import ReadOptions
+
 IMAGES = ("mnist", "fashion_mnist")  # standardized, a pixel that is nearly always black would drown the others
-DATA_SUFFIXES = (".npz", ".csv", ".parquet")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnConfig:
+    """What is said of one column; a table for each: [data.columns.NAME]."""
+
+    kind: Literal["number", "category", "date"] | None = None  # where its values would be misread
+    # Of dates: their parts, as "%d/%m/%Y". Of numbers: "1,5" for a decimal comma, "1,500" for one between thousands.
+    format: Text | None = None
+    gaps: tuple[str, ...] | None = None  # texts that are an empty cell, beside the usual; []: only what is empty
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Which rows there are, and which node holds which of them."""
 
-    name: Text = "digits"  # a packaged data set, or the path of a .npz, .csv or .parquet file
+    name: Text = "digits"  # a packaged data set, or the path of a file: .csv, .parquet, .npz and others (docs/data.md)
+    sites: tuple[Text, ...] = ()  # of launch, in place of name and a partition: the sites' own files, a node for each
     target: str | None = None  # the column to predict; else one called target, y, label or class, else a file's last
     # What the target is; where it is left open, a classifier or regressor says it, or all sites' rows together.
     task: Literal["classification", "regression"] | None = None
+    drop: tuple[Text, ...] = ()  # columns that are left out
+    id: Text | None = None  # the column that names each row: no input
+    weight: Text | None = None  # the column of how much each row counts: no input, and not used in training yet
+    categorical: tuple[Text, ...] = ()  # columns that hold categories, though they may look like numbers
+    numeric: tuple[Text, ...] = ()  # columns that hold numbers
+    date: tuple[Text, ...] = ()  # columns that hold dates
+    columns: dict[str, ColumnConfig] = field(default_factory=dict)  # by name: kind, format and gaps of a column
+    missing_target: Literal["refuse", "drop"] = "refuse"  # what becomes of rows without a target, or of their file
     test_size: Part = 0.2  # share of the rows held out for evaluation, stratified by class
     split_seed: Natural = 42  # apart from `seed`: repeated runs are then judged on the same rows
     # Agreed by all nodes before any training: standard, but none for images, whose pixels lie in [0, 1] already.
@@ -51,8 +73,22 @@ class DataConfig:
         return self.scale or ("none" if self.name in IMAGES else "standard")
 
     @property
+    def options(self) -> "ReadOptions":
+        """What is said of a file's columns. Raises ExperimentError where it contradicts itself."""
+        from nervenet.models.tables.options import ColumnOptions, ReadOptions
+
+        columns = {name: ColumnOptions(said.kind, said.format, said.gaps) for name, said in self.columns.items()}
+        keys = ("target", "drop", "id", "weight", "categorical", "numeric", "date", "missing_target", "task")
+        try:
+            return ReadOptions(columns=columns, **{key: getattr(self, key) for key in keys})
+        except ValueError as error:
+            raise ExperimentError(f"data: {error}") from None
+
+    @property
     def label(self) -> str:
         """The short name for tables and folders: a file's stem, or the data set's name."""
+        if self.sites:
+            return "sites"
         return Path(self.name).stem if is_file_name(self.name) else self.name
 
 
@@ -311,6 +347,10 @@ class Experiment:
             tables[table].update(tables[table].pop(key))
         if self.training.local_steps is not None:
             del tables["training"]["epochs"]
+        if self.data.sites:
+            del tables["data"]["name"]
+        if not self.data.columns:
+            del tables["data"]["columns"]
         return tables
 
     @classmethod
@@ -331,6 +371,12 @@ class Experiment:
         training, gathered = tables.get("training", {}), {key: _gather(key, tables.get(key, {})) for key in GATHERED}
         if {"epochs", "local_steps"} <= training.keys():
             raise ExperimentError("training.local_steps: excludes training.epochs; give one of the two")
+        data = tables.get("data", {})
+        if data.get("sites"):
+            if "name" in data:
+                raise ExperimentError("data.sites: excludes data.name (--data); give one of the two")
+            if isinstance(data["sites"], list | tuple):
+                gathered["nodes"] = tables.get("nodes", len(data["sites"]))
         hidden = gathered["model"].get("hidden")
         if isinstance(hidden, int) and not isinstance(hidden, bool):
             gathered["model"]["hidden"] = [hidden]
@@ -345,7 +391,7 @@ class Experiment:
 
 def is_file_name(name: str) -> bool:
     """Whether ``data.name`` means a file rather than a packaged data set."""
-    return "/" in name or name.lower().endswith(DATA_SUFFIXES)
+    return "/" in name or kind_of(Path(name)) in SUFFIXES
 
 
 def _gather(table: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,8 @@ section { border-top: 1px solid var(--line); padding: 1.2rem 0; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; margin-top: .6rem; }
 th, td { padding: .2rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child, td:first-child, .text { text-align: left; white-space: normal; }
+th:first-child, td:first-child, .text { text-align: left; }
+.text { white-space: normal; }
 thead th { color: var(--quiet); font-weight: 600; }
 tr.all td { font-weight: 600; }
 svg { display: block; max-width: 100%; height: auto; } td svg { height: 22px; }
@@ -94,13 +95,18 @@ def _of_numbers(known: Mapping[str, Any]) -> str:
     names = ["count", "gaps", *(name for name in ORDERED if name in known["pooled"])]
     head = "".join(f"<th>{name}</th>" for name in ("", *names, ""))
     short = spans_days(known["pooled"])
-    rows = [_row("all sites", known["pooled"], row(known["pooled"], names, short=short), "all")]
-    rows += [_row(site, own, row(own, names, short=short)) for site, own in known["sites"].items()]
+    rows = [
+        _row(site, own, known["pooled"], row(own, names, short=short), style)
+        for site, own, style in (
+            ("all sites", known["pooled"], "all"),
+            *((site, own, "") for site, own in known["sites"].items()),
+        )
+    ]
     return f"<div class='wide'><table><thead><tr>{head}</tr></thead>{''.join(rows)}</table></div>"
 
 
-def _row(name: str, known: Mapping[str, Any], figures: Sequence[str], style: str = "") -> str:
-    picture = strip(known) if "histogram" in known else ""
+def _row(name: str, known: Mapping[str, Any], pooled: Mapping[str, Any], figures: Sequence[str], style: str) -> str:
+    picture = strip(known, pooled) if "histogram" in known else ""
     return f'<tr class="{style}"><td>{html_text(name)}</td>{_cells("td", figures)}<td>{picture}</td></tr>'
 
 

@@ -6,7 +6,7 @@ from collections.abc import Container
 from dataclasses import fields
 from typing import Any
 
-from ..config.idle_parameters import idle_parameters
+from ..config.idle_parameters import idle_lines
 from ..config.schema import Experiment
 
 STEERING = ("sites", "until", "patience", "min_delta", "budget_s")  # keys of [evaluation] that a coordinator heeds
@@ -29,7 +29,10 @@ def warnings(experiment: Experiment) -> list[str]:
     if name == "sklearn.linear_model.LogisticRegression":
         rows.append(("training", ("batch_size",), "on LogisticRegression, whose solver takes all rows at a time"))
     unused = [key for key, schemes in PARTITIONS.items() if data.partition not in schemes]
-    rows.append(("data", unused, f"with data.partition = {data.partition!r}"))
+    if data.sites:
+        rows.append(("data", ("partition", *PARTITIONS), "where each site has its own file (data.sites)"))
+    else:
+        rows.append(("data", unused, f"with data.partition = {data.partition!r}"))
     if mode == "federated" and experiment.clients_per_round == experiment.nodes:
         rows.append(("federated", ("over_selection",), "where federated.participation wants every client"))
     closing = [key for key in ("quorum", "over_selection") if key in _changed(federated)]
@@ -41,10 +44,7 @@ def warnings(experiment: Experiment) -> list[str]:
         for key in _changed(getattr(experiment, table))
         if key in keys
     ]
-    idle = idle_parameters(name, experiment.model.parameters)
-    found += [
-        f"model.{key} has no effect here: {why}" for key, why in idle.items() if key in experiment.model.parameters
-    ]
+    found += idle_lines(name, experiment.model.parameters)
     if mode == "federated" and federated.personal:
         found.append(
             "federated.personal: the coordinator's model has only the initial values of these arrays, and its "

@@ -37,8 +37,7 @@ def load_experiment(path: Path | None = None, overrides: Mapping[str, object] | 
     folder = Path.cwd() if path is None else (path if path.is_dir() else path.parent)
     _find_files_beside(folder, tables)
     wins = dict(overrides or {})
-    if "data.name" in wins and isinstance(tables.get("data"), dict):
-        tables["data"].pop("path", None)
+    _choose_rows(tables, wins)
     mode = wins.get("mode", tables.get("mode", "federated"))
     for key in IN_BOTH:
         if key in wins:
@@ -48,6 +47,21 @@ def load_experiment(path: Path | None = None, overrides: Mapping[str, object] | 
     if isinstance(tables.get("data"), dict) and "path" in tables["data"]:
         tables["data"]["name"] = tables["data"].pop("path")
     return checked_experiment(tables)
+
+
+def _choose_rows(tables: dict[str, Any], wins: Mapping[str, object]) -> None:
+    """Take back what a file says of the rows where others are chosen: one file, or one for each site."""
+    data = tables.get("data")
+    if not isinstance(data, dict):
+        return
+    if "data.name" in wins:
+        data.pop("path", None)
+        if data.pop("sites", None) is not None:
+            tables.pop("nodes", None)
+    elif wins.get("data.sites"):
+        data.pop("path", None)
+        data.pop("name", None)
+        tables.pop("nodes", None)
 
 
 def checked_experiment(tables: Mapping[str, Any]) -> Experiment:
@@ -110,6 +124,12 @@ def _find_files_beside(folder: Path, tables: dict[str, Any]) -> None:
         table = tables.get(section) if section else tables
         name = table.get(key) if isinstance(table, dict) else None
         if isinstance(table, dict) and isinstance(name, str) and name and (key != "name" or is_file_name(name)):
-            path = Path(name).expanduser()
-            if not path.is_absolute():
-                table[key] = str((folder / path if (folder / path).exists() else path).absolute())
+            table[key] = _beside(folder, name)
+    data = tables.get("data")
+    if isinstance(data, dict) and isinstance(sites := data.get("sites"), list):
+        data["sites"] = [_beside(folder, file) if isinstance(file, str) and file else file for file in sites]
+
+
+def _beside(folder: Path, name: str) -> str:
+    path = Path(name).expanduser()
+    return str((folder / path if (folder / path).exists() else path).absolute())

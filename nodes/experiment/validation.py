@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nervenet.models.plugins import suggest
+from nervenet.models.tables.suffixes import SUFFIXES, kind_of
 
 from ..config.arguments import unknown_argument
-from ..config.factory import build_model, build_schedule, default_node_names, edge_list_members, initial_model
+from ..config.factory import build_model, build_schedule, edge_list_members, initial_model, node_names
 from ..config.keys import ExperimentError
-from ..config.schema import DataConfig, Experiment, FederatedConfig, GossipConfig, ModelConfig
+from ..config.schema import DataConfig, Experiment, FederatedConfig, GossipConfig, ModelConfig, is_file_name
+from ..config.site_names import site_names
 from ..federated.early_stopping import Goal, GoalError, reported
 from ..topology import TOPOLOGIES, Schedule, TopologyError, check
 
@@ -64,9 +67,24 @@ def _names(experiment: Experiment) -> Iterator[str]:
         )
 
 
-def _partition(experiment: Experiment) -> Iterator[str]:
+OF_COLUMNS = ("drop", "id", "weight", "categorical", "numeric", "date", "columns", "missing_target")
+
+
+def _rows(experiment: Experiment) -> Iterator[str]:
     data = experiment.data
-    if data.partition == "column" and data.column is None and data.name.lower().endswith((".csv", ".parquet")):
+    said = [key for key in OF_COLUMNS if getattr(data, key) != getattr(DataConfig, key, {})]
+    if said:
+        data.options  # noqa: B018 - says where columns are given two kinds, or two roles
+    if data.sites and experiment.nodes != len(data.sites):
+        yield (
+            f"nodes = {experiment.nodes}: expected {len(data.sites)}, one for each file of data.sites "
+            f"({', '.join(site_names(data.sites))})"
+        )
+    if said and not data.sites and not is_file_name(data.name):
+        yield f"data.{said[0]}: is for files; {data.name} brings its own columns"
+    if data.sites or data.partition != "column" or data.column is not None:
+        return
+    if kind_of(Path(data.name)) in SUFFIXES and kind_of(Path(data.name)) != ".npz":
         yield (
             "data.partition = 'column': needs data.column (--set data.column=NAME), the column whose values say where "
             "each row was collected"
@@ -203,7 +221,7 @@ def _rehearsed(experiment: Experiment) -> Schedule:
     gossip = experiment.gossip
     if gossip.topology == "edges":
         return build_schedule(experiment, edge_list_members(gossip.edges or "", experiment.nodes))
-    return build_schedule(experiment, default_node_names(experiment.nodes, "peer"))
+    return build_schedule(experiment, node_names(experiment))
 
 
 def _algorithm(experiment: Experiment) -> Iterator[str]:
@@ -239,7 +257,7 @@ def _algorithm(experiment: Experiment) -> Iterator[str]:
 
 Check = Callable[[Experiment], Iterator[str]]
 
-ALWAYS: tuple[Check, ...] = (_arguments, _names, _partition, _network, _goal)
+ALWAYS: tuple[Check, ...] = (_arguments, _names, _rows, _network, _goal)
 FEDERATED: tuple[Check, ...] = (_strategy, _clients)
 GOSSIP: tuple[Check, ...] = (_topology, _algorithm)
 

@@ -6,19 +6,23 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from nervenet.models import datasets
 from nervenet.models.data.data import DataError, rows_of
 from nervenet.models.data.partition import partition
-from nervenet.models.data.splits import split
+from nervenet.models.data.splits import hold_out, split, split_rows
+from nervenet.models.rng import generator
 from nervenet.models.site_model import task_of
 from nervenet.models.site_rows import check_targets
+from nervenet.models.tables.pooling import aligned, stacked
 from nervenet.models.tables.table import Table
 
 from ..config.factory import build_model
 from ..config.schema import is_file_name
+from ..config.site_names import site_names
 from .shared_rows import pack_rows, unpack_rows
 
 if TYPE_CHECKING:
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..config.schema import Experiment
+
+    Divided: TypeAlias = tuple[Dataset, Dataset, list[NDArray[np.intp]], tuple[str, ...]]
+    """Training rows, test rows, which of the former each node gets, and how they were read."""
 
 
 @dataclass
@@ -62,8 +69,10 @@ class DataShares:
         self.nodes, self.test, self.whole = [], -1, -1
 
 
-def load_for(model: Model, experiment: Experiment, sites: str | None = None) -> Dataset:
+def load_for(model: Model, experiment: Experiment, sites: str | None = None, file: str | Path | None = None) -> Dataset:
     """Return an experiment's data set, for the task that the user names, or the model, or else its targets.
+
+    `sites` is a column that says where each row was collected, `file` one site's own in place of ``data.name``.
 
     Raises
     ------
@@ -75,13 +84,14 @@ def load_for(model: Model, experiment: Experiment, sites: str | None = None) -> 
         told = task_of(model, data.task)
     except DataError as error:
         raise DataError(f"data.task = {data.task!r}: {error}") from None
-    source = partial(datasets.load, data.name, target=data.target, sites=sites, seed=experiment.seed)
+    origin = data.name if file is None else str(file)
+    source = partial(datasets.load, origin, sites=sites, seed=experiment.seed, options=data.options)
     name = str(model.describe()["name"]).rpartition(".")[2]
     if told is None or data.task:
         return source(task=told)
     # The model alone wants it so: if that does not suit the targets, it is the model that is named.
-    if told == "classification" and not is_file_name(data.name) and source().task != told:
-        raise DataError(f"model.name: {name} is a classifier, but the target of {data.name} is a quantity")
+    if told == "classification" and not is_file_name(origin) and source().task != told:
+        raise DataError(f"model.name: {name} is a classifier, but the target of {origin} is a quantity")
     try:
         return _suitable(source(task=told), told, name)
     except DataError:
@@ -99,37 +109,19 @@ def _suitable(found: Dataset, task: Task, model: str) -> Dataset:
 
 
 def divide(experiment: Experiment) -> DataShares:
-    """Load an experiment's data and partition it among its nodes.
+    """Load an experiment's data and partition it among its nodes, or give each the file of its site.
 
     Raises
     ------
     DataError
-        For data that is not there, is not numeric, or cannot be partitioned as asked.
+        For data that is not there, is not what it is said to be, or cannot be partitioned as asked.
     ValueError, CannotMerge
         For a model that cannot be built or averaged: found here, before any process starts.
     """
     model = build_model(experiment)
-    data = experiment.data
-    source = load_for(model, experiment, sites=data.column if data.partition == "column" else None)
-    train, test = split(source, data.test_size, seed=data.split_seed)
-    parts = partition(
-        train,
-        experiment.nodes,
-        data.partition,
-        alpha=data.alpha,
-        shards_per_node=data.shards_per_node,
-        min_rows=data.min_rows,
-        column=None if train.sites is not None else data.column,
-        seed=experiment.seed,
-    )
-    shares = DataShares(
-        tuple(train.columns),
-        train.task,
-        len(train),
-        sizes=tuple(map(len, parts)),
-        target=source.target,
-        notes=source.notes,
-    )
+    train, test, parts, notes = (_of_sites if experiment.data.sites else _of_one_source)(model, experiment)
+    shares = DataShares(tuple(train.columns), train.task, len(train), sizes=tuple(map(len, parts)), notes=notes)
+    shares.target = train.target  # empty where sites have brought files of their own
     if isinstance(train.X, Table):
         shares.kinds = train.X.kinds
     shares.classes = None if train.task == "regression" else tuple(np.unique(train.y).tolist())
@@ -146,3 +138,56 @@ def divide(experiment: Experiment) -> DataShares:
         shares.close()
         raise
     return shares
+
+
+def _of_one_source(model: Model, experiment: Experiment) -> Divided:
+    data = experiment.data
+    source = load_for(model, experiment, sites=data.column if data.partition == "column" else None)
+    train, test = split(source, data.test_size, seed=data.split_seed)
+    parts = partition(
+        train,
+        experiment.nodes,
+        data.partition,
+        alpha=data.alpha,
+        shards_per_node=data.shards_per_node,
+        min_rows=data.min_rows,
+        column=None if train.sites is not None else data.column,
+        seed=experiment.seed,
+    )
+    return train, test, parts, source.notes
+
+
+def _of_sites(model: Model, experiment: Experiment) -> Divided:
+    """Each site holds out its share of its own rows, which together are the test set."""
+    data = experiment.data
+    if not data.test_size:
+        raise DataError("data.test_size must lie between 0 and 1, found 0: the test set is what all sites hold out")
+    loaded = {site: load_for(model, experiment, file=file) for site, file in site_names(data.sites).items()}
+    sites = aligned(loaded, task_of(model, data.task))
+    held = [_held_out(site, one, experiment) for site, one in sites.items()]
+    edges = np.cumsum([len(one) for one in sites.values()])[:-1]
+    whole = stacked(list(sites.values()), data.label)
+    offsets = [0, *edges.tolist()]
+    out = np.concatenate([rows + offset for rows, offset in zip(held, offsets, strict=True)])
+    if not len(out):
+        raise DataError(f"data.test_size = {data.test_size:g}: no site has enough rows to hold one out")
+    kept = np.setdiff1d(np.arange(len(whole)), out)
+    parts = np.split(np.arange(len(kept)), np.searchsorted(kept, edges))
+    notes = tuple(note for one in loaded.values() for note in one.notes)
+    return whole.take(kept), whole.take(out), parts, notes
+
+
+def _held_out(site: str, rows: Dataset, experiment: Experiment) -> NDArray[np.intp]:
+    """Return the rows that a site keeps for the test set of all, in ascending order: those that `split` holds out.
+
+    Where it holds too few rows of some class to be split so, as many of each as there are rows for.
+    """
+    data = experiment.data
+    if len(rows) < data.min_rows:
+        raise DataError(f"site {site} ({rows.name}) has {len(rows)} rows, and takes part with {data.min_rows} at least")
+    with suppress(DataError):  # a class has too few rows
+        train, test = split_rows(rows, data.test_size, seed=data.split_seed)
+        if len(train) >= data.min_rows:
+            return np.sort(test)
+    draws, stratify = generator(data.split_seed, "holdout"), rows.task == "classification"
+    return hold_out(rows.y, data.test_size, draws, least=data.min_rows, stratify=stratify)

@@ -8,8 +8,8 @@ application that embeds a launcher may need its own.
 
 A request is a length (4 bytes, big-endian) and a msgpack map with the attached descriptors; answers have the same form:
 ``{"spawn": id, "job": …}`` is answered by ``{"spawned": id, "pid": …}``, ``{"signal": pid, "number": n}`` by nothing,
-``{"preload": [module…]}`` by nothing, and the exit of a child is sent as ``{"exited": pid, "status": …}`` (negative:
-the signal that ended it).
+``{"preload": [module…]}`` by ``{"preloaded": [module…]}``, and the exit of a child is sent as
+``{"exited": pid, "status": …}`` (negative: the signal that ended it).
 """
 
 from __future__ import annotations
@@ -155,6 +155,7 @@ class ForkServer:
         elif "preload" in message:
             _preload(message["preload"], self._pipe)
             gc.freeze()
+            send(self._sock, {"preloaded": message["preload"]})
         elif message["signal"] in self._children:
             # It has not been reaped: its process id cannot have been reused.
             os.kill(message["signal"], message["number"])

@@ -19,6 +19,10 @@ ONE_THREAD = dict.fromkeys(
 """N nodes share the cores: each multiplies matrices in one thread."""
 
 
+PRELOAD_S = 60.0
+"""How much longer the first child may take while the fork server imports something: scikit-learn on a busy machine."""
+
+
 class ForkServerError(RuntimeError):
     """The fork server could not start, or has died."""
 
@@ -48,7 +52,7 @@ class ForkServerClient:
         self._sock = ours
         self._reader = MessageReader(ours)
         self._spawned: dict[int, asyncio.Future[int]] = {}
-        self._next = 0
+        self._next = self._preloading = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self.exited: Callable[[int, int], None] = lambda _pid, _status: None
         self.died: Callable[[str], None] = lambda _reason: None
@@ -58,6 +62,8 @@ class ForkServerClient:
         self._loop.add_reader(self._sock.fileno(), self._read)
 
     def preload(self, modules: Sequence[str]) -> None:
+        """Import modules, so that children have them; those that are forked meanwhile come `PRELOAD_S` later."""
+        self._preloading += 1
         send(self._sock, {"preload": list(modules)})
 
     async def spawn(self, job: Mapping[str, Any], descriptors: Sequence[int], *, within_s: float) -> int:
@@ -70,6 +76,8 @@ class ForkServerClient:
         """
         if self._loop is None:
             self.attach()
+        if self._preloading:
+            within_s += PRELOAD_S
         self._next += 1
         number = self._next
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -102,6 +110,8 @@ class ForkServerClient:
                         future.set_exception(ForkServerError(f"no process could be forked: {message['failed']}"))
                     else:
                         future.set_result(message["pid"])
+            elif "preloaded" in message:
+                self._preloading -= 1
             elif "exited" in message:
                 self.exited(message["exited"], message["status"])
         if self._reader.closed:

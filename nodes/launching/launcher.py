@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..config.factory import default_node_names
+from ..config.factory import node_names
 from ..config.schema import DataConfig, Experiment
 from ..experiment.validation import check_initial, check_members, check_size, check_task, validate
 from ..federated.row_cap import capped_of
@@ -153,7 +153,7 @@ class _Launch:
     async def run(self, out: Path | None, resume: Path | None) -> RunResult:
         """Return the result; see `launch`."""
         experiment = self.experiment
-        names = default_node_names(experiment.nodes, "peer")
+        names = node_names(experiment)
         check_members(experiment, names)
         own, files = allowed_files()
         groups = group_nodes(experiment, names)
@@ -304,7 +304,7 @@ class _Launch:
         experiment, sizes = self.experiment, self.shares.sizes
         if experiment.mode == "gossip":
             return []
-        names = default_node_names(experiment.nodes, "client")
+        names = node_names(experiment)
         return capped_of(dict(zip(names, sizes, strict=True)), experiment.federated.max_examples_ratio)
 
     def _reported(self, node: str, kind: str, fields: Mapping[str, Any], array: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..config.factory import build_schedule, default_node_names
+from ..config.factory import build_schedule, node_names
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
 from .rlimits import open_files
@@ -84,6 +84,6 @@ def _files_of_nodes(experiment: Experiment, names: Sequence[str]) -> int:
     others = experiment.nodes - 1
     by_rounds = has_rounds(experiment.gossip.algorithm)  # then members watch each other: few all, many some
     link = INPROC_LINK if experiment.network.transport == "inproc" else LINK
-    near = every_neighbor(build_schedule(experiment, default_node_names(experiment.nodes, "peer")))
+    near = every_neighbor(build_schedule(experiment, node_names(experiment)))
     watched = 0 if not by_rounds else others if others <= FEW else SIZE + 2
     return sum(NODE + link * min(others, len(near.get(name, ())) + watched) for name in names)

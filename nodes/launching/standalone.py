@@ -16,6 +16,7 @@ from nervenet.models.site_model import SiteModel
 
 from ..config.compatibility import shared_config_of
 from ..config.factory import build_model, build_site_model
+from ..config.keys import ExperimentError
 from ..config.schema import Experiment, is_file_name
 from ..results.collect import write_results
 from ..results.run_dir import RunDir, check_run_dir, read_nodes
@@ -200,6 +201,8 @@ def _site_model(
     if role == "coordinator":
         return build_site_model(model, None, experiment), ()
     data = experiment.data
+    if data.sites:
+        raise ExperimentError("data.sites: is for nervenet launch; a node has its own rows: data.name (--data)")
     source = load_for(model, experiment)
     if source.target and on_target is not None:
         on_target(source.target)

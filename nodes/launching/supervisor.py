@@ -13,7 +13,7 @@ from typing import Any
 
 from nervenet.broker.sockets import discard
 
-from ..config.factory import default_node_names
+from ..config.factory import node_names
 from ..config.schema import Experiment
 from ..runtime.awake_time import AwakeTime
 from ..runtime.event_types import INTERRUPTED
@@ -82,7 +82,7 @@ class Supervisor:
     @property
     def roles(self) -> dict[str, str]:
         role = "client" if self.experiment.mode == "federated" else "peer"
-        roles = dict.fromkeys(default_node_names(self.experiment.nodes, role), role)
+        roles = dict.fromkeys(node_names(self.experiment), role)
         return {"coordinator": "coordinator", **roles} if role == "client" else roles
 
     @property

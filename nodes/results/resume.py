@@ -8,7 +8,7 @@ from pathlib import Path
 from ..checkpoint.state_file import Damaged, read_state, rounds_in
 from ..checkpoint.store import CheckpointError, CheckpointStore, State
 from ..config.compatibility import check_fits, check_same_run
-from ..config.factory import default_node_names
+from ..config.factory import node_names
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
 from ..experiment.loader import load_experiment
@@ -79,7 +79,7 @@ def resumable_peers(path: Path, experiment: Experiment) -> tuple[int, tuple[str,
     """
     where = f"--resume {path}"
     begun = check_run(path, experiment)
-    held = {name: set(rounds_in(checkpoint_dir(path, name))) for name in default_node_names(experiment.nodes, "peer")}
+    held = {name: set(rounds_in(checkpoint_dir(path, name))) for name in node_names(experiment)}
     damaged: list[str] = []
     while True:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from nervenet.broker.messages import Roster
 from nervenet.models.site_model import SiteModel
 
 from ..config.compatibility import shared_config_of
+from ..config.idle_parameters import idle_lines_of
 from ..config.schema import Experiment
 from ..runtime import effects as e
 from ..runtime import events as ev
@@ -53,6 +55,8 @@ class Role(ABC):
         replace: bool = False,
         seed_peer: str = "",
     ) -> None:
+        for line in idle_lines_of(site_model.model):
+            warnings.warn(line, stacklevel=3)  # where the program makes the node
         identity = NodeIdentity(
             broker,
             run,

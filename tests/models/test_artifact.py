@@ -140,7 +140,7 @@ def test_a_damaged_model_is_refused_by_name(tmp_path: Path, damage: Any, reason:
 def test_a_path_that_is_no_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"/nonexistent: no such file or folder"):
         load_model(Path("/nonexistent"))
-    with pytest.raises(ModelFileError, match=r"model\.json: no such file"):
+    with pytest.raises(ModelFileError, match=r"holds no model; expected model\.json and model\.safetensors, as a run"):
         load_model(tmp_path)
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(ModelFileError, match=r"notes\.txt: not a model; expected a folder"):

@@ -132,6 +132,9 @@ async def test_health_and_model(client: httpx.AsyncClient) -> None:
 async def test_other_paths_and_methods_answer_in_json(client: httpx.AsyncClient) -> None:
     assert ((await client.get("/nothing")).status_code, (await client.get("/predict")).status_code) == (404, 405)
     assert "GET /nothing" in (await client.get("/nothing")).json()["error"]
+    wrong = await client.get("/predict")
+    assert wrong.json() == {"error": "GET /predict: Method Not Allowed; allowed: POST"}
+    assert wrong.headers["allow"] == "POST"
 
 
 async def test_before_there_is_a_model_requests_wait_their_turn() -> None:

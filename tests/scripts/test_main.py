@@ -115,9 +115,10 @@ def test_as_any_other_text_none_would_be_refused(launched: Launched, monkeypatch
 
 def test_every_flag_of_the_surface_is_there_with_its_default() -> None:
     text = " ".join(CliRunner().invoke(build(), ["launch", "--help"], terminal_width=200).output.split())
-    surface = """mode nodes rounds seed data target task partition alpha shards-per-node model hidden epochs batch-size
-        learning-rate strategy compression fine-tune sampling topology algorithm participation quorum deadline
-        min-clients until patience budget processes init"""
+    surface = """mode nodes rounds seed data sites target task drop id weight categorical numeric date partition
+        alpha shards-per-node model hidden epochs batch-size learning-rate strategy compression fine-tune
+        sampling topology algorithm participation quorum deadline min-clients until patience budget
+        processes init"""
     assert {flag.name for flag in FLAGS} == set(surface.split())
     for name in (*surface.split(), "out", "set", "quiet", "json"):
         assert f"--{name} " in text
@@ -165,7 +166,7 @@ def test_settings_without_effect_are_remarked(launched: Launched, capsys: pytest
         ("launch --topology moebius --mode gossip", "expected one of ring, line"),
         ("launch missing.toml", "missing.toml: there is no such experiment file"),
         ("launch --nodse 3", "--nodse"),
-        ("launch a b", "unexpected extra argument"),
+        ("launch a b", "b: one experiment file at most, and a is one; the files of sites stand behind --sites"),
         ("frobnicate", "No such command 'frobnicate'. See nervenet --help"),
         ("launhc", "No such command 'launhc' (did you mean launch?). See nervenet --help"),
         ("serve /nonexistent", "/nonexistent: no such file or folder"),

@@ -63,6 +63,9 @@ async def test_every_request_is_answered_as_by_the_application(site_model: SiteM
             assert found.json().keys() == expected.json().keys()
             if found.status_code != 404 and found.status_code != 405:
                 assert found.json() == expected.json()
+            if found.status_code == 405:
+                assert "allowed: POST" in found.json()["error"]
+                assert "allowed: POST" in expected.json()["error"]
 
 
 async def test_requests_at_once_get_their_own_answers(site_model: SiteModel) -> None:

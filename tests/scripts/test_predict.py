@@ -95,6 +95,7 @@ def test_a_quantity_has_no_probabilities(folder: Path, capsys: pytest.CaptureFix
     ("line", "reason"),
     [
         ("run none.csv", "none.csv: no such file"),
+        (". rows.csv", ".: holds no model; expected model.json and model.safetensors, as a run leaves them"),
         ("run rows.csv --out nowhere/found.csv", "--out nowhere/found.csv: cannot be written: No such file"),
         ("run/model.json rows.csv --best", "--best: needs a run folder; run/model.json is a model file"),
     ],
@@ -104,3 +105,51 @@ def test_what_cannot_be_done_is_one_line(
 ) -> None:
     assert execute(["predict", *line.split()]) == 2
     assert reason in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.fixture
+def nameless(folder: Path) -> Path:
+    """A model that has learned from arrays, and a file whose columns stand in the arrays' order."""
+    iris = load("iris")
+    one = SiteModel(MLP(hidden=(6,)), iris.X, SPECIES[iris.y])
+    one.build(agree({"only": one.statistics()}), 0)
+    one.train(LocalWork(epochs=20), generator(0))
+    save_model("nameless", one)
+    with Path("ordered.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(iris.columns)
+        writer.writerows(iris.X.tolist())
+    return folder
+
+
+def test_a_model_of_columns_without_names_takes_those_of_a_file_by_their_places(
+    nameless: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(["predict", "nameless", "ordered.csv"]) == 0
+    out, err = capsys.readouterr()
+    assert [label for (label,) in printed(out)[1]] == load_model("nameless").predict(load("iris").X).tolist()
+    assert "taken by their places: x1 is sepal" in err
+
+
+def test_it_would_look_for_names_that_nobody_gave(nameless: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.models.tables.inputs._by_place", lambda _, columns: columns)
+    assert execute(["predict", "nameless", "ordered.csv"]) == 2
+
+
+def test_other_than_as_many_columns_without_names_are_refused(
+    nameless: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(["predict", "nameless", "rows.csv"]) == 2
+    said = capsys.readouterr().err
+    assert "rows.csv: has 5 columns (species, " in said
+    assert "learned from 4 without names: give as many, in their order, or name them x1, x2, x3, x4" in said
+
+
+def test_names_like_those_made_up_are_names(nameless: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    iris = load("iris")
+    lines = ["id,x2,x1,x3,x4", *(f"7,{row[1]},{row[0]},{row[2]},{row[3]}" for row in iris.X.tolist())]
+    Path("named.csv").write_text("\n".join(lines))
+    assert execute(["predict", "nameless", "named.csv"]) == 0
+    out, err = capsys.readouterr()
+    assert [label for (label,) in printed(out)[1]] == load_model("nameless").predict(iris.X).tolist()
+    assert err == "ignored: id\n"

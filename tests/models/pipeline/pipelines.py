@@ -3,14 +3,15 @@
 import numpy as np
 from sites import NUMBERS, TEXTS
 from sklearn.compose import ColumnTransformer, make_column_selector
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_extraction.text import HashingVectorizer
-from sklearn.feature_selection import SelectKBest, VarianceThreshold
-from sklearn.impute import SimpleImputer
+from sklearn.feature_selection import SelectKBest, VarianceThreshold, chi2
+from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
     KBinsDiscretizer,
+    MaxAbsScaler,
     Normalizer,
     OneHotEncoder,
     OrdinalEncoder,
@@ -115,6 +116,54 @@ PIPELINES = {
     "functions without names": (
         ColumnTransformer([("f", make_pipeline(FunctionTransformer(np.fliplr), StandardScaler()), ["plain", "ties"])]),
         ALL,
+        None,
+    ),
+    "functions that keep data frames": (
+        make_pipeline(FunctionTransformer(np.cbrt, feature_names_out="one-to-one"), StandardScaler()),
+        ("plain", "ties"),
+        None,
+    ),
+    "sparse all the way": (
+        make_pipeline(OneHotEncoder(), StandardScaler(with_mean=False), MaxAbsScaler(), SelectKBest(chi2, k=5)),
+        ("ward", "rare"),
+        "classes",
+    ),
+    "sparse quantiles": (
+        make_pipeline(OneHotEncoder(), RobustScaler(with_centering=False, quantile_range=(5.0, 95.0))),
+        ("ward", "rare"),
+        None,
+    ),
+    "sparse and truncated": (
+        make_pipeline(
+            ColumnTransformer([("c", OneHotEncoder(), [0, 1])], sparse_threshold=1.0),
+            TruncatedSVD(3, algorithm="arpack"),
+        ),
+        ("ward", "rare"),
+        None,
+    ),
+    "numbers and text in one encoder": (OrdinalEncoder(), ("ties", "ward", "gappy"), None),
+    "an encoder behind an encoder": (
+        make_pipeline(SimpleImputer(strategy="most_frequent"), OrdinalEncoder(), OneHotEncoder()),
+        ("ward", "holes"),
+        None,
+    ),
+    "one within another": (
+        ColumnTransformer(
+            [
+                (
+                    "in",
+                    ColumnTransformer([("a", StandardScaler(), ["plain"])], remainder="passthrough"),
+                    ["plain", "ties"],
+                ),
+                ("b", OrdinalEncoder(), ["ward"]),
+            ]
+        ),
+        ALL,
+        None,
+    ),
+    "values and where they are missing": (
+        FeatureUnion([("v", SimpleImputer(strategy="median")), ("m", MissingIndicator())]),
+        ("plain", "gappy"),
         None,
     ),
     "words": (ColumnTransformer([("w", HashingVectorizer(n_features=16), "ward")]), ALL, None),

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from nervenet.models.data.data import DataError
+from nervenet.models.pipeline import fit
 from nervenet.models.pipeline.fit import transform
 from nervenet.models.pipeline.restore import fitted_estimator
 from pipelines import PIPELINES
@@ -12,6 +13,8 @@ from sites import fitted, frame, kind, pool, rows, table
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, make_column_selector
 from test_exactness import near, same_attributes
+
+PLAIN = ("plain", "ties", "tiny", "gappy", "rare", "holes", "offset")
 
 
 def pooled(name):
@@ -46,7 +49,10 @@ def by_places(step, chosen):
         return [chosen.index(column) for column in columns]
 
     other = clone(step)
-    other.transformers = [(name, one, places(columns)) for name, one, columns in step.transformers]
+    other.transformers = [
+        (name, by_places(one, list(columns) if isinstance(columns, list) else None), places(columns))
+        for name, one, columns in step.transformers
+    ]
     return other
 
 
@@ -88,6 +94,19 @@ def test_the_object_is_the_one_that_was_fitted_on_a_data_frame_of_the_pooled_row
     assert agreed.names == names == tuple(own.get_feature_names_out())
 
 
+def test_steps_that_return_data_frames_know_the_names_between_them():
+    pytest.importorskip("pandas")
+    pipeline, chosen = clone(PIPELINES["dense, with a remainder"][0]).set_output(transform="pandas"), PLAIN
+    rows_of_all = frame(pool(rows()[0]), chosen)
+    expected = clone(pipeline).fit(rows_of_all)
+    agreed, _ = fitted(pipeline, chosen)
+    own = fitted_estimator(pipeline, agreed)
+    made, again = expected.transform(rows_of_all), own.transform(rows_of_all)
+    same_attributes(own, expected, 1e-8)
+    assert list(again.columns) == list(made.columns) == list(agreed.names)
+    assert near(again.to_numpy(float), made.to_numpy(float), 1e-8)
+
+
 @pytest.mark.parametrize("name", PIPELINES)
 def test_a_table_with_its_columns_in_another_order_comes_out_the_same(name):
     pipeline, chosen, target, whole, _ = pooled(name)
@@ -105,6 +124,21 @@ def test_branches_are_agreed_side_by_side_and_steps_one_after_another():
     pipeline, chosen, *_ = PIPELINES["numbers and text"]
     # four for the median, one for the scale behind it; the categories are asked meanwhile; one for how sparse it is.
     assert fitted(pipeline, chosen)[1] == 6
+
+
+def test_rows_are_prepared_once_for_all_questions_about_a_step(monkeypatch):
+    prepared = []
+    original = fit.reach
+    monkeypatch.setattr(fit, "reach", lambda *all: prepared.append(all[2]) or original(*all))
+    pipeline, chosen, *_ = PIPELINES["numbers and text"]
+    fitted(pipeline, chosen)
+    sites = len(rows()[0])
+    assert {path: prepared.count(path) / sites for path in prepared} == {
+        "num__simpleimputer": 1,
+        "num__standardscaler": 1,
+        "cat": 1,
+        "": 1,
+    }
 
 
 def test_the_density_of_all_rows_decides_whether_the_output_is_sparse():

@@ -144,6 +144,9 @@ def test_a_column_that_only_identifies_rows_is_not_told(monkeypatch):
     from nervenet.models.pipeline import categories
 
     monkeypatch.setattr(categories, "MOST_VALUES", 3)
+    monkeypatch.setattr(categories, "MOST_TEXT", 8)
+    with pytest.raises(DataError, match="its categories are 9 characters; at most 8 are told"):
+        asked(OneHotEncoder(), ["first", "last"], "category")
     with pytest.raises(DataError, match=r"column 'dose' has 4 different values; at most 3 are told\. Leave out"):
         asked(OneHotEncoder(), ["a", "b", "c", "d"], "category")
 
@@ -163,6 +166,17 @@ def test_a_column_that_only_identifies_rows_is_not_told(monkeypatch):
 def test_what_no_fit_comes_of_is_refused(step, values, kind, message):
     with pytest.raises(IncompatibleSites, match=message):
         asked(step, values, kind)
+
+
+def test_what_is_too_much_for_a_question_or_an_answer_is_refused(monkeypatch):
+    from nervenet.models.pipeline import decomposition, fit
+
+    monkeypatch.setattr(fit, "MOST_LEARNED", 5)
+    with pytest.raises(IncompatibleSites, match=r"before step 'pca' .* have learned 9 values; .* at most 5"):
+        asked(make_pipeline(QuantileTransformer(n_quantiles=9, subsample=None), PCA()), np.arange(9.0))
+    monkeypatch.setattr(decomposition, "MOST_COLUMNS", 0)
+    with pytest.raises(IncompatibleSites, match="PCA has 1 columns; factors are told of at most 0"):
+        asked(PCA(), [1.0, 2.0])
 
 
 def test_one_class_at_all_sites_together_is_refused():

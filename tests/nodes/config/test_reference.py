@@ -48,3 +48,22 @@ def test_a_key_is_explained_by_either_name(capsys: pytest.CaptureFixture[str]) -
 def test_an_unknown_key_suggests_the_near_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["explain", "quorm"]) == 2
     assert "quorm: there is no such key; did you mean federated.quorum?" in capsys.readouterr().err
+
+
+def test_parameters_of_estimators_are_explained_by_where_they_come_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["explain", "model.loss"]) == 0
+    shown = capsys.readouterr().out
+    assert "of sklearn.linear_model.SGDClassifier, whose documentation explains it: https://scikit-learn.org/" in shown
+    assert "default  hinge" in shown
+    assert "LogisticRegression" not in shown, "it has no such parameter"
+    assert "of pegasos" in str(explain("model.penalty")[0])
+    idle = [info.meaning for info in explain("model.max_iter")]
+    assert all("no effect here: training.epochs says how far a round goes" in meaning for meaning in idle)
+
+
+def test_they_would_be_unknown_keys_without_that(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("nervenet.nodes.config.model_parameters.owners", lambda _: [])
+    assert execute(["explain", "model.loss"]) == 2
+    assert "no such key, nor is it a parameter of a model that is built in" in capsys.readouterr().err

@@ -5,11 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from nervenet.models.tables.options import ColumnOptions
 from nervenet.nodes.config.factory import build_schedule, default_node_names
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.experiment.ineffective import warnings
-from nervenet.nodes.experiment.loader import experiment_from_keywords, load_experiment
+from nervenet.nodes.experiment.loader import checked_experiment, experiment_from_keywords, load_experiment
 from nervenet.nodes.experiment.validation import check_members
 from nervenet.nodes.topology import TopologyError
 
@@ -109,3 +110,43 @@ def test_uncaught_the_error_of_the_topology_would_lack_the_key(tmp_path: Path, m
     (tmp_path / "experiment.toml").write_text(text.replace('"torus"', '"tourus"'))
     with pytest.raises(TopologyError):
         load_experiment(tmp_path, {"rounds": 5})
+
+
+def test_sites_are_as_many_nodes_and_stand_in_place_of_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.toml").write_text('nodes = 5\n[data]\nname = "iris"\n')
+    found = load_experiment(tmp_path / "run.toml", {"data.sites": ["a.csv", "b.csv"]})
+    assert (found.nodes, found.data.label) == (2, "sites")
+    assert found.data.sites == (str(tmp_path / "a.csv"), str(tmp_path / "b.csv"))
+    (tmp_path / "again.toml").write_text(found.to_toml())
+    assert load_experiment(tmp_path / "again.toml") == found.resolved()
+    other = load_experiment(tmp_path / "again.toml", {"data.name": "iris"})
+    assert (other.nodes, other.data.sites, other.data.label) == (8, (), "iris")
+    with pytest.raises(ExperimentError, match=r"data.sites: excludes data.name"):
+        load_experiment(overrides={"data.sites": ["a.csv"], "data.name": "iris"})
+    with pytest.raises(ExperimentError, match=r"nodes = 3: expected 2, one for each file of data.sites \(a, b\)"):
+        load_experiment(overrides={"data.sites": ["a.csv", "b.csv"], "nodes": 3})
+
+
+def test_what_is_said_of_columns_is_kept_by_the_run_folder(tmp_path: Path) -> None:
+    said = {"kind": "date", "format": "%d/%m/%Y", "gaps": ["-"]}
+    found = load_experiment(overrides={"data.name": "a.csv", "data.columns": {"on it": said}, "data.drop": ["x"]})
+    assert found.data.options.of("on it") == ColumnOptions("date", "%d/%m/%Y", ("-",))
+    (tmp_path / "again.toml").write_text(found.to_toml())
+    assert load_experiment(tmp_path / "again.toml").data == found.resolved().data
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"columns": {"a": {"kind": "text"}}}, "data.columns.a.kind = 'text': expected one of number, category, date"),
+        ({"columns": {"b": {}, "a": {"knd": 1}}}, "data.columns.a.knd: there is no such key (did you mean kind?)"),
+        ({"columns": {"a": 1}}, "data.columns.a = 1: expected a table with the keys kind, format, gaps"),
+        ({"name": "iris", "drop": ["a"]}, "data.drop: is for files; iris brings its own columns"),
+        ({"name": "a.csv", "id": "a", "weight": "a"}, "column 'a' cannot be both the id and the weight"),
+    ],
+)
+def test_what_is_wrong_of_columns_is_named(data: dict[str, object], words: str) -> None:
+    with pytest.raises(ExperimentError) as caught:
+        checked_experiment({"data": data})
+    assert words in str(caught.value)

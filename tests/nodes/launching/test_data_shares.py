@@ -1,5 +1,6 @@
 """What a data set is for is decided once, whatever kind of file holds it; what the model cannot learn is refused."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 from nervenet.models.data.data import DataError
 from nervenet.nodes.config.factory import build_model
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.launching.data_shares import load_for
+from nervenet.nodes.launching.data_shares import DataShares, divide, load_for
+from nervenet.nodes.launching.shared_rows import unpack_rows
 
 SGD = "sklearn.linear_model.SGD"
 
@@ -80,3 +82,61 @@ def test_packaged_quantities_are_no_labels() -> None:
     with pytest.raises(DataError, match=r"model.name: SGDClassifier is a classifier, .*diabetes is a quantity"):
         loaded("diabetes", f"{SGD}Classifier")
     assert loaded("digits", f"{SGD}Regressor").task == "regression"
+
+
+# Sites with files of their own
+
+
+def sites(folder: Path, **texts: str) -> Experiment:
+    files = {site: folder / f"{site}.csv" for site in texts}
+    for site, text in texts.items():
+        files[site].write_text(text)
+    return Experiment.from_dict({"data": {"sites": [str(path) for path in files.values()]}})
+
+
+def mixed(rows: int, first: int, columns: str = "age,ward,y") -> str:
+    cells = [{"age": row if row % 5 else "", "ward": "ab"[row % 2], "y": row % 2} for row in range(first, first + rows)]
+    return "\n".join([columns, *(",".join(str(row[name]) for name in columns.split(",")) for row in cells)])
+
+
+def unpacked(shares: DataShares) -> dict[str, tuple[Any, Any]]:
+    return dict(
+        zip(
+            ("north", "south"),
+            [unpack_rows(os.dup(node), shares.columns, shares.kinds)[0][0] for node in shares.nodes],
+            strict=True,
+        )
+    )
+
+
+def test_each_site_has_its_own_rows_and_the_test_set_is_what_all_hold_out(tmp_path: Path) -> None:
+    shares = divide(sites(tmp_path, south=mixed(20, 100, "y,ward,age"), north=mixed(40, 0)))
+    try:
+        assert (shares.columns, shares.kinds) == (("age", "ward"), ("number", "category"))
+        assert (shares.sizes, shares.rows) == ((32, 16), 48)
+        own = unpacked(shares)
+        X, y = shares.test_rows() or ((), ())
+        ages = {name: set(rows["age"][~rows.gaps("age")].tolist()) for name, (rows, _) in own.items()}
+        assert all(age < 100 for age in ages["north"])
+        assert all(age >= 100 for age in ages["south"])
+        tested = X["age"][~X.gaps("age")].tolist()
+        assert not set(tested) & (ages["north"] | ages["south"])
+        assert (len(y), int(y.sum())) == (12, 6)  # of each site a fifth, of each class alike
+        assert {age >= 100 for age in tested} == {True, False}
+    finally:
+        shares.close()
+
+
+def test_plain_numbers_of_sites_are_arrays_as_ever(tmp_path: Path) -> None:
+    text = "\n".join(["a,b,y", *(f"{row},{row * 2},{row % 2}" for row in range(20))])
+    shares = divide(sites(tmp_path, south=text, north=text))
+    try:
+        assert shares.kinds is None
+        assert unpacked(shares)["north"][0].shape == (16, 2)
+    finally:
+        shares.close()
+
+
+def test_a_site_with_too_few_rows_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"site south .south\.csv. has 2 rows, and takes part with 3 at least"):
+        divide(sites(tmp_path, south=mixed(2, 100), north=mixed(40, 0)))

@@ -136,7 +136,7 @@ async def asleep(client: ForkServerClient, tmp_path: Path) -> int:
     log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     job = {
         "kind": "broker", "bind": "tcp://127.0.0.1:0", "advertise": None, "within_s": 1000, "run": "r",
-        "report_server": {"control": "tcp://127.0.0.1:1", "bulk": "tcp://127.0.0.1:1"},
+        "report_server": {"control": "tcp://127.0.0.1:1", "bulk": "tcp://127.0.0.1:1"}, "stop_by": signal.SIGUSR1,
     }  # fmt: skip
     try:
         return await client.spawn(job, [log], within_s=PATIENCE_S)
@@ -156,8 +156,9 @@ async def test_children_are_forked_and_signaled_and_their_exits_reported(
     await until(lambda: pids[0] in ends)
     assert ends == {pids[0]: -signal.SIGKILL}
     client.signal(pids[0], signal.SIGKILL)  # it has been reaped: nobody is hit
-    client.signal(pids[1], signal.SIGTERM)
+    client.signal(pids[1], signal.SIGUSR1)
     await until(lambda: pids[1] in ends)
+    assert (tmp_path / "log").read_text() == ""  # nothing but the signal has ended it
 
 
 @pytest.mark.e2e

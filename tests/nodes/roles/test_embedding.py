@@ -6,6 +6,7 @@ import random
 import signal
 import threading
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -295,3 +296,37 @@ async def test_more_rounds_can_follow() -> None:
         async with asyncio.timeout(DEADLINE_S):
             for numbers in await asyncio.gather(live(0), live(1)):
                 assert numbers == [1, 2, 3, 4, 5]
+
+
+@pytest.fixture
+def said_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Return what a program is warned of that makes a client of SGDClassifier with these parameters."""
+    from sklearn.linear_model import SGDClassifier
+
+    monkeypatch.setattr(Client, "_set_up", lambda *_: None)  # which opens what only an entered client closes
+
+    def said(**parameters: Any) -> list[str]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            Client(SGDClassifier(**parameters), iris_parts(1)[0], broker="tcp://127.0.0.1:1", run="r")
+        assert {each.filename for each in caught} <= {__file__}, "the line that makes the node"
+        return [str(each.message) for each in caught]
+
+    return said
+
+
+def test_parameters_without_effect_of_an_estimator_are_warned_of_as_in_a_file(
+    said_of: Callable[..., list[str]],
+) -> None:
+    from nervenet.nodes.experiment.ineffective import warnings as of_a_file
+
+    given: dict[str, Any] = {"max_iter": 7, "tol": 0.1, "random_state": 1, "alpha": 0.1}
+    written = Experiment.from_dict({"model": {"name": "sklearn.linear_model.SGDClassifier", **given}})
+    assert sorted(said_of(**given)) == sorted(of_a_file(written))
+    assert len(of_a_file(written)) == 3
+    assert said_of(alpha=0.1, max_iter=1000) == [], "the default of its class"
+
+
+def test_nothing_would_be_said_of_them(said_of: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.nodes.roles.base.idle_lines_of", lambda _: [])
+    assert said_of(max_iter=7) == []

@@ -7,9 +7,17 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+TAKEN = ("coordinator", "launcher", "broker", "baseline", "stream")
+"""Names that are somebody else's."""
 
-def site_names(paths: Sequence[Path]) -> dict[str, Path]:
-    """Return the files by the names of their sites: the file's, with the folder's before it where two have one name."""
+
+def site_names(files: Sequence[str | Path]) -> dict[str, Path]:
+    """Return the files by the names of their sites, in the order of names.
+
+    A site is called as its file, with the folder's name before it where two files have one name. What no node may be
+    called is left out of it.
+    """
+    paths = [Path(file) for file in files]
     plain = [_clean(path.name.partition(".")[0]) for path in paths]
     found: dict[str, Path] = {}
     for name, path in zip(plain, paths, strict=True):
@@ -25,4 +33,4 @@ def site_names(paths: Sequence[Path]) -> dict[str, Path]:
 
 def _clean(name: str) -> str:
     cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:64] or "site"
-    return f"{cleaned[:58]}-site" if cleaned in ("coordinator", "launcher", "broker", "baseline", "stream") else cleaned
+    return f"{cleaned[:58]}-site" if cleaned in TAKEN else cleaned

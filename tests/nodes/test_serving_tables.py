@@ -1,0 +1,67 @@
+"""The prediction service of a model of tables: rows as lists or objects, null for a gap, what does not fit by name."""
+
+import json
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from nervenet.models import MLP, SiteModel
+from nervenet.models.agreement.questions import settle
+from nervenet.models.tables.table import DATES, GAP, Table
+from nervenet.nodes.serving import predictor_app
+
+TABLE = Table(
+    ("age", "ward", "day"),
+    ("number", "category", "date"),
+    (
+        np.array([50.0, GAP, 70.0, 40.0]),
+        np.array(["eye", "ear", GAP, "eye"], object),
+        np.array(["2026-01-31", "2026-02-01", "NaT", "2026-03-01"], DATES),
+    ),
+)
+ROWS = [[50, "eye", "2026-01-31"], [None, "ear", "2026-02-01"], [70.0, None, None]]
+
+
+@pytest.fixture(scope="module")
+def model() -> SiteModel:
+    site = SiteModel(MLP(hidden=(4,)), TABLE, np.array(["good", "poor", "poor", "good"]))
+    site.build(settle(site.questions(), {"only": site.answer}).preprocessing, seed=0)
+    return site
+
+
+async def posted(model: SiteModel, body: Any) -> tuple[int, Any]:
+    transport = httpx.ASGITransport(predictor_app(model))
+    async with httpx.AsyncClient(transport=transport, base_url="http://here") as http:
+        answer = await http.post("/predict", content=json.dumps(body))
+        return answer.status_code, answer.json()
+
+
+async def test_rows_are_lists_or_objects_and_null_is_a_gap(model: SiteModel) -> None:
+    named = [{name: cell for name, cell in zip(TABLE.columns, row, strict=True) if cell is not None} for row in ROWS]
+    wanted = (200, {"y_pred": model.predict(TABLE.take(np.arange(3))).tolist()})
+    assert await posted(model, {"X_test": ROWS}) == wanted
+    assert await posted(model, {"X_test": named}) == wanted
+    assert await posted(model, {"X_test": [[50, "a ward that no site has", None]]}) != wanted
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([["old", "eye", None]], ["X_test row 0, column 'age'", "found 'old'", "expected a number or null"]),
+        ([ROWS[0], {"wart": "eye"}], ["X_test row 1, column 'wart'", "did you mean ward?"]),
+        ([ROWS[0][:2]], ["X_test row 0", "found 2 values", "expected 3 (age, ward, day)"]),
+        ([[50, "eye", "tomorrow"]], ["column 'day'", "found 'tomorrow'", "a date such as 2026-01-31"]),
+        ("rows", ["X_test is a string", "expected 3 values a row (age, ward, day)"]),
+    ],
+)
+async def test_what_does_not_fit_is_named(model: SiteModel, rows: Any, words: list[str]) -> None:
+    status, answer = await posted(model, {"X_test": rows})
+    assert status == 422
+    assert [word for word in words if word not in answer["error"]] == []
+
+
+async def test_kinds_are_told(model: SiteModel) -> None:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(predictor_app(model)), base_url="http://here") as http:
+        known = (await http.get("/model")).json()
+    assert (known["columns"], known["kinds"]) == (["age", "ward", "day"], ["number", "category", "date"])

@@ -1,0 +1,24 @@
+"""Options that take several values, and where the files of sites stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from nervenet.nodes.config.keys import ExperimentError
+from nervenet.scripts.launch import _experiment_file
+from nervenet.scripts.options import columns_of
+
+
+def test_columns_are_separated_by_commas_or_stand_in_quotes() -> None:
+    assert columns_of('age, "weight, kg",sex,') == ["age", "weight, kg", "sex"]
+    assert columns_of("") == []
+
+
+def test_files_behind_the_first_are_sites_and_an_experiment_is_told_by_its_ending(tmp_path: Path) -> None:
+    files = (Path("b.csv"), Path("run.toml"), Path("c.parquet"))
+    file, overrides = _experiment_file(files, {"data.sites": ["a.csv"]})
+    assert (file, overrides) == (Path("run.toml"), {"data.sites": ["a.csv", "b.csv", "c.parquet"]})
+    assert _experiment_file((tmp_path,), {"data.sites": ["a.csv"]})[0] == tmp_path
+    with pytest.raises(ExperimentError, match="one experiment file at most"):
+        _experiment_file((Path("run.toml"), Path("b.csv")), {})
