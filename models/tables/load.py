@@ -28,7 +28,8 @@ def load_file(path: Path, options: ReadOptions | None = None) -> Dataset:
 
     Raises DataError: anything is wrong with the file, or with what is said of it.
     """
-    return as_dataset(read_raw(path), options or ReadOptions())
+    options = options or ReadOptions()
+    return as_dataset(read_raw(path, options=options), options)
 
 
 def as_dataset(raw: RawTable, options: ReadOptions) -> Dataset:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import pairwise
 from statistics import median
 from typing import Any
+
+import numpy as np
 
 from ..runtime.printable import html_text
 from .figures_text import count, figure
@@ -79,7 +80,7 @@ def _picture(height: int, inside: str) -> str:
 
 
 def _number(edge: float | str) -> float:
-    return datetime.fromisoformat(edge).replace(tzinfo=UTC).timestamp() if isinstance(edge, str) else edge
+    return float(np.datetime64(edge, "s").astype(np.int64)) if isinstance(edge, str) else edge
 
 
 def _highest(counts: Sequence[int], edges: Sequence[float]) -> float:

@@ -76,6 +76,8 @@ COUNTED = [
     (SplineTransformer(), ("plain", "offset")),
     (SplineTransformer(knots="quantile"), ("plain", "offset")),
     (SimpleImputer(strategy="median"), NUMBERS),
+    (SimpleImputer(strategy="median", missing_values=np.float64(-2)), ("ties", "plain")),
+    (SimpleImputer(strategy="median", missing_values=-(2.0**63)), ("ties", "plain")),
     (SimpleImputer(strategy="most_frequent"), NUMBERS),
     (SimpleImputer(strategy="most_frequent", add_indicator=True), TEXTS),
     (SimpleImputer(strategy="most_frequent", missing_values="no"), ("ward", "rare")),

@@ -133,3 +133,22 @@ def test_the_histogram_of_a_site_stands_below_that_of_all_on_one_scale():
     starts, others = ([float(x) for x in re.findall(r'x="([0-9.]+)"', picture)] for picture in (whole, half))
     assert starts == [0.0, 30.0, 60.0, 90.0]
     assert others == [0.0, 60.0, 90.0]
+
+
+@pytest.mark.parametrize("year", [-500, 1, 1815, 12000])
+def test_dates_of_any_year_are_drawn(year):
+    days = np.datetime64(f"{year:05d}-01-01" if year < 0 else f"{year:04d}-01-01", "s") + np.arange(
+        30
+    ) * np.timedelta64(3, "D")
+    table = Table(("d",), ("date",), (days.astype("datetime64[s]"),))
+    description = settle(describe_questions(), {"a": SiteDescriber(table).answer}).to_dict()
+    assert str(days[0]).partition("T")[0] in page_of(description)
+
+
+def test_a_category_that_is_called_other_is_not_the_rest():
+    words = np.array(["other"] * 20 + ["red"] * 15 + ["a", "b", "c"] * 7, dtype=object)
+    table = Table(("c",), ("category",), (words,))
+    page = page_of(settle(describe_questions(), {"a": SiteDescriber(table).answer}).to_dict())
+    rows = dict(re.findall(r"<tr><td>(?:<i>)?([a-z ]+)(?:</i>)?</td><td>(\d+)</td>", page))
+    assert (rows["other"], rows["red"]) == ("20", "15")
+    assert rows["any other"] == "21"
