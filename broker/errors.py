@@ -46,10 +46,11 @@ class MessageTooLarge(BrokerError, ValueError):
 class PeerUnreachable(BrokerError):
     """A peer cannot be reached at the moment."""
 
-    def __init__(self, peer: str, reason: str) -> None:
+    def __init__(self, peer: str, reason: str, problem: str = "") -> None:
         super().__init__(f"{peer} cannot be reached: {reason}")
         self.peer = peer
         self.reason = reason
+        self.problem = problem or reason  # the reason without the time that was waited
 
 
 class BrokerUnreachable(BrokerError):

@@ -59,7 +59,7 @@ async def discover_peers(
                     case _:
                         pass
     except TimeoutError:
-        raise PeerUnreachable(address, f"{problem} within {deadline_s:g} s") from None
+        raise PeerUnreachable(address, f"{problem} within {deadline_s:g} s", problem) from None
 
 
 async def check_name_free(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from .options import FLAGS, experiment_flags
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from nervenet.models.describe.description import Description
     from nervenet.models.tables.options import ReadOptions
@@ -17,11 +19,7 @@ if TYPE_CHECKING:
 
 
 MIN_ROWS = 10
-Command = TypeVar("Command", bound="Callable[..., Any]")
-
-
-def columns_option(name: str, text: str) -> Callable[[Command], Command]:
-    return click.option(name, metavar="COLUMN,…", multiple=True, help=text)
+OF_COLUMNS = ("data.drop", "data.id", "data.categorical", "data.numeric", "data.date")
 
 
 @click.command()
@@ -39,16 +37,13 @@ def columns_option(name: str, text: str) -> Callable[[Command], Command]:
 @click.option("--bins", metavar="N", type=click.IntRange(1, 1000), default=20, show_default=True, help=(
     "Bins of a histogram, at most."))  # fmt: skip
 @click.option("--correlations", is_flag=True, help="Also of every two columns of numbers.")
-@columns_option("--drop", "Columns that are left out.")
-@columns_option("--categorical", "Columns of categories, though they look like numbers.")
-@columns_option("--numeric", "Columns of numbers.")
-@columns_option("--date", "Columns of dates.")
+@experiment_flags(*(flag.name for flag in FLAGS if flag.key not in OF_COLUMNS))
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Folder for description.json and page.html")
 @click.option("--json", is_flag=True, help="The whole description as JSON on standard output.")
 @click.pass_obj
 def describe(
     early: Mapping[str, Any] | None,
-    /,
+    overrides: dict[str, object],
     data: tuple[Path, ...],
     more: tuple[Path, ...],
     min_rows: int,
@@ -56,7 +51,6 @@ def describe(
     correlations: bool,
     out: Path | None,
     json: bool,
-    **columns: tuple[str, ...],
 ) -> None:
     """Describe the tables of several sites, of which none hands out its rows.
 
@@ -69,8 +63,7 @@ def describe(
 
     if out is not None:
         check_out(out)
-    options = _options(columns)
-    asked = {"min_rows": min_rows, "bins": bins, "correlations": correlations, "options": options}
+    asked = {"min_rows": min_rows, "bins": bins, "correlations": correlations, "options": _options(overrides)}
     fork_server = (early or {}).get("fork_server")
     found = run(lambda: _describe((*data, *more), **asked, on_note=_note, fork_server=fork_server))
     _show(found.to_dict(), out, json=json)
@@ -120,11 +113,11 @@ async def _ask(experiment: Experiment, min_rows: int | None, *, correlations: bo
 
 
 async def _answer(experiment: Experiment, min_rows: int | None, **where: Any) -> None:
-    from nervenet.models.tables.options import ReadOptions
     from nervenet.nodes.describing.standalone import answer_for, identity_of
 
+    options = experiment.data.options
     identity = identity_of("client", experiment, **where)
-    await answer_for(Path(experiment.data.name), ReadOptions(), min_rows or MIN_ROWS, experiment, identity, _note)
+    await answer_for(Path(experiment.data.name), options, min_rows or MIN_ROWS, experiment, identity, _note)
 
 
 def _note(text: str) -> None:
@@ -160,10 +153,13 @@ async def _describe(files: tuple[Path, ...], **asked: Any) -> Description:
     return await start(files, **asked)
 
 
-def _options(columns: Mapping[str, tuple[str, ...]]) -> ReadOptions:
-    from nervenet.models.tables.options import ReadOptions
+def _options(overrides: Mapping[str, object]) -> ReadOptions:
+    """Return what the flags and ``--set data.columns…`` say of the columns."""
+    from nervenet.nodes.config.keys import ExperimentError, override
+    from nervenet.nodes.config.schema import Experiment
 
-    listed = {key: tuple(name for text in texts for name in text.split(",")) for key, texts in columns.items()}
-    return ReadOptions(
-        drop=listed["drop"], categorical=listed["categorical"], numeric=listed["numeric"], date=listed["date"]
-    )
+    for key in overrides:
+        if key not in OF_COLUMNS and not key.startswith("data.columns."):
+            allowed = ", ".join((*OF_COLUMNS, "data.columns.NAME.…"))
+            raise ExperimentError(f"--set {key}: a description has no such key; allowed: {allowed}")
+    return Experiment.from_dict(override({}, overrides)).data.options

@@ -9,6 +9,7 @@ from nervenet.nodes.describing.figures_text import ORDERED, categories, count, g
 from nervenet.nodes.runtime.printable import printable
 
 MOST = 6  # categories in a line
+PAIRS = 10  # of columns that correlate
 WIDE = 24  # characters of a name
 
 
@@ -46,14 +47,22 @@ def _told(site: Mapping[str, Any]) -> str:
 
 
 def _print_correlations(known: Mapping[str, Any] | None, file: TextIO, *, rich: bool) -> None:
-    if not known or len(known["columns"]) < 2:
+    """Print the strongest correlations: a matrix of many columns fits no terminal."""
+    if not known:
         return
-    names = known["columns"]
-    rows = [
-        [name, *("" if value is None else f"{round(value, 2) + 0.0:.2f}" for value in values)]
-        for name, values in zip(names, known["pooled"], strict=True)
+    names, matrix = known["columns"], known["pooled"]
+    found = [
+        (value, names[row], names[place])
+        for row, values in enumerate(matrix)
+        for place, value in enumerate(values[:row])
+        if value is not None
     ]
-    (_rich if rich else _plain)(["correlation", *names], rows, file)
+    strongest = sorted(found, key=lambda pair: -abs(pair[0]))[:PAIRS]
+    if strongest:
+        rows = [[one, _short(other), f"{round(value, 2) + 0.0:.2f}"] for value, one, other in strongest]
+        (_rich if rich else _plain)(["column", "and", "correlation"], rows, file)
+    if len(found) > PAIRS:
+        print(f"of {len(found)} pairs the {PAIRS} that correlate most", file=file)
 
 
 def _short(text: str) -> str:
@@ -62,7 +71,7 @@ def _short(text: str) -> str:
 
 def _left(header: Sequence[str]) -> list[bool]:
     """Return which columns are text, to be read from the left."""
-    return [name in ("column", "correlation", "site", "categories", "gave away") for name in header]
+    return [name in ("column", "and", "site", "categories", "gave away") for name in header]
 
 
 def _plain(header: Sequence[str], rows: Sequence[Sequence[str]], file: TextIO) -> None:

@@ -60,15 +60,17 @@ def launch(
     """
     from nervenet.nodes.experiment.ineffective import warnings
     from nervenet.nodes.experiment.loader import load_experiment
-    from nervenet.nodes.results.run_dir import check_run_dir, not_written
+    from nervenet.nodes.results.run_dir import check_run_dir
+
+    from .output import warn
 
     file, overrides = _experiment_file(files, overrides)
     if resume is not None:
         check_run_dir(resume, file, out)
     chosen = None if seeds is None else _seeds(seeds, resume, overrides)
     experiment = load_experiment(resume or file, overrides)
-    for line in (*warnings(experiment), *not_written(experiment)):
-        sys.stderr.write(f"warning: {line}\n")
+    for line in warnings(experiment):
+        warn(line)
     if chosen is None:
         summary, folder = _one(experiment, out, resume, early or {}, quiet=quiet, json=json)
         _conclude(summary, folder, quiet=quiet, json=json)
@@ -147,14 +149,21 @@ def _one(
     json: bool,
 ) -> tuple[Mapping[str, Any], Path]:
     """Return the summary of one run, and its folder."""
-    from nervenet.nodes.results.run_dir import has_checkpoints, read_summary
+    from nervenet.nodes.results.run_dir import has_checkpoints, not_written, read_summary
 
+    from .output import warn
     from .signals import Stopped, run
     from .views import choose_view
 
     view = choose_view(quiet=quiet, json=json, guessed=experiment.data.task is None)
     folders: list[Path] = []
-    where = {"out": out, "resume": resume, "on_run_dir": folders.append}
+
+    def began(folder: Path) -> None:
+        folders.append(folder)
+        for line in () if quiet else not_written(experiment):
+            warn(line)
+
+    where = {"out": out, "resume": resume, "on_run_dir": began}
     try:
         return run(lambda: _launch(experiment, view, **where, **early)), folders[0]
     except (Stopped, RuntimeError):
@@ -180,12 +189,13 @@ async def _launch(experiment: Experiment, view: View, **options: Any) -> RunResu
 
 
 def _conclude(summary: Mapping[str, Any], folder: Path, *, quiet: bool, json: bool) -> None:
+    from .output import say
     from .result_table import print_result, result_line
 
     if json:
         return
     if quiet:
-        print(result_line(summary))
-        print(folder)
+        say(result_line(summary))
+        say(folder)
     else:
         print_result(summary, folder, sys.stdout)

@@ -24,6 +24,8 @@ URGENT = {"lost": 0, "suspect": 1}
 def header(view: RunView, now: float) -> str:
     what = " · ".join(part for part in (view.mode, view.data, view.model) if part) or "waiting for a run"
     parts = [what, f"round {view.round}/{view.rounds or '?'}"]
+    if view.agreeing and not view.finished:
+        parts[-1] += f": {view.agreeing}"
     if view.score is not None:
         parts.append(f"{score_name(view.score_name)} {score(view.score)}")
     if view.loss is not None:

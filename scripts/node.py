@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +85,7 @@ def node(
     from nervenet.nodes.experiment.loader import load_experiment
     from nervenet.nodes.results.run_dir import check_run_dir, has_checkpoints, not_written
 
+    from .output import warn
     from .result_table import result_line
     from .signals import Stopped
     from .signals import run as run_until_signal
@@ -94,6 +94,7 @@ def node(
 
     mode = "gossip" if role == "peer" else "federated"
     _check_way_in(role, broker, seed_peer)
+    _check_init(role, overrides)
     if describe or role == "site":
         from .describe import describe_by_hand
 
@@ -110,14 +111,21 @@ def node(
     # No live table: a standalone node should stay small, and a monitor shows all nodes.
     plain = PlainView(_announced(run, experiment), guessed=experiment.data.task is None)
     view = JsonView() if json else View() if quiet else plain
-    written = () if (out is None and resume is None) or role == "client" else not_written(experiment)
-    for line in (*warnings(experiment), *written):
-        sys.stderr.write(f"warning: {line}\n")
+    for line in warnings(experiment):
+        warn(line)
+    leaves = (out is not None or resume is not None) and role != "client" and not quiet
+    missing = iter(not_written(experiment) if leaves else ())
+
+    def on_event(event: dict[str, Any]) -> None:
+        for line in missing:  # once, and not before it is known that the node starts at all
+            warn(line)
+        view.event(event)
+
     way_in = {"broker": broker or "", "seed_peer": seed_peer or ""}
     names = {"run": run, "name": name, "replace": replace}
     where = {**way_in, **names, "out": out, "resume": resume, "patient": _patient(overrides, file)}
     try:
-        summary = run_until_signal(lambda: _node(role, experiment, view, **where))
+        summary = run_until_signal(lambda: _node(role, experiment, view, on_event=on_event, **where))
     except (Stopped, RuntimeError):
         # A run that failed or was interrupted leaves what it has.
         if (folder := resume or out) is not None:
@@ -125,6 +133,8 @@ def node(
             if has_checkpoints(folder):
                 way = f"--seed-peer {seed_peer}" if seed_peer else f"--broker {broker}"
                 view.note(f"to resume: nervenet node {role} {way} --run {run} --resume {folder}")
+                if role == "coordinator":
+                    view.note("its clients ended with it: start them again, too")
         raise
     if json:
         return
@@ -142,6 +152,15 @@ def _check_way_in(role: str, broker: str | None, seed_peer: str | None) -> None:
     if bool(broker) == bool(seed_peer):
         ways = "--broker, or --seed-peer" if role == "peer" else "--broker"
         raise ExperimentError(f"a {role} joins a run by one address: expected {ways}")
+
+
+def _check_init(role: str, overrides: dict[str, object]) -> None:
+    from nervenet.nodes.config.keys import ExperimentError
+
+    if role == "client" and overrides.get("init"):
+        raise ExperimentError(
+            f"--init {overrides['init']}: a client starts from its coordinator's model: give it to that"
+        )
 
 
 def _patient(overrides: dict[str, object], file: Path | None) -> bool:
@@ -173,4 +192,4 @@ async def _node(role: str, experiment: Experiment, view: View, **where: Any) -> 
     from nervenet.nodes.launching.standalone import run_node
 
     async with view.running():
-        return await run_node(role, experiment, on_event=view.event, **where)
+        return await run_node(role, experiment, **where)

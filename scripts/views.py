@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 
 from nervenet.nodes.monitoring.run_view import Fields, RunView
-from nervenet.nodes.runtime.event_types import Event
+from nervenet.nodes.runtime.event_types import Event, fitted
 from nervenet.nodes.runtime.printable import printable
 
 from .notices import Notices
@@ -114,6 +114,7 @@ class PlainView(View):
         self._told: set[str] = set()  # of which runs it has been said what their target is
 
     def event(self, event: Fields) -> None:
+        event = fitted(event)
         self._runs.update(event)
         view = self._runs.newest
         if view.target and view.run not in self._told:

@@ -34,7 +34,7 @@ CODES = frozenset(
 Message = (
     Hello | Heartbeat | Goodbye | Refused | Report | Receipt
     | Ready | Task | Update | Declined
-    | PeerSurvey | Exchange | Propose | Accept | Decision | QueryDecision | Walk | GetModel | Model
+    | PeerSurvey | CatchUp | Exchange | Propose | Accept | Decision | QueryDecision | Walk | GetModel | Model
     | Ping | Ack | Gossip | Shuffle | Edge | GetPeers | Peers
     | Join | Joined | Leave | RenewLease | GetRoster | Roster | GetSnapshot | Snapshot
     | GetEventAddresses | EventAddresses | Ok | Failed

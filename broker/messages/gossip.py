@@ -8,6 +8,7 @@ from .base import Base, Bulk, Clock, Count, Mass, Name, Payload
 
 __all__ = [
     "Accept",
+    "CatchUp",
     "Decision",
     "Exchange",
     "GetModel",
@@ -26,6 +27,14 @@ class PeerSurvey(Bulk, frozen=True, omit_defaults=True):
     fields: dict[str, Any]
     payload: Payload
     step: Count = 0
+
+
+class CatchUp(Bulk, frozen=True, omit_defaults=True):
+    """Where round 0 is, to a peer that was started again since it began: the open question, or the agreement."""
+
+    step: Count
+    question: dict[str, Any] | None = None
+    agreement: dict[str, Any] | None = None
 
 
 class Exchange(Bulk, frozen=True, omit_defaults=True):

@@ -22,6 +22,15 @@ from .told import Told, agreed_kinds, counts_of
 
 Asking: TypeAlias = Generator[Question, Answers, Answers]
 
+MOST_BYTES = 300_000
+"""About so much text is in one question, or in an answer to it: messages have a limit."""
+
+COLUMNS = 20
+"""Of so many columns a site tells figures and names in one answer."""
+
+CORRELATED = 1000
+"""Of so many columns at most correlations are asked for: a site tells six numbers of every two."""
+
 BITS = 4
 """Of the keys of values, so many at a time: sixteen questions, and little is said of what is far from a quartile."""
 
@@ -92,9 +101,10 @@ def describe_questions(options: DescribeOptions | None = None) -> Questions[Desc
     answers = yield {"ask": "describe", "part": "columns", "min_rows": options.min_rows}
     _begin(inquiry, answers)
     kinds, odd = agreed_kinds(list(inquiry.sites.values()))
-    answers = yield from inquiry.ask("figures", columns=list(kinds))
-    for site, told in inquiry.sites.items():
-        told.hear(kinds, answers[site], inquiry.floor)
+    for part in batched(dict.fromkeys(kinds, MOST_BYTES // COLUMNS)):
+        answers = yield from inquiry.ask("figures", columns=part)
+        for site, told in inquiry.sites.items():
+            told.hear({name: kinds[name] for name in part}, answers[site], inquiry.floor)
     described = {name: kind for name, kind in kinds.items() if inquiry.with_column(name)}
     quartiles = yield from _quartiles(inquiry, described)
     columns = yield from _columns(inquiry, described, quartiles, options)
@@ -147,9 +157,12 @@ def _columns(
         ends = {end: pick(told.figures[name][end] for told in sites) for end, pick in (("min", min), ("max", max))}
         whole = kind == "number" and all(name in told.whole for told in sites)
         cells[name] = common_edges({**ends, **quartiles[name]}, options.bins, whole=whole).tolist()
-    answers = yield from inquiry.ask("counts", columns=cells)
-    width = {name: len(found) + (1 if kinds[name] == "category" else -1) for name, found in cells.items()}
-    counted = {site: counts_of(told, width, answers[site]) for site, told in inquiry.sites.items()}
+    counted: dict[str, dict[str, Any]] = {site: {} for site in inquiry.sites}
+    for part in batched({name: sum(len(str(cell)) + 9 for cell in found) for name, found in cells.items()}):
+        answers = yield from inquiry.ask("counts", columns={name: cells[name] for name in part})
+        width = {name: len(cells[name]) + (1 if kinds[name] == "category" else -1) for name in part}
+        for site, told in inquiry.sites.items():
+            counted[site] |= counts_of(told, width, answers[site])
     columns = {}
     for name, kind in kinds.items():
         sites = inquiry.with_column(name)
@@ -182,6 +195,8 @@ def _say_who_is_missing(inquiry: _Inquiry, name: str, column: dict[str, Any]) ->
 def _correlations(inquiry: _Inquiry, kinds: Mapping[str, Kind]) -> Questions[dict[str, Any]]:
     """Return the correlations of the columns of numbers, of all sites together and of each."""
     names = [name for name, kind in kinds.items() if kind == "number"]
+    if len(names) > CORRELATED:
+        raise IncompatibleSites(f"{len(names)} columns to correlate: at most {CORRELATED} are; leave some out (drop)")
     center = [float(pooled_moments(inquiry.with_column(name), name).mean[0]) for name in names]
     answers = yield from inquiry.ask("co-moments", columns=names, center=center)
     sums = {site: answer.vector for site, answer in answers.items()}
@@ -196,6 +211,19 @@ def _correlations(inquiry: _Inquiry, kinds: Mapping[str, Kind]) -> Questions[dic
     total = np.sum([sums[site] for site in sorted(sums)], axis=0)
     each = {site: matrix(found) for site, found in sums.items()}
     return {"columns": names, "pooled": matrix(total), "sites": each}
+
+
+def batched(sizes: Mapping[str, int]) -> list[list[str]]:
+    """Return names in their order, in parts of about `MOST_BYTES`; at least one part."""
+    parts: list[list[str]] = [[]]
+    filled = 0
+    for name, size in sizes.items():
+        if parts[-1] and filled + size > MOST_BYTES:
+            parts.append([])
+            filled = 0
+        parts[-1].append(name)
+        filled += size
+    return parts
 
 
 def _accounts(inquiry: _Inquiry) -> dict[str, dict[str, Any]]:

@@ -22,7 +22,7 @@ MIN_ROWS = 10
 MOST_NAMES = 100
 """So many categories of a column a site names at most, the most frequent ones."""
 
-LONGEST_NAME = 200
+LONGEST_NAME = 100
 """A category with a longer name, in characters, is none: it is text that somebody has written."""
 
 FIGURES = ("count", "mean", "m2", "min", "q1", "median", "q3", "max")

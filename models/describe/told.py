@@ -30,10 +30,10 @@ class Told:
     rows: int
     kinds: Mapping[str, str]
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
-    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    whole: frozenset[str] = frozenset()
-    few: frozenset[str] = frozenset()
-    empty: frozenset[str] = frozenset()
+    names: dict[str, Sequence[str]] = field(default_factory=dict)
+    whole: set[str] = field(default_factory=set)
+    few: set[str] = field(default_factory=set)
+    empty: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, site: str, answer: Answer) -> Told:
@@ -46,10 +46,13 @@ class Told:
         return cls(site, rows, kinds)
 
     def hear(self, columns: Mapping[str, Kind], answer: Answer, floor: int) -> None:
-        """Take the answer to the question for figures. Raises IncompatibleSites, as `of` does."""
+        """Take the answer to the question for the figures of some columns. Raises IncompatibleSites, as `of` does."""
         fields = answer.fields
-        self.few, self.empty, self.whole = (self._listed(fields, key) for key in ("few", "empty", "whole"))
-        self.names = fields.get("names", {}) if isinstance(fields.get("names", {}), Mapping) else {}
+        self.few |= self._listed(fields, "few")
+        self.empty |= self._listed(fields, "empty")
+        self.whole |= self._listed(fields, "whole")
+        named = fields.get("names", {})
+        self.names |= named if isinstance(named, Mapping) else {}
         left = answer.vector
         for name, kind in columns.items():
             if name not in self.kinds or name in self.few or name in self.empty:
@@ -83,11 +86,11 @@ class Told:
     def gaps(self, column: str) -> int:
         return self.rows - int(self.figures[column]["count"])
 
-    def _listed(self, fields: Mapping[str, Any], key: str) -> frozenset[str]:
+    def _listed(self, fields: Mapping[str, Any], key: str) -> set[str]:
         found = fields.get(key, [])
         if not isinstance(found, list | tuple) or not all(isinstance(name, str) for name in found):
             raise IncompatibleSites(f"site {self.site}: {key} must be a list of columns", self.site)
-        return frozenset(found)
+        return set(found)
 
 
 def agreed_kinds(sites: Sequence[Told]) -> tuple[dict[str, Kind], dict[str, dict[str, str]]]:

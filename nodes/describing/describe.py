@@ -15,7 +15,7 @@ from nervenet.models.describe.site import MIN_ROWS, SiteDescriber
 from nervenet.models.tables.options import ReadOptions
 from nervenet.models.tables.table import Table
 
-from .names import site_names
+from ..config.site_names import site_names
 
 if TYPE_CHECKING:
     from ..launching.forkserver_client import ForkServerClient
@@ -64,7 +64,7 @@ async def describe(
         No site has as many rows as the floor; a process ended before its time.
     """
     asked = DescribeOptions(min_rows, bins, correlations)
-    given = dict(sites) if isinstance(sites, Mapping) else site_names([Path(file) for file in sites])
+    given = dict(sites) if isinstance(sites, Mapping) else site_names(sites)
     if not given:
         raise DataError("there are no sites to describe: give a file or more")
     if not all(isinstance(site, str | Path) for site in given.values()):

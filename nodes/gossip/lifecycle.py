@@ -11,6 +11,7 @@ from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.payload_checks import survey_fault
 from ..runtime.printable import listed
+from .catching_up import CatchingUp
 from .exchange_stats import ExchangeStats
 from .rules import PeerRules
 from .survey_flood import SurveyFlood
@@ -29,6 +30,7 @@ class PeerLifecycle:
 
     def __init__(self, rules: PeerRules, flood: SurveyFlood, *, unit: Literal["round", "cycle"]) -> None:
         self.flood = flood
+        self.catching_up = CatchingUp(flood)
         self.stats = ExchangeStats()
         self.status = "meeting"
         self.settled: ev.ModelReady | None = None
@@ -50,8 +52,15 @@ class PeerLifecycle:
             e.SetTimer(("pulse",), now + self._timing.heartbeat_s),
         ]
 
+    def greet(self, peer: str, *, restarted: bool) -> list[e.Effect]:
+        """Tell a neighbor that is linked anew where round 0 is, if it forgot, and all answers that it may lack."""
+        told = self.catching_up.tell(peer) if restarted or peer in self.catching_up.followers else []
+        return [*told, *self.flood.greet(peer)]
+
     def asked(self, event: ev.NextQuestion | ev.Surveyed, now: float, held: Mapping[str, Any] = {}) -> list[e.Effect]:
         """Go on with the next question, or with this site's answer; `held` goes with its statistics."""
+        if self.settled is not None:
+            return []
         if isinstance(event, ev.NextQuestion):
             return self._next_question(event, now)
         fields = event.fields if event.step else {**event.fields, **held}
@@ -89,16 +98,29 @@ class PeerLifecycle:
 
     def _next_question(self, event: ev.NextQuestion, now: float) -> list[e.Effect]:
         """Ask this site, and wait for the others' answers; fail if one of them has left since the question before."""
-        if self.settled is not None or event.step != self.flood.step + 1:
+        if event.step != self.flood.step + 1:
             return []
-        effects = self.flood.ask(event)
+        effects = [*self.flood.ask(event), *self.catching_up.tell_all()]
         for sender, reason in self._gone.items():
             if sender not in self.flood.surveys:
                 return [*effects, *self.fail(reason, passed_on=reason)]
         return [*effects, self._deadline(now)]
 
-    def progress(self) -> list[e.Effect]:
-        return self.flood.progress() if self.status == "meeting" else []
+    def caught_up(self, event: ev.Arrived, told: m.CatchUp, now: float) -> list[e.Effect]:
+        """Take up round 0 where the others are; while they say that it goes on, this peer need not give up."""
+        if self.settled is not None:
+            return []
+        late, effects = self.status == "joining", list[e.Effect]()
+        if late and event.sender not in self.flood.neighbors:  # this peer may have no place in the graph yet
+            self.flood.neighbors += (event.sender,)
+            effects += self.flood.greet(event.sender)
+        effects += self.catching_up.take(event.sender, told, late=late)
+        return [*effects, self._deadline(now)] if late or self.catching_up.waiting else effects
+
+    def remind(self, behind: tuple[str, ...]) -> list[e.Effect]:
+        """Say how far round 0 is, and repeat to neighbors that are still in it what they may have missed."""
+        shown = self.flood.progress() if self.status == "meeting" else []
+        return [*shown, *self.catching_up.remind(behind), *self.flood.remind(behind)]
 
     def _deadline(self, now: float) -> e.Effect:
         return e.SetTimer(("join",), now + self._timing.join_deadline_s)
@@ -110,18 +132,21 @@ class PeerLifecycle:
             "round": 0,
             "closed_by": "all",
             "duration_s": now - self.opened_at,
-            "participants": sorted(self.flood.surveys),
+            "participants": sorted(self.flood.members),
             **event.decided,
         }
+        told = self.catching_up.agreed(event.agreement)
         spoken = event.cautions if self.flood.name == min(self.flood.members) else ()
-        return [e.Publish("round.completed", fields), *(e.Publish("warning", {"reason": each}) for each in spoken)]
+        warnings = [e.Publish("warning", {"reason": each}) for each in spoken]
+        return [e.Publish("round.completed", fields), *warnings, *told]
 
     def join_expired(self) -> list[e.Effect]:
         missing = listed(self.flood.missing)
         within = f"within {self._timing.join_deadline_s:g} s (network.join_deadline_s)"
         if self.flood.step:
-            question = f"no answer to its question {self.flood.step} was heard of {missing} {within}"
-            return self.fail(f"round 0 was not complete: {question}")
+            nothing = f"no answer to its question {self.flood.step} was heard of {missing}"
+            nothing = nothing if missing else f"nothing was heard after its question {self.flood.step}"
+            return self.fail(f"round 0 was not complete: {nothing} {within}")
         return self.fail(f"round 0 was not complete {within}: nothing was heard of {missing}")
 
     def training_timer(self, key: ev.Key, now: float) -> e.Effect:

@@ -131,8 +131,10 @@ class PeerMachine:
         match event.message:
             case m.Exchange() as exchange:
                 effects += self.rounds.arrived(event, exchange, now)
-            case m.PeerSurvey() as survey if self.status == "meeting":  # else all is agreed
+            case m.PeerSurvey() as survey if self._in_round_zero:  # else all is agreed
                 effects += self.lifecycle.survey_arrived(event, survey, 0, now)
+            case m.CatchUp() as told:
+                effects += self.lifecycle.caught_up(event, told, now)
             case m.Heartbeat(round=number, sending=sending):
                 self.tracker.heartbeat(sender, number, tuple(sending))
                 effects += self.rounds.close_if_ready(now)
@@ -144,6 +146,8 @@ class PeerMachine:
             case m.GetModel() if self.settled is not None and self.completed:
                 model = m.Model(self.completed, dict(self.settled.agreement), self.settled.payload, self.rounds.clock)
                 effects.append(e.Send((sender,), model, self.weights))
+            case m.GetModel() if self.status == "meeting":
+                effects += self.lifecycle.catching_up.tell(sender)
             case m.Model() as model:
                 effects += self.late_join.arrived(event, model)
             case m.Refused(about="exchange", code="base"):
@@ -170,14 +174,21 @@ class PeerMachine:
         self.rounds.waits.disconnected.discard(peer)
         self.tracker.welcome(peer)
         effects: list[e.Effect] = []
-        if self._incarnations.get(peer, incarnation) != incarnation:
+        restarted = self._incarnations.get(peer, incarnation) != incarnation
+        if restarted:
             self.rounds.inbox.forget(peer)
             self.rounds.outbox.renew(peer)
             effects.append(e.Forget(peer))
         self._incarnations[peer] = incarnation
         if self.status == "joining":
             return effects + self._ask_model(now)
-        return effects + (self.lifecycle.flood.greet(peer) if peer in self.membership.neighborhood.ever else [])
+        if peer not in self.membership.neighborhood.ever:
+            return effects
+        return effects + self.lifecycle.greet(peer, restarted=restarted)
+
+    @property
+    def _in_round_zero(self) -> bool:
+        return self.status == "meeting" or (self.status == "joining" and self.lifecycle.catching_up.following)
 
     def _settled(self, event: ev.ModelReady, now: float) -> list[e.Effect]:
         self.rounds.settle(event)
@@ -276,11 +287,11 @@ class PeerMachine:
     def _pulse(self, now: float) -> list[e.Effect]:
         effects: list[e.Effect] = [e.SetTimer(("pulse",), now + self.rules.timing.heartbeat_s)]
         if self.status == "joining":
-            return effects + self._ask_model(now)
+            behind = self.lifecycle.flood.neighbors if self.lifecycle.catching_up.following else ()
+            return effects + self._ask_model(now) + self.lifecycle.flood.remind(behind)
         turn = self.tracker.turn()
         effects += self.rounds.heartbeat(turn)
-        effects += self.lifecycle.progress()
-        return effects + self.lifecycle.flood.remind(tuple(p for p in turn if p in self.tracker.behind))
+        return effects + self.lifecycle.remind(tuple(p for p in turn if p in self.tracker.behind))
 
     def _send_failed(self, peer: str, tag: str, number: int, reason: str) -> list[e.Effect]:
         self.stats.lost(peer)

@@ -37,6 +37,7 @@ class SurveyFlood:
         self.step = 0
         self.question: Mapping[str, Any] = {}
         self.fault: str | None = None
+        self._following = False
         self._held: dict[int, dict[str, Answer]] = {0: {}}  # of the question before, the open one, the next one
         self._received_from: dict[str, set[tuple[int, str]]] = {}  # which answers each neighbor has sent, and so holds
         self._taken = 0  # answers so far
@@ -54,10 +55,6 @@ class SurveyFlood:
     @property
     def missing(self) -> list[str]:
         return [peer for peer in self.members if peer not in self.surveys]
-
-    @property
-    def title(self) -> str:
-        return f"question {self.step} of round 0" if self.step else "round 0"
 
     def greet(self, peer: str) -> list[e.Effect]:
         self._received_from.pop(peer, None)
@@ -95,10 +92,14 @@ class SurveyFlood:
     ) -> list[e.Effect]:
         """Take an answer, one's own or a neighbor's word, pass it on, and go on when all are there."""
         self._unsent.discard(source)
+        if step == self.step + 1:
+            self._held.setdefault(step, {})
+        held = self._held.get(step)
+        if held is None:  # of a question that is over, or of one that nobody can have been asked
+            return []
         if source:
             self._received_from.setdefault(source, set()).add((step, origin))
-        held = self._held.get(step) if step <= self.step else self._held.setdefault(step, {})
-        if held is None or origin in held or step > self.step + 1:
+        if origin in held:
             return []
         held[origin] = (fields, body)
         self._taken += 1
@@ -108,20 +109,28 @@ class SurveyFlood:
 
     def ask(self, event: ev.NextQuestion) -> list[e.Effect]:
         """Open the next question, and have it answered here; answers of others may have come before it."""
-        self.step, self.question = event.step, event.question
-        self._held = {step: self._held.get(step, {}) for step in (event.step - 1, event.step)}
+        return self._open(event.step, event.question)
+
+    def follow(self, step: int, question: Mapping[str, Any]) -> list[e.Effect]:
+        """Open a question that others have come to; that all have answered it is theirs to say."""
+        self._following = True
+        return self._open(step, question)
+
+    def _open(self, step: int, question: Mapping[str, Any]) -> list[e.Effect]:
+        self.step, self.question = step, question
+        self._held = {number: self._held.get(number, {}) for number in (step - 1, step) if number >= 0}
         for known in self._received_from.values():
-            known.difference_update([key for key in known if key[0] < event.step - 1])
+            known.difference_update([key for key in known if key[0] < step - 1])
         self._spared.clear()
         self._pauses.clear()
         self._unsent.clear()
-        return [e.Survey(event.question, event.step)]
+        return [e.Survey(question, step)]
 
     def progress(self) -> list[e.Effect]:
         return self._progress.show(self.step, self.question, self.missing)
 
     def _go_on(self) -> list[e.Effect]:
-        if self.missing:
+        if self.missing or self._following:
             return []
         surveys = dict(sorted(self.surveys.items()))
         done = e.CancelTimer(("join",))

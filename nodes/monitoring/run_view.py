@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..results.round_metrics import Sketch
-from ..runtime.event_types import INTERRUPTED, Event, fit
+from ..runtime.event_types import INTERRUPTED, Event, fitted
 from .clusters import PeerClusters, find_clusters
 
 Fields = Mapping[str, Any] | Event
@@ -51,6 +51,7 @@ class RunView:
     status: str = "starting"
     reason: str = ""
     round: int = 0  # the last that every living node has completed
+    agreeing: str = ""  # how far round 0 is, in words, while it takes its time
     score: float | None = None  # of the global model, or the mean over the peers that are not lost
     loss: float | None = None
     evaluated_on: str = "test"  # or holdout: what score and loss are of
@@ -80,7 +81,7 @@ class RunView:
         return sorted(name for name, row in self.rows.items() if row.state == "lost")
 
     def update(self, event: Fields) -> None:
-        event = event.raw if isinstance(event, Event) else fit(event)[0]
+        event = fitted(event)
         kind, at = str(event.get("type")), _number(event.get("time")) or 0.0
         self.seen = max(self.seen, at)
         self._heard(str(event.get("node")), int(event.get("incarnation") or 0))
@@ -202,6 +203,8 @@ class RunView:
                 row.state = kind.removeprefix("node.")
         elif kind == "round.started":
             self._round_started(event, row, number, at)
+        elif kind == "round.progress":
+            self.agreeing = agreeing(event)
         elif kind == "round.completed":
             self._round_completed(event, row, number, at)
         elif kind == "metric.local":
@@ -251,6 +254,7 @@ class RunView:
 
     def _round_completed(self, event: Fields, row: NodeRow, number: int | None, at: float) -> None:
         row.state, row.round = "ready", max(row.round, number or 0)
+        self.agreeing = ""
         _count(row, event)
         row.loss = _number(event.get("loss"))
         if event.get("task"):
@@ -295,9 +299,19 @@ def _count(row: NodeRow, event: Fields) -> None:
             setattr(row, name, getattr(row, name) + int(event.get(f"bytes_{name}") or 0))
 
 
+def agreeing(event: Fields) -> str:
+    """Return how far round 0 is: which question is open, and who has not answered it."""
+    waiting = event.get("waiting")
+    names = [str(name) for name in waiting[:3]] if isinstance(waiting, list | tuple) else []
+    open_ = event.get("unanswered")
+    more = open_ - len(names) if isinstance(open_, int) else 0
+    text = f"agreeing, question {event.get('question')}"
+    return text + (f", waiting for {', '.join(names)}" if names else "") + (f" and {more} more" if more > 0 else "")
+
+
 def notice(event: Fields) -> str | None:
     """Return the line for an event that a user should read even if no table shows it; None for all others."""
-    event = event.raw if isinstance(event, Event) else fit(event)[0]
+    event = fitted(event)
     subject, number = event.get("subject") or event.get("node"), event.get("round")
     text = {
         "gap": f"missed {event.get('missed')} events of {subject}",

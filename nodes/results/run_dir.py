@@ -14,7 +14,7 @@ from nervenet.models.extras import how_to_install, installed
 
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
-from ..runtime.printable import printable_json
+from ..runtime.printable import printable, printable_json
 from ..runtime.round_history import Reported, Row, rows_of
 from .earlier import Earlier, of_events
 from .round_metrics import FILE as ROUNDS
@@ -33,7 +33,23 @@ _JSON = msgspec.json.Encoder(enc_hook=lambda value: value.tolist())
 
 def to_json(value: object) -> str:
     """Return one line of JSON; numbers that are not finite become null, NumPy's scalars and arrays plain ones."""
-    return printable_json(_JSON.encode(value).decode())
+    try:
+        line = _JSON.encode(value).decode()
+    except UnicodeEncodeError:  # half of a character, as in a file's name, which no reader of JSON takes
+        line = _JSON.encode(_whole(value)).decode()
+    return printable_json(line)
+
+
+def _whole(value: Any) -> Any:
+    """Return a value with half characters as `printable` shows them."""
+    match value:
+        case str():
+            return "".join(printable(c) if "\ud800" <= c <= "\udfff" else c for c in value)
+        case Mapping():
+            return {_whole(key): _whole(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_whole(each) for each in value]
+    return value
 
 
 def new_default_dir(experiment: Experiment, now: datetime, root: Path = Path("runs")) -> Path:

@@ -375,12 +375,23 @@ STREAM = "stream"  # as in `nervenet.broker.events`, which loads ZeroMQ
 _DISTINCT = 256  # publishers and types whose malformed events are told apart
 
 
-def fit(raw: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+class Fitted(dict[str, Any]):
+    """An event as `fit` returns it: nobody needs to look at it again."""
+
+
+def fitted(event: Mapping[str, Any] | Event) -> Mapping[str, Any]:
+    """Return an event as a map whose known fields have their types."""
+    if isinstance(event, Event):
+        return event.raw
+    return event if isinstance(event, Fitted) else fit(event)[0]
+
+
+def fit(raw: Mapping[str, Any]) -> tuple[Fitted, str]:
     """Return an event as a map whose known fields have their types, and in a word what did not fit.
 
     What does not fit is left out, so nothing that reads the map can stumble over it; so is what is missing.
     """
-    fields, problems = dict(raw), []
+    fields, problems = Fitted(raw), []
     kind = raw.get("type")
     for name, field in _FIELDS.get(kind if isinstance(kind, str) else "", _HEAD).items():
         if name not in fields:

@@ -11,10 +11,10 @@ from typing import Any
 import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
-from nervenet.broker.errors import BrokerUnreachable, JoinRefused
+from nervenet.broker.errors import BrokerUnreachable, JoinRefused, PeerUnreachable
 from nervenet.broker.events import Publisher
 from nervenet.broker.lease import Lease
-from nervenet.broker.messages import VERSION, Goodbye, Hello, Join, Member, Roster
+from nervenet.broker.messages import VERSION, Goodbye, Hello, Join, Member, Peers, Roster
 from nervenet.broker.peer_discovery import check_name_free, discover_peers
 
 from ..config.schema import Experiment
@@ -202,8 +202,8 @@ class Session:
         """Return who is there, as one living peer knows it."""
         identity, transport = self.identity, self.transport
         hello = Hello(identity.name, self.role, identity.run, self.incarnation, VERSION)
-        deadline_s = self.experiment.network.join_deadline_s
-        peers = await discover_peers(identity.seed_peer, hello, identity.shared_config, deadline_s, self._context)
+        async with self._saying(lambda: f"a peer at {identity.seed_peer}"):
+            peers = await self._discover(hello)
         if not identity.replace:
             await check_name_free(hello, peers, ANSWER_S, self._context)
         members = tuple(
@@ -215,6 +215,19 @@ class Session:
         founders = dict.fromkeys(peers.founders, 0)
         self.events_in = peers.events_in
         return Roster(0, identity.run, 2, dict(identity.shared_config), (*members, me), founders)
+
+    async def _discover(self, hello: Hello) -> Peers:
+        """Ask the seed peer who is there, again and again: it may not have been started yet, or be started again."""
+        identity, loop = self.identity, asyncio.get_running_loop()
+        until = loop.time() + self._join_deadline_s
+        while True:
+            within_s = max(0.0, min(ATTEMPT_S, until - loop.time()))
+            try:
+                return await discover_peers(identity.seed_peer, hello, identity.shared_config, within_s, self._context)
+            except PeerUnreachable as error:
+                if loop.time() >= until:
+                    within = f"within {self._join_deadline_s:g} s ({JOIN_DEADLINE})"
+                    raise PeerUnreachable(error.peer, f"{error.problem} {within}") from None
 
     def follow(self, peer: Member) -> None:
         """Dial a node, and keep the way to it: wherever, and however often, it is started again under its name."""

@@ -369,7 +369,7 @@ class Gossip(Fleet):
             case e.Train():
                 self.training[name] += 1
                 assert self.training[name] == 1, f"{name} trains two at once"
-            case e.ApplyAgreement(surveys=surveys, step=step):
+            case e.ApplyAgreement(surveys=surveys, agreement=None, step=step):
                 asked = {"ask": step} if step else {}
                 assert surveys == {site: ({"of": site, **asked}, (f"survey of {site}",)) for site in self.names}
         if isinstance(event, ev.Trained):

@@ -43,6 +43,7 @@ EXAMPLES: dict[str, tuple[m.Message, Any]] = {
         (m.Update(3, 1, 120, {"loss": 0.25}, FACTS, DOUBLES), STATISTICS),
         (m.Declined(3, 1, "out of time"), None),
         (m.PeerSurvey("peer-2", FACTS, DOUBLES), STATISTICS),
+        (m.CatchUp(3, {"ask": "spread", "mean": [0.5]}), None),
         (m.Exchange(5, FLOATS), WEIGHTS),
         (m.Propose(1_700_000_000_000_001, FLOATS), WEIGHTS),
         (m.Accept(1_700_000_000_000_001, FLOATS), WEIGHTS),
@@ -78,6 +79,7 @@ EXAMPLES: dict[str, tuple[m.Message, Any]] = {
 FURTHER: dict[str, tuple[m.Message, Any]] = {
     "task-question": (m.Task(0, 2, "survey", 30.0, False, {}, question={"ask": "spread", "mean": [0.5]}), None),
     "peer_survey-step": (m.PeerSurvey("peer-2", FACTS, DOUBLES, step=2), STATISTICS),
+    "catch_up-agreement": (m.CatchUp(3, agreement={"center": [0.5]}), None),
     "exchange-mass": (m.Exchange(5, FLOATS, mass=0.75), WEIGHTS),
     "exchange-difference": (
         m.Exchange(5, m.Payload("0123456789abcdef", "uint8", 3, "delta+int8"), base=4),

@@ -62,3 +62,14 @@ def test_rich_shows_the_same_figures():
 @pytest.mark.parametrize("rich", [False, True])
 def test_no_text_of_a_site_reaches_the_terminal_as_anything_but_text(rich):
     assert "\x1b" not in printed(rich=rich)
+
+
+def test_of_many_correlations_the_strongest_are_shown():
+    names = [f"x{number}" for number in range(6)]
+    matrix = [[1.0 if i == j else (i - j) / 10 for j in range(6)] for i in range(6)]
+    matrix[5][0] = None
+    found = description() | {"correlations": {"columns": names, "pooled": matrix, "sites": {}}}
+    file = io.StringIO()
+    print_description(found, file, rich=False)
+    assert "x4      x0          0.40" in file.getvalue()
+    assert "of 14 pairs the 10 that correlate most" in file.getvalue()

@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nervenet.broker.messages.base import Name
+from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.experiment import ineffective
+from nervenet.nodes.launching import launcher, standalone
 from nervenet.nodes.monitoring.run_view import RunView
+from nervenet.nodes.results import run_dir
 from nervenet.nodes.results.run_dir import RunDir, to_json
 from nervenet.nodes.runtime.printable import printable, printable_json, printable_lines
-from nervenet.scripts import live_table, main, result_table, views
+from nervenet.scripts import live_table, main, output, result_table, views
 from rich.console import Console
 
 TITLE = "\x1b]0;a title\x07"  # what would set a terminal's title
@@ -121,6 +126,50 @@ def test_no_name_of_a_node_holds_them(name: str) -> None:
 
 def test_by_the_end_of_a_line_a_newline_would_be_let_through() -> None:
     assert msgspec.convert("a\n", Annotated[str, msgspec.Meta(pattern=r"^[a-z]$")]) == "a\n"
+
+
+def test_half_a_character_goes_into_json_as_it_is_shown() -> None:
+    reason = {"reason": ["x\udce9.csv", {"\ud800": 1.5}], "figure": np.float64("nan"), "names": ("ä\n",)}
+    line = to_json(reason)
+    assert line.isprintable()
+    whole = {"reason": ["x\\udce9.csv", {"\\ud800": 1.5}], "figure": None, "names": ["ä\n"]}
+    assert json.loads(line) == msgspec.json.decode(line) == whole
+
+
+def test_without_that_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_dir, "_whole", lambda value: value)
+    with pytest.raises(UnicodeEncodeError):
+        to_json("x\udce9.csv")
+
+
+def warned(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """What commands say on their own of an experiment whose settings are named as nobody would."""
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise ExperimentError("no")
+
+    monkeypatch.setattr(ineffective, "warnings", lambda _experiment: [f"data.{NASTY} has no effect"])
+    monkeypatch.setattr(launcher, "launch", refuse)
+    monkeypatch.setattr(standalone, "run_node", refuse)
+    assert main.execute(["launch", "--data", "nowhere.csv"]) == 2
+    assert main.execute(["node", "client", "--broker", "tcp://h:1", "--run", "r", "--data", "nowhere.csv"]) == 2
+    return capsys.readouterr().err
+
+
+def test_what_a_command_warns_of_itself_is_text(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = warned(capsys, monkeypatch)
+    check_plain(text)
+    assert text.count(r"\x1b]0;a title\x07") == 2
+
+
+def test_as_it_came_a_terminal_would_obey_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "printable", str)
+    with pytest.raises(AssertionError, match="as they are"):
+        check_plain(warned(capsys, monkeypatch))
 
 
 def test_half_a_character_of_a_file_name_can_be_shown() -> None:

@@ -38,6 +38,8 @@ def test_the_header_has_round_and_score() -> None:
     assert header(running(), 100.5) == "federated · iris · mlp  round 2/5  accuracy 0.950  test loss 0.200  ETA 6.0 s"
     assert plain_line(running(), 100.5).endswith("3 of 3 nodes")
     assert header(RunView(), 0.0) == "waiting for a run  round 0/?"
+    early = RunView(mode="federated", rounds=5, status="running", agreeing="agreeing, question 5, waiting for site-b")
+    assert header(early, 0.0) == "federated  round 0/5: agreeing, question 5, waiting for site-b"
 
 
 def test_baselines_that_go_on_after_the_run_have_a_line_of_their_own() -> None:

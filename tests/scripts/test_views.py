@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching import standalone
-from nervenet.nodes.monitoring import monitor
+from nervenet.nodes.monitoring import monitor, run_view
 from nervenet.nodes.monitoring.run_view import RunView
+from nervenet.nodes.results import run_dir
+from nervenet.nodes.runtime import event_types
 from nervenet.nodes.runtime.event_types import AnyEvent, parse_event
+from nervenet.nodes.runtime.identity import NodeFailed
 from nervenet.scripts import views
 from nervenet.scripts.main import execute
 from nervenet.scripts.views import JsonView, LiveView, PlainView, View, choose_view
@@ -210,3 +214,72 @@ def test_quiet_still_tells_that_the_disk_is_full(capsys: pytest.CaptureFixture[s
     view.event({"type": "warning", "role": "peer", "node": "peer-0", "reason": "something else"})
     out, err = capsys.readouterr()
     assert (out, err) == ("", "warning: events.jsonl is not whole\n")
+
+
+def fits_in_a_view(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return how often an event is fitted to its type in a launch: where it is received, and in the view."""
+    calls: list[str] = []
+    fit = event_types.fit
+
+    def counted(raw: Any) -> Any:
+        calls.append(raw["type"])
+        return fit(raw)
+
+    monkeypatch.setattr(event_types, "fit", counted)
+    PlainView().event(event_types.Edge().decode(event("warning", reason="why"))[0])
+    return len(calls)
+
+
+def test_an_event_is_fitted_to_its_type_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fits_in_a_view(monkeypatch) == 1
+
+
+def test_what_does_not_say_so_would_be_again_by_each_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_types, "fitted", lambda raw: dict(event_types.fit(raw)[0]))
+    for reader in (views, run_view):
+        monkeypatch.setattr(reader, "fitted", event_types.fitted)
+    assert fits_in_a_view(monkeypatch) == 4
+
+
+def said_by_a_node_without_matplotlib(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, line: str, *, refused: bool
+) -> str:
+    async def run_node(_role: str, _experiment: Experiment, **where: Any) -> dict[str, Any]:
+        if refused:
+            raise ExperimentError("no")
+        where["on_event"](event("node.joined", pid=1, address=""))
+        raise NodeFailed("over")
+
+    monkeypatch.setattr(standalone, "run_node", run_node)
+    monkeypatch.setattr(run_dir, "installed", lambda _package: False)
+    monkeypatch.setattr(run_dir, "has_checkpoints", lambda _path: True)
+    where = f"--broker tcp://h:1 --run demo --out {tmp_path / 'run'}"
+    execute(f"node coordinator {where} {line}".split())
+    out, err = capsys.readouterr()
+    return out + err
+
+
+def test_what_cannot_be_drawn_is_said_when_a_node_begins(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    context = (monkeypatch, capsys, tmp_path)
+    assert "warning: no curves.png" in said_by_a_node_without_matplotlib(*context, "", refused=False)
+    assert "curves.png" not in said_by_a_node_without_matplotlib(*context, "", refused=True)
+    assert "curves.png" not in said_by_a_node_without_matplotlib(*context, "--quiet", refused=False)
+
+
+def test_who_resumes_a_coordinator_is_told_of_its_clients(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    said = said_by_a_node_without_matplotlib(monkeypatch, capsys, tmp_path, "", refused=False)
+    resume = f"--resume {tmp_path / 'run'}"
+    assert f"to resume: nervenet node coordinator --broker tcp://h:1 --run demo {resume}\n" in said
+    assert "its clients ended with it: start them again, too" in said
+
+
+def test_a_client_that_is_to_start_from_a_model_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        execute(["node", "client", "--broker", "tcp://h:1", "--run", "r", "--data", "iris", "--init", "runs/old"]) == 2
+    )
+    said = "--init runs/old: a client starts from its coordinator's model: give it to that"
+    assert capsys.readouterr().err == f"nervenet: {said}\n"

@@ -166,6 +166,8 @@ class AsyncPeerMachine(ABC):
         match event.message:
             case m.PeerSurvey() as survey:
                 effects += self.lifecycle.survey_arrived(event, survey, self.cycle, now)
+            case m.CatchUp() as told:
+                effects += self.lifecycle.caught_up(event, told, now)
             case m.Heartbeat() as beat:
                 self.neighbors.heartbeat(sender, beat, now)
             case m.Goodbye(reason=reason):
@@ -179,7 +181,7 @@ class AsyncPeerMachine(ABC):
     def _connected(self, peer: str, incarnation: int, now: float) -> list[e.Effect]:
         restarted = self.neighbors.connected(peer, incarnation, now)
         effects = self._lost(peer, "was started again", now) if restarted else []
-        return effects + self.lifecycle.flood.greet(peer)
+        return effects + self.lifecycle.greet(peer, restarted=restarted)
 
     def _settle(self, event: ev.ModelReady, now: float) -> list[e.Effect]:
         completed = self.lifecycle.agreed(event, now)
@@ -276,8 +278,7 @@ class AsyncPeerMachine(ABC):
         return [
             e.SetTimer(("pulse",), now + self.rules.timing.heartbeat_s),
             e.SendHeartbeat(self.neighbors.here, self.completed, self.status),
-            *self.lifecycle.progress(),
-            *self.lifecycle.flood.remind(self.neighbors.meeting),
+            *self.lifecycle.remind(self.neighbors.meeting),
             *self.neighbors.review(now),
         ]
 

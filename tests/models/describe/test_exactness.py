@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nervenet.models.agreement.questions import settle
+from nervenet.models.describe import questions
 from nervenet.models.describe.description import Description
 from nervenet.models.describe.questions import DescribeOptions, describe_questions
 from nervenet.models.describe.site import SiteDescriber
+from nervenet.models.moments import IncompatibleSites
 from nervenet.models.tables.table import GAP, Table
 
 
@@ -161,3 +163,20 @@ def test_a_column_that_does_not_vary_correlates_with_nothing():
 def test_a_description_survives_json():
     found = describe(skewed(), correlations=True)
     assert Description.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False))) == found
+
+
+def test_many_columns_are_asked_about_in_parts(monkeypatch):
+    monkeypatch.setattr(questions, "MOST_BYTES", 40)
+    rng = np.random.default_rng(0)
+    sites = {n: table(**{f"x{k}": rng.normal(size=30) for k in range(50)}, c=["red", "blue"] * 15) for n in "ab"}
+    in_parts = describe(sites, correlations=True)
+    monkeypatch.undo()
+    at_once = describe(sites, correlations=True)
+    assert in_parts.columns == at_once.columns
+    assert in_parts.sites == at_once.sites
+
+
+def test_more_columns_than_are_correlated_are_refused(monkeypatch):
+    monkeypatch.setattr(questions, "CORRELATED", 2)
+    with pytest.raises(IncompatibleSites, match="3 columns to correlate: at most 2 are"):
+        describe(skewed(), correlations=True)

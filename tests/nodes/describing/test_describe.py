@@ -50,7 +50,9 @@ async def by_hand(
         asking = ask_sites(
             asked, experiment, identity_of("coordinator", experiment, name=None, **where), lambda _: None
         )
-        found, *_ = await asyncio.gather(asking, *sites)
+        found, *_ = await asyncio.gather(asking, *sites, return_exceptions=True)  # all end by themselves
+    if isinstance(found, BaseException):
+        raise found
     return found, notes
 
 

@@ -397,3 +397,93 @@ def test_a_watcher_learns_which_question_is_open_and_who_is_waited_for(meeting: 
         {"round": 0, "question": 1, "ask": "spread", "unanswered": 3, "waiting": ["a", "c", "d"]},
         {"round": 0, "question": 1, "ask": "spread", "unanswered": 2, "waiting": ["c", "d"]},
     ]
+
+
+# ------------------------------------------------------------------------------------------------ who was started again
+
+
+def guides(effects: Iterable[e.Effect]) -> list[tuple[Any, m.CatchUp]]:
+    return [(s.to, s.message) for s in only(e.Send, effects) if isinstance(s.message, m.CatchUp)]
+
+
+def told(peer: Meeting, sender: str, step: int, **what: Any) -> list[e.Effect]:
+    return peer.tell(ev.Arrived(sender, m.CatchUp(step, **what)))
+
+
+def test_a_neighbor_that_was_started_again_is_told_the_open_question_and_each_one_after_it(
+    meeting: Callable[..., Meeting],
+) -> None:
+    peer = meeting()
+    peer.question(0)
+    peer.question(1)
+    peer.tell(ev.NextQuestion(2, QUESTIONS[2]))
+    assert guides(peer.tell(ev.LinkUp("a", "peer", 1))) == [], "only a connection was lost"
+    assert guides(peer.tell(ev.LinkUp("a", "peer", 2))) == [(("a",), m.CatchUp(2, QUESTIONS[2]))]
+    peer.question(2)
+    assert guides(peer.tell(ev.NextQuestion(3, {"ask": "more"}))) == [(("a",), m.CatchUp(3, {"ask": "more"}))]
+
+
+def test_one_that_is_started_again_when_all_have_agreed_is_told_what_on(meeting: Callable[..., Meeting]) -> None:
+    peer = meeting()
+    peer.settle()
+    effects = peer.tell(ev.LinkUp("a", "peer", 2))
+    assert guides(effects) == [(("a",), m.CatchUp(2, agreement={"columns": ["x"]}))]
+
+
+def test_after_two_questions_it_comes_to_the_same_by_the_answers_alone(meeting: Callable[..., Meeting]) -> None:
+    peer = meeting()
+    peer.settle(questions=2)
+    effects = peer.tell(ev.LinkUp("a", "peer", 2))
+    assert guides(effects) == []
+    assert {key[2] for key in sent(effects)} == {0, 1}
+
+
+def test_a_peer_that_was_started_again_answers_the_question_that_is_open_and_asks_itself_nothing(
+    meeting: Callable[..., Meeting],
+) -> None:
+    peer = meeting()
+    peer.own(0)
+    effects = told(peer, "a", 2, question=QUESTIONS[2])
+    assert only(e.Survey, effects) == [e.Survey(QUESTIONS[2], 2)]
+    assert guides(effects) == [(("c",), m.CatchUp(2, QUESTIONS[2]))], "c may have been started again as well"
+    assert sent(peer.own(2)) == [(("a", "c"), "b", 2)]
+    for origin, source in OTHERS:
+        assert only(e.ApplyAgreement, peer.heard(origin, source, 2)) == []
+    assert only(e.Survey, told(peer, "c", 2, question=QUESTIONS[2])) == [], "it has answered that"
+    assert only(e.Survey, told(peer, "c", 3, question={"ask": "more"})) == [e.Survey({"ask": "more"}, 3)]
+    (agree,) = only(e.ApplyAgreement, told(peer, "c", 3, agreement={"columns": ["x"]}))
+    assert (agree.agreement, agree.surveys) == ({"columns": ["x"]}, {})
+    assert ("join",) not in peer.timers
+    assert only(e.ApplyAgreement, told(peer, "a", 3, agreement={"columns": ["x"]})) == []
+    peer.tell(ev.ModelReady({"columns": ["x"]}, MODEL, "w0"))
+    assert peer.state.settled is not None
+
+
+@pytest.mark.parametrize("what", [{"question": {"ask": "x"}}, {"agreement": {"columns": ["y"]}}])
+def test_a_peer_that_is_only_a_question_behind_is_told_nothing_by_anybody(
+    meeting: Callable[..., Meeting], what: dict[str, Any]
+) -> None:
+    peer = meeting()
+    peer.own(0)
+    assert told(peer, "a", 1, **what) == []
+    peer.settle()
+    assert told(peer, "a", 9, **what) == [], "and one that has agreed least of all"
+
+
+def test_who_follows_gives_up_when_nothing_more_is_heard(meeting: Callable[..., Meeting]) -> None:
+    peer = meeting(join_deadline_s=10.0)
+    peer.own(0)
+    peer.now = 7.0
+    told(peer, "a", 2, question=QUESTIONS[2])
+    assert peer.timers["join",] == 17.0
+    peer.now = 9.0
+    told(peer, "a", 3, question={"ask": "more"})
+    assert peer.timers["join",] == 19.0
+    for name in "abcd":
+        peer.own(3) if name == "b" else peer.heard(name, dict(OTHERS)[name], 3)
+    peer.tell(ev.TimerFired(("join",), 19.0), 19.0)
+    finish = peer.finished()
+    assert finish is not None
+    assert finish.reason == (
+        "round 0 was not complete: nothing was heard after its question 3 within 10 s (network.join_deadline_s)"
+    )

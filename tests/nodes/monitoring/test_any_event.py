@@ -155,7 +155,7 @@ def test_a_word_where_a_number_belongs_is_left_out() -> None:
 
 
 def test_events_taken_as_they_come_would_end_a_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_view, "fit", lambda event: (dict(event), ""))
+    monkeypatch.setattr(run_view, "fitted", dict)
     with pytest.raises(ValueError, match="many"):
         check_a_word_for_a_number_is_survived()
 

@@ -239,3 +239,20 @@ def test_what_a_peer_measures_on_its_hold_out_is_no_training_loss() -> None:
     row = view.rows["peer-0"]
     assert (row.loss, row.test_loss, row.score) == (0.01, 0.5, 0.8)
     assert (view.loss, view.score, view.evaluated_on) == (0.5, 0.8, "holdout")
+
+
+def test_while_round_0_takes_its_time_a_view_says_which_question_is_open_and_who_is_waited_for() -> None:
+    open_ = {"round": 0, "question": 5, "ask": "median"}
+    view = view_of(
+        *FEDERATED[:4],
+        event("round.started", "coordinator", "coordinator", 2.0, round=0, attempt=0, asked=["client-0", "client-1"]),
+        event("round.progress", "coordinator", "coordinator", 3.0, **open_, unanswered=1, waiting=["client-1"]),
+    )
+    assert view.agreeing == "agreeing, question 5, waiting for client-1"
+    many = {"unanswered": 40, "waiting": [f"client-{i}" for i in range(20)]}
+    view.update(event("round.progress", "coordinator", "coordinator", 4.0, **open_, **many))
+    assert view.agreeing == "agreeing, question 5, waiting for client-0, client-1, client-2 and 37 more"
+    view.update(event("round.progress", "coordinator", "coordinator", 5.0, **open_, unanswered=0, waiting=[]))
+    assert view.agreeing == "agreeing, question 5"
+    view.update(event("round.completed", "coordinator", "coordinator", 6.0, round=0, closed_by="all"))
+    assert view.agreeing == ""

@@ -11,7 +11,7 @@ import pytest
 from nervenet.broker import transport as t
 from nervenet.broker.broker import Broker
 from nervenet.broker.directory import Directory
-from nervenet.broker.errors import BrokerUnreachable, JoinRefused, NameTaken
+from nervenet.broker.errors import BrokerUnreachable, JoinRefused, NameTaken, PeerUnreachable
 from nervenet.broker.handshake import Link
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import Goodbye, MemberState, Peers
@@ -345,6 +345,47 @@ async def second_by_a_seed_peer(monkeypatch: pytest.MonkeyPatch, *, replace: boo
         finally:
             await first.close()
     return second.identity.name
+
+
+async def joined_by_a_later_seed_peer(*, patient: bool) -> tuple[str, list[str]]:
+    """Start a session at the address of a peer that answers the third attempt; return its name and what it said."""
+    experiment = Experiment.from_dict({"network": {"min_nodes": 1, "join_deadline_s": 0.05}, "mode": "gossip"})
+    identity = NodeIdentity("", "r", "north", seed_peer="tcp://127.0.0.1:1", patient=patient)
+    late, said = Session("peer", identity, experiment, binds=True), list[str]()
+    late.on_event = lambda event: said.append(event["reason"]) if event["type"] == "warning" else None
+    async with asyncio.timeout(60):
+        await late.open(lambda _roster: None)
+        await late.close()
+    return late.identity.name, said
+
+
+@pytest.fixture
+def late_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts: list[float] = []
+
+    async def discover(address: str, _hello: object, _config: object, within_s: float, _context: object) -> Peers:
+        attempts.append(within_s)
+        await asyncio.sleep(min(0.05, within_s))
+        if len(attempts) < 3:
+            raise PeerUnreachable(address, f"no peer answered within {within_s:g} s", "no peer answered")
+        return Peers((), ("south",))
+
+    monkeypatch.setattr(session, "discover_peers", discover)
+    monkeypatch.setattr(session, "ATTEMPT_S", 0.05)
+    monkeypatch.setattr(session, "SAY_EVERY_S", 0.01)
+
+
+@pytest.mark.usefixtures("late_seed")
+async def test_a_patient_node_waits_for_its_seed_peer_and_says_so() -> None:
+    name, said = await joined_by_a_later_seed_peer(patient=True)
+    assert name == "north"
+    assert said[0].startswith("waiting for a peer at tcp://127.0.0.1:1, for ")
+
+
+@pytest.mark.usefixtures("late_seed")
+async def test_one_with_a_deadline_names_its_key() -> None:
+    with pytest.raises(PeerUnreachable, match=r"no peer answered within 0\.05 s \(network\.join_deadline_s\)"):
+        await joined_by_a_later_seed_peer(patient=False)
 
 
 async def test_a_peer_without_a_broker_is_refused_a_name_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
