@@ -38,6 +38,12 @@ def split(dataset: Dataset, test_size: float = 0.2, seed: int = 42) -> tuple[Dat
     """
     if dataset.test is not None:
         return replace(dataset, test=None), dataset.test
+    train, test = split_rows(dataset, test_size, seed)
+    return dataset.take(train), dataset.take(test)
+
+
+def split_rows(dataset: Dataset, test_size: float = 0.2, seed: int = 42) -> tuple[Rows, Rows]:
+    """Return which rows are for training and which for testing; see `split`."""
     if not 0 < test_size < 1:
         raise DataError(f"test_size must lie between 0 and 1, found {test_size}")
     if not 0 <= seed < 2**32:
@@ -53,7 +59,7 @@ def split(dataset: Dataset, test_size: float = 0.2, seed: int = 42) -> tuple[Dat
         train, test = order[n_test:], order[:n_test]
     if not len(train):
         raise DataError(f"{dataset.name}: test_size {test_size} of {len(dataset)} rows leaves none for training")
-    return dataset.take(train), dataset.take(test)
+    return train, test
 
 
 def _stratified(dataset: Dataset, n_test: int, rng: RandomState) -> tuple[Rows, Rows]:

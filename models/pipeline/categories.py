@@ -67,7 +67,10 @@ def agreed_dtypes(answers: Answers, asked: Asked) -> list[str]:
                     f"{asked.title}: site {site} has {own} in column {name!r}, others have {usual}", site
                 )
             if own != "object" and own not in _NUMBERS:
-                raise IncompatibleSites(f"{asked.title}: site {site} has {own!r} in column {name!r}", site)
+                raise IncompatibleSites(
+                    f"{asked.title}: site {site} has {own!r} in column {name!r}, which is neither numbers nor text",
+                    site,
+                )
     return first or []
 
 

@@ -202,29 +202,29 @@ class PipelineSite:
         self._pipeline = pipeline
         self._table = table
         self._target = target
-        self._last: tuple[str, Mapping[str, State], Inputs] | None = None
+        self._kept: dict[str, tuple[Mapping[str, State], Inputs]] = {}
 
     def answer(self, question: Question) -> Answer:
         """Return the answer to one question. Raises DataError: the rows have what a step does not take."""
-        return answer_together(question, self._answer)
+        before, self._kept = self._kept, {}
+        return answer_together(question, lambda one: self._answer(one, before))
 
-    def _answer(self, question: Question) -> Answer:
+    def _answer(self, question: Question, kept: Mapping[str, tuple[Mapping[str, State], Inputs]]) -> Answer:
         path = question["step"]
         if question["part"] == "outputs":
             return self._outputs(path, question["fitted"])
-        inputs = self._inputs(path, question.get("class"), question["fitted"])
-        return tell(question, inputs)
+        known = self._kept.get(path) or kept.get(path)  # a step is asked about several times, and its branches in turns
+        if known is None or known[0] != question["fitted"]:
+            known = question["fitted"], self._inputs(path, question.get("class"), question["fitted"])
+        self._kept[path] = known
+        return tell(question, known[1])
 
     def _inputs(self, path: str, kind: str | None, states: Mapping[str, State]) -> Inputs:
-        if self._last is not None and self._last[:2] == (path, states):
-            return self._last[2]
         frame = Frame(self._table.columns, self._table.kinds)
         step, X, below = reach(self._pipeline, "", path, frame, self._table, states)
         if kind != type(step).__name__:
             raise DataError(f"step {path!r} is a {type(step).__name__} at this site, others have a {kind}")
-        inputs = Inputs(X, below.names, title(step, path), self._target)
-        self._last = (path, states, inputs)
-        return inputs
+        return Inputs(X, below.names, title(step, path), self._target)
 
     def _outputs(self, path: str, states: Mapping[str, State]) -> Answer:
         frame = Frame(self._table.columns, self._table.kinds)

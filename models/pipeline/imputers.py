@@ -100,13 +100,14 @@ def _mode(column: Column, missing: object) -> Any:
 
 def _odd_marker(step: Any) -> str | None:
     marker = step.missing_values
-    if marker is None or not isinstance(marker, int | float | str):
+    if not isinstance(marker, int | float | str | np.number):
         return f"missing_values={marker!r} is not told to sites; take numpy.nan, a number or a text"
     return None
 
 
 def _marker(step: Any) -> Any:
-    return None if step.missing_values != step.missing_values else step.missing_values
+    marker = step.missing_values.item() if isinstance(step.missing_values, np.generic) else step.missing_values
+    return None if marker != marker else marker
 
 
 FAMILY: dict[str, ExactStep] = {"SimpleImputer": _Imputer(), "MissingIndicator": _Indicator()}

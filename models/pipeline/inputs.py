@@ -28,7 +28,9 @@ class Inputs:
     def column(self, place: int) -> NDArray[np.float64]:
         """Return one column as numbers, shape (rows,). Raises DataError naming step and column, as `numbers` does."""
         X = self.X
-        one = X.select([X.columns[place]]) if isinstance(X, Table) else X if X.ndim == 1 else X[:, [place]]
+        one = X.arrays[place] if isinstance(X, Table) else X if X.ndim == 1 else X[:, [place]]
+        if isinstance(one, np.ndarray) and one.dtype == np.float64 and not np.isinf(one).any():
+            return one.ravel()
         return Inputs(one, (self.names[place],), self.title).numbers()[:, 0]
 
     def numbers(self, gaps: bool = True) -> NDArray[np.float64]:

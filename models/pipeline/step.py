@@ -70,7 +70,7 @@ NEAREST = {
 
 
 def family(step: Any) -> ExactStep:
-    """Return the family that fits a step. Raises NoExactMerge if there is none, or not for its parameters."""
+    """Return the family that fits a step. Raises NoExactMerge if there is none for it, or for its parameters."""
     name = type(step).__name__
     own = type(step).__module__.partition(".")[0] == "sklearn"
     home = _HOMES.get(name) if own else None
@@ -83,6 +83,11 @@ def family(step: Any) -> ExactStep:
             f"{nearest or 'a FunctionTransformer, which learns nothing from rows'}"
         )
     found: ExactStep = import_module(f".{home}", __package__).FAMILY[name]
+    if own:
+        try:
+            step._validate_params()
+        except ValueError as error:
+            raise NoExactMerge(f"{name}: {error}") from error
     if refusal := found.refusal(step):
         raise NoExactMerge(f"{type(step).__name__}: {refusal}")
     return found

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..data.data import DataError
+from ..moments import IncompatibleSites
 from ..tables.table import Kind, Table
 from .columns import places, resolved
 from .inputs import is_sparse, matrix
@@ -128,12 +129,18 @@ def joined_names(step: Any, parts: Sequence[Part], names: Sequence[tuple[str, ..
 
 
 def bare(step: Any, path: str, states: Mapping[str, State], frame: Frame) -> Any:
-    """Return a leaf that is fitted as its state says, for arrays without names. Raises DataError: there is no state."""
+    """Return a leaf that is fitted as its state says, for arrays without names.
+
+    Raises DataError: there is no state. Raises IncompatibleSites: no fit comes of what the sites have told.
+    """
     from sklearn.base import clone
 
     if path not in states:
         raise DataError(f"nothing was learned of step {path!r}; this is another pipeline")
-    fitted = family(step).restore(clone(step), states[path], len(frame.names))
+    try:
+        fitted = family(step).restore(clone(step), states[path], len(frame.names))
+    except (ValueError, TypeError, LookupError, AttributeError) as error:  # what scikit-learn's own fit refuses, too
+        raise IncompatibleSites(f"{title(step, path)} cannot be fitted: {error}") from error
     if hasattr(fitted, "_sklearn_output_config"):
         fitted.set_output(transform="default")
     return fitted
@@ -156,7 +163,7 @@ def gives_frames(step: Any) -> bool:
 
 
 def apply(step: Any, path: str, frame: Frame, X: Any, states: Mapping[str, State]) -> tuple[Any, Frame]:
-    """Return what a fitted step makes of rows, and the columns of that."""
+    """Return what a fitted step makes of rows, and the columns of that. Raises DataError: it does not take them."""
     match shape_of(step):
         case "chain":
             for name, one in step.steps:
@@ -169,7 +176,10 @@ def apply(step: Any, path: str, frame: Frame, X: Any, states: Mapping[str, State
             outputs = behind(fitted, states[path], path, frame)
             if not (len(X) if isinstance(X, Table) else X.shape[0]):
                 return np.zeros((0, len(outputs.names))), outputs
-            return fitted.transform(matrix(X)), outputs
+            try:
+                return fitted.transform(matrix(X)), outputs
+            except Exception as error:  # a user's own function may raise anything
+                raise DataError(f"{title(step, path)}: {error}") from error
     parts = branches(step, path, frame)
     done = [apply(part.step, join(path, part.name), part.frame(frame), part.select(X), states) for part in parts]
     pieces = [

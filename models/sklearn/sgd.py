@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from ..base import FitJob
 from ..fednova import proximal_steps
 from ..model import Capability, FitReport
-from ..weights import Array, Vector
+from ..weights import Array
 from .adapters import CHUNK, LinearAdapter
+from .split_steps import SplitSteps
 
 SCHEDULES = ("constant", "invscaling", "optimal")
 """Values of `learning_rate` whose rates depend on the step's number alone."""
@@ -24,16 +25,13 @@ class SGDAdapter(LinearAdapter):
     The step counter `t_` is not an optimizer's memory but the schedule's clock: it goes on from round to round whatever
     `carry_optimizer` says, or a decaying learning rate would start anew in every round.
 
-    A proximal term and a correction are split off (forward-backward splitting): after the rows of a mini-batch follow,
-    at once, the steps that these two alone would have taken concurrently, with the same rates, that of the proximal
-    term implicit (see `fednova.proximal_steps`), as the rate of a schedule may begin far above 1. It differs from steps
-    of the corrected gradient, row by row, by O(η²) a mini-batch. It takes one `partial_fit` a mini-batch, whose
+    A proximal term and a correction are split off, see `split_steps`. That takes one `partial_fit` a mini-batch, whose
     overhead of about 0.25 ms a class is then most of the time: larger mini-batches train faster.
     """
 
     capabilities = frozenset(get_args(Capability))
     condition = "learning_rate constant, invscaling or optimal"
-    _split: "_SplitSteps | None" = None
+    _split: SplitSteps | None = None
 
     def __init__(self, given: Any, path: str) -> None:
         super().__init__(given, path)
@@ -55,7 +53,7 @@ class SGDAdapter(LinearAdapter):
         self._split = None
         if job.work.proximal or job.correction is not None:
             views = None if job.correction is None else self.layout.views(job.correction)
-            self._split = _SplitSteps(self.read(), views, job.work.proximal)
+            self._split = SplitSteps(self.read(), views, job.work.proximal)
         begun = self.working.t_
         report = super().run(job)
         if "fednova_normalizer" not in self.capabilities:
@@ -113,28 +111,3 @@ class SGDRegressorAdapter(SGDAdapter):
     """SGDRegressor."""
 
     classifies = False
-
-
-class _SplitSteps:
-    """The steps ``w <- w_start + (w - η c - w_start) / (1 + η μ)``, many at once.
-
-    Attributes
-    ----------
-    reached
-        How far a constant gradient would have moved the weights so far, per unit.
-    """
-
-    def __init__(self, arrays: dict[str, Array], corrections: dict[str, Vector] | None, proximal: float) -> None:
-        self.start = {name: array.copy() for name, array in arrays.items()}
-        self.corrections = corrections
-        self.proximal = proximal
-        self.reached = 0.0
-
-    def follow(self, arrays: dict[str, Array], rates: NDArray[np.float64]) -> None:
-        kept, reached = proximal_steps(rates, self.proximal)
-        self.reached = kept * self.reached + reached
-        for name, array in arrays.items():
-            if self.proximal:
-                array[...] = self.start[name] + kept * (array - self.start[name])
-            if self.corrections is not None:
-                array -= reached * self.corrections[name]

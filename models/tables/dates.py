@@ -24,11 +24,11 @@ def looks_like_date(word: str) -> bool:
 def parse_dates(words: Sequence[str], form: str | None = None) -> list[datetime | None]:
     """Return each text as a time without a zone (UTC where it names one), to the second; None where it is none.
 
-    `form` is that of `datetime.strptime`. Raises ValueError, whose message begins with a value, where the order of day
-    and month is open.
+    `form` is that of `datetime.strptime`; dates of ISO 8601 are taken beside it, since sites differ. Raises ValueError,
+    whose message begins with a value, where the order of day and month is open.
     """
     if form is not None:
-        return [_by_form(word, form) for word in words]
+        return [_by_form(word, form) or _iso(word) for word in words]
     iso = [_iso(word) for word in words]
     if None not in iso:
         return iso

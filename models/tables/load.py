@@ -28,7 +28,8 @@ def load_file(path: Path, options: ReadOptions | None = None) -> Dataset:
 
     Raises DataError: anything is wrong with the file, or with what is said of it.
     """
-    return as_dataset(read_raw(path), options or ReadOptions())
+    options = options or ReadOptions()
+    return as_dataset(read_raw(path, options=options), options)
 
 
 def as_dataset(raw: RawTable, options: ReadOptions) -> Dataset:
@@ -88,4 +89,4 @@ def _ids(name: str, X: NDArray[Any], columns: tuple[str, ...]) -> Iterator[str]:
     """Find columns of whole numbers, another one in every row."""
     for column, values in zip(columns, X.T, strict=True):
         if len(values) >= SEVERAL and is_whole(values) and len(np.unique(values)) == len(values):
-            yield f"{name}: column {column!r} has another whole number in every row: if it is an id, leave it out"
+            yield f"{name}: column {column!r} has another whole number in every row: if it is an id, say --id {column}"

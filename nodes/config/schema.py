@@ -9,15 +9,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
-from nervenet.models.tables.options import ColumnOptions, ReadOptions
 from nervenet.models.tables.suffixes import SUFFIXES, kind_of
 
 from ..topology import default_degree, default_probability
 from .keys import GATHERED, ExperimentError, check_keys, convert, keys_of, override
 from .ranges import Count, Natural, NotNegative, Part, Positive, Probability, Share, Text
+
+if TYPE_CHECKING:
+    from nervenet.models.tables.options import ReadOptions
 
 IMAGES = ("mnist", "fashion_mnist")  # standardized, a pixel that is nearly always black would drown the others
 
@@ -71,8 +73,10 @@ class DataConfig:
         return self.scale or ("none" if self.name in IMAGES else "standard")
 
     @property
-    def options(self) -> ReadOptions:
+    def options(self) -> "ReadOptions":
         """What is said of a file's columns. Raises ExperimentError where it contradicts itself."""
+        from nervenet.models.tables.options import ColumnOptions, ReadOptions
+
         columns = {name: ColumnOptions(said.kind, said.format, said.gaps) for name, said in self.columns.items()}
         keys = ("target", "drop", "id", "weight", "categorical", "numeric", "date", "missing_target", "task")
         try:

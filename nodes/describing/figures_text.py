@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
+
+import numpy as np
 
 HIDDEN = "hidden"
 """In place of a count that is not shown."""
+
+OTHER = "any other"
+"""The categories without a name of their own, together."""
 
 DAYS = 31
 """Dates that lie farther apart are shown without the time of day."""
@@ -33,19 +37,15 @@ def figure(value: object) -> str:
 def row(known: Mapping[str, Any], names: Sequence[str], *, short: bool = False) -> list[str]:
     """Return some figures of a column; `short` leaves the time of day out of dates."""
     texts = [figure(known.get(name)) for name in names]
-    return [
-        text[:10] if short and isinstance(known.get(name), str) else text
-        for name, text in zip(names, texts, strict=True)
-    ]
+    return [text.partition(" ")[0] if short else text for text in texts]
 
 
 def spans_days(pooled: Mapping[str, Any]) -> bool:
     """Whether the dates of a column lie so far apart that the time of day says nothing."""
-    ends = [pooled.get(end) for end in ("min", "max")]
-    if not all(isinstance(end, str) for end in ends):
+    first, last = pooled.get("min"), pooled.get("max")
+    if not isinstance(first, str) or not isinstance(last, str):
         return False
-    first, last = (datetime.fromisoformat(str(end)) for end in ends)
-    return (last - first).days > DAYS
+    return bool(np.datetime64(last, "s") - np.datetime64(first, "s") > np.timedelta64(DAYS, "D"))
 
 
 def count(value: int | None) -> str:
@@ -56,7 +56,7 @@ def count(value: int | None) -> str:
 def categories(known: Mapping[str, Any]) -> list[tuple[str, int | None]]:
     """Return the categories of a column with their counts, and the rest where there is one."""
     named = list(known.get("categories", {}).items())
-    return named if known.get("other") == 0 else [*named, ("other", known.get("other"))]
+    return named if known.get("other") == 0 else [*named, (OTHER, known.get("other"))]
 
 
 def gave(site: Mapping[str, Any]) -> str:

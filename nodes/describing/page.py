@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..runtime.printable import html_text
-from .figures_text import HIDDEN, ORDERED, categories, count, gave, outline, row, spans_days
+from .figures_text import HIDDEN, ORDERED, OTHER, categories, count, gave, outline, row, spans_days
 from .svg import bars, histogram, strip
 
 STYLE = """
@@ -95,28 +95,33 @@ def _of_numbers(known: Mapping[str, Any]) -> str:
     names = ["count", "gaps", *(name for name in ORDERED if name in known["pooled"])]
     head = "".join(f"<th>{name}</th>" for name in ("", *names, ""))
     short = spans_days(known["pooled"])
-    rows = [_row("all sites", known["pooled"], row(known["pooled"], names, short=short), "all")]
-    rows += [_row(site, own, row(own, names, short=short)) for site, own in known["sites"].items()]
+    rows = [
+        _row(site, own, known["pooled"], row(own, names, short=short), style)
+        for site, own, style in (
+            ("all sites", known["pooled"], "all"),
+            *((site, own, "") for site, own in known["sites"].items()),
+        )
+    ]
     return f"<div class='wide'><table><thead><tr>{head}</tr></thead>{''.join(rows)}</table></div>"
 
 
-def _row(name: str, known: Mapping[str, Any], figures: Sequence[str], style: str = "") -> str:
-    picture = strip(known) if "histogram" in known else ""
+def _row(name: str, known: Mapping[str, Any], pooled: Mapping[str, Any], figures: Sequence[str], style: str) -> str:
+    picture = strip(known, pooled) if "histogram" in known else ""
     return f'<tr class="{style}"><td>{html_text(name)}</td>{_cells("td", figures)}<td>{picture}</td></tr>'
 
 
 def _of_categories(known: Mapping[str, Any]) -> str:
     described = {site: own for site, own in known["sites"].items() if "categories" in own}
     head = _cells("th", ["", "all sites", *described])
-    totals = [known["pooled"], *known["sites"].values()]
+    everybody = [known["pooled"], *described.values()]
     rows = [
-        f"<tr><td>{word}</td>{_cells('td', [count(one[word]) for one in totals if 'categories' in one])}</tr>"
-        for word in ("count", "gaps")
+        f"<tr><td>{word}</td>{_cells('td', [count(own[word]) for own in everybody])}</tr>" for word in ("count", "gaps")
     ]
-    others = [dict(categories(own)) for own in described.values()]
-    for name, n in categories(known["pooled"]):
-        each = [count(own.get(name, 0)) for own in others]
-        rows.append(f"<tr><td>{html_text(name)}</td>{_cells('td', [count(n), *each])}</tr>")
+    for name in known["pooled"]["categories"]:
+        counts = [count(own["categories"][name]) for own in everybody]
+        rows.append(f"<tr><td>{html_text(name)}</td>{_cells('td', counts)}</tr>")
+    if known["pooled"]["other"] != 0:
+        rows.append(f"<tr><td><i>{OTHER}</i></td>{_cells('td', [count(own['other']) for own in everybody])}</tr>")
     return f"<div class='wide'><table><thead><tr>{head}</tr></thead>{''.join(rows)}</table></div>"
 
 

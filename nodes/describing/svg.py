@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import pairwise
 from statistics import median
 from typing import Any
+
+import numpy as np
 
 from ..runtime.printable import html_text
 from .figures_text import count, figure
@@ -39,17 +40,20 @@ def histogram(known: Mapping[str, Any]) -> str:
     return _picture(HEIGHT + 36, "".join(bars) + _box(known, edges, places) + words)
 
 
-def strip(known: Mapping[str, Any]) -> str:
-    """Return a small histogram for a cell of a table."""
-    edges, counts = [_number(edge) for edge in known["histogram"]["edges"]], known["histogram"]["counts"]
-    shown = _narrowed(edges)
+def strip(known: Mapping[str, Any], pooled: Mapping[str, Any]) -> str:
+    """Return a small histogram for a cell of a table, on the scale of that of all sites, which has its edges too."""
+    edges, counts = known["histogram"]["edges"], known["histogram"]["counts"]
+    common = pooled["histogram"]["edges"]
+    scale = dict(zip(common, _narrowed([_number(edge) for edge in common]), strict=True))
+    first, last = scale[common[0]], scale[common[-1]]
+    shown = [scale[edge] for edge in edges]
     high = _highest(counts, shown)
-    places = [place * 120 / WIDTH for place in _scaled(shown)]
     bars = ""
     for place, n in enumerate(counts):
+        left, right = (120 * (shown[at] - first) / (last - first) for at in (place, place + 1))
         tall = 22 * n / (shown[place + 1] - shown[place]) / high
-        wide = max(places[place + 1] - places[place] - 0.5, 0.5)
-        bars += f'<rect x="{places[place]:.1f}" y="{22 - tall:.1f}" width="{wide:.1f}" height="{tall:.1f}"/>'
+        wide = max(right - left - 0.5, 0.5)
+        bars += f'<rect x="{left:.1f}" y="{22 - tall:.1f}" width="{wide:.1f}" height="{tall:.1f}"/>'
     return f'<svg viewBox="0 0 120 22" width="120" height="22" role="img">{bars}</svg>'
 
 
@@ -76,7 +80,7 @@ def _picture(height: int, inside: str) -> str:
 
 
 def _number(edge: float | str) -> float:
-    return datetime.fromisoformat(edge).replace(tzinfo=UTC).timestamp() if isinstance(edge, str) else edge
+    return float(np.datetime64(edge, "s").astype(np.int64)) if isinstance(edge, str) else edge
 
 
 def _highest(counts: Sequence[int], edges: Sequence[float]) -> float:

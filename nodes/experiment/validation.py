@@ -67,16 +67,21 @@ def _names(experiment: Experiment) -> Iterator[str]:
         )
 
 
+OF_COLUMNS = ("drop", "id", "weight", "categorical", "numeric", "date", "columns", "missing_target")
+
+
 def _rows(experiment: Experiment) -> Iterator[str]:
     data = experiment.data
-    options = data.options  # which says where columns are given two kinds, or two roles
+    said = [key for key in OF_COLUMNS if getattr(data, key) != getattr(DataConfig, key, {})]
+    if said:
+        data.options  # noqa: B018 - says where columns are given two kinds, or two roles
     if data.sites and experiment.nodes != len(data.sites):
         yield (
             f"nodes = {experiment.nodes}: expected {len(data.sites)}, one for each file of data.sites "
             f"({', '.join(site_names(data.sites))})"
         )
-    if (keys := options.of_columns()) and not data.sites and not is_file_name(data.name):
-        yield f"data.{keys[0]}: is for files; {data.name} brings its own columns"
+    if said and not data.sites and not is_file_name(data.name):
+        yield f"data.{said[0]}: is for files; {data.name} brings its own columns"
     if data.sites or data.partition != "column" or data.column is not None:
         return
     if kind_of(Path(data.name)) in SUFFIXES and kind_of(Path(data.name)) != ".npz":

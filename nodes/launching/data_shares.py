@@ -13,7 +13,7 @@ import numpy as np
 from nervenet.models import datasets
 from nervenet.models.data.data import DataError, rows_of
 from nervenet.models.data.partition import partition
-from nervenet.models.data.splits import hold_out, split
+from nervenet.models.data.splits import hold_out, split, split_rows
 from nervenet.models.rng import generator
 from nervenet.models.site_model import task_of
 from nervenet.models.site_rows import check_targets
@@ -176,10 +176,16 @@ def _of_sites(model: Model, experiment: Experiment) -> Divided:
 
 
 def _held_out(site: str, rows: Dataset, experiment: Experiment) -> NDArray[np.intp]:
-    """Return the rows that a site keeps for the test set of all, as `nervenet node` would."""
+    """Return the rows that a site keeps for the test set of all, in ascending order: those that `split` holds out.
+
+    Where it holds too few rows of some class to be split so, as many of each as there are rows for.
+    """
     data = experiment.data
     if len(rows) < data.min_rows:
         raise DataError(f"site {site} ({rows.name}) has {len(rows)} rows, and takes part with {data.min_rows} at least")
-    stratify = rows.task == "classification"
-    draws = generator(data.split_seed, "holdout")
+    with suppress(DataError):  # a class has too few rows
+        train, test = split_rows(rows, data.test_size, seed=data.split_seed)
+        if len(train) >= data.min_rows:
+            return np.sort(test)
+    draws, stratify = generator(data.split_seed, "holdout"), rows.task == "classification"
     return hold_out(rows.y, data.test_size, draws, least=data.min_rows, stratify=stratify)

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from ..config.factory import build_model, build_site_model
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment, is_file_name
 from ..results.collect import write_results
+from ..results.round_summaries import RoundSummaries
 from ..results.run_dir import RunDir, check_run_dir, read_nodes
 from ..results.run_result import RunResult, run_ended
 from ..results.summary import summarize
@@ -103,7 +104,8 @@ async def run_node(
             run_dir.write_experiment(experiment)
         if role == "coordinator":
             experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, name=SITES))
-        node.session.on_event = _recorder(run_dir, node.session, on_event)
+        record = _Recorder(run_dir, node.session, on_event, experiment if role == "peer" else None)
+        node.session.on_event = record.event
         so_far = partial(_so_far, name, node, run_dir, started)
         # Nobody else knows how the run of a coordinator ends.
         node.session.run_so_far = (lambda: _failed(experiment, so_far())) if role == "coordinator" else None
@@ -128,6 +130,7 @@ async def run_node(
             reason = str(error)
         except asyncio.CancelledError as error:
             reason, interrupted = str(error) or INTERRUPTED, error
+        record.rest()
         if run_dir and isinstance(node, Peer):
             run_dir.resumed = node.resumed
         if result is None or reason:
@@ -206,14 +209,33 @@ def _site_model(role: str, experiment: Experiment) -> tuple[SiteModel, tuple[str
     return site, source.notes
 
 
-def _recorder(
-    run_dir: RunDir | None, session: Session, on_event: Callable[[dict[str, Any]], None] | None
-) -> Callable[[dict[str, Any]], None]:
-    def record(event: dict[str, Any]) -> None:
-        refused = run_dir.record(event) if run_dir else None
-        if on_event:
-            on_event(event)
-        if refused:
-            session.publish("warning", {"reason": refused})
+class _Recorder:
+    """Writes a node's events to its folder, the rounds of a peer summed up, and passes them on."""
 
-    return record
+    def __init__(
+        self,
+        run_dir: RunDir | None,
+        session: Session,
+        on_event: Callable[[dict[str, Any]], None] | None,
+        of_peer: Experiment | None,
+    ) -> None:
+        self._run_dir, self._session, self._on_event = run_dir, session, on_event
+        self._summaries: RoundSummaries | None = None
+        if of_peer is not None:
+            self._summaries = RoundSummaries(of_peer.evaluation.every, of_peer.rounds, alone=True)
+
+    def event(self, event: dict[str, Any]) -> None:
+        lines = [event] if self._summaries is None else self._summaries.take(event)
+        refused = self._write(lines)
+        if self._on_event:
+            self._on_event(event)
+        for reason in refused:
+            self._session.publish("warning", {"reason": reason})
+
+    def rest(self) -> None:
+        """Write what is still held."""
+        self._write([] if self._summaries is None else self._summaries.rest())
+
+    def _write(self, lines: Iterable[Mapping[str, Any]]) -> list[str]:
+        run_dir = self._run_dir
+        return [] if run_dir is None else [refused for line in lines if (refused := run_dir.record(line))]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from nervenet.broker.codec import DEPTH
 from nervenet.broker.sockets import BULK_QUEUE, CONTROL_QUEUE, SOCKETS
+from nervenet.models.describe.questions import WHAT
 from nervenet.models.site_statistics import SiteStatistics, agree
 from nervenet.models.weights import Layout
 from nervenet.nodes.federated.coordinator_machine import FAILURES_IN_A_ROW
@@ -66,3 +67,8 @@ def test_a_layout_is_hashed_as_described():
     text = '[["w","b"],[[3,2],[2]],"float32"]'
     assert json.loads(text) == [["w", "b"], [[3, 2], [2]], "float32"]
     assert Layout(("w", "b"), ((3, 2), (2,)), "float32").hash == blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def test_the_parts_of_a_description_are_those_that_are_described():
+    described = PROTOCOL.split("**Descriptions**")[1].split("Dates are seconds since 1970")[0]
+    assert re.findall(r" - `([a-z-]+)`", described) == list(WHAT)

@@ -76,6 +76,8 @@ COUNTED = [
     (SplineTransformer(), ("plain", "offset")),
     (SplineTransformer(knots="quantile"), ("plain", "offset")),
     (SimpleImputer(strategy="median"), NUMBERS),
+    (SimpleImputer(strategy="median", missing_values=np.float64(-2)), ("ties", "plain")),
+    (SimpleImputer(strategy="median", missing_values=-(2.0**63)), ("ties", "plain")),
     (SimpleImputer(strategy="most_frequent"), NUMBERS),
     (SimpleImputer(strategy="most_frequent", add_indicator=True), TEXTS),
     (SimpleImputer(strategy="most_frequent", missing_values="no"), ("ward", "rare")),
@@ -240,6 +242,20 @@ def test_a_variance_at_an_offset_of_a_million_has_all_its_digits():
     mean = sum(values) / len(values)
     variance = sum((value - mean) ** 2 for value in values) / len(values)
     assert abs(Fraction(agreed.states[""]["variance"][0]) / variance - 1) < 1e-14
+
+
+def test_f_values_at_an_offset_of_a_million_keep_their_digits():
+    """Those of scikit-learn 1.5 to 1.9, by sums of squares, differ in the fourth digit here."""
+    from scipy.stats import f_oneway
+
+    tables, classes, quantities = rows()
+    x, y, z = pool(tables)["offset"], np.concatenate(classes), np.concatenate(quantities)
+    agreed, _ = fitted(SelectKBest(f_classif), ("offset",), target="classes")
+    expected = f_oneway(*[x[y == label] - 1e6 for label in range(3)])
+    assert np.isclose(agreed.states[""]["scores"][0], expected.statistic, rtol=1e-11)
+    assert np.isclose(agreed.states[""]["pvalues"][0], expected.pvalue, rtol=1e-11)
+    agreed, _ = fitted(SelectKBest(f_regression), ("offset",), target="quantities")
+    assert np.isclose(agreed.states[""]["scores"][0], f_regression(x[:, None] - 1e6, z)[0][0], rtol=1e-9)
 
 
 def test_whatever_the_solver_the_components_are_exact():

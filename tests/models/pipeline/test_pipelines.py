@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from nervenet.models.data.data import DataError
+from nervenet.models.pipeline import fit
 from nervenet.models.pipeline.fit import transform
 from nervenet.models.pipeline.restore import fitted_estimator
 from pipelines import PIPELINES
@@ -123,6 +124,21 @@ def test_branches_are_agreed_side_by_side_and_steps_one_after_another():
     pipeline, chosen, *_ = PIPELINES["numbers and text"]
     # four for the median, one for the scale behind it; the categories are asked meanwhile; one for how sparse it is.
     assert fitted(pipeline, chosen)[1] == 6
+
+
+def test_rows_are_prepared_once_for_all_questions_about_a_step(monkeypatch):
+    prepared = []
+    original = fit.reach
+    monkeypatch.setattr(fit, "reach", lambda *all: prepared.append(all[2]) or original(*all))
+    pipeline, chosen, *_ = PIPELINES["numbers and text"]
+    fitted(pipeline, chosen)
+    sites = len(rows()[0])
+    assert {path: prepared.count(path) / sites for path in prepared} == {
+        "num__simpleimputer": 1,
+        "num__standardscaler": 1,
+        "cat": 1,
+        "": 1,
+    }
 
 
 def test_the_density_of_all_rows_decides_whether_the_output_is_sparse():

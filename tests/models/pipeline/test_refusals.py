@@ -19,7 +19,9 @@ from sklearn.kernel_approximation import RBFSampler
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
+    FunctionTransformer,
     KBinsDiscretizer,
+    MinMaxScaler,
     OneHotEncoder,
     OrdinalEncoder,
     PowerTransformer,
@@ -75,6 +77,7 @@ REFUSED = [
     (Learns(), "Learns has no exact merge over sites; the nearest step that has one is a FunctionTransformer"),
     (make_pipeline(StandardScaler(), PowerTransformer()), "step 'powertransformer': PowerTransformer"),
     (ColumnTransformer([("a", "drop", [])], remainder=KNNImputer()), "step 'remainder': KNNImputer"),
+    (KBinsDiscretizer(n_bins=1), "KBinsDiscretizer: The 'n_bins' parameter"),
     (make_pipeline(StandardScaler), "StandardScaler is a class; write StandardScaler()"),
     ("scale", "step 'scale' is unknown; allowed: passthrough, drop, or a transformer"),
 ]
@@ -132,6 +135,13 @@ def asked(step, values, kind="number", target=None, task=None):
         (make_pipeline(StandardScaler()), ["a"], "category", r"step 'standardscaler' .* takes numbers, column 'dose'"),
         (PCA(), [1.0, np.nan], "number", "row 1, column 'dose': a gap; expected none; put a SimpleImputer before it"),
         (SelectKBest(f_classif), [1.0, 2.0], "number", "needs a target, and there is none"),
+        (make_pipeline(FunctionTransformer(np.matmul), PCA()), [1.0], "number", r"step 'functiontransformer' .*matmul"),
+        (
+            make_pipeline(OneHotEncoder(), StandardScaler(), PCA()),
+            [1.0, 2.0],
+            "number",
+            "Cannot center sparse matrices",
+        ),
         (OneHotEncoder(), ["a", 1.0], "category", "has text and numbers; make them one kind"),
     ],
 )
@@ -161,6 +171,8 @@ def test_a_column_that_only_identifies_rows_is_not_told(monkeypatch):
         (VarianceThreshold(), [1.0, 1.0], "number", "no column has a variance above 0"),
         (OneHotEncoder(categories=[["a"]]), ["a", "b"], "category", "has 'b', which is not among its categories"),
         (OrdinalEncoder(categories=[["a"], ["b"]]), ["a"], "category", "lists categories of 2 columns, has 1"),
+        (OneHotEncoder(drop=["z"]), ["a", "b"], "category", "OneHotEncoder cannot be fitted: The following categories"),
+        (MinMaxScaler((1, 0)), [1.0, 2.0], "number", "MinMaxScaler cannot be fitted: Minimum of desired feature range"),
     ],
 )
 def test_what_no_fit_comes_of_is_refused(step, values, kind, message):

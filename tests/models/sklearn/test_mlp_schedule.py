@@ -49,7 +49,7 @@ def test_an_adaptive_rate_is_cut_over_rounds_without_the_moments():
 @pytest.mark.parametrize("settings", [{"learning_rate": "invscaling"}, {"learning_rate": "adaptive", "tol": 10.0}])
 def test_the_rate_would_never_fall_if_it_were_forgotten_with_the_moments(settings, monkeypatch):
     def forget(self):
-        self._set_clock(0.0)
+        self._memory._set_clock(0.0)
         self.working._no_improvement_count = 0
 
     monkeypatch.setattr(MLPAdapter, "forget", forget)

@@ -275,7 +275,7 @@ def test_a_column_of_ids_is_told(tmp_path: Path) -> None:
     rows = [f"{1000 + row},{row / 8},{row % 3},{row % 2}" for row in range(24)]
     found = load(csv_file(tmp_path, "\n".join(["patient,dose,ward,y", *rows])))
     assert found.notes == (
-        "table.csv: column 'patient' has another whole number in every row: if it is an id, leave it out",
+        "table.csv: column 'patient' has another whole number in every row: if it is an id, say --id patient",
     )
 
 

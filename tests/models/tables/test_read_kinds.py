@@ -72,6 +72,11 @@ def test_where_day_and_month_can_be_either_a_format_is_asked_for(column):
         assert (kind, found[0].month) == ("date", month)
 
 
+def test_beside_a_format_iso_dates_are_taken_too(column):
+    kind, found = column("03/04/2026", "2026-05-06", columns={"x": ColumnOptions(format="%d/%m/%Y")})
+    assert (kind, [date.month for date in found]) == ("date", [4, 5])
+
+
 def test_a_date_that_is_none_is_named(column):
     with pytest.raises(DataError, match='line 3, column "x": found text "2026-02-30", expected a date'):
         column("2026-01-31", "2026-02-30", "2026-03-01")

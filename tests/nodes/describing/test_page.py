@@ -13,6 +13,7 @@ from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.describing.figures_text import figure, outline
 from nervenet.nodes.describing.files import check_out, write_description
 from nervenet.nodes.describing.page import page_of
+from nervenet.nodes.describing.svg import strip
 
 HOSTILE = "<script>alert('x')</script>\x1b[2J\u202e"
 VOID = {"meta", "br"}
@@ -120,3 +121,34 @@ def test_figures_have_five_digits_that_matter(value, text):
 
 def test_the_outline_counts_who_has_answered():
     assert outline(described()) == "5 columns, 340 rows of 2 sites; 1 site has not answered"
+
+
+def test_the_histogram_of_a_site_stands_below_that_of_all_on_one_scale():
+    edges = [0.0, 1.0, 2.0, 3.0, 100.0]
+    pooled = {"histogram": {"edges": edges, "counts": [10, 10, 10, 10]}}
+    whole, half = (
+        strip({"histogram": {"edges": own, "counts": [10] * (len(own) - 1)}}, pooled)
+        for own in (edges, edges[:1] + edges[2:])
+    )
+    starts, others = ([float(x) for x in re.findall(r'x="([0-9.]+)"', picture)] for picture in (whole, half))
+    assert starts == [0.0, 30.0, 60.0, 90.0]
+    assert others == [0.0, 60.0, 90.0]
+
+
+@pytest.mark.parametrize("year", [-500, 1, 1815, 12000])
+def test_dates_of_any_year_are_drawn(year):
+    days = np.datetime64(f"{year:05d}-01-01" if year < 0 else f"{year:04d}-01-01", "s") + np.arange(
+        30
+    ) * np.timedelta64(3, "D")
+    table = Table(("d",), ("date",), (days.astype("datetime64[s]"),))
+    description = settle(describe_questions(), {"a": SiteDescriber(table).answer}).to_dict()
+    assert str(days[0]).partition("T")[0] in page_of(description)
+
+
+def test_a_category_that_is_called_other_is_not_the_rest():
+    words = np.array(["other"] * 20 + ["red"] * 15 + ["a", "b", "c"] * 7, dtype=object)
+    table = Table(("c",), ("category",), (words,))
+    page = page_of(settle(describe_questions(), {"a": SiteDescriber(table).answer}).to_dict())
+    rows = dict(re.findall(r"<tr><td>(?:<i>)?([a-z ]+)(?:</i>)?</td><td>(\d+)</td>", page))
+    assert (rows["other"], rows["red"]) == ("20", "15")
+    assert rows["any other"] == "21"
