@@ -47,6 +47,7 @@ async def run_node(
     resume: Path | None = None,
     patient: bool = False,
     on_event: Callable[[dict[str, Any]], None] | None = None,
+    on_target: Callable[[str], None] | None = None,
 ) -> RunResult:
     """Take part in a run from beginning to end.
 
@@ -71,6 +72,8 @@ async def run_node(
         Wait for the broker and the other nodes as long as it takes, in place of `network.join_deadline_s`.
     on_event
         Called with each event that this node publishes.
+    on_target
+        Called once with the column that is predicted, as soon as the data are read; only of a file with named columns.
 
     Raises
     ------
@@ -86,7 +89,7 @@ async def run_node(
         run_dir = _open(role, experiment, out, resume)
         if run_dir:
             stack.enter_context(run_dir)
-        site_model, notes = _site_model(role, experiment)
+        site_model, notes = _site_model(role, experiment, on_target)
         shared_config = shared_config_of(experiment, site_model)
         checkpoint_dir = run_dir.checkpoint_dir(role, name) if run_dir else None
         identity = NodeIdentity(
@@ -193,7 +196,9 @@ def _publish_started(experiment: Experiment, session: Session, resumed: int | No
     session.publish("run.started", {**fields, "data": SITES, "model": experiment.model.name})
 
 
-def _site_model(role: str, experiment: Experiment) -> tuple[SiteModel, tuple[str, ...]]:
+def _site_model(
+    role: str, experiment: Experiment, on_target: Callable[[str], None] | None
+) -> tuple[SiteModel, tuple[str, ...]]:
     """Return a node's model with its rows, and what its owner should know of how they were read."""
     model = build_model(experiment)
     if role == "coordinator":
@@ -202,6 +207,8 @@ def _site_model(role: str, experiment: Experiment) -> tuple[SiteModel, tuple[str
     if data.sites:
         raise ExperimentError("data.sites: is for nervenet launch; a node has its own rows: data.name (--data)")
     source = load_for(model, experiment)
+    if source.target and on_target is not None:
+        on_target(source.target)
     rows = (source.X, source.y)
     # A file's targets may look otherwise at the other sites: all of them decide. A packaged set is the same at all.
     task = None if is_file_name(data.name) else source.task
