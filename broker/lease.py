@@ -16,6 +16,7 @@ from .request_client import BrokerClient
 from .sockets import reached_by
 
 _ASK_AGAIN_S = 0.5  # whether the node that has one's name still answers
+_SOON_S = 2.0  # and at first, where somebody wants to know who has joined so far
 _POLL_S = 18.0  # a long poll is repeated this often, so that the loss of a broker is noticed
 _ANSWER_S = 2.0  # how long an answer that is due may take
 
@@ -116,10 +117,16 @@ class Lease:
         finally:
             self._client.close()
 
-    async def roster(self, newer_than: int = 0, deadline_s: float | None = None, key: str = "") -> Roster:
+    async def roster(
+        self,
+        newer_than: int = 0,
+        deadline_s: float | None = None,
+        key: str = "",
+        on_late: Callable[[str], None] | None = None,
+    ) -> Roster:
         """Return the first roster newer than ``newer_than``; by default within this node's own join deadline.
 
-        Its owner knows that deadline by ``key``, if given.
+        Its owner knows that deadline by ``key``, if given; ``on_late`` hears now and then who has joined so far.
 
         Raises
         ------
@@ -136,7 +143,7 @@ class Lease:
         answer: Message | None = None
         while (left_s := until - loop.time()) > 0:
             try:
-                answer = await self._poll_as_member(newer_than, min(left_s, _POLL_S))
+                answer = await self._poll_as_member(newer_than, min(left_s, _POLL_S if on_late is None else _SOON_S))
             except BrokerUnreachable:
                 answer = None
                 continue
@@ -144,6 +151,8 @@ class Lease:
                 return self._seen(answer)
             if isinstance(answer, Failed) and answer.code == "incomplete":
                 raise RosterIncomplete(answer.reason)
+            if isinstance(answer, Failed) and answer.code == "late" and on_late is not None:
+                on_late(answer.reason)
             if isinstance(answer, Failed) and answer.code == "unknown":  # not rejoined yet
                 await asyncio.sleep(min(left_s, 0.1))
         if answer is None:

@@ -31,7 +31,7 @@ OF_COLUMNS = ("data.drop", "data.id", "data.categorical", "data.numeric", "data.
     type=click.Path(path_type=Path),
     help="The sites' files, one node each; sites are called as their files are.",
 )
-@click.argument("more", metavar="[FILE]…", nargs=-1, type=click.Path(path_type=Path), help="More files.")
+@click.argument("more", metavar="[FILE]…", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--min-rows", metavar="N", type=click.IntRange(1), default=MIN_ROWS, show_default=True, help=(
     "A site, or a column of one, with fewer values is left out, and no count below it is shown."))  # fmt: skip
 @click.option("--bins", metavar="N", type=click.IntRange(1, 1000), default=20, show_default=True, help=(

@@ -6,9 +6,12 @@ import click
 
 
 @click.command()
-@click.argument("key", metavar="KEY", help="A key, as federated.quorum or quorum, or a table.")
+@click.argument("key", metavar="KEY")
 def explain(key: str) -> None:
-    """Print type, default and meaning of a key of the experiment file."""
+    """Print type, default and meaning of a key of the experiment file.
+
+    KEY is a key, as federated.quorum or quorum, or a table.
+    """
     from nervenet.nodes.config.reference import explain as found
 
     print("\n".join(map(str, found(key))))

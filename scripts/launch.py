@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument(
-    "files",
-    metavar="[EXPERIMENT.toml]",
-    type=click.Path(path_type=Path),
-    nargs=-1,
-    help="An experiment file, or a run folder to repeat; behind --sites, more of the sites' files.",
-)
+@click.argument("files", metavar="[EXPERIMENT.toml]", type=click.Path(path_type=Path), nargs=-1)
 @click.option(
     "--out",
     metavar="DIR",
@@ -56,7 +51,8 @@ def launch(
 ) -> None:
     """Start a broker and N nodes, show their progress, and stop them.
 
-    Leaves a run folder with the result, the model and its curves. "nervenet monitor" attaches from another terminal.
+    EXPERIMENT.toml is an experiment file, or a run folder to repeat; behind --sites, more of the sites' files. Leaves a
+    run folder with the result, the model and its curves. "nervenet monitor" attaches from another terminal.
     """
     from nervenet.nodes.experiment.ineffective import warnings
     from nervenet.nodes.experiment.loader import load_experiment
@@ -184,8 +180,11 @@ async def _launch(experiment: Experiment, view: View, **options: Any) -> RunResu
     def on_address(address: str) -> None:
         view.note(f"broker {address}  (watch from another terminal: nervenet monitor --broker {address})")
 
+    on_target = partial(view.note_target, experiment.data)
     async with view.running():
-        return await start(experiment, on_event=view.event, on_address=on_address, progress=False, **options)
+        return await start(
+            experiment, on_event=view.event, on_address=on_address, on_target=on_target, progress=False, **options
+        )
 
 
 def _conclude(summary: Mapping[str, Any], folder: Path, *, quiet: bool, json: bool) -> None:

@@ -24,7 +24,9 @@ URGENT = {"lost": 0, "suspect": 1}
 def header(view: RunView, now: float) -> str:
     what = " · ".join(part for part in (view.mode, view.data, view.model) if part) or "waiting for a run"
     parts = [what, f"round {view.round}/{view.rounds or '?'}"]
-    if view.agreeing and not view.finished:
+    if view.waiting and not view.finished:
+        parts[1] = f"waiting for {view.waiting}"
+    elif view.agreeing and not view.finished:
         parts[-1] += f": {view.agreeing}"
     if view.score is not None:
         parts.append(f"{score_name(view.score_name)} {score(view.score)}")
@@ -38,7 +40,7 @@ def header(view: RunView, now: float) -> str:
         done, models = view.baselines
         trained = f"training the baselines: {done} of {models} models" if done < models else "finishing"
         parts.append(f"stopped by {view.stopping}, {trained}" if view.stopping else trained)
-    elif view.seen and now - view.seen > STALE_S:
+    elif view.seen and now - view.seen > STALE_S and not view.waiting:
         parts.append(f"stale: nothing heard for {duration(now - view.seen)}")
     elif view.eta_s() is not None:
         parts.append(f"ETA {duration(view.eta_s() or 0.0)}")

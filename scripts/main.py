@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nervenet.nodes.runtime.printable import printable, printable_lines
 
 if TYPE_CHECKING:
-    from click import Context, Group, Parameter
+    from click import Command, Context, Group, Parameter
 
 STARTED_AT = time.time()
 
@@ -44,6 +44,13 @@ def build() -> Group:
         def list_commands(self, _ctx: Context) -> list[str]:
             return list(self.commands)
 
+        def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+            if not args[0].startswith("-") and args[0] not in self.commands:
+                from nervenet.models.plugins import suggest
+
+                ctx.fail(f"No such command {args[0]!r}{suggest(args[0], self.commands)}")
+            return super().resolve_command(ctx, args)
+
     commands = (launch, broker, node, monitor, serve, predict, describe, topology, explain)
     version = click.Option(
         ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
@@ -53,7 +60,6 @@ def build() -> Group:
         {str(command.name): command for command in commands},
         params=[version],
         help="Federated and gossip learning for NumPy and scikit-learn, over ZeroMQ.",
-        no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
 
@@ -75,6 +81,9 @@ def execute(arguments: Sequence[str], early: Mapping[str, Any] | None = None) ->
 
     try:
         app = build()
+        if not arguments:
+            sys.stderr.write(f"{app.make_context('nervenet', [], resilient_parsing=True).get_help()}\n")
+            return 2
         with app.make_context("nervenet", list(arguments), obj=early) as context:
             app.invoke(context)
     except Stopped as stopped:
@@ -125,9 +134,6 @@ def _explain(error: Exception) -> int:
 
 def _usage(error: Any) -> int:
     context = getattr(error, "ctx", None)
-    if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
-        sys.stderr.write(f"{context.get_help()}\n")
-        return 2
     message = error.format_message().rstrip(".")
     stop = "" if message.endswith("?") else "."
     command = context.command_path if context is not None else "nervenet"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +23,12 @@ if TYPE_CHECKING:
     "role",
     metavar="ROLE",
     type=click.Choice(("coordinator", "client", "peer", "site")),
-    help="coordinator, client or peer; site: a client that only describes its table",
 )
 @click.argument(
     "file",
     metavar="[EXPERIMENT.toml]",
     type=click.Path(path_type=Path),
     required=False,
-    help="An experiment file, the same at every node.",
 )
 @click.option("--run", metavar="NAME", required=True, help="The run to join, the same name at all its nodes")
 @click.option("--broker", metavar="ADDRESS", help="The broker's directory: tcp://HOST:PORT")
@@ -77,6 +76,9 @@ def node(
     json: bool,
 ) -> None:
     """Run one coordinator, client or peer, for real machines.
+
+    ROLE is coordinator, client or peer, or site: a client that only describes its table. EXPERIMENT.toml is an
+    experiment file, the same at every node.
 
     --data is this site's own file, which never leaves it. A run on several machines is one "nervenet broker", and then
     one "nervenet node" for each site.
@@ -191,5 +193,6 @@ def _in_mode(mode: str, role: str, overrides: dict[str, object]) -> dict[str, ob
 async def _node(role: str, experiment: Experiment, view: View, **where: Any) -> RunResult:
     from nervenet.nodes.launching.standalone import run_node
 
+    on_target = partial(view.note_target, experiment.data)
     async with view.running():
-        return await run_node(role, experiment, **where)
+        return await run_node(role, experiment, on_target=on_target, **where)

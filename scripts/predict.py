@@ -20,12 +20,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @saved_argument
-@click.argument(
-    "file",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="A file of rows to predict: .csv, .parquet, .npz and others.",
-)
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="Write a .csv file. [default: print]")
 @click.option("--proba", is_flag=True, help="Also the probability of each class.")
 @best_option
@@ -33,8 +28,9 @@ if TYPE_CHECKING:
 def predict(saved: Path, file: Path, out: Path | None, proba: bool, best: bool, own: str | None) -> None:
     """Predict the rows of a file with a saved model.
 
-    Columns are found by their names, or by their places where the model has learned from columns without names; others,
-    such as an id or the target, are ignored. Prints a line for each row, in their order.
+    RUN|MODEL is a run folder, or a model file; FILE rows as .csv, .parquet, .npz or others. Columns are found by their
+    names, or by their places where the model has learned from columns without names; others, such as an id or the
+    target, are ignored. Prints a line for each row, in their order.
     """
     if out is not None:
         _check_out(out)

@@ -10,9 +10,7 @@ import click
 if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel
 
-saved_argument = click.argument(
-    "saved", metavar="RUN|MODEL", type=click.Path(path_type=Path), help="A run folder, or a model file."
-)
+saved_argument = click.argument("saved", metavar="RUN|MODEL", type=click.Path(path_type=Path))
 best_option = click.option("--best", is_flag=True, help="Of a run folder: the best round's model, not the last.")
 own_option = click.option(
     "--model", "own", metavar="MODULE:CLASS", help="For a model of a class of your own: its import path."

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def serve(saved: Path, http: str, best: bool, own: str | None) -> None:
     """Answer predictions from a saved model over HTTP.
 
-    POST /predict with {"X_test": [[…], …]}, raw inputs, is answered by {"y_pred": […]}. GET /healthz says whether the
-    server is up, GET /model what it serves.
+    RUN|MODEL is a run folder, or a model file. POST /predict with {"X_test": [[…], …]}, raw inputs, is answered by
+    {"y_pred": […]}. GET /healthz says whether the server is up, GET /model what it serves.
     """
     host, port = _address(http)
     from nervenet.models.artifact import read_extra

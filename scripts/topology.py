@@ -15,7 +15,7 @@ MOST = 2048  # nodes: the figures come from whole matrices
 
 
 @click.command()
-@click.argument("name", metavar="[NAME]", required=False, help="Topology; without one: list them.")
+@click.argument("name", metavar="[NAME]", required=False)
 @click.option("--nodes", "-n", metavar="N", type=click.IntRange(1, MOST), help="Peers. [default: 16, or those in FILE]")
 @click.option(
     "--degree", metavar="K", type=int, help="Neighbors of a peer, where the topology takes it. [default: 4; base-k: 1]"
@@ -55,7 +55,7 @@ def topology(
 ) -> None:
     """Print degree, edges, spectral gap and rounds to consensus of a topology, and draw it.
 
-    Without a name: list all. docs/gossip.md says when to use which.
+    Without NAME: list all. docs/gossip.md says when to use which.
     """
     if name is None or list_:
         _list(json)

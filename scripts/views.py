@@ -8,12 +8,17 @@ import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nervenet.nodes.monitoring.run_view import Fields, RunView
 from nervenet.nodes.runtime.event_types import Event, fitted
 from nervenet.nodes.runtime.printable import printable
 
 from .notices import Notices
+
+if TYPE_CHECKING:
+    from nervenet.nodes.config.schema import DataConfig
 
 REFRESH_S = 0.125
 PLAIN_LINE_EVERY_S = 2.0
@@ -29,6 +34,11 @@ class View:
 
     def note(self, text: str) -> None:
         print(printable(text), flush=True)
+
+    def note_target(self, data: DataConfig, column: str) -> None:
+        """Say which column is predicted, where nobody has named it."""
+        if data.target is None:
+            self.note(f"the target is column {column!r} of {Path(data.name).name} (--target would say otherwise)")
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -120,6 +130,9 @@ class PlainView(View):
         if view.target and view.run not in self._told:
             self._told.add(view.run)
             self.note(f"the target is taken for {view.target}{self._hint}")
+        if self._alone and event.get("type") == "node.joined" and event.get("role") == "peer":
+            address = event.get("address")
+            self.note(f"peer {address}  (to join later: nervenet node peer --seed-peer {address})")
         rows, held_out = event.get("examples"), event.get("held_out_by_class")
         if self._alone and event.get("type") == "node.ready" and rows and isinstance(held_out, Mapping):
             kept = ", ".join(f"{count} of {label}" for label, count in list(held_out.items())[:10])

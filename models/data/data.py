@@ -63,6 +63,8 @@ class Dataset:
         Where each row was collected, shape (rows,), or None. ``partition(..., "column")`` follows it.
     test
         The test set that was published with the data, or None. `splits.split` respects it.
+    target
+        The column of a file that is `y`; empty where it was none.
     notes
         What its owner should know of how it was read, a line each.
 
@@ -76,6 +78,7 @@ class Dataset:
     task: Task
     sites: NDArray[Any] | None = None
     test: Dataset | None = None
+    target: str = ""
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from ..data.data import DataError
 from .kinds import number
-from .raw import RawTable, Words, check_columns
+from .raw import Places, RawTable, Words, check_columns
 from .suffixes import kind_of
 from .text_file import SAMPLE, SEPARATORS, Dialect, decoded, encodings, find_separator, opened
+
+BLOCK = 10_000  # rows whose text is held at a time
 
 
 def read_csv(path: Path) -> RawTable:
@@ -48,26 +50,33 @@ def _read(path: Path, dialect: Dialect) -> RawTable:
         try:
             columns = [cell.strip() for cell in next(reader, [])]
             check_header(path, columns)
-            known: list[dict[str, int]] = [{} for _ in columns]
-            codes: list[list[int]] = [[] for _ in columns]
-            parts = list(zip(known, codes, strict=True))
+            known = [Places() for _ in columns]
+            codes: list[list[NDArray[np.intp]]] = [[] for _ in columns]
+            block: list[list[str]] = []
             for row in reader:
                 if not row:
                     continue
                 if len(row) != len(columns):
                     raise DataError(_ragged(path, reader.line_num, row, columns))
-                for cell, (words, places) in zip(row, parts, strict=True):
-                    places.append(words.setdefault(cell, len(words)))
+                block.append(row)
                 lines.append(reader.line_num)
+                if len(block) == BLOCK:
+                    _take(block, known, codes)
+                    block = []
+            _take(block, known, codes)
         except csv.Error as error:
             raise DataError(f"{path}: not a readable {kind_of(path)} file (line {reader.line_num}: {error})") from error
     if not lines:
         raise DataError(f"{path}: no rows below the header")
-    cells = {
-        name: Words.merged(words, np.array(places, np.intp))
-        for name, (words, places) in zip(columns, parts, strict=True)
-    }
+    parts = zip(columns, known, codes, strict=True)
+    cells = {name: Words.merged(words, np.concatenate(places)) for name, words, places in parts}
     return RawTable(str(path), tuple(columns), len(lines), cells.__getitem__, Lines(np.array(lines)), str(dialect))
+
+
+def _take(block: list[list[str]], known: list[Places], codes: list[list[NDArray[np.intp]]]) -> None:
+    """Add a block of rows to the columns: many at a time, since a step for each cell costs most of the reading."""
+    for cells, words, places in zip(zip(*block, strict=True), known, codes, strict=bool(block)):
+        places.append(words.codes(cells))
 
 
 @dataclass(frozen=True, eq=False)

@@ -100,7 +100,8 @@ def _as_text(values: NDArray[Any]) -> list[str]:
 
 
 def _of_words(raw: RawTable, name: str, cells: Words, options: ColumnOptions) -> Column:
-    missing = np.array([options.is_gap(word) for word in cells.words], np.bool_)
+    gap_words = options.gap_words
+    missing = np.array([word in gap_words for word in cells.words], np.bool_)
     present = [word for word, gap in zip(cells.words, missing.tolist(), strict=True) if not gap]
     found = _Found(raw, name, cells, missing, present, options)
     match options.kind or ("category" if cells.category else None):
@@ -142,7 +143,7 @@ class _Found:
         self.raw, self.name, self.cells, self.missing, self.present = raw, name, cells, missing, present
         self.options = options
 
-    def _spread(self, values: Sequence[Any], array: NDArray[Any]) -> NDArray[Any]:
+    def _spread(self, values: Sequence[Any] | NDArray[Any], array: NDArray[Any]) -> NDArray[Any]:
         """Return a value a row: those of the words that are there, and `array`'s where there is none."""
         array[~self.missing] = np.array(values, array.dtype)
         spread: NDArray[Any] = array[self.cells.codes]
@@ -169,16 +170,16 @@ class _Found:
     def reading(self) -> Reading:
         return reading_of(self.raw, self.name, self.present, self.options)
 
-    def numbers(self, reading: Reading, known: list[float] | None = None) -> Column:
-        values: Sequence[float | None] = known or [reading(word) for word in self.present]
-        bad = {word for word, value in zip(self.present, values, strict=True) if value is None}
-        if bad:
-            raise self._odd(bad, "a number")
-        for word, value in zip(self.present, values, strict=True):
-            if value is not None and abs(value) >= EXACT:
-                self._check_large(word, value)
+    def numbers(self, reading: Reading, known: NDArray[np.float64] | None = None) -> Column:
+        if known is None:
+            values = [reading(word) for word in self.present]
+            if bad := {word for word, value in zip(self.present, values, strict=True) if value is None}:
+                raise self._odd(bad, "a number")
+            known = np.array(values, np.float64)
+        for place in np.flatnonzero(np.abs(known) >= EXACT).tolist():
+            self._check_large(self.present[place], float(known[place]))
         note = "decimal commas" if reading is number_with_comma else ""
-        return Column("number", self._spread(values, np.full(len(self.missing), math.nan)), note)
+        return Column("number", self._spread(known, np.full(len(self.missing), math.nan)), note)
 
     def _check_large(self, word: str, value: float) -> None:
         row = int(self.cells.rows_of(word.__eq__)[0])
@@ -237,14 +238,13 @@ def number(word: str) -> float | None:
     return None if "_" in word or math.isnan(value) else value
 
 
-def _plain_numbers(words: Sequence[str]) -> list[float] | None:
+def _plain_numbers(words: Sequence[str]) -> NDArray[np.float64] | None:
     """Return what `number` gives of each word, or None where one is no number."""
     try:
-        values = list(map(float, words))
+        values = np.array(list(map(float, words)))
     except ValueError:
         return None
-    odd = any(map(math.isnan, values)) or any("_" in word for word in words)
-    return None if odd else values
+    return None if np.isnan(values).any() or "_" in "".join(words) else values
 
 
 def number_with_comma(word: str) -> float | None:

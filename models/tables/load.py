@@ -28,7 +28,8 @@ def load_file(path: Path, options: ReadOptions | None = None) -> Dataset:
 
     Raises DataError: anything is wrong with the file, or with what is said of it.
     """
-    return as_dataset(read_raw(path), options or ReadOptions())
+    options = options or ReadOptions()
+    return as_dataset(read_raw(path, options=options), options)
 
 
 def as_dataset(raw: RawTable, options: ReadOptions) -> Dataset:
@@ -40,14 +41,15 @@ def as_dataset(raw: RawTable, options: ReadOptions) -> Dataset:
         y, kept = targets_of(raw, roles.target, options)
         columns, X = roles.inputs, _columns(raw, raw.matrix, roles.inputs)[kept]
         sites = None if roles.sites is None else sites_of(raw, roles.sites)[kept]
-        notes: tuple[str, ...] = ()
+        target, notes = roles.target, tuple[str, ...]()
     else:
         site = site_table(raw, options)
         columns, y, sites, notes = site.table.columns, site.target, site.sites, site.notes
-        X = plain_numbers(site.table)
+        X, target = plain_numbers(site.table), site.target_name
         notes += _unweighted(site)
     y, task = _targets(raw.name, y, options.task)
-    found = Dataset(name, X, y, columns, task, sites, notes=notes)
+    chosen = target if raw.target is None else ""  # a .npz file says itself which it is
+    found = Dataset(name, X, y, columns, task, sites, target=chosen, notes=notes)
     return found if isinstance(X, Table) else replace(found, notes=(*notes, *_ids(name, X, columns)))
 
 

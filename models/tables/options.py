@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import product
 from typing import Literal
 
 from ..data.data import DataError, Task
@@ -12,6 +13,9 @@ from .table import Kind
 
 USUAL_GAPS = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "Null", "null", "NaT", "?")
 """The texts that are an empty cell, in every kind of file."""
+
+_NAN = (f"{sign}{''.join(letters)}" for sign in ("", "+", "-") for letters in product("nN", "aA", "nN"))
+_USUAL = frozenset((*USUAL_GAPS, *_NAN))
 
 TARGET_NAMES = ("target", "y", "label", "class")
 """A column with one of these names is the target, the first in this order, unless another is named."""
@@ -40,11 +44,12 @@ class ColumnOptions:
         if self.kind not in (None, "number", "category", "date"):
             raise DataError(f"kind {self.kind!r} is unknown; allowed: number, category, date")
 
-    def is_gap(self, word: str) -> bool:
-        """Whether a cell with this text is empty."""
-        if self.gaps is not None and (not self.gaps or word in self.gaps):
-            return word in ("", *self.gaps)
-        return word in USUAL_GAPS or word.lower().lstrip("+-") == "nan"
+    @property
+    def gap_words(self) -> frozenset[str]:
+        """The texts of cells that are empty."""
+        if self.gaps is None:
+            return _USUAL
+        return _USUAL.union(self.gaps) if self.gaps else frozenset(("",))
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,11 @@ class ReadOptions:
         fresh = ReadOptions()
         names = (field.name for field in fields(self) if field.name not in ("target", "sites", "task"))
         return [name for name in names if getattr(self, name) != getattr(fresh, name)]
+
+    def as_text(self) -> frozenset[str]:
+        """Return the columns whose very letters matter: those of which something is said."""
+        roles = (self.target, self.id, self.weight, self.sites)
+        return frozenset({*self.kinds, *(name for name in roles if name is not None)})
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -12,6 +12,18 @@ from numpy.typing import NDArray
 from ..data.data import DataError
 
 
+class Places(dict[str, int]):
+    """Words by the order in which they were first met."""
+
+    def __missing__(self, word: str) -> int:
+        self[word] = place = len(self)
+        return place
+
+    def codes(self, cells: Sequence[str]) -> NDArray[np.intp]:
+        """Return the place of each cell's word; words that are new get the next ones."""
+        return np.fromiter(map(self.__getitem__, cells), np.intp, len(cells))
+
+
 @dataclass(frozen=True, eq=False)
 class Words:
     """A column of text: every different text once, without blanks around it, and which of them each row has.
@@ -33,16 +45,21 @@ class Words:
     @classmethod
     def of(cls, cells: Iterable[str | None], *, category: bool = False) -> Words:
         """Return a column of these cells; None is an empty one."""
-        known: dict[str, int] = {}
-        codes = np.fromiter((known.setdefault(cell or "", len(known)) for cell in cells), np.intp)
+        known = Places()
+        codes = known.codes([cell or "" for cell in cells])
         return cls.merged(known, codes, category=category)
 
     @classmethod
     def merged(cls, words: Collection[str], codes: NDArray[np.intp], *, category: bool = False) -> Words:
         """Return a column of words that are there twice, or have blanks around them."""
-        known: dict[str, int] = {}
-        places = np.array([known.setdefault(word.strip(), len(known)) for word in words], np.intp)
-        return cls(tuple(known), codes if len(known) == len(words) else places[codes], category)
+        given = list(words)
+        stripped = [word.strip() for word in given]
+        if stripped == given and (isinstance(words, dict) or len(set(given)) == len(given)):
+            return cls(tuple(given), codes, category)
+        known = {word: place for place, word in enumerate(dict.fromkeys(stripped))}
+        if len(known) < len(stripped):
+            codes = np.array([known[word] for word in stripped], np.intp)[codes]
+        return cls(tuple(known), codes, category)
 
     def __len__(self) -> int:
         return len(self.codes)

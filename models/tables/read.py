@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..data.data import DataError
 from .arff_file import read_arff
 from .array_files import read_libsvm, read_npz
+from .arrow_csv import read_large_csv
 from .arrow_files import read_arrow
 from .csv_file import only_one_column, read_csv
 from .kinds import recognized
@@ -82,21 +83,26 @@ def read_table(path: str | Path, options: ReadOptions | None = None) -> SiteTabl
     Raises DataError: the file cannot be read, or something in it is not what was said or what its column looks like;
     the message names file, column, line, and what to do.
     """
-    return site_table(read_raw(Path(path)), options or ReadOptions())
+    options = options or ReadOptions()
+    return site_table(read_raw(Path(path), options=options), options)
 
 
-def read_raw(path: Path, least_columns: int = 2) -> RawTable:
+def read_raw(path: Path, least_columns: int = 2, options: ReadOptions | None = None) -> RawTable:
     """Return the columns of a file as they stand.
 
     A text file with fewer than `least_columns` is most often one whose cells are separated by something else than what
-    is known. Raises DataError: the file is not there, or of no kind that is known.
+    is known. With the `options` that the columns are read by, a large one is read by pyarrow where that is installed.
+    Raises DataError: the file is not there, or of no kind that is known.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     kind = kind_of(path)
     if kind not in READERS:
         raise DataError(f"{path}: cannot read {kind or 'a file without ending'}; allowed: {ALLOWED}")
-    raw = READERS[kind](path)
+    if READERS[kind] is read_csv and options is not None:
+        raw = read_large_csv(path, options.as_text())
+    else:
+        raw = READERS[kind](path)
     if READERS[kind] is read_csv and len(raw.columns) < least_columns:
         raise only_one_column(path, raw.columns[0])
     return raw

@@ -63,7 +63,7 @@ def targets_of(raw: RawTable, name: str, options: ReadOptions) -> tuple[NDArray[
     """
     cells, said = raw.cells(name), options.of(name)
     if isinstance(cells, Words):
-        present = ~np.array([said.is_gap(word) for word in cells.words], np.bool_)[cells.codes]
+        present = np.array([word not in said.gap_words for word in cells.words], np.bool_)[cells.codes]
     else:
         present = np.asarray(cells == cells)
     kept = np.flatnonzero(present)

@@ -19,7 +19,7 @@ from .async_buffer import AsyncBuffer
 from .checkpointing import RETRY
 from .coordinator_config import CoordinatorConfig
 from .early_stopping import Stop
-from .quorum import complete, least, left_behind, too_few_living, too_few_ready
+from .quorum import complete, least, left_behind, too_few_living, too_few_ready, waiting_for
 from .round import closing_fields
 from .run_state import RunState
 from .sync_rounds import SyncRounds
@@ -34,6 +34,7 @@ class CoordinatorMachine:
     def __init__(self, config: CoordinatorConfig) -> None:
         self.run = RunState(config)  # which all parts share
         self.rounds = SyncRounds(self.run, self._proceed)
+        self._awaited = ""  # whom a run that is resumed was last said to wait for
         ledger = self.run.ledger
         # Asynchronous training; None where the strategy has rounds.
         self.buffer = None if ledger is None else AsyncBuffer(self.run, ledger, self._proceed)
@@ -121,8 +122,8 @@ class CoordinatorMachine:
         if run.model is not None and run.evaluation.due(run.completed):
             # The previous incarnation may not have had the time to.
             effects += run.evaluate({"round": run.completed}, now)
-        if run.completed >= run.config.rounds and not run.config.clients:
-            effects += self._begin_if_gathered(now)  # nobody is there whose coming would be the moment
+        if run.model is not None:  # nobody may be there whose coming would be the moment
+            effects += self._begin_if_gathered(now)
         return effects
 
     def _arrived(self, event: ev.Arrived, now: float) -> list[e.Effect]:
@@ -217,7 +218,10 @@ class CoordinatorMachine:
             lost = left_behind(config, registry) if at_deadline else []
             number = 0 if run.model is None else run.completed + 1
             return [e.CancelTimer(("join",)), *lost, *self._proceed(number, 0, now, "")]
-        return run.fail(too_few_ready(config, registry)) if at_deadline else []
+        if at_deadline:
+            return run.fail(too_few_ready(config, registry))
+        awaited, self._awaited = self._awaited, waiting_for(config, registry) if run.model is not None else ""
+        return [e.Publish("node.waiting", {"reason": self._awaited})] if self._awaited != awaited else []
 
     def _open(self, number: int, attempt: int, now: float) -> list[e.Effect]:
         return (self._training if number else self.rounds).open(number, attempt, now)

@@ -70,6 +70,12 @@ def left_behind(config: CoordinatorConfig, registry: ClientRegistry) -> list[e.E
     return [e.Publish("node.lost", {"subject": name, "reason": reason}) for name in absent]
 
 
+def waiting_for(config: CoordinatorConfig, registry: ClientRegistry) -> str:
+    """Return whom a coordinator waits for that resumes a run, for people."""
+    absent = sorted(name for name in config.clients if not registry.here(name) and not registry.is_lost(name))
+    return f"{len(absent)} of {len(config.clients)} clients: {listed(absent)}"
+
+
 def too_few_ready(config: CoordinatorConfig, registry: ClientRegistry) -> str:
     living, within = registry.living(), f"{config.timing.join_deadline_s:g} s (network.join_deadline_s)"
     names = listed(sorted(config.clients - set(living)))

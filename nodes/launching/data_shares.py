@@ -50,6 +50,7 @@ class DataShares:
     majority: float | None = None  # the share of the test rows that have the most frequent label
     classes: tuple[object, ...] | None = None  # of the training rows, of a classification
     sizes: tuple[int, ...] = ()  # rows for training, in the order of `nodes`
+    target: str = ""  # the column of a file that is predicted
     notes: tuple[str, ...] = ()  # of how they were read
     kinds: tuple[Kind, ...] | None = None  # of the columns of tables; None: plain numbers
 
@@ -120,6 +121,7 @@ def divide(experiment: Experiment) -> DataShares:
     model = build_model(experiment)
     train, test, parts, notes = (_of_sites if experiment.data.sites else _of_one_source)(model, experiment)
     shares = DataShares(tuple(train.columns), train.task, len(train), sizes=tuple(map(len, parts)), notes=notes)
+    shares.target = train.target  # empty where sites have brought files of their own
     if isinstance(train.X, Table):
         shares.kinds = train.X.kinds
     shares.classes = None if train.task == "regression" else tuple(np.unique(train.y).tolist())

@@ -62,6 +62,7 @@ async def launch(
     on_event: Callable[[dict[str, Any]], None] | None = None,
     on_address: Callable[[str], None] | None = None,
     on_run_dir: Callable[[Path], None] | None = None,
+    on_target: Callable[[str], None] | None = None,
     fork_server: ForkServerClient | None = None,
     started_at: float | None = None,
     progress: bool | None = None,
@@ -82,6 +83,8 @@ async def launch(
         Called once with the broker's address, as soon as a monitor can attach.
     on_run_dir
         Called once with the run folder, as soon as it is there.
+    on_target
+        Called once with the column that is predicted, as soon as the data are read; only of a file with named columns.
     fork_server
         Forks the processes, where it was started earlier; the earlier, the more of its imports are done. It is closed
         at the end.
@@ -109,7 +112,7 @@ async def launch(
         validate(experiment)
         if progress or (progress is None and somebody_watches(sys.stderr)):
             on_event = _both(Progress(_to_stderr, time.monotonic).event, on_event or _ignore)
-        called = (on_event or _ignore, on_address or _ignore, on_run_dir or _ignore)
+        called = (on_event or _ignore, on_address or _ignore, on_run_dir or _ignore, on_target or _ignore)
         return await _Launch(experiment, fork_server, *called, started_at).run(out, resume)
     finally:
         fork_server.close()
@@ -124,6 +127,7 @@ class _Launch:
     on_event: Callable[[dict[str, Any]], None]
     on_address: Callable[[str], None]
     on_run_dir: Callable[[Path], None]
+    on_target: Callable[[str], None]
     started_at: float
     run_dir: RunDir = field(init=False)
     shares: DataShares = field(init=False)
@@ -156,6 +160,8 @@ class _Launch:
                     rewind_peers(self.run_dir)
             self.shares = await asyncio.to_thread(divide, experiment)
             stack.callback(self.shares.close)
+            if self.shares.target:
+                self.on_target(self.shares.target)
             if self.shares.kinds is not None or experiment.data.preprocess != DataConfig.preprocess:
                 from nervenet.models.pipeline.given import STEPS
 

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from ..config.factory import build_model, build_site_model
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment, is_file_name
 from ..results.collect import write_results
+from ..results.round_summaries import RoundSummaries
 from ..results.run_dir import RunDir, check_run_dir, read_nodes
 from ..results.run_result import RunResult, run_ended
 from ..results.summary import summarize
@@ -46,6 +47,7 @@ async def run_node(
     resume: Path | None = None,
     patient: bool = False,
     on_event: Callable[[dict[str, Any]], None] | None = None,
+    on_target: Callable[[str], None] | None = None,
 ) -> RunResult:
     """Take part in a run from beginning to end.
 
@@ -70,6 +72,8 @@ async def run_node(
         Wait for the broker and the other nodes as long as it takes, in place of `network.join_deadline_s`.
     on_event
         Called with each event that this node publishes.
+    on_target
+        Called once with the column that is predicted, as soon as the data are read; only of a file with named columns.
 
     Raises
     ------
@@ -85,7 +89,7 @@ async def run_node(
         run_dir = _open(role, experiment, out, resume)
         if run_dir:
             stack.enter_context(run_dir)
-        site_model, notes = _site_model(role, experiment)
+        site_model, notes = _site_model(role, experiment, on_target)
         shared_config = shared_config_of(experiment, site_model)
         checkpoint_dir = run_dir.checkpoint_dir(role, name) if run_dir else None
         identity = NodeIdentity(
@@ -103,7 +107,8 @@ async def run_node(
             run_dir.write_experiment(experiment)
         if role == "coordinator":
             experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, name=SITES))
-        node.session.on_event = _recorder(run_dir, node.session, on_event)
+        record = _Recorder(run_dir, node.session, on_event, experiment if role == "peer" else None)
+        node.session.on_event = record.event
         so_far = partial(_so_far, name, node, run_dir, started)
         # Nobody else knows how the run of a coordinator ends.
         node.session.run_so_far = (lambda: _failed(experiment, so_far())) if role == "coordinator" else None
@@ -128,6 +133,7 @@ async def run_node(
             reason = str(error)
         except asyncio.CancelledError as error:
             reason, interrupted = str(error) or INTERRUPTED, error
+        record.rest()
         if run_dir and isinstance(node, Peer):
             run_dir.resumed = node.resumed
         if result is None or reason:
@@ -190,7 +196,9 @@ def _publish_started(experiment: Experiment, session: Session, resumed: int | No
     session.publish("run.started", {**fields, "data": SITES, "model": experiment.model.name})
 
 
-def _site_model(role: str, experiment: Experiment) -> tuple[SiteModel, tuple[str, ...]]:
+def _site_model(
+    role: str, experiment: Experiment, on_target: Callable[[str], None] | None
+) -> tuple[SiteModel, tuple[str, ...]]:
     """Return a node's model with its rows, and what its owner should know of how they were read."""
     model = build_model(experiment)
     if role == "coordinator":
@@ -199,6 +207,8 @@ def _site_model(role: str, experiment: Experiment) -> tuple[SiteModel, tuple[str
     if data.sites:
         raise ExperimentError("data.sites: is for nervenet launch; a node has its own rows: data.name (--data)")
     source = load_for(model, experiment)
+    if source.target and on_target is not None:
+        on_target(source.target)
     rows = (source.X, source.y)
     # A file's targets may look otherwise at the other sites: all of them decide. A packaged set is the same at all.
     task = None if is_file_name(data.name) else source.task
@@ -206,14 +216,33 @@ def _site_model(role: str, experiment: Experiment) -> tuple[SiteModel, tuple[str
     return site, source.notes
 
 
-def _recorder(
-    run_dir: RunDir | None, session: Session, on_event: Callable[[dict[str, Any]], None] | None
-) -> Callable[[dict[str, Any]], None]:
-    def record(event: dict[str, Any]) -> None:
-        refused = run_dir.record(event) if run_dir else None
-        if on_event:
-            on_event(event)
-        if refused:
-            session.publish("warning", {"reason": refused})
+class _Recorder:
+    """Writes a node's events to its folder, the rounds of a peer summed up, and passes them on."""
 
-    return record
+    def __init__(
+        self,
+        run_dir: RunDir | None,
+        session: Session,
+        on_event: Callable[[dict[str, Any]], None] | None,
+        of_peer: Experiment | None,
+    ) -> None:
+        self._run_dir, self._session, self._on_event = run_dir, session, on_event
+        self._summaries: RoundSummaries | None = None
+        if of_peer is not None:
+            self._summaries = RoundSummaries(of_peer.evaluation.every, of_peer.rounds, alone=True)
+
+    def event(self, event: dict[str, Any]) -> None:
+        lines = [event] if self._summaries is None else self._summaries.take(event)
+        refused = self._write(lines)
+        if self._on_event:
+            self._on_event(event)
+        for reason in refused:
+            self._session.publish("warning", {"reason": reason})
+
+    def rest(self) -> None:
+        """Write what is still held."""
+        self._write([] if self._summaries is None else self._summaries.rest())
+
+    def _write(self, lines: Iterable[Mapping[str, Any]]) -> list[str]:
+        run_dir = self._run_dir
+        return [] if run_dir is None else [refused for line in lines if (refused := run_dir.record(line))]

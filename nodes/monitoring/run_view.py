@@ -64,6 +64,7 @@ class RunView:
     malformed: dict[str, int] = field(default_factory=dict)  # events that do not fit their type, by publisher and type
     missed: int = 0  # events that were published and never received
     resumed_after: int = 0  # the last round of the previous incarnation
+    waiting: str = ""  # for whom, before the next round can begin
     seen: float = 0.0
     first_round_at: float | None = None
     last_round_at: float | None = None
@@ -94,6 +95,8 @@ class RunView:
                 self._ended(kind, event)
             case "node.result":
                 self._result(str(event.get("subject")), event)
+            case "node.waiting":
+                self.waiting = str(event.get("reason") or "")
             case "run.stopping":
                 self.stopping = str(event.get("stopped_by") or "")
             case "baseline.progress":
@@ -198,9 +201,13 @@ class RunView:
             row.state = state
 
     def _of_node(self, kind: str, event: Fields, row: NodeRow, number: int | None, at: float) -> None:
+        if kind in ("round.started", "round.completed", "metric.local"):
+            self.waiting = ""
         if kind in ("node.ready", "node.left"):
             if "subject" not in event:  # else it says so of another node
                 row.state = kind.removeprefix("node.")
+                if kind == "node.ready" and not any(other.role == "coordinator" for other in self.rows.values()):
+                    self.waiting = "the coordinator" if row.role == "client" else ""
         elif kind == "round.started":
             self._round_started(event, row, number, at)
         elif kind == "round.progress":

@@ -1,4 +1,4 @@
-"""The rounds of a gossip run in a run folder: one line for all peers, in place of three events or more of each.
+"""The rounds of a gossip run in a run folder: one line for all its peers, in place of three events or more of each.
 
 On the wire nothing changes. `RoundSummaries` sums up before lines are written, `unfolded` takes them apart for readers.
 """
@@ -49,11 +49,15 @@ class RoundSummaries:
     ----------
     every
         Rounds from one evaluation to the next.
+    last
+        The last round that was asked for, where no ``run.started`` says it.
+    alone
+        Whether the folder is that of one peer, which mixes with others that are not in it.
     """
 
-    def __init__(self, every: int = 1) -> None:
-        self._every = every
-        self._ends: set[Any] = {0, 1}  # the rounds that stay as they came
+    def __init__(self, every: int = 1, last: int | None = None, *, alone: bool = False) -> None:
+        self._every, self._alone = every, alone
+        self._ends: set[Any] = {0, 1, last}  # the rounds that stay as they came
         self._peers: dict[str, int] = {}  # those that are waited for, and the last round that each completed
         self._rounds: dict[int, _Round] = {}
         self._exchanges: dict[tuple[Any, ...], tuple[int, dict[str, Any]]] = {}  # since which round, and the sums
@@ -129,14 +133,16 @@ class RoundSummaries:
         measured = [held.judged[name] for name in names] if judged else []
         if not all(map(_as_planned, completed)) or not all(map(_is_plain, measured)):
             return None
-        place = {name: index for index, name in enumerate(names)}
-        if not all(name in place for event in completed for name in event["participants"]):
+        others = sorted({name for event in completed for name in event["participants"]}.difference(names))
+        if others and not self._alone:
             return None
+        place = {name: index for index, name in enumerate((*names, *others))}
         self._seq += 1
         events = [*completed, *measured]
         line: dict[str, Any] = {"type": SUMMARY, "run": events[0].get("run"), "node": "launcher", "role": "launcher"}
         line |= {"incarnation": 0, "seq": self._seq, "time": max(event.get("time", 0.0) for event in events)}
-        line |= {"round": number, "peers": names}
+        line |= {key: events[0].get(key) for key in ("node", "role", "incarnation") if self._alone}
+        line |= {"round": number, "peers": names, **({"others": others} if others else {})}
         line[COMPLETED] = {
             "participants": [[place[name] for name in event["participants"]] for event in completed],
             **_columns(completed, _HEAD | _LEFT_OUT | {"participants"}),
@@ -198,7 +204,8 @@ class _Line(msgspec.Struct):
     time: float
     round: int
     peers: list[str]
-    completed: dict[str, Any] = msgspec.field(name=COMPLETED)
+    others: list[str] = msgspec.field(default_factory=list)
+    completed: dict[str, Any] = msgspec.field(name=COMPLETED, default_factory=dict)
     test: dict[str, Any] = msgspec.field(name=JUDGED[0], default_factory=dict)
     local: dict[str, Any] = msgspec.field(name=JUDGED[1], default_factory=dict)
 
@@ -219,11 +226,12 @@ def _of_summary(event: dict[str, Any], incarnations: Mapping[Any, Any]) -> Itera
         line = msgspec.convert(event, _Line)
     except msgspec.ValidationError:
         return  # of another version, or damaged
+    names = [*line.peers, *line.others]
     for kind, columns in ((COMPLETED, line.completed), (JUDGED[0], line.test), (JUDGED[1], line.local)):
         for index, node in enumerate(line.peers if columns else ()):
             own = {name: _of_peer(column, index) for name, column in columns.items()}
             if "participants" in own:
-                own["participants"] = [line.peers[i] for i in _indexes(own["participants"], len(line.peers))]
+                own["participants"] = [names[i] for i in _indexes(own["participants"], len(names))]
             head = {"type": kind, "run": line.run, "node": node, "role": "peer", "incarnation": incarnations.get(node)}
             known = {name: value for name, value in own.items() if value is not None}
             yield {**head, "time": line.time, "round": line.round, **known}

@@ -117,6 +117,12 @@ class NodeJoined(Event, frozen=True, tag="node.joined"):
     address: str
 
 
+class NodeWaiting(Event, frozen=True, tag="node.waiting"):
+    """A node without a launcher, or a coordinator that resumes a run, waits before the next round can begin."""
+
+    reason: str
+
+
 class NodeReady(Event, frozen=True, tag="node.ready"):
     """A node is prepared for the first round, or heard again."""
 
@@ -341,6 +347,7 @@ AnyEvent = (
     | BaselineProgress
     | RunFailed
     | NodeJoined
+    | NodeWaiting
     | NodeReady
     | NodeSuspect
     | NodeLost

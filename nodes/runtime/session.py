@@ -27,6 +27,7 @@ from .report_client import DRAIN_S, REPORT_SERVER, ReportClient
 
 ATTEMPT_S = 10.0  # after which a broker that has not answered is asked again
 SAY_EVERY_S = 60.0
+SHOW_EVERY_S = 1.0  # for whom a node waits that people have started, where that has changed
 ANSWER_S = 2.0  # in which a peer that has this one's name answers, if it lives
 FOREVER_S = 1e9  # a deadline that the others can be told of
 JOIN_DEADLINE = "network.join_deadline_s"  # by which a node's owner knows its deadline
@@ -62,6 +63,7 @@ class Session:
         self._node: Node | None = None
         self._backlog: list[t.Arrival | t.TransportEvent] = []
         self._failure: BaseException | None = None
+        self._short = ""  # who has joined so far, as the broker says it
         self._lease: Lease | None = None
         self._reconnector: Reconnector | None = None
 
@@ -109,7 +111,11 @@ class Session:
             reason = "done"
             await self.reports.report("ready", {"pid": os.getpid(), "addresses": dict(addresses)})
             async with self._saying(self._awaited):
-                roster = roster or await self._joined().roster(deadline_s=self._join_deadline_s, key=JOIN_DEADLINE)
+                roster = roster or await self._joined().roster(
+                    deadline_s=self._join_deadline_s,
+                    key=JOIN_DEADLINE,
+                    on_late=None if identity.report_server else self._fell_short,
+                )
             begin(roster)
         except BaseException:
             await self.close(reason)
@@ -178,7 +184,7 @@ class Session:
 
     @asynccontextmanager
     async def _saying(self, whom: Callable[[], str]) -> AsyncIterator[None]:
-        """Say every minute for whom this node waits."""
+        """Say every minute for whom this node waits, and show it at once where no launcher knows better."""
 
         async def say() -> None:
             waited_s = 0.0
@@ -187,16 +193,30 @@ class Session:
                 waited_s += SAY_EVERY_S
                 self._warn(f"waiting for {whom()}, for {waited_s:g} s")
 
-        saying = asyncio.create_task(say())
+        async def show() -> None:
+            shown = ""
+            while True:
+                await asyncio.sleep(SHOW_EVERY_S)
+                if whom() != shown:
+                    shown = whom()
+                    self.publish("node.waiting", {"reason": shown})
+
+        saying = [asyncio.create_task(say())]
+        saying += [] if self.identity.report_server else [asyncio.create_task(show())]
         try:
             yield
         finally:
-            saying.cancel()
+            for task in saying:
+                task.cancel()
+
+    def _fell_short(self, reason: str) -> None:
+        self._short = reason
 
     def _awaited(self) -> str:
         if self._lease is not None and self._lease.away:
             return f"the broker at {self.identity.broker}, which no longer answers"
-        return f"the other nodes of run '{self.identity.run}'"
+        others = f"the other nodes of run '{self.identity.run}'"
+        return f"{others}; {self._short}" if self._short else others
 
     async def _join_by_peer(self) -> Roster:
         """Return who is there, as one living peer knows it."""

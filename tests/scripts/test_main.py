@@ -42,6 +42,8 @@ def launched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Launched:
     async def launch(experiment: Experiment, **options: Any) -> dict[str, Any]:
         calls.append((experiment, options))
         options["on_run_dir"](options["out"] or options["resume"] or Path("made"))
+        if experiment.data.name.endswith(".csv"):
+            options["on_target"]("kind")
         options["on_address"]("tcp://127.0.0.1:7")
         options["on_event"](EVENT)
         return SUMMARY
@@ -67,6 +69,18 @@ def test_flags_set_keys_and_set_wins(launched: Launched, tmp_path: Path) -> None
     assert (experiment.data.name, experiment.model.hidden, experiment.gossip.deadline_s) == ("iris", (8, 4), 2.5)
     assert experiment.network.heartbeat_s == 0.25
     assert options["out"] == Path("o")
+
+
+def test_the_column_that_becomes_the_target_is_said_first_where_nobody_has_named_it(
+    launched: Launched, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("rows.csv").write_text("a,kind\n1,x\n")
+    assert execute(["launch", "--data", "rows.csv", "--quiet"]) == 0
+    assert capsys.readouterr().out.startswith(
+        "the target is column 'kind' of rows.csv (--target would say otherwise)\n"
+    )
+    assert execute(["launch", "--data", "rows.csv", "--target", "kind", "--quiet"]) == 0
+    assert "target" not in capsys.readouterr().out
 
 
 FILE = """
@@ -151,10 +165,10 @@ def test_settings_without_effect_are_remarked(launched: Launched, capsys: pytest
         ("launch --hidden 4,x", "model.hidden"),
         ("launch --topology moebius --mode gossip", "expected one of ring, line"),
         ("launch missing.toml", "missing.toml: there is no such experiment file"),
-        ("launch --nodse 3", "No such option '--nodse'"),
+        ("launch --nodse 3", "--nodse"),
         ("launch a b", "b: one experiment file at most, and a is one; the files of sites stand behind --sites"),
         ("frobnicate", "No such command 'frobnicate'. See nervenet --help"),
-        ("launhc", "No such command 'launhc'. Did you mean 'launch'? See nervenet --help"),
+        ("launhc", "No such command 'launhc' (did you mean launch?). See nervenet --help"),
         ("serve /nonexistent", "/nonexistent: no such file or folder"),
         ("predict /nonexistent rows.csv", "/nonexistent: no such file or folder"),
         ("predict x rows.csv --out rows.txt", "--out rows.txt: expected the name of a .csv file"),

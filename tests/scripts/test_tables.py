@@ -213,3 +213,28 @@ def test_a_regression_and_a_run_without_baselines() -> None:
 )
 def test_figures_as_people_read_them(text: str, words: str) -> None:
     assert text == words
+
+
+def waiting_then(*after: str) -> str:
+    """Return the header of a client's own view, of a coordinator that waits, and after further events of its own."""
+    view = RunView("r", "federated", rounds=20)
+    head = {"run": "r", "node": "north", "role": "client", "incarnation": 1, "seq": 1, "time": 1.0}
+    view.update({**head, "type": "node.waiting", "reason": "the broker at tcp://h:1"})
+    for kind in after:
+        view.update({**head, "type": kind, "round": 3, "pid": 1})
+    return header(view, 100.0)
+
+
+def test_the_header_says_for_whom_a_run_waits() -> None:
+    assert waiting_then() == "federated  waiting for the broker at tcp://h:1"
+    assert waiting_then("node.ready") == "federated  waiting for the coordinator"
+    assert "round 3/20" in waiting_then("node.ready", "metric.local")
+    view = RunView("r", "federated", rounds=400)
+    head = {"run": "r", "node": "coordinator", "role": "coordinator", "incarnation": 1, "seq": 1, "time": 1.0}
+    view.update({**head, "type": "node.waiting", "reason": "2 of 3 clients: a, b"})
+    assert header(view, 1.0) == "federated  waiting for 2 of 3 clients: a, b"
+
+
+def test_what_is_not_kept_would_be_a_round_of_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunView, "waiting", property(lambda _: "", lambda *_: None), raising=False)
+    assert waiting_then().startswith("federated  round 0/20")

@@ -208,6 +208,16 @@ def test_a_node_by_itself_says_what_it_keeps_for_evaluation(capsys: pytest.Captu
     assert capsys.readouterr().out == "", "a coordinator without a test set has no rows"
 
 
+def test_a_peer_by_itself_says_where_it_is_for_those_who_come_later(capsys: pytest.CaptureFixture[str]) -> None:
+    joined = event("node.joined", run="demo", pid=7, address="tcp://127.0.0.1:4100")
+    PlainView(RunView("demo")).event(joined | {"role": "peer", "node": "north"})
+    told = "peer tcp://127.0.0.1:4100  (to join later: nervenet node peer --seed-peer tcp://127.0.0.1:4100)\n"
+    assert capsys.readouterr().out == told
+    PlainView(RunView("demo")).event(joined | {"role": "client", "node": "north"})
+    PlainView().event(joined | {"role": "peer", "node": "peer-0"})
+    assert capsys.readouterr().out == "", "a client is nobody's way in, and a launch has hundreds"
+
+
 def test_quiet_still_tells_that_the_disk_is_full(capsys: pytest.CaptureFixture[str]) -> None:
     view = choose_view(quiet=True)
     view.event({"type": "warning", "role": "launcher", "node": "launcher", "reason": "events.jsonl is not whole"})

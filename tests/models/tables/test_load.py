@@ -50,7 +50,7 @@ def test_the_target_is_the_named_the_usual_or_the_last_column(
 ) -> None:
     found = load(csv_file(tmp_path, f"{header}\n1,2,3\n4,5,6\n"), **options)
     place = header.split(",").index(target)
-    assert found.y.tolist() == [1 + place, 4 + place]
+    assert (found.target, found.y.tolist()) == (target, [1 + place, 4 + place])
     assert target not in found.columns
 
 

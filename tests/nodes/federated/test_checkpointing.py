@@ -175,6 +175,11 @@ def test_it_waits_for_those_it_remembers_and_not_for_ever(coordinator: Any) -> N
         harness.tell(ev.LinkUp(name, "client", 1))
         harness.say(name, m.Ready(examples=1000, pid=1))
     assert harness.published("round.started") == []
+    assert [said["reason"] for said in harness.published("node.waiting")] == [
+        "3 of 3 clients: client-0, client-1, client-2",
+        "2 of 3 clients: client-1, client-2",
+        "1 of 3 clients: client-1",
+    ]
     harness.until(30.0, beating=("client-0", "client-2"))
     assert harness.published("round.started")[0]["asked"] == ["client-0", "client-2"]
 

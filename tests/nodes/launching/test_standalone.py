@@ -40,12 +40,14 @@ async def together(*nodes: Any) -> list[Any]:
 async def test_each_leaves_what_it_knows(tmp_path: Path) -> None:
     files = [site(tmp_path, f"s{k}", k) for k in range(2)]
     events: list[dict[str, Any]] = []
+    targets: list[str] = []
     async with Broker("tcp://127.0.0.1:0") as broker:
-        where = {"broker": broker.addresses["directory"], "run": "r"}
+        where = {"broker": broker.addresses["directory"], "run": "r", "on_target": targets.append}
         found = await together(
             run_node("coordinator", plan(), **where, out=tmp_path / "c", on_event=events.append),
             *(run_node("client", plan(f), **where, name=f"s{k}", out=tmp_path / f"s{k}") for k, f in enumerate(files)),
         )
+    assert targets == ["y", "y"], "a coordinator reads no file"
     summary = found[0]
     assert (summary["status"], summary["completed_rounds"], summary["baseline"]) == ("completed", 2, None)
     assert summary["accuracy"] > 0.5

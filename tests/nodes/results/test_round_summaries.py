@@ -219,3 +219,26 @@ def test_a_summary_that_is_none_is_passed_on(line: dict[str, Any]) -> None:
 def test_a_federated_run_stays_as_it_came() -> None:
     events = [{**event, "role": "coordinator"} for event in published()]
     assert written(events) == events
+
+
+def of_one_peer(*, alone: bool = True) -> tuple[Events, Events]:
+    """Return what peer a publishes in a run of four, and the lines of its own folder."""
+    events = of_peer("a", random.Random(0))
+    summaries = RoundSummaries(1, ROUNDS, alone=alone)
+    lines = [line for event in events for line in summaries.take(event)]
+    return events, [json.loads(to_json(line)) for line in [*lines, *summaries.rest()]]
+
+
+def test_the_folder_of_one_peer_is_summed_up_as_well() -> None:
+    events, lines = of_one_peer()
+    assert size_of_a_round(lines) < size_of_a_round(events) / 3
+    assert {(line["node"], line["role"]) for line in lines} == {("a", "peer")}
+    assert rows(lines) == rows(events)
+    mixed = [event["participants"] for event in unfolded(iter(lines)) if event["type"] == "round.completed"]
+    assert mixed == (ROUNDS + 1) * [["b", "d"]]
+    assert of_events(unfolded(iter(lines)), {}) == of_events(iter(events), {})
+
+
+def test_its_neighbors_being_unknown_there_it_would_not() -> None:
+    events, lines = of_one_peer(alone=False)
+    assert size_of_a_round(lines) > size_of_a_round(events) / 2

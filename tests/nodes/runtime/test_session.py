@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from nervenet.broker import lease
 from nervenet.broker import transport as t
 from nervenet.broker.broker import Broker
 from nervenet.broker.directory import Directory
@@ -395,3 +396,45 @@ async def test_a_peer_without_a_broker_is_refused_a_name_that_answers(monkeypatc
 
 async def test_unless_it_is_to_replace_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await second_by_a_seed_peer(monkeypatch, replace=True) == "north"
+
+
+async def shown_while_it_waits(monkeypatch: pytest.MonkeyPatch, *, launched: bool = False) -> list[str]:
+    """For whom the second of three peers is shown to wait, until it is known who has joined."""
+    monkeypatch.setattr(session, "SHOW_EVERY_S", 0.01)
+    monkeypatch.setattr(lease, "_SOON_S", 0.1)
+    experiment = Experiment.from_dict({"network": {"min_nodes": 3}, "mode": "gossip"})
+    shown: list[str] = []
+    known = asyncio.Event()
+
+    def hear(event: dict[str, Any]) -> None:
+        if event["type"] == "node.waiting":
+            shown.append(event["reason"])
+            if "south" in event["reason"]:
+                known.set()
+
+    async with Broker("tcp://127.0.0.1:0") as broker, asyncio.timeout(60):
+        server = {"control": "tcp://127.0.0.1:1", "bulk": "tcp://127.0.0.1:1"} if launched else None
+        nodes = [
+            Session("peer", NodeIdentity(broker.address, "r", name, server), experiment, binds=True)
+            for name in ("north", "south")
+        ]
+        nodes[1].on_event = hear
+        opening = [asyncio.create_task(node.open(lambda _roster: None)) for node in nodes]
+        if launched:
+            await until(lambda: nodes[1].events_in)
+        else:
+            await known.wait()
+        for task in opening:
+            task.cancel()
+        await asyncio.gather(*opening, return_exceptions=True)
+    return shown
+
+
+async def test_a_node_shows_for_whom_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = await shown_while_it_waits(monkeypatch)
+    assert shown[-1] == "the other nodes of run 'r'; 2 of 3 nodes joined: north, south"
+    assert len(shown) == len(set(shown)), "once, until it changes"
+
+
+async def test_of_hundreds_that_a_launcher_starts_none_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await shown_while_it_waits(monkeypatch, launched=True) == []
