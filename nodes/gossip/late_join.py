@@ -26,8 +26,9 @@ class LateJoin:
         self._asked = 0
         self._asked_at = -inf
 
-    def ask(self, there: Sequence[str], now: float) -> list[e.Effect]:
-        if self.model is not None or not there or now < self._asked_at + self._patience_s:
+    def ask(self, there: Sequence[str], now: float, *, at_once: bool = False) -> list[e.Effect]:
+        """Ask one of these; not before it is time for the next one, unless `at_once`."""
+        if self.model is not None or not there or (now < self._asked_at + self._patience_s and not at_once):
             return []
         self._asked_at = now
         self._asked += 1

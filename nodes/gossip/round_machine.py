@@ -47,6 +47,7 @@ class PeerMachine:
         self.resumed: int | None = None
         self.superseded = False
         self._incarnations: dict[str, int] = {}
+        self._wanted: set[str] = set()  # who is to be given a model
 
     @property
     def status(self) -> str:
@@ -105,7 +106,7 @@ class PeerMachine:
             case ev.Trained():
                 return self.rounds.trained(event, now)
             case ev.Mixed():
-                return self.rounds.mixed(event, now)
+                return [*self.rounds.mixed(event, now), *self._give_model()]
             case ev.Evaluated(number, which, metrics):
                 return self.lifecycle.evaluated(number, which, metrics)
             case ev.Proceed(until):
@@ -133,8 +134,10 @@ class PeerMachine:
                 effects += self.rounds.arrived(event, exchange, now)
             case m.PeerSurvey() as survey if self._in_round_zero:  # else all is agreed
                 effects += self.lifecycle.survey_arrived(event, survey, 0, now)
-            case m.CatchUp() as told:
-                effects += self.lifecycle.caught_up(event, told, now)
+            case m.CatchUp() as catch_up:
+                effects += self.lifecycle.caught_up(event, catch_up, now)
+                if catch_up.agreement is not None and self.status == "joining":
+                    effects += self.late_join.ask((sender,), now, at_once=True)
             case m.Heartbeat(round=number, sending=sending):
                 self.tracker.heartbeat(sender, number, tuple(sending))
                 effects += self.rounds.close_if_ready(now)
@@ -143,11 +146,8 @@ class PeerMachine:
                     effects.append(e.Publish("node.left", {"subject": sender, "reason": reason}))
                 self.tracker.leave(sender, number)
                 effects += self.lifecycle.left_early(sender, reason) or self.rounds.close_if_ready(now)
-            case m.GetModel() if self.settled is not None and self.completed:
-                model = m.Model(self.completed, dict(self.settled.agreement), self.settled.payload, self.rounds.clock)
-                effects.append(e.Send((sender,), model, self.weights))
-            case m.GetModel() if self.status == "meeting":
-                effects += self.lifecycle.catching_up.tell(sender)
+            case m.GetModel():
+                effects += self._asked_for_model(sender)
             case m.Model() as model:
                 effects += self.late_join.arrived(event, model)
             case m.Refused(about="exchange", code="base"):
@@ -258,6 +258,22 @@ class PeerMachine:
         return self.lifecycle.fail(
             f"{self.rules.name} has been started again elsewhere, so this incarnation of it ends: {reason}"
         )
+
+    def _asked_for_model(self, sender: str) -> list[e.Effect]:
+        """Give a model, or say where round 0 is; who has been told that has no need to ask again."""
+        if self.status == "meeting":
+            return self.lifecycle.catching_up.tell(sender)
+        if self.completed or sender in self.lifecycle.catching_up.followers:
+            self._wanted.add(sender)
+        return self._give_model()
+
+    def _give_model(self) -> list[e.Effect]:
+        """Send those who have asked for it the model of the round last completed, as soon as there is one."""
+        if not self._wanted or self.settled is None or not self.completed:
+            return []
+        to, self._wanted = tuple(sorted(self._wanted)), set()
+        model = m.Model(self.completed, dict(self.settled.agreement), self.settled.payload, self.rounds.clock)
+        return [e.Send(to, model, self.weights)]
 
     def _ask_model(self, now: float) -> list[e.Effect]:
         return self.late_join.ask([p for p in self._incarnations if self.tracker.living(p)], now)

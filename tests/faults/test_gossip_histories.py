@@ -28,7 +28,7 @@ def test_a_history_that_broke_a_promise_keeps_it_now(what: str) -> None:
 
 
 @pytest.mark.xfail(reason="over a graph that changes each round the last skips only 30 s after the calm", strict=True)
-@pytest.mark.parametrize("seed", [474, 986])
+@pytest.mark.parametrize("seed", [986])
 def test_a_changing_graph_mends_within_twenty_seconds(seed: int) -> None:
     assert breaches(Played(draw(seed)).play()) == []
 

@@ -129,3 +129,12 @@ def test_lost_messages_do_not_keep_a_peer_that_was_started_again_out() -> None:
     run.again("peer-1", 3.5)
     run.run(200.0)
     assert all(state.settled is not None for state in run.states.values())
+
+
+def test_one_that_was_started_again_is_given_the_model_of_the_first_round_as_soon_as_there_is_one() -> None:
+    run = Meeting(4, "line", rounds=8)
+    run.crash("peer-1", 3.5)
+    run.again("peer-1", 4.5)
+    run.run(100.0)
+    joined = [p for _, p in run.published("peer-1", "warning") if "joined late" in p["reason"]]
+    assert [p["round"] for p in joined] == [1]
