@@ -28,7 +28,7 @@ from .restarts import RestartPacing
 BROKER = "broker"
 STOP_BROKER = signal.SIGUSR1  # SIGTERM may go to all processes at once, and the broker must be the last to end
 STOP_AT_MOST_S = 30.0  # how long nodes that are stopped may take to report, as long as one after the other does
-STOP_A_NODE_S = 0.15  # and each that a process hosts, in the time that it has for a sign of life
+STOP_A_NODE_S = 0.3  # and each that a process hosts, in the time that it has for a sign of life
 LEFT_S = 1.0  # how long after a node the launcher hears of a signal that both were sent
 STOPPED = {"ended with exit code 0", *(f"killed by {name}" for name in ("SIGTERM", "SIGINT", "SIGHUP"))}
 
