@@ -26,6 +26,10 @@ def test_a_whole_number_counts_as_the_text_of_a_category():
     assert table_of_rows([[1, 2, None]], SCHEMA)["ward"].tolist() == ["2"]
 
 
+def test_texts_are_taken_without_the_blanks_around_them_as_from_a_file():
+    assert cells(table_of_rows([[1, " eye ", None], [1, "", None], [1, " ", None]], SCHEMA))[1] == ["eye", None, None]
+
+
 def test_no_rows_make_an_empty_table():
     assert len(table_of_rows([], SCHEMA)) == 0
 
