@@ -35,7 +35,8 @@ def header(view: RunView, now: float) -> str:
     if view.staleness is not None:
         parts.append(f"staleness {view.staleness:.1f}")
     if view.finished:
-        parts.append(view.status if not view.reason else f"{view.status}: {view.reason}")
+        known = view.reason.startswith(view.status)  # "interrupted by Ctrl-C" says it all
+        parts.append(view.reason if known else ": ".join(filter(None, (view.status, view.reason))))
     elif view.stopping or (view.rounds and view.round >= view.rounds):
         done, models = view.baselines
         trained = f"training the baselines: {done} of {models} models" if done < models else "finishing"
@@ -56,7 +57,7 @@ def plain_line(view: RunView, now: float) -> str:
     living = sum(row.living and row.state != "suspect" for row in training_nodes)
     # At the end all nodes leave; and a node on its own needs no count.
     count = "" if view.finished or len(training_nodes) < 2 else f"  {living} of {len(training_nodes)} nodes"
-    lost = f"  lost {', '.join(view.lost)}" if view.lost else ""
+    lost = f"  lost {listed(view.lost)}" if view.lost else ""
     return printable(f"{header(view, now)}{count}{lost}")
 
 
