@@ -102,7 +102,7 @@ def _of_tables(
         found += [f'column "{name}" is left out: {why}' for name, why in schema.left_out.items()]
         used = schema.used
         _check_used(used, schema)
-        pipeline = auto_pipeline(used, scale, min_frequency)
+        pipeline = auto_pipeline(used, told, scale, min_frequency)
     else:
         used, pipeline = schema.select(_columns_of(preprocess, schema.columns)), preprocess
     description = describe_transformer(pipeline)

@@ -13,7 +13,7 @@ from .data.data import DataError, Task, checked_task, infer_task
 from .evaluate import evaluate
 from .model import FitReport, LocalWork
 from .moments import IncompatibleSites, TooFewRows
-from .pipeline.given import AUTO, digest_of, given_pipeline
+from .pipeline.given import AUTO, digest_of, given_pipeline, import_steps
 from .plugins import listed
 from .preprocessing import by_place, made_up
 from .registry import as_model
@@ -24,6 +24,7 @@ from .site_rows import SiteRows, check_targets
 from .site_statistics import Scale, SiteStatistics
 from .table_preprocessing import AnyPreprocessing
 from .tables.site_schema import SiteSchema
+from .tables.table import Table
 from .weights import Layout, Vector, checked_finite
 
 Rows = tuple[NDArray[Any], NDArray[Any]]
@@ -113,6 +114,8 @@ class SiteModel:
                 "what it tells of fewer would give them away"
             )
         self.columns = rows.columns or made_up(rows.width)
+        if isinstance(rows.X, Table):
+            import_steps()  # before this site has joined
         self._rows, out = rows.named(self.columns).split(holdout, seed, min_rows, self.task)
         if out is not None:
             self._raw["holdout"] = out

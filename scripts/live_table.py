@@ -35,15 +35,15 @@ def header(view: RunView, now: float) -> str:
     if view.staleness is not None:
         parts.append(f"staleness {view.staleness:.1f}")
     if view.finished:
-        known = view.reason.startswith(view.status)  # "interrupted by Ctrl-C" says it all
-        parts.append(view.reason if known else ": ".join(filter(None, (view.status, view.reason))))
+        said = view.reason.startswith(view.status)  # interrupted by Ctrl-C
+        parts.append(": ".join(filter(None, ("" if said else view.status, view.reason))))
     elif view.stopping or (view.rounds and view.round >= view.rounds):
         done, models = view.baselines
         trained = f"training the baselines: {done} of {models} models" if done < models else "finishing"
         parts.append(f"stopped by {view.stopping}, {trained}" if view.stopping else trained)
     elif view.seen and now - view.seen > STALE_S and not view.waiting:
         parts.append(f"stale: nothing heard for {duration(now - view.seen)}")
-    elif view.eta_s() is not None:
+    elif view.eta_s() is not None and not view.waiting:
         parts.append(f"ETA {duration(view.eta_s() or 0.0)}")
     if view.missed:
         parts.append(f"{view.missed} events missed")

@@ -141,9 +141,11 @@ class PlainView(View):
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        async with _repeating(self._show, PLAIN_LINE_EVERY_S):
-            yield
-        self._show(last=True)
+        try:
+            async with _repeating(self._show, PLAIN_LINE_EVERY_S):
+                yield
+        finally:
+            self._show(last=True)
 
     def _settle(self, *, last: bool) -> None:
         self._notices.settle(self._runs.by_run, self._runs.newest, last=last)
@@ -177,9 +179,11 @@ class LiveView(PlainView):
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         with self._live:
-            async with _repeating(self._show, REFRESH_S):
-                yield
-            self._show(last=True)
+            try:
+                async with _repeating(self._show, REFRESH_S):
+                    yield
+            finally:
+                self._show(last=True)
 
     def _show(self, *, last: bool = False) -> None:
         from .live_table import render

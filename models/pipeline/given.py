@@ -12,6 +12,15 @@ from ..plugins import imported
 AUTO = "auto"
 """In place of a pipeline: what suits the columns."""
 
+STEPS = (
+    "nervenet.models.pipeline.fit",
+    "nervenet.models.tables.auto",
+    "sklearn.compose",
+    "sklearn.impute",
+    "sklearn.pipeline",
+    "sklearn.preprocessing",
+)
+
 
 def given_pipeline(preprocess: object) -> Any:
     """Return an unfitted scikit-learn transformer as it is, or the one of an import path, or `AUTO`.
@@ -42,6 +51,14 @@ def given_pipeline(preprocess: object) -> Any:
     except (NoExactMerge, TypeError) as error:
         raise DataError(f"data.preprocess: {error}") from None
     return found
+
+
+def import_steps() -> None:
+    """Import what every pipeline needs: it takes seconds, in which nobody should wait for a site's answer."""
+    from importlib import import_module
+
+    for module in STEPS:
+        import_module(module)
 
 
 def digest_of(pipeline: Any) -> str:

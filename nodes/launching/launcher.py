@@ -118,17 +118,6 @@ async def launch(
         fork_server.close()
 
 
-PIPELINES = (
-    "nervenet.models.pipeline.fit",
-    "nervenet.models.tables.auto",
-    "sklearn.compose",
-    "sklearn.impute",
-    "sklearn.pipeline",
-    "sklearn.preprocessing",
-)
-"""What nodes with tables import, which takes seconds: once, and not once a node."""
-
-
 @dataclass
 class _Launch:
     """One launch from beginning to end."""
@@ -174,7 +163,9 @@ class _Launch:
             if self.shares.target:
                 self.on_target(self.shares.target)
             if self.shares.kinds is not None or experiment.data.preprocess != DataConfig.preprocess:
-                self.fork_server.preload(PIPELINES)
+                from nervenet.models.pipeline.given import STEPS
+
+                self.fork_server.preload(STEPS)  # once, and not once a node
             check_task(experiment, self.shares.task, len(self.shares.columns))
             columns, classes = self.shares.columns, self.shares.classes
             check_size(experiment, len(columns), None if classes is None else len(classes))

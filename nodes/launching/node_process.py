@@ -55,7 +55,7 @@ def host(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
             return asyncio.run(_until_terminated(_broker(job), job["stop_by"], LINGER_S))
         case "nodes":
             hosted: list[Node] = []
-            return asyncio.run(_until_terminated(_nodes(job, rest, hosted), on_stop=lambda: _stop_deciding(hosted)))
+            return asyncio.run(_until_terminated(_nodes(job, rest, hosted), on_stop=lambda: _mute(hosted)))
         case "baseline":
             from .baselines import report_baselines
 
@@ -97,11 +97,11 @@ async def _until_terminated(
     def stop() -> None:
         # Once: the launcher's own signal may follow one that went to the whole group, and must not cancel the report.
         if not task.cancelling():
-            on_stop()
             task.cancel()
 
     loop.add_signal_handler(signal.SIGTERM, loop.call_later, linger_s, stop)
     loop.add_signal_handler(stop_by, stop)  # if that is SIGTERM, in place of the line before
+    signal.signal(stop_by, lambda *_: on_stop())  # at once: `stop`, of which the loop hears beside, waits for its turn
     try:
         return int(await task or 0)
     except asyncio.CancelledError:
@@ -124,10 +124,10 @@ async def _broker(job: Mapping[str, Any]) -> int:
     return 0
 
 
-def _stop_deciding(hosted: Sequence[Node]) -> None:
+def _mute(hosted: Sequence[Node]) -> None:
     """Let all nodes of this process drop what they have in hand: a busy machine would take long to work it off."""
     for node in hosted:
-        node.session.stop_deciding()
+        node.session.mute()
 
 
 async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: list[Node]) -> int:

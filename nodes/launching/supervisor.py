@@ -17,6 +17,7 @@ from ..config.factory import node_names
 from ..config.schema import Experiment
 from ..runtime.awake_time import AwakeTime
 from ..runtime.event_types import INTERRUPTED
+from ..runtime.printable import listed
 from ..runtime.round_history import Reported
 from .baselines import BASELINE, too_large
 from .data_shares import DataShares
@@ -27,7 +28,7 @@ from .restarts import RestartPacing
 BROKER = "broker"
 STOP_BROKER = signal.SIGUSR1  # SIGTERM may go to all processes at once, and the broker must be the last to end
 STOP_AT_MOST_S = 30.0  # how long nodes that are stopped may take to report, as long as one after the other does
-STOP_A_NODE_S = 0.05  # and each that a process hosts, in the time that it has for a sign of life
+STOP_A_NODE_S = 0.3  # and each that a process hosts, in the time that it has for a sign of life
 LEFT_S = 1.0  # how long after a node the launcher hears of a signal that both were sent
 STOPPED = {"ended with exit code 0", *(f"killed by {name}" for name in ("SIGTERM", "SIGINT", "SIGHUP"))}
 
@@ -336,8 +337,18 @@ class Supervisor:
         for task in self._tasks:
             task.cancel()
         hosted_s = STOP_A_NODE_S * len(self.roles) / self.experiment.process_count
-        at_most_s = max(STOP_AT_MOST_S, 10 * hosted_s)
-        await self._processes.stop(within_s + hosted_s, (BROKER,), before_kill, at_most_s=at_most_s)
+        saying = asyncio.get_running_loop().call_later(within_s, self._say_who_is_missing)
+        try:
+            at_most_s = STOP_AT_MOST_S + 4 * hosted_s
+            await self._processes.stop(within_s + hosted_s, (BROKER,), before_kill, at_most_s=at_most_s)
+        finally:
+            saying.cancel()
+
+    def _say_who_is_missing(self) -> None:
+        missing = sorted(self.survivors() - set(self.results))
+        if missing:
+            what = f"{len(missing)} nodes have yet to report what they have learned: {listed(missing)}"
+            self.publish("warning", reason=f"{what}; a second signal does not wait for them")
 
     @property
     def broker_runs(self) -> bool:

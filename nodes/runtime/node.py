@@ -193,6 +193,10 @@ class Node:
         if timer is not None:
             timer.cancel()
 
+    def mute(self) -> None:
+        """Handle no more events; `close` is still to come."""
+        self._closed = True
+
     def close(self) -> None:
         """Stop handling events; timers and worker end. Idempotent."""
         self._closed = True

@@ -271,6 +271,11 @@ class Session:
         if self.on_event is not None:
             self.on_event({**event, **(own or {})})
 
+    def mute(self) -> None:
+        """Drop from now on what arrives; for a signal's handler, which may interrupt anything."""
+        if self._node is not None:
+            self._node.mute()
+
     def stop_deciding(self) -> None:
         """Decide nothing any more: whatever happens to others from here on is no news to this node."""
         if self._node is not None:

@@ -293,3 +293,21 @@ def test_a_client_that_is_to_start_from_a_model_is_refused(capsys: pytest.Captur
     )
     said = "--init runs/old: a client starts from its coordinator's model: give it to that"
     assert capsys.readouterr().err == f"nervenet: {said}\n"
+
+
+@pytest.mark.parametrize("kind", [PlainView, LiveView])
+async def test_how_a_run_ended_is_said_though_its_command_fails(
+    capsys: pytest.CaptureFixture[str], kind: type[PlainView]
+) -> None:
+    view = kind()
+
+    async def interrupted() -> None:
+        async with view.running():
+            view.event(event("run.failed", reason="interrupted by Ctrl-C", status="interrupted"))
+            raise NodeFailed("over")
+
+    with pytest.raises(NodeFailed, match="over"):
+        await interrupted()
+    out = capsys.readouterr().out
+    assert "the run was interrupted by Ctrl-C" in out
+    assert "interrupted: interrupted" not in out

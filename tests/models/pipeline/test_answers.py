@@ -12,11 +12,11 @@ from nervenet.models.agreement.questions import Answer, Dialog
 from nervenet.models.moments import IncompatibleSites
 from nervenet.models.pipeline.fit import PipelineSite, fit_questions
 from pipelines import PIPELINES
-from sites import kind, rows, table
+from sites import kind, rows, table, title
 from test_exactness import BY_TARGET, COUNTED, FACTORED, MOMENTS
 
 CASES = [(*case, None) for case in [*MOMENTS, *COUNTED, *FACTORED]] + BY_TARGET + list(PIPELINES.values())
-NAMES = [" ".join(str(step).split())[:60] for step, *_ in CASES]
+NAMES = [title(step)[:60] for step, *_ in CASES]
 ODD = st.sampled_from([-1.0, 0.5, 1e300, -1e300, 2.0**60, 7.0, 0.0, 1e-300])
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from nervenet.models.pipeline.fit import transform
 from nervenet.models.pipeline.restore import fitted_estimator
-from sites import NUMBERS, TEXTS, fitted, kind, pool, rows, table
+from sites import NUMBERS, TEXTS, fitted, kind, pool, rows, table, title
 from sklearn.base import clone
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_selection import (
@@ -124,7 +124,7 @@ FACTORED = [
 
 
 def named(cases):
-    return {"argvalues": cases, "ids": [" ".join(str(case[0]).split()) for case in cases]}
+    return {"argvalues": cases, "ids": [title(case[0]) for case in cases]}
 
 
 def matrix(columns, chosen):

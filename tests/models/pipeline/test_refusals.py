@@ -8,7 +8,7 @@ from nervenet.models.moments import IncompatibleSites
 from nervenet.models.pipeline.fit import Fitted, PipelineSite, check_pipeline, fit_questions, transform
 from nervenet.models.pipeline.step import NoExactMerge
 from nervenet.models.tables.table import Table
-from sites import fitted, pool, rows, table
+from sites import fitted, pool, rows, table, title
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.decomposition import PCA, FastICA, TruncatedSVD
@@ -83,7 +83,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("step", "message"), REFUSED, ids=[str(step)[:50] for step, _ in REFUSED])
+@pytest.mark.parametrize(("step", "message"), REFUSED, ids=[title(step)[:50] for step, _ in REFUSED])
 def test_a_step_without_an_exact_merge_is_refused_before_any_question(step, message):
     with pytest.raises(NoExactMerge, match=message.replace("()", r"\(\)")):
         check_pipeline(step)

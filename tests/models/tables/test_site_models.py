@@ -12,7 +12,7 @@ from nervenet.models.moments import IncompatibleSites, TooFewRows
 from nervenet.models.preprocessing import Preprocessing
 from nervenet.models.site_statistics import agree
 from nervenet.models.table_preprocessing import TablePreprocessing, preprocessing_of
-from nervenet.models.tables.table import GAP, Table
+from nervenet.models.tables.table import DATES, GAP, Table
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import SGDClassifier, SGDRegressor
@@ -177,6 +177,22 @@ def test_a_question_that_is_none_is_refused(sites):
     for question in ({"ask": "rows"}, {"ask": "fit"}, {"ask": "fit", "table": {"schema": {}}}):
         with pytest.raises(IncompatibleSites):
             site.answer(question)
+
+
+def dates(days, count):
+    """A site whose dates lie in so many days, evenly."""
+    day = (np.datetime64("2020-01-01") + np.linspace(0, days, count).astype(int)).astype(DATES)
+    return Table(("day", "age"), ("date", "number"), (day, np.arange(count) % 7.0)), np.arange(count) % 2
+
+
+@pytest.mark.parametrize(
+    ("days", "count", "cycles"),
+    [(900, 300, {"year", "week"}), (300, 300, {"week"}), (10, 300, set()), (900, 100, set())],
+)
+def test_a_dates_place_in_a_cycle_is_told_where_it_can_be_learned(days, count, cycles):
+    names = agreed(models({"a": dates(days, count), "b": dates(days, count)})).preprocessing.fitted.names
+    assert sum("sine of" in name for name in names) == 2 * len(cycles)
+    assert sum("elapsed" in name for name in names) == 1
 
 
 OWN = ColumnTransformer([("n", RobustScaler(), ["age", "crp"]), ("c", OneHotEncoder(), ["sex"])])

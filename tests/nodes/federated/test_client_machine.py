@@ -95,6 +95,19 @@ def test_an_answer_to_a_question_that_is_no_longer_open_is_not_sent() -> None:
     assert only(e.Survey, effects) == [e.Survey()]
 
 
+def test_a_coordinator_that_was_started_again_in_round_0_gets_answers_to_its_own_questions_alone() -> None:
+    bench = Bench()
+    bench.say(task(0, 3, work="survey", payload=None, question={"ask": "median"}))
+    bench.tell(ev.LinkUp("coordinator", "coordinator", 2))
+    bench.say(task(0, 0, work="survey", payload=None))
+    effects = bench.tell(ev.Surveyed({"of": "the question before"}, (1.0,)))
+    assert sent(effects) == []
+    assert only(e.Survey, effects) == [e.Survey()]
+    (answer,) = sent(bench.tell(ev.Surveyed({"of": "me"}, (1.0,))))
+    assert isinstance(answer, m.Update)
+    assert (answer.attempt, answer.fields) == (0, {"of": "me"})
+
+
 def test_a_question_it_cannot_answer_is_declined_by_name() -> None:
     bench = Bench()
     bench.say(task(0, 1, work="survey", payload=None, question={"ask": "nonsense"}))

@@ -349,7 +349,9 @@ async def test_nodes_are_terminated_before_the_broker_and_the_stubborn_are_kille
 
 
 @pytest.mark.parametrize("stubborn", [True, False])
-async def test_sockets_are_closed_before_nodes_are_killed_and_only_then(stubborn: bool) -> None:
+async def test_sockets_are_closed_before_nodes_are_killed_and_only_then(
+    stubborn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scenario = await Scenario().started()
     if stubborn:
         scenario.fork_server.stubborn.add(scenario.fork_server.pid_of("client-1"))
@@ -358,7 +360,11 @@ async def test_sockets_are_closed_before_nodes_are_killed_and_only_then(stubborn
     async def close() -> None:
         signals_before.append({number for _, number in scenario.fork_server.signals})
 
+    monkeypatch.setattr(supervisor, "STOP_A_NODE_S", 0.05)
     await scenario.supervisor.stop_nodes(0.05, close)
+    said = [fields["reason"] for kind, fields in scenario.published if kind == "warning"]
+    missing = "4 nodes have yet to report what they have learned: client-0, client-1, client-2, coordinator"
+    assert said == ([f"{missing}; a second signal does not wait for them"] if stubborn else [])
     assert signals_before == ([{signal.SIGTERM}] if stubborn else [])
     assert scenario.supervisor.broker_runs
 
