@@ -36,6 +36,6 @@ def test_every_stage_of_compression_is_there() -> None:
 
 
 def test_the_strategy_shown_is_the_one_in_the_examples() -> None:
-    shown = re.search(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    shown = re.search(r"^```python\n# own_strategy.py\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     assert shown is not None
     assert shown[1] in (ROOT / "examples" / "own_strategy.py").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from nervenet.broker.transport import new_incarnation
 
 from ..results.round_summaries import RoundSummaries
 from ..results.run_dir import RunDir
-from ..runtime.event_types import Edge
+from ..runtime.event_edge import Edge
 
 LAST_EVENTS_S = 1.0  # how long the end waits for events, which may be lost
 FOLLOW_AGAIN_S = 1.0

@@ -7,7 +7,8 @@ from typing import Any, Self
 
 from nervenet.broker.subscriber import EventStream
 
-from ..runtime.event_types import AnyEvent, Edge, Gap, parse_event
+from ..runtime.event_edge import Edge
+from ..runtime.event_types import AnyEvent, Gap, parse_event
 
 
 class Monitor:

@@ -11,8 +11,6 @@ What comes from elsewhere may say anything: `fit` keeps of it what is of its typ
 
 from __future__ import annotations
 
-import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, get_args
 
@@ -378,8 +376,6 @@ _FIELDS = {
     for kind, cls in _CLASSES.items()
 }
 _HEAD = _FIELDS["unknown"]
-STREAM = "stream"  # as in `nervenet.broker.events`, which loads ZeroMQ
-_DISTINCT = 256  # publishers and types whose malformed events are told apart
 
 
 class Fitted(dict[str, Any]):
@@ -420,33 +416,3 @@ def parse_event(raw: Mapping[str, Any]) -> AnyEvent:
     kind = str(raw.get("type"))
     cls = UnknownEvent if problem else _CLASSES.get(kind, UnknownEvent)
     return msgspec.convert({**fields, "raw": fields, "type": cls.__struct_config__.tag}, cls)  # type: ignore[return-value]
-
-
-class Edge:
-    """Where events from elsewhere are decoded; counts those that do not fit their types."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[tuple[str, str]] = Counter()
-        self._seq = 0
-
-    def decode(self, raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        """Return what fits of an event; and for the first of a kind that does not, the tenth, the hundredth and so on,
-        an event that says so.
-        """
-        fields, problem = fit(raw)
-        if not problem:
-            return fields, None
-        key = (str(raw.get("node"))[:100], str(raw.get("type"))[:100])
-        if key not in self._counts and len(self._counts) >= _DISTINCT:
-            key = ("others", "any")
-        self._counts[key] += 1
-        count = self._counts[key]
-        if 10 ** (len(str(count)) - 1) != count:
-            return fields, None
-        said = {"subject": key[0], "about": key[1], "count": count, "reason": problem}
-        return fields, self._own("malformed", str(raw.get("run", "")), **said)
-
-    def _own(self, kind: str, run: str, **fields: Any) -> dict[str, Any]:
-        self._seq += 1
-        head = {"type": kind, "run": run, "node": STREAM, "role": "monitor", "incarnation": 0}
-        return head | {"seq": self._seq, "time": time.time()} | fields

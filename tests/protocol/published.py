@@ -37,7 +37,7 @@ ROLES = {
     "nodes/gossip/asynchronous/neighbors.py": ["peer"],
     "nodes/gossip/asynchronous/ad_psgd.py": ["peer"],
     "nodes/gossip/asynchronous/gossip_learning.py": ["peer"],
-    "nodes/runtime/event_types.py": ["monitor"],
+    "nodes/runtime/event_edge.py": ["monitor"],
     "nodes/runtime/question_progress.py": ["coordinator", "peer"],
     "nodes/runtime/session.py": ["coordinator", "client", "peer"],
     "nodes/runtime/node.py": ["coordinator", "client", "peer"],

@@ -16,7 +16,7 @@ from nervenet.nodes.launching import standalone
 from nervenet.nodes.monitoring import monitor, run_view
 from nervenet.nodes.monitoring.run_view import RunView
 from nervenet.nodes.results import run_dir
-from nervenet.nodes.runtime import event_types
+from nervenet.nodes.runtime import event_edge, event_types
 from nervenet.nodes.runtime.event_types import AnyEvent, parse_event
 from nervenet.nodes.runtime.identity import NodeFailed
 from nervenet.scripts import views
@@ -235,8 +235,9 @@ def fits_in_a_view(monkeypatch: pytest.MonkeyPatch) -> int:
         calls.append(raw["type"])
         return fit(raw)
 
-    monkeypatch.setattr(event_types, "fit", counted)
-    PlainView().event(event_types.Edge().decode(event("warning", reason="why"))[0])
+    for module in (event_types, event_edge):
+        monkeypatch.setattr(module, "fit", counted)
+    PlainView().event(event_edge.Edge().decode(event("warning", reason="why"))[0])
     return len(calls)
 
 

@@ -18,8 +18,9 @@ from nervenet.nodes.monitoring.run_view import RunView, notice
 from nervenet.nodes.results import round_metrics
 from nervenet.nodes.results.round_metrics import RecordedRounds, run_rows
 from nervenet.nodes.results.run_dir import RunDir, read_events, to_json
-from nervenet.nodes.runtime import event_types
-from nervenet.nodes.runtime.event_types import _FIELDS, Edge, fit, parse_event
+from nervenet.nodes.runtime import event_edge
+from nervenet.nodes.runtime.event_edge import Edge
+from nervenet.nodes.runtime.event_types import _FIELDS, fit, parse_event
 from nervenet.scripts.live_table import plain_line, render
 from rich.console import Console
 
@@ -179,7 +180,7 @@ def test_malformed_events_are_counted_and_told_ever_less_often() -> None:
     assert sum(view.malformed.values()) == 100
     assert "100 events malformed" in plain_line(view, 1.0)
     many = [edge.decode({**WORD_FOR_A_NUMBER, "node": f"n-{i}"})[1] for i in range(5_000)]
-    assert sum(made is not None for made in many) < event_types._DISTINCT + 5
+    assert sum(made is not None for made in many) < event_edge._DISTINCT + 5
 
 
 @pytest.mark.parametrize(("key", "value"), [("time", -1.0), ("time", 1e300), ("node", "stream")])
