@@ -82,6 +82,7 @@ def describe_by_hand(
 ) -> None:
     """Take part in a description between machines, as coordinator or as one of the sites."""
     from nervenet.nodes.config.keys import ExperimentError
+    from nervenet.nodes.config.schema import is_file_name
     from nervenet.nodes.describing.files import check_out
     from nervenet.nodes.experiment.loader import load_experiment
 
@@ -96,6 +97,9 @@ def describe_by_hand(
     experiment = load_experiment(file, {**overrides, "mode": "federated"})
     min_rows = experiment.data.min_rows if "data.min_rows" in overrides else None
     if role != "coordinator":
+        name = experiment.data.name
+        if not is_file_name(name) and not Path(name).is_file():
+            raise ExperimentError(f"data.name = {name!r}: expected this site's own file (--data FILE)")
         run(lambda: _answer(experiment, min_rows, **where))
         return
     if out is not None:

@@ -57,7 +57,7 @@ def plain_line(view: RunView, now: float) -> str:
     living = sum(row.living and row.state != "suspect" for row in training_nodes)
     # At the end all nodes leave; and a node on its own needs no count.
     count = "" if view.finished or len(training_nodes) < 2 else f"  {living} of {len(training_nodes)} nodes"
-    lost = f"  lost {', '.join(view.lost)}" if view.lost else ""
+    lost = f"  lost {listed(view.lost)}" if view.lost else ""
     return printable(f"{header(view, now)}{count}{lost}")
 
 

@@ -83,6 +83,7 @@ def node(
     --data is this site's own file, which never leaves it. A run on several machines is one "nervenet broker", and then
     one "nervenet node" for each site.
     """
+    from nervenet.nodes.config.keys import ExperimentError
     from nervenet.nodes.experiment.ineffective import warnings
     from nervenet.nodes.experiment.loader import load_experiment
     from nervenet.nodes.results.run_dir import check_run_dir, has_checkpoints, not_written
@@ -105,6 +106,8 @@ def node(
         shown = {"out": out, "json": json, "correlations": correlations}
         describe_by_hand(role, file, overrides, resuming=resume is not None, **shown, **here)
         return
+    if correlations:
+        raise ExperimentError("--correlations: is for a description; expected --describe beside it")
     if resume is not None:
         check_run_dir(resume, file, out)
     experiment = load_experiment(

@@ -74,9 +74,10 @@ def _said(saved: Path) -> Mapping[str, ColumnOptions]:
     from nervenet.nodes.config.schema import DataConfig
     from nervenet.nodes.experiment.loader import read_toml
 
-    if not (saved / "experiment.toml").is_file():
+    folder = saved if saved.is_dir() else saved.parent
+    if not (folder / "experiment.toml").is_file():
         return {}
-    columns = read_toml(saved).get("data", {}).get("columns", {})
+    columns = read_toml(folder).get("data", {}).get("columns", {})
     return convert({"columns": columns}, DataConfig).options.columns
 
 

@@ -43,6 +43,11 @@ class _Function(_Stateless):
 class _Words(_Stateless):
     """Takes texts, and keeps nothing at all."""
 
+    def refusal(self, step: Any) -> str | None:
+        if getattr(step, "input", "content") != "content":  # a cell, be it of a request, would name a file to open
+            return "input must be 'content': cells are texts, and name no files"
+        return super().refusal(step)
+
     def restore(self, step: Any, state: State, width: int) -> Any:
         return step
 

@@ -53,7 +53,8 @@ def _note(content: bytes) -> str:
     from skops.io import get_untrusted_types
 
     return (
-        "model.skops is a fitted scikit-learn Pipeline that takes a pandas frame of raw columns, to be read by "
+        "model.skops is a fitted scikit-learn Pipeline that takes a pandas frame of raw columns, dates as "
+        "datetime64, categories as text (codes, too), stripped, gaps as NaN (None is none), to be read by "
         f"skops.io.load(…, trusted={sorted(get_untrusted_types(data=content))}); it predicts what is served"
     )
 

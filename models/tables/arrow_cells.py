@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.data import DataError
+from .kinds import category_name
 from .raw import Cells, Words
 
 ALLOWED = "numbers, text, truth values or dates"
@@ -42,7 +43,7 @@ def arrow_cells(where: str, column: Any) -> Cells:
     else:
         found = column.cast(pa.float64()).to_numpy()
     return (
-        Words.of([None if value != value else str(value) for value in found.tolist()], category=True)
+        Words.of([None if value != value else category_name(value) for value in found.tolist()], category=True)
         if category
         else found
     )

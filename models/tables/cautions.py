@@ -6,8 +6,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..plugins import listed
-from .schema import SEVERAL, Schema
-from .site_schema import FEW, SiteSchema
+from .kinds import number
+from .schema import Schema, all_differ
+from .site_schema import SiteSchema
+
+FEW = 10
+"""Means and spreads of fewer cells than this say nothing of a unit."""
 
 FACTOR = 10.0
 """Where a column's sizes and spreads at two sites are so far apart, they may have measured it in other units."""
@@ -24,7 +28,7 @@ def cautions(schema: Schema, sites: Mapping[str, SiteSchema], classes: Sequence[
         if kind == "category":
             told = {site: known.categories.get(column, ()) for site, known in sites.items()}
             names = {site: known for site, known in told.items() if not isinstance(known, int)}
-            found += spellings(f'column "{column}"', names)
+            found += [*spellings(f'column "{column}"', names), *_forms(column, names)]
     if classes is not None:
         texts = {
             site: [label for label in known.statistics.classes or () if isinstance(label, str)]
@@ -46,6 +50,18 @@ def spellings(what: str, sites: Mapping[str, Sequence[str]]) -> Iterator[str]:
             yield f"{what}: {listed(ways, 4)} differ in case or blanks only, and are taken for different ones"
 
 
+def _forms(column: str, sites: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Find categories that are one number in several forms: with gaps in its column, many a program writes 1 as 1.0."""
+    known: dict[float, dict[str, str]] = {}
+    for site, names in sites.items():
+        for name in names:
+            if (value := number(name)) is not None:
+                known.setdefault(value, {}).setdefault(name, site)
+    if one := next((forms for forms in known.values() if len(forms) > 1), None):
+        ways = listed([f"{name!r} (site {site})" for name, site in sorted(one.items())], 4)
+        yield f'column "{column}": {ways} are one number, and are taken for different categories: write them alike'
+
+
 def _units(column: str, place: int, sites: Mapping[str, SiteSchema]) -> Iterator[str]:
     sizes: dict[str, tuple[float, float]] = {}
     for site, known in sites.items():
@@ -65,8 +81,7 @@ def _units(column: str, place: int, sites: Mapping[str, SiteSchema]) -> Iterator
 
 
 def _ids(column: str, place: int, sites: Mapping[str, SiteSchema]) -> Iterator[str]:
-    rows = sum(known.present(place) for known in sites.values())
-    if rows >= SEVERAL and all(known.differ[place] for known in sites.values()):
+    if all_differ(place, sites):
         yield f'column "{column}" has another whole number in every row: if it is an id, say --id {column} at each site'
 
 

@@ -61,12 +61,10 @@ def _parts(found: re.Match[str] | None, *, day_first: bool) -> datetime | None:
 def _built(found: re.Match[str], year: str, month: str, day: str, zone: str | None) -> datetime | None:
     hour, minute, second = (int(found[part] or 0) for part in ("hour", "minute", "second"))
     try:
-        time = datetime(int(year), int(month), int(day), hour, minute, second, tzinfo=UTC)
+        where = datetime.strptime(zone, "%z").tzinfo if zone else UTC
+        return _plain(datetime(int(year), int(month), int(day), hour, minute, second, tzinfo=where))
     except ValueError:
         return None
-    if zone and zone != "Z":
-        time = datetime.fromisoformat(f"{time:%Y-%m-%dT%H:%M:%S}{zone}")
-    return _plain(time)
 
 
 def _by_form(word: str, form: str) -> datetime | None:

@@ -12,7 +12,7 @@ from ..data.data import DataError
 from ..plugins import suggest
 from .arrow_cells import ALLOWED
 from .arrow_files import arrow_table
-from .kinds import recognized
+from .kinds import category_name, recognized
 from .options import ColumnOptions
 from .raw import Cells, RawTable, Words
 from .table import Kind, Table
@@ -81,7 +81,7 @@ def _pandas(where: str, series: Any) -> Cells:
     """Return a pandas Series as raw cells, whichever of its many types it has."""
     kind, missing = series.dtype, series.isna().to_numpy(bool)
     if hasattr(kind, "categories"):
-        return Words.of(_texts(where, series.astype(object), missing), category=True)
+        return Words.of(_texts(series.astype(object), missing), category=True)
     if str(kind).startswith("datetime64"):
         utc = series.dt.tz_convert("UTC").dt.tz_localize(None) if getattr(kind, "tz", None) is not None else series
         dates: NDArray[Any] = utc.to_numpy("datetime64[s]")
@@ -94,7 +94,7 @@ def _pandas(where: str, series: Any) -> Cells:
 def _narwhals(nw: Any, where: str, series: Any) -> Cells:
     kind, missing = series.dtype, series.is_null().to_numpy().astype(bool)
     if isinstance(kind, nw.Categorical | nw.Enum):
-        return Words.of(_texts(where, series.cast(nw.String), missing), category=True)
+        return Words.of(_texts(series.cast(nw.String), missing), category=True)
     if isinstance(kind, nw.Date | nw.Datetime):
         plain = series.cast(nw.Datetime("us"))
         if getattr(kind, "time_zone", None) is not None:
@@ -139,9 +139,9 @@ def _objects(where: str, values: NDArray[Any], missing: NDArray[np.bool_]) -> Ce
     raise DataError(f"{where}, row {row}: found {values[row]!r}, expected {ALLOWED}, all of one kind")
 
 
-def _texts(where: str, series: Any, missing: NDArray[np.bool_]) -> list[str | None]:
-    del where
-    return [None if gap else str(value) for value, gap in zip(series.to_list(), missing.tolist(), strict=True)]
+def _texts(series: Any, missing: NDArray[np.bool_]) -> list[str | None]:
+    cells = zip(series.to_list(), missing.tolist(), strict=True)
+    return [None if gap else category_name(value) for value, gap in cells]
 
 
 def missing_column(what: str, name: str, columns: Sequence[str], wanted: Sequence[str]) -> DataError:

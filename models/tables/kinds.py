@@ -69,7 +69,7 @@ def _of_array(raw: RawTable, name: str, values: NDArray[Any], options: ColumnOpt
             )
         return _of_words(raw, name, Words.of(_as_text(values)), options)
     if options.kind == "category":
-        return Column("category", _objects(values, values != values, _plain))
+        return Column("category", _objects(values, values != values, category_name))
     if values.dtype.kind in "iu" and (changed := changed_by_float64(values)).any():
         row = int(np.flatnonzero(changed)[0])
         raise raw.refusal(row, name, f"found {values[row]}, expected {CONFUSED}")
@@ -88,15 +88,17 @@ def _objects(values: NDArray[Any], missing: NDArray[np.bool_], text: Callable[[A
     return found
 
 
-def _plain(value: Any) -> str:
-    """Return a number as a category's name: 1 whether it is stored as 1 or as 1.0."""
+def category_name(value: Any) -> str:
+    """Return a category's name, of a number without a fraction that of the integer: 1 may be stored as 1 or as 1.0."""
     if isinstance(value, bool):
         return str(value).lower()
+    if not isinstance(value, int | float):
+        return str(value)
     return str(int(value)) if float(value).is_integer() else repr(value)
 
 
 def _as_text(values: NDArray[Any]) -> list[str]:
-    return ["" if value != value else _plain(value) for value in values.tolist()]
+    return ["" if value != value else category_name(value) for value in values.tolist()]
 
 
 def _of_words(raw: RawTable, name: str, cells: Words, options: ColumnOptions) -> Column:

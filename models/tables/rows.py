@@ -87,6 +87,10 @@ def _column(name: str, kind: Kind, cells: Sequence[object]) -> NDArray[Any]:
     for row, cell in enumerate(cells):
         if cell is None or cell != cell:
             continue
+        if kind == "category" and isinstance(cell, str):  # as every reader of files takes it
+            cell = cell.strip() or None
+            if cell is None:
+                continue
         value = _value(kind, cell)
         if value is None:
             raise BadCell(row, name, _shown(cell), WANTED[kind])

@@ -119,8 +119,7 @@ def _why_left_out(column: str, place: int, kind: Kind, sites: Mapping[str, SiteS
     filled = {site: known for site, known in sites.items() if known.present(place)}
     if not filled:
         return "all its cells are empty"
-    rows = sum(known.present(place) for known in filled.values())
-    differ = rows >= SEVERAL and all(known.differ[place] or known.present(place) < 2 for known in filled.values())
+    differ = all_differ(place, filled)
     if kind == "category":
         told = [known.categories.get(column, ()) for known in filled.values()]
         if differ:
@@ -137,6 +136,13 @@ def _why_left_out(column: str, place: int, kind: Kind, sites: Mapping[str, SiteS
     if differ and _ID_NAME.match(column):
         return "each row has another number, and it is named as an id"
     return "all rows have the same value" if _constant(place, filled) else None
+
+
+def all_differ(place: int, sites: Mapping[str, SiteSchema]) -> bool:
+    """Whether each row has another category or whole number at all sites that tell it, and these have several rows."""
+    telling = [known for known in sites.values() if known.differ[place] is not None]
+    rows = sum(known.present(place) for known in telling)
+    return rows >= SEVERAL and all(known.differ[place] or known.present(place) < 2 for known in telling)
 
 
 def _gaps(place: int, sites: Mapping[str, SiteSchema]) -> bool:

@@ -21,9 +21,6 @@ MOST_CATEGORIES = 256
 LONGEST_CATEGORY = 200
 """Characters: a column with a longer one holds texts, and they are told by number."""
 
-FEW = 10
-"""In fewer rows than this, that all cells of a column differ is no sign of an id: they are told as categories."""
-
 _KEYS = {"columns", "classes", "kinds", "rows", "gaps", "differ", "categories"}
 
 
@@ -39,7 +36,7 @@ class SiteSchema:
     kinds: tuple[Kind, ...]
     rows: int  # the hold-out's too
     gaps: tuple[int, ...]  # empty cells of each column
-    differ: tuple[bool, ...]  # whether each row has another category, or another whole number, as an id has
+    differ: tuple[bool | None, ...]  # whether each row has another category or whole number, as an id; None: not told
     categories: Mapping[str, tuple[str, ...] | int]  # of each column of this kind, sorted; or how many, where withheld
 
     def __post_init__(self) -> None:
@@ -85,7 +82,7 @@ class SiteSchema:
         """Return what is known of a site whose table is plain numbers without gaps."""
         width = len(statistics.columns)
         kind: Kind = "number"
-        return cls(statistics, (kind,) * width, int(statistics.inputs.n), (0,) * width, (False,) * width, {})
+        return cls(statistics, (kind,) * width, int(statistics.inputs.n), (0,) * width, (None,) * width, {})
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -106,7 +103,7 @@ class SiteSchema:
             statistics=self.statistics.in_order(columns),
             kinds=cast(tuple[Kind, ...], kinds),
             gaps=cast(tuple[int, ...], counts),
-            differ=cast(tuple[bool, ...], differ),
+            differ=cast(tuple[bool | None, ...], differ),
         )
 
     def header(self) -> dict[str, Any]:
@@ -170,11 +167,14 @@ def _differ(kind: Kind, values: NDArray[Any]) -> bool:
 
 
 def _told(values: NDArray[Any]) -> tuple[str, ...] | int:
-    """Return a column's categories; only their number where they are too many, texts, or another one in every row."""
+    """Return a column's categories; only their number where they are too many, texts, or another one in every row.
+
+    However few the rows are: a small site's column of names would be told otherwise, before all sites have left it out.
+    """
     cells = values[~gaps(values)].tolist()
     distinct = sorted(set(cells))
     too_long = any(len(category) > LONGEST_CATEGORY for category in distinct)
-    if len(distinct) > MOST_CATEGORIES or too_long or (len(cells) >= FEW and len(distinct) == len(cells)):
+    if len(distinct) > MOST_CATEGORIES or too_long or 0 < len(distinct) == len(cells):
         return len(distinct)
     return tuple(distinct)
 

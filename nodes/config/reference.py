@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from . import schema
 from .keys import GATHERED, ExperimentError, table_of
+from .ranges import LARGEST
 
 _FIELD = re.compile(r"^    (?P<name>\w+): .*? = (?:[^#]|#(?! ))*?(?:  # (?P<comment>.*))?$")
 _KINDS: dict[Any, str] = {int: "whole number", float: "number", str: "text", bool: "true or false"}
@@ -109,7 +110,9 @@ def _type(hint: Any) -> str:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
         meta = next(argument for argument in arguments if isinstance(argument, Meta))
-        bounds = [text.format(value) for key, text in _BOUNDS.items() if (value := getattr(meta, key)) is not None]
+        limits = {key: getattr(meta, key) for key in _BOUNDS}
+        # The largest number that a message can carry is no limit that anybody needs to know.
+        bounds = [_BOUNDS[key].format(value) for key, value in limits.items() if value not in (None, LARGEST)]
         return " ".join([_KINDS[arguments[0]], " and ".join(bounds)]).strip()
     if origin is typing.Literal:
         return ", ".join(map(str, arguments))

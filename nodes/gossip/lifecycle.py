@@ -53,7 +53,11 @@ class PeerLifecycle:
         ]
 
     def greet(self, peer: str, *, restarted: bool) -> list[e.Effect]:
-        """Tell a neighbor that is linked anew where round 0 is, if it forgot, and all answers that it may lack."""
+        """Tell a neighbor that is linked anew where round 0 is, if it forgot, and all answers that it may lack.
+
+        One that had left is there again, and can answer the next question.
+        """
+        self._gone.pop(peer, None)
         told = self.catching_up.tell(peer) if restarted or peer in self.catching_up.followers else []
         return [*told, *self.flood.greet(peer)]
 

@@ -17,7 +17,6 @@ from nervenet.models.data.splits import hold_out, split, split_rows
 from nervenet.models.rng import generator
 from nervenet.models.site_model import task_of
 from nervenet.models.site_rows import check_targets
-from nervenet.models.tables.pooling import aligned, stacked
 from nervenet.models.tables.table import Table
 
 from ..config.factory import build_model
@@ -159,6 +158,8 @@ def _of_one_source(model: Model, experiment: Experiment) -> Divided:
 
 def _of_sites(model: Model, experiment: Experiment) -> Divided:
     """Each site holds out its share of its own rows, which together are the test set."""
+    from nervenet.models.tables.pooling import aligned, stacked  # and with it what reads each kind of file
+
     data = experiment.data
     if not data.test_size:
         raise DataError("data.test_size must lie between 0 and 1, found 0: the test set is what all sites hold out")

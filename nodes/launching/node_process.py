@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import zmq
 from nervenet.broker.errors import MessageTooLarge
@@ -33,9 +33,6 @@ from ..runtime.report_client import ReportClient, report_once
 from .machine_limits import files_of_process
 from .rlimits import OUT_OF_RESOURCES, ran_out
 from .shared_rows import unpack_rows
-
-if TYPE_CHECKING:
-    pass
 
 Node = Coordinator | Client | Peer
 ROLES: dict[str, type[Node]] = {"coordinator": Coordinator, "client": Client, "peer": Peer}

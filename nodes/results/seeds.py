@@ -11,9 +11,11 @@ from typing import Any
 from nervenet.models.atomic_file import replacing
 
 from ..config.keys import ExperimentError
+from ..config.ranges import LARGEST
 from .run_dir import PRIVATE, to_json
 
 FILE = "seeds.json"
+LONGEST = 80  # characters of what was given that are repeated
 
 FIGURES = ("accuracy", "r2", "loss", "baseline.centralised", "baseline.local_only_mean", "bytes_sent", "wall_s")
 """The figures of a summary that differ by seed."""
@@ -22,13 +24,18 @@ FIGURES = ("accuracy", "r2", "loss", "baseline.centralised", "baseline.local_onl
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Return the seeds of ``0,1,2``. Raises ExperimentError unless they are two or more distinct whole numbers."""
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and part.isascii() for part in parts):
-        odd = next(part for part in parts if not (part.isdecimal() and part.isascii()))
-        raise ExperimentError(f"--seeds {text}: found {odd!r}; expected whole numbers with commas between, as in 0,1,2")
+    for odd in (part for part in parts if not _is_seed(part)):
+        allowed = f"whole numbers up to {LARGEST} with commas between, as in 0,1,2"
+        raise ExperimentError(f"--seeds {text[:LONGEST]}: found {odd[:LONGEST]!r}; expected {allowed}")
     seeds = tuple(map(int, parts))
     if len(seeds) < 2 or len(set(seeds)) < len(seeds):
         raise ExperimentError(f"--seeds {text}: expected two or more distinct seeds; a single one is --seed")
     return seeds
+
+
+def _is_seed(text: str) -> bool:
+    digits = text.isdecimal() and text.isascii() and len(text) <= len(str(LARGEST))
+    return digits and int(text) <= LARGEST
 
 
 def seed_dir(out: Path, seed: int) -> Path:

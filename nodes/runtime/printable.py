@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 
 def printable(text: object) -> str:
@@ -37,6 +36,8 @@ def printable_lines(text: object) -> str:
 
 def html_text(text: object) -> str:
     """Return text for a page, as `printable` returns it: between tags, or within a quoted attribute."""
+    from html import escape  # which no node needs
+
     return escape(printable(text))
 
 

@@ -23,6 +23,8 @@ def file(tmp_path):
         (["describe", "--data", "FILE", "--out", "FILE/below"], "cannot be used as a folder"),
         (["node", "peer", "--describe", "--run", "d", "--broker", "tcp://127.0.0.1:1"], "not for peers"),
         (["node", "site", "--json", "--run", "d", "--broker", "tcp://127.0.0.1:1"], "are the coordinator's"),
+        (["node", "site", "--run", "d", "--broker", "tcp://127.0.0.1:1"], "this site's own file (--data FILE)"),
+        (["node", "coordinator", "--correlations", "--run", "d", "--broker", "tcp://127.0.0.1:1"], "--describe beside"),
     ],
 )
 def test_a_mistake_is_a_line_and_exit_code_2(words, said, file, capsys):

@@ -40,6 +40,14 @@ def test_columns_are_found_by_name_and_gaps_are_filled(folder: Path, capsys: pyt
     assert err == "ignored: note\n"
 
 
+@pytest.mark.parametrize("saved", ["run", "run/model.json"])
+def test_the_formats_of_the_run_are_known_whether_the_folder_or_its_model_is_named(folder: Path, saved: str) -> None:
+    Path("rows.csv").write_text("age,ward,day\n50,eye,02/01/2026\n")
+    assert execute(["predict", saved, "rows.csv"]) == 2  # which is the month?
+    Path("run/experiment.toml").write_text('data.columns.day.format = "%m/%d/%Y"')
+    assert execute(["predict", saved, "rows.csv"]) == 0
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -238,3 +238,14 @@ def test_the_header_says_for_whom_a_run_waits() -> None:
 def test_what_is_not_kept_would_be_a_round_of_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RunView, "waiting", property(lambda _: "", lambda *_: None), raising=False)
     assert waiting_then().startswith("federated  round 0/20")
+
+
+def test_that_a_run_was_interrupted_is_said_once() -> None:
+    what = running()
+    what.status, what.reason = "interrupted", "interrupted by Ctrl-C"
+    assert header(what, 100.0).endswith("  interrupted by Ctrl-C")
+    assert "interrupted: " not in header(what, 100.0)
+    what.status, what.reason = "failed", "all clients are lost"
+    assert header(what, 100.0).endswith("  failed: all clients are lost")
+    what.status, what.reason = "completed", ""
+    assert header(what, 100.0).endswith("  completed")

@@ -12,7 +12,7 @@ from sites import fitted, pool, rows, table, title
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.decomposition import PCA, FastICA, TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.feature_selection import SelectFromModel, SelectKBest, VarianceThreshold, f_classif, mutual_info_classif
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.kernel_approximation import RBFSampler
@@ -70,6 +70,7 @@ REFUSED = [
     (SimpleImputer(missing_values=None), "missing_values=None is not told to sites"),
     (QuantileTransformer(ignore_implicit_zeros=True), "take ignore_implicit_zeros=False"),
     (TfidfVectorizer(), "nearest step that has one is HashingVectorizer"),
+    (HashingVectorizer(input="filename"), "input must be 'content'"),
     (RBFSampler(), "random_state must be a whole number"),
     (RBFSampler(random_state=0, gamma="scale"), "gamma='scale'"),
     (GaussianRandomProjection(random_state=0), "n_components='auto' has no exact merge"),
@@ -236,3 +237,22 @@ def test_an_output_that_is_text_is_refused():
     agreed = asked(step, ["a"], "category")
     with pytest.raises(DataError, match="the output of the pipeline takes numbers, column 'as is__dose' holds others"):
         transform(step, agreed, Table(("dose",), ("category",), (np.array(["a"], object),)))
+
+
+def opened(tmp_path):
+    """Let a model, be it somebody else's, make something of a cell that names a file."""
+    file = tmp_path / "secret.txt"
+    file.write_text("word")
+    step = ColumnTransformer([("w", HashingVectorizer(input="filename", n_features=2), "w")])
+    known = Fitted(("w",), ("category",), {"w": {"outputs": 2}}, ("a", "b"))
+    return transform(step, known, Table(("w",), ("category",), (np.array([str(file)], object),)))
+
+
+def test_a_cell_names_no_file_to_open(tmp_path):
+    with pytest.raises(IncompatibleSites, match="cells are texts, and name no files"):
+        opened(tmp_path)
+
+
+def test_it_would_be_read_without_the_refusal(tmp_path, monkeypatch):
+    monkeypatch.setattr("nervenet.models.pipeline.stateless._Words.refusal", lambda _, step: None)
+    assert np.abs(opened(tmp_path)).sum() == 1

@@ -152,3 +152,13 @@ def test_inputs_have_the_kinds_that_are_agreed(written):
         read_inputs(path, ("id",), ("number",))
     days = {"b": ColumnOptions(format="%d")}
     assert read_inputs(path, ("b",), ("date",), days).table["b"][0].astype(str) == "1900-01-07T00:00:00"
+
+
+def test_numbers_that_a_file_calls_categories_are_named_alike_with_gaps_and_without():
+    pa = pytest.importorskip("pyarrow")
+    from nervenet.models.tables.frames import table_of
+
+    for cells in ([1, 2, None], [1.0, 2.0, None], [1, 2, 1], [1.0, 2.0, 1.0]):
+        found = table_of(pa.table({"code": pa.array(cells).dictionary_encode(), "age": [1, 2, 3]}))
+        assert found.kind("code") == "category"
+        assert found["code"].tolist()[:2] == ["1", "2"]

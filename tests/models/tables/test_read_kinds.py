@@ -52,6 +52,7 @@ def test_truth_values_are_numbers_as_in_every_other_kind_of_file(column):
         (("2026-01-31T10:20", "2026-02-01"), "2026-01-31T10:20:00"),
         (("2026-01-31 10:20:30.123Z", "2026-02-01"), "2026-01-31T10:20:30"),
         (("2026-01-31T01:00+02:00", "2026-02-01"), "2026-01-30T23:00:00"),
+        (("0990-01-31T01:00+02:00", "2026-02-01"), "0990-01-30T23:00:00"),
         (("31.01.2026", "1.2.2026"), "2026-01-31T00:00:00"),
         (("03.04.2026", "1.2.2026"), "2026-04-03T00:00:00"),
         (("03/04/2026", "31/1/2026"), "2026-04-03T00:00:00"),
@@ -80,6 +81,8 @@ def test_beside_a_format_iso_dates_are_taken_too(column):
 def test_a_date_that_is_none_is_named(column):
     with pytest.raises(DataError, match='line 3, column "x": found text "2026-02-30", expected a date'):
         column("2026-01-31", "2026-02-30", "2026-03-01")
+    with pytest.raises(DataError, match=r'line 3, column "x": found text "2026-02-03T10:00\+99:99", expected a date'):
+        column("2026-01-31", "2026-02-03T10:00+99:99")
     with pytest.raises(DataError, match='found text "soon", expected a date'):
         column("2026-01-31", "soon", date=("x",))
 

@@ -33,6 +33,10 @@ def test_further_names_are_ignored_where_no_column_is_lacking():
         table_of_rows([{"age": 50, "wards": "eye", "day": None}], SCHEMA)
 
 
+def test_texts_are_taken_without_the_blanks_around_them_as_from_a_file():
+    assert cells(table_of_rows([[1, " eye ", None], [1, "", None], [1, " ", None]], SCHEMA))[1] == ["eye", None, None]
+
+
 def test_no_rows_make_an_empty_table():
     assert len(table_of_rows([], SCHEMA)) == 0
 

@@ -1,5 +1,7 @@
 """What sites tell of their columns, and the schema that comes of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from nervenet.models.moments import IncompatibleSites
@@ -65,6 +67,10 @@ def test_texts_and_ids_are_told_by_number():
     assert dict(told.categories) == {"many": MOST_CATEGORIES + 1, "ids": len(ids), "texts": 2}
 
 
+def test_a_few_rows_do_not_tell_names_either():
+    assert dict(site(name=["Ada", GAP, "Bo", "Cy"], one=["Di", GAP, GAP, GAP]).categories) == {"name": 3, "one": 1}
+
+
 def test_held_out_rows_count_for_kinds_and_categories_but_not_for_the_target():
     rows, more = table(ward=["a", "b", "a"], age=[1.0, 2.0, 3.0]), table(ward=["c"], age=[GAP])
     told = SiteSchema.of(rows, np.array([1.5, 2.5, 3.5]), "regression", (more, np.array([100.0])))
@@ -98,7 +104,7 @@ def test_plain_numbers_at_one_site_go_with_gaps_at_another():
     [
         ({"age": AGE}, r"site south has 1 columns, the others have 2 \(age, ward\): it lacks ward"),
         (
-            {"age": ["old", "young"], "ward": ["a", "b"]},
+            {"age": ["old", "young", "old"], "ward": ["a", "b", "a"]},
             r"""site south has text \('old', 'young'\) in column "age", site north has numbers: --categorical age""",
         ),
         (
@@ -176,7 +182,8 @@ def test_another_unit_is_a_caution():
 
 def test_spellings_are_cautions():
     found = warned(
-        north=site(ward=["Ear", "eye"], y=("good", "poor")), south=site(ward=["ear ", "eye"], y=("good", "Poor"))
+        north=site(ward=["Ear", "eye", "eye"], y=("good", "poor")),
+        south=site(ward=["ear ", "eye", "eye"], y=("good", "Poor")),
     )
     ward, target = (line.partition(" differ in case or blanks only")[0] for line in found)
     assert ward == "column \"ward\": 'Ear' (site north), 'ear ' (site south)"
@@ -186,6 +193,46 @@ def test_spellings_are_cautions():
 def test_running_numbers_without_the_name_of_an_id_are_a_caution():
     numbers = [float(i) for i in range(20)]
     assert "say --id seat" in warned(north=site(seat=numbers), south=site(seat=numbers))[0]
+
+
+def plain(*, y=("good", "poor"), **columns):
+    """A site of plain numbers, which does not tell whether they differ."""
+    rows = np.column_stack(list(columns.values()))
+    return SiteStatistics.of(rows, np.resize(np.array(y), len(rows)), tuple(columns), None)
+
+
+NUMBERS = [float(i) for i in range(20)]
+
+
+def test_a_site_of_plain_numbers_does_not_keep_an_id_in():
+    sites = {
+        "north": plain(patient_id=NUMBERS, age=NUMBERS),
+        "south": site(patient_id=NUMBERS, age=[*NUMBERS[1:], GAP]),
+    }
+    schema, _ = agree(**sites)
+    assert list(schema.left_out) == ["patient_id"]
+
+
+def test_it_would_if_it_counted_as_one_whose_rows_are_alike(monkeypatch):
+    numbers = SiteSchema.of_numbers
+    alike = staticmethod(lambda told: replace(numbers(told), differ=(False,) * len(told.columns)))
+    monkeypatch.setattr(SiteSchema, "of_numbers", alike)
+    with pytest.raises(AssertionError):
+        test_a_site_of_plain_numbers_does_not_keep_an_id_in()
+
+
+def test_a_few_rows_do_not_make_an_id_for_sites_that_do_not_tell():
+    sites = {"north": plain(ward_id=NUMBERS, age=NUMBERS), "south": site(ward_id=[1.0, 2.0, 3.0], age=[1.0, 2.0, GAP])}
+    assert not agree(**sites)[0].left_out
+
+
+def test_categories_that_are_one_number_are_a_caution():
+    [found] = warned(north=site(code=["1", "2", "2"]), south=site(code=["1.0", "2.0", "2.0"]))
+    assert found == (
+        "column \"code\": '1' (site north), '1.0' (site south) are one number, and are taken for different categories: "
+        "write them alike"
+    )
+    assert warned(north=site(code=["1", "2", "2"]), south=site(code=["3.5", "x", "x"])) == ()
 
 
 def test_a_schema_survives_json():

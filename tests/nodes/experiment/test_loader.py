@@ -88,6 +88,12 @@ def test_reading_a_configuration_loads_nothing_heavy() -> None:
     assert not heavy & set(result.stdout.split())
 
 
+@pytest.mark.parametrize("key", ["seed", "nodes", "rounds"])
+def test_a_number_that_no_message_can_carry_is_refused_by_its_key(key: str) -> None:
+    with pytest.raises(ExperimentError, match=f"^{key} = 9223372036854775808: expected a whole number <= "):
+        load_experiment(None, {key: 2**63})
+
+
 def test_keywords_become_the_same_checked_experiment() -> None:
     made = experiment_from_keywords("gossip", {"nodes": 3, "gossip.topology": None, "seed": 4}, None)
     assert (made.mode, made.nodes, made.seed, made.gossip.topology) == ("gossip", 3, 4, "ring")

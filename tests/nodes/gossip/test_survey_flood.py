@@ -371,6 +371,26 @@ def test_the_next_question_would_wait_for_one_that_left_until_its_deadline(
         check_a_member_that_left_after_its_answer_is_missed_by_the_next_question(meeting())
 
 
+def check_a_member_that_left_and_was_started_again_is_not_missed(peer: Meeting) -> None:
+    peer.question(0)
+    peer.tell(ev.Arrived("a", m.Goodbye(0, "interrupted")))
+    peer.tell(ev.LinkUp("a", "peer", 2))
+    peer.tell(ev.NextQuestion(1, QUESTIONS[1]))
+    assert peer.finished() is None
+
+
+def test_a_member_that_left_and_was_started_again_is_not_missed(meeting: Callable[..., Meeting]) -> None:
+    check_a_member_that_left_and_was_started_again_is_not_missed(meeting())
+
+
+def test_it_would_be_missed_if_only_its_goodbye_counted(
+    meeting: Callable[..., Meeting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PeerLifecycle, "greet", lambda self, peer, **_: self.flood.greet(peer))
+    with pytest.raises(AssertionError):
+        check_a_member_that_left_and_was_started_again_is_not_missed(meeting())
+
+
 def test_a_question_that_cannot_be_answered_here_ends_round_0_for_all(meeting: Callable[..., Meeting]) -> None:
     peer = meeting()
     peer.question(0)

@@ -123,6 +123,30 @@ def test_it_preloads_nothing_that_only_some_need() -> None:
     assert unwanted <= {"rich"}, unwanted
 
 
+def unneeded(modules: str) -> set[str]:
+    """Return what a run of a packaged data set loads of what it has no need of."""
+    found = subprocess.run(
+        [sys.executable, "-c", f"import sys, {modules}; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {"html", "nervenet.models.tables.read"}.intersection(found.stdout.split())
+
+
+@pytest.mark.e2e
+def test_a_packaged_data_set_loads_nothing_that_reads_files() -> None:
+    assert not unneeded("nervenet.nodes.launching.node_process, nervenet.nodes.launching.data_shares")
+
+
+@pytest.mark.e2e
+def test_that_it_would_is_seen() -> None:
+    assert unneeded("nervenet.nodes.launching.data_shares, nervenet.models.tables.pooling, html") == {
+        "html",
+        "nervenet.models.tables.read",
+    }
+
+
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[ForkServerClient]:
     client = ForkServerClient()

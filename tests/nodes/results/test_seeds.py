@@ -14,11 +14,19 @@ def test_seeds_are_whole_numbers_with_commas_between() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [("0,x", "found 'x'"), ("", "found ''"), ("1,,2", "found ''"), ("-1,2", "found '-1'"), ("3", "two or more"),
-     ("1,1", "distinct"), ("1.5,2", "found '1.5'")],
+     ("1,1", "distinct"), ("1.5,2", "found '1.5'"),
+     (f"1,{2**63}", "up to 9223372036854775807"), ("1," + "9" * 5000, "found '9{80}';")],
 )  # fmt: skip
 def test_anything_else_is_refused_by_what_was_found(text: str, words: str) -> None:
     with pytest.raises(ExperimentError, match=words):
         parse_seeds(text)
+
+
+def test_the_digits_of_a_seed_that_python_does_not_read_would_be_a_traceback(monkeypatch) -> None:
+    monkeypatch.setattr("nervenet.nodes.results.seeds._is_seed", str.isdecimal)
+    with pytest.raises(ValueError, match="limit") as caught:
+        parse_seeds("1," + "9" * 5000)
+    assert not isinstance(caught.value, ExperimentError)
 
 
 def test_mean_and_deviation_are_those_of_the_sample() -> None:
