@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..plugins import suggest
+from ..plugins import listed, suggest
 
 Task = Literal["classification", "regression"]
 
@@ -105,7 +105,7 @@ class Dataset:
         """Return a column of the inputs, shape (rows,). Raises DataError if there is none of this name."""
         if name not in self.columns:
             raise DataError(
-                f"no column {name!r} in {self.name}{suggest(name, self.columns)}; it has: {', '.join(self.columns)}"
+                f"no column {name!r} in {self.name}{suggest(name, self.columns)}; it has: {listed(self.columns)}"
             )
         return self.X[:, self.columns.index(name)] if isinstance(self.X, np.ndarray) else self.X[name]
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..data.data import EXACT, DataError
 from .arrow_cells import arrow_cells
-from .csv_file import Lines, check_header, read_csv, separator_of
+from .csv_file import Lines, header, read_csv, separator_of
 from .kinds import number
 from .options import TARGET_NAMES, USUAL_GAPS, ColumnOptions
 from .raw import Cells, RawTable
@@ -50,8 +50,8 @@ def _read(path: Path, text: Collection[str]) -> RawTable | None:
     if encoding not in ("utf-8", "utf-8-sig"):
         return None
     dialect = Dialect(encoding, separator_of(sample, encoding))
-    columns, rows = _begin(sample, dialect)
-    check_header(path, columns)
+    names, rows = _begin(sample, dialect)
+    columns, aside = header(path, names)
     last = next((name for wanted in TARGET_NAMES for name in columns if name.lower() == wanted), columns[-1])
     numeric = {name for name in _numeric(columns, rows) if name not in text and name != last}
     parse = arrow_csv.ParseOptions(delimiter=dialect.separator, newlines_in_values=_has_quotes(path))
@@ -85,7 +85,7 @@ def _read(path: Path, text: Collection[str]) -> RawTable | None:
             known[name] = arrow_cells(name, parts.pop(name))
         return known[name]
 
-    return RawTable(str(path), tuple(columns), count, cells, _Places(path, dialect), str(dialect))
+    return RawTable(str(path), tuple(columns), count, cells, _Places(path, dialect), str(dialect), aside=aside)
 
 
 class _Places:
@@ -108,9 +108,9 @@ def _begin(sample: bytes, dialect: Dialect) -> tuple[list[str], list[list[str]]]
     """Return the header and the first rows, stripped."""
     lines = io.StringIO(sample.decode(dialect.encoding, errors="ignore"), newline="")
     reader = csv.reader(lines, delimiter=dialect.separator)
-    header = [cell.strip() for cell in next(reader, [])]
+    names = [cell.strip() for cell in next(reader, [])]
     rows = [[cell.strip() for cell in row] for row, _ in zip(reader, range(SAMPLE_ROWS), strict=False)]
-    return header, [row for row in rows if len(row) == len(header)]
+    return names, [row for row in rows if len(row) == len(names)]
 
 
 def _numeric(columns: list[str], rows: list[list[str]]) -> set[str]:

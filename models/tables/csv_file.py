@@ -16,6 +16,7 @@ from .suffixes import kind_of
 from .text_file import SAMPLE, SEPARATORS, Dialect, decoded, encodings, find_separator, opened
 
 BLOCK = 10_000  # rows whose text is held at a time
+UNNAMED = "Unnamed: 0"  # what pandas calls a first column without a name
 
 
 def read_csv(path: Path) -> RawTable:
@@ -48,8 +49,7 @@ def _read(path: Path, dialect: Dialect) -> RawTable:
         reader = csv.reader(stream, delimiter=dialect.separator, strict=True)
         lines: list[int] = []
         try:
-            columns = [cell.strip() for cell in next(reader, [])]
-            check_header(path, columns)
+            columns, aside = header(path, [cell.strip() for cell in next(reader, [])])
             known = [Places() for _ in columns]
             codes: list[list[NDArray[np.intp]]] = [[] for _ in columns]
             block: list[list[str]] = []
@@ -70,7 +70,9 @@ def _read(path: Path, dialect: Dialect) -> RawTable:
         raise DataError(f"{path}: no rows below the header")
     parts = zip(columns, known, codes, strict=True)
     cells = {name: Words.merged(words, np.concatenate(places)) for name, words, places in parts}
-    return RawTable(str(path), tuple(columns), len(lines), cells.__getitem__, Lines(np.array(lines)), str(dialect))
+    return RawTable(
+        str(path), tuple(columns), len(lines), cells.__getitem__, Lines(np.array(lines)), str(dialect), aside=aside
+    )
 
 
 def _take(block: list[list[str]], known: list[Places], codes: list[list[NDArray[np.intp]]]) -> None:
@@ -89,13 +91,27 @@ class Lines:
         return f"line {self._lines[row]}"
 
 
-def check_header(path: Path, columns: list[str]) -> None:
+def header(path: Path, cells: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Return the names of the columns, and which are set aside, each with a note: a first one without a name.
+
+    R and pandas write the number or name of each row there. Raises DataError where other names are missing.
+    """
+    if len(cells) > 1 and not cells[0] and UNNAMED not in cells:
+        columns = [UNNAMED, *cells[1:]]
+        check_header(path, cells[1:], first=2)
+        note = f"{path.name}: the first column has no name and is left out, as the names of rows"
+        return columns, {UNNAMED: note}
+    check_header(path, cells)
+    return cells, {}
+
+
+def check_header(path: Path, columns: list[str], first: int = 1) -> None:
     """Raise DataError unless these are the names of columns."""
     if not any(columns):
         raise DataError(f"{path}: line 1 is empty, expected the names of the columns")
     if all(number(name) is not None for name in columns):
         raise DataError(f"{path}: line 1 holds numbers only, expected the names of the columns")
-    check_columns(str(path), columns, "line 1")
+    check_columns(str(path), columns, "line 1", first)
 
 
 def _ragged(path: Path, line: int, row: list[str], columns: list[str]) -> str:

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Literal
 
 from ..data.data import DataError, Task
-from ..plugins import suggest
+from ..plugins import listed, suggest
 from .table import Kind
 
 USUAL_GAPS = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "Null", "null", "NaT", "?")
@@ -141,4 +141,4 @@ class ReadOptions:
         named = (*filter(None, (self.target, self.sites, self.id, self.weight)), *self.drop, *self.kinds)
         for name in named:
             if name not in columns:
-                raise DataError(f"{what}: no column {name!r}{suggest(name, columns)}; it has: {', '.join(columns)}")
+                raise DataError(f"{what}: no column {name!r}{suggest(name, columns)}; it has: {listed(columns)}")

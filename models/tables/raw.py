@@ -124,11 +124,11 @@ class RawTable:
         return DataError(f'{self.name}: {self.place(row)}, column "{column}": {finding}')
 
 
-def check_columns(name: str, columns: Sequence[str], line: str = "") -> None:
-    """Raise DataError where a name is missing or there twice."""
+def check_columns(name: str, columns: Sequence[str], line: str = "", first: int = 1) -> None:
+    """Raise DataError where a name is missing or there twice; `first` is the place of the first of them."""
     where = f"{name}: {line}: " if line else f"{name}: "
     known: set[str] = set()
-    for place, column in enumerate(columns, start=1):
+    for place, column in enumerate(columns, start=first):
         if not column:
             raise DataError(f"{where}column {place} has no name")
         if column in known:

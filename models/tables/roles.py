@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..data.arrays import changed_by_float64
 from ..data.data import EXACT, DataError
+from ..plugins import listed
 from .kinds import CONFUSED, SHOWN, is_integer, number, reading_of, recognized
 from .options import TARGET_NAMES, ColumnOptions, ReadOptions
 from .raw import RawTable, Words
@@ -50,7 +51,7 @@ class Roles:
             target = next(iter([*usual, *reversed(eligible)]), None)
         inputs = tuple(name for name in eligible if name != target)
         if target is None or not inputs:
-            raise DataError(f"{raw.name}: no columns are left for the inputs; it has: {', '.join(raw.columns)}")
+            raise DataError(f"{raw.name}: no columns are left for the inputs; it has: {listed(raw.columns)}")
         return cls(inputs, target, options.id, options.weight, sites)
 
 

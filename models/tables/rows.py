@@ -55,7 +55,7 @@ def table_of_numbers(X: NDArray[Any], columns: Sequence[str]) -> Table:
 
 def table_of_rows(rows: Sequence[object], schema: Schema) -> Table:
     """Return the table of rows in the order of the columns, or of maps by their names; None, or what is left out of a
-    map, is a gap.
+    map, is a gap. A map that has all columns may have others, too: they are ignored.
 
     A whole number where a category is agreed counts as its text. Raises BadCell for the first that cannot be used.
     """
@@ -70,7 +70,8 @@ def table_of_rows(rows: Sequence[object], schema: Schema) -> Table:
 def _cells(number: int, row: object, schema: Schema) -> Sequence[object]:
     width = len(schema.columns)
     if isinstance(row, Mapping):
-        if odd := [name for name in row if name not in schema.columns]:
+        odd = [name for name in row if name not in schema.columns]
+        if odd and len(row) - len(odd) < width:  # it may be a lacking one, misspelled
             hint = suggest(str(odd[0]), schema.columns)
             raise BadCell(number, str(odd[0]), f"a column that the model does not know{hint}", listed(schema.columns))
         return [row.get(name) for name in schema.columns]

@@ -2,6 +2,7 @@
 
 import pytest
 from nervenet.models.data.data import DataError
+from nervenet.models.tables import csv_file
 from nervenet.models.tables.read import ColumnOptions, ReadOptions, read_table
 
 ROWS = [("age", "ward", "y"), ("1.5", "Köln", "0"), ("2.5", "NA", "1")]
@@ -85,3 +86,30 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
         read_table(tmp_path / "site.docx")
     with pytest.raises(DataError, match=r"none\.csv: no such file"):
         read_table(tmp_path / "none.csv")
+
+
+ROW_NAMES = ["", "1", "2"]  # as R and pandas write them, or names in their place
+
+
+@pytest.mark.parametrize("names", [ROW_NAMES, ["", "Fiat", "Opel"]])
+def test_a_first_column_without_a_name_is_set_aside_with_a_word(written, names):
+    path = written("".join(f"{name},{rest}\n" for name, rest in zip(names, ["dose,y", "2,0", "4,1"], strict=True)))
+    found = read_table(path)
+    assert found.table.columns == ("dose",)
+    assert found.notes == ("site.csv: the first column has no name and is left out, as the names of rows",)
+
+
+def test_without_setting_it_aside_such_a_file_is_refused(written, monkeypatch):
+    def as_before(path, cells):
+        csv_file.check_header(path, cells)
+        return cells, {}
+
+    monkeypatch.setattr(csv_file, "header", as_before)
+    with pytest.raises(DataError, match="line 1: column 1 has no name"):
+        read_table(written(",dose,y\n1,2,0\n2,4,1\n"))
+
+
+def test_of_thousands_of_columns_a_few_are_named(written):
+    path = written(",".join(f"x{k}" for k in range(2000)) + "\n" + ",".join("1" * 2000) + "\n")
+    with pytest.raises(DataError, match=r"no column 'z'; it has: x0, .*, … 1992 more$"):
+        read_table(path, ReadOptions(target="z"))

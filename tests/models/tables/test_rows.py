@@ -26,6 +26,13 @@ def test_a_whole_number_counts_as_the_text_of_a_category():
     assert table_of_rows([[1, 2, None]], SCHEMA)["ward"].tolist() == ["2"]
 
 
+def test_further_names_are_ignored_where_no_column_is_lacking():
+    whole = {"id": 7, "age": 50, "ward": None, "outcome": "good", "day": None}
+    assert cells(table_of_rows([whole], SCHEMA))[:2] == [[50.0], [None]]
+    with pytest.raises(BadCell, match=r"row 0, column 'wards': found a column .* \(did you mean ward\?\)"):
+        table_of_rows([{"age": 50, "wards": "eye", "day": None}], SCHEMA)
+
+
 def test_texts_are_taken_without_the_blanks_around_them_as_from_a_file():
     assert cells(table_of_rows([[1, " eye ", None], [1, "", None], [1, " ", None]], SCHEMA))[1] == ["eye", None, None]
 
