@@ -165,6 +165,11 @@ class AsyncBuffer:
         """Take task `number` of a client back, unless it is only silent and may still answer."""
         return [] if silent else self._give_up(name, number, reason, now)
 
+    def connected(self, name: str) -> list[e.Effect]:
+        """Take back what a client was doing: it may be lost, and nobody knows; it is given a new task, and at once."""
+        self.ledger.resting.pop(name, None)
+        return self.take_back(name)
+
     def take_back(self, name: str) -> list[e.Effect]:
         task = self.ledger.out.pop(name, None)
         return [e.CancelTimer(("task", name, task.number))] if task else []

@@ -13,9 +13,9 @@ from ..config.schema import Timing
 from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.failure_detector import FailureDetector
+from .assignment import Assignment, misfit
 from .personalization import Personalization, wanted
 
-PARTIAL = 0.8  # share of a task's deadline after which a client answers with the work it has done, where it may
 HOLDOUT = "holdout_"  # metrics of the weights that it was sent, on its own rows that are kept apart
 PUBLISH_EVERY_S = 0.1  # a client publishes its local metrics no more often: the coordinator has them all
 
@@ -31,21 +31,6 @@ class ClientConfig:
     codecs: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)  # how it trains where the coordinator leaves that to it
     told: Mapping[str, Any] = field(default_factory=dict)  # those of them that its owner has chosen
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    task: m.Task
-    body: ev.Body
-
-    @property
-    def key(self) -> tuple[int, int]:
-        return self.task.round, self.task.attempt
-
-    @property
-    def partial(self) -> bool:
-        """Whether a client that has no time left may answer with the work it has done."""
-        return self.task.work == "train" and self.task.settings.get("partial") is True
 
 
 class ClientMachine:
@@ -161,26 +146,23 @@ class ClientMachine:
 
     def _task(self, new: Assignment, flaw: str | None, now: float) -> list[e.Effect]:
         if flaw:
-            return [self._declined(new, flaw)]
+            return [new.decline(self.config.coordinator, flaw)]
         if new.key <= self._newest:
             return []  # said twice, or held up on its way until it was over
         self._newest = new.key
         if self.current is None:
             return self._begin(new, now)
         if self._overdue:
-            return [self._declined(new, self._busy(now))]
+            return [new.decline(self.config.coordinator, self._busy(now))]
         self.pending = new
         return [e.CancelTraining()]
 
     def _begin(self, new: Assignment, now: float) -> list[e.Effect]:
         self.current, self._since, self._overdue = new, now, False
-        task = new.task
-        effects: list[e.Effect] = [e.SetTimer(("task", *new.key), now + task.deadline_s)]
-        if new.partial:
-            effects.append(e.SetTimer(("partial", *new.key), now + PARTIAL * task.deadline_s))
-        if task.agreement is not None and (self.model is None or dict(self.model.agreement) != task.agreement):
-            return [*effects, e.ApplyAgreement(agreement=task.agreement)]
-        return [*effects, *self._start(new, now)]
+        timers, agreement = new.set_timers(now), new.task.agreement
+        if agreement is not None and (self.model is None or dict(self.model.agreement) != agreement):
+            return [*timers, e.ApplyAgreement(agreement=agreement)]
+        return [*timers, *self._start(new, now)]
 
     def _start(self, assignment: Assignment, now: float) -> list[e.Effect]:
         task, body = assignment.task, assignment.body
@@ -188,12 +170,9 @@ class ClientMachine:
             return [e.Survey(question=task.question or {})]
         if task.work == "finish" and task.payload is None:
             return self._leave(task)  # the run was round 0 alone
-        if self.model is None:
-            return self._decline("no agreement has reached this client", now)
-        layout = self.model.payload.layout
-        if task.payload is None or task.payload.layout != layout:
-            found = task.payload.layout if task.payload else "no payload"
-            return self._decline(f"layout must be {layout}, found {found}", now)
+        flaw = misfit(task, self.model)
+        if flaw:
+            return self._decline(flaw, now)
         match task.work:
             case "train":
                 given = (*assignment.key, body, task.settings, task.evaluate)
@@ -272,18 +251,10 @@ class ClientMachine:
             return [e.Publish("warning", {"reason": reason})]
         if self._void:
             return self._next(now)
-        return [self._declined(self.current, reason), *self._next(now)]
-
-    def _declined(self, assignment: Assignment, reason: str) -> e.Effect:
-        number, attempt = assignment.key
-        return e.Send((self.config.coordinator,), m.Declined(round=number, attempt=attempt, reason=reason))
+        return [self.current.decline(self.config.coordinator, reason), *self._next(now)]
 
     def _next(self, now: float) -> list[e.Effect]:
-        effects: list[e.Effect] = []
-        if self.current:
-            effects.append(e.CancelTimer(("task", *self.current.key)))
-            if self.current.partial:
-                effects.append(e.CancelTimer(("partial", *self.current.key)))
+        effects = self.current.cancel_timers() if self.current else []
         waiting, self.pending, self.current, self._overdue, self._void = self.pending, None, None, False, False
         return effects + (self._begin(waiting, now) if waiting else [])
 
@@ -342,7 +313,7 @@ class ClientMachine:
             keep = current.partial and not self._void and not self.pending
             effects = [e.CancelTraining(keep=keep), e.Publish("warning", {"reason": self._busy(now)})]
         if self.pending:
-            effects.append(self._declined(self.pending, self._busy(now)))
+            effects.append(self.pending.decline(self.config.coordinator, self._busy(now)))
             self.pending = None
         return effects
 

@@ -20,10 +20,9 @@ from .checkpointing import RETRY
 from .coordinator_config import CoordinatorConfig
 from .early_stopping import Stop
 from .quorum import complete, least, left_behind, too_few_living, too_few_ready, waiting_for
-from .round import closing_fields
 from .run_state import RunState
 from .sync_rounds import SyncRounds
-from .task_dispatch import missing_codecs
+from .task_dispatch import uncompressed
 
 FAILURES_IN_A_ROW = 3
 
@@ -90,7 +89,7 @@ class CoordinatorMachine:
             case ev.NextQuestion():
                 return self.rounds.ask_next(event, now)
             case ev.Agreed():
-                return self._agreed(now)
+                return self.run.finish_untrained(now)
             case ev.Folded():
                 return self._training.folded(event, now)
             case ev.Evaluated(number, _, metrics):
@@ -156,10 +155,7 @@ class CoordinatorMachine:
         return effects
 
     def _connected(self, name: str, incarnation: int, now: float) -> list[e.Effect]:
-        effects: list[e.Effect] = []
-        if self.buffer:  # what the client was doing may be lost, and nobody knows; it is given a new task
-            self.buffer.ledger.resting.pop(name, None)
-            effects += self.buffer.take_back(name)
+        effects = self.buffer.connected(name) if self.buffer else []
         if self.run.registry.linked(name, incarnation, now):
             # Its previous incarnation took with it what it had been asked: nobody waits for that until the deadline.
             # A question of round 0 it is asked again when it is ready.
@@ -174,11 +170,8 @@ class CoordinatorMachine:
         return [suspect, *self._phase.excuse(name, reason, self.run.number, now, silent=True)]
 
     def _enroll(self, name: str, examples: int, codecs: tuple[str, ...], now: float) -> list[e.Effect]:
-        effects: list[e.Effect] = []
-        missing = missing_codecs(self.run.config.federated.compression, codecs)
-        if self.run.registry.enroll(name, examples, now, codecs) and missing:
-            reason = f"{name} cannot encode {', '.join(missing)}: its updates come as they are, without compression"
-            effects.append(e.Publish("warning", {"reason": reason, "subject": name}))
+        new = self.run.registry.enroll(name, examples, now, codecs)
+        effects = uncompressed(name, codecs, self.run.config) if new else []
         return effects + self.rounds.returned(name, now) + self._begin_if_gathered(now)
 
     def _left(self, name: str, reason: str, now: float) -> list[e.Effect]:
@@ -247,18 +240,7 @@ class CoordinatorMachine:
         if flaw:
             return run.fail(flaw)
         cautions = [e.Publish("warning", {"reason": reason}) for reason in event.cautions]
-        return [*self._round_zero_over(event.decided, now), *cautions, *run.save(now), *self._open(1, 0, now)]
-
-    def _round_zero_over(self, decided: Mapping[str, Any], now: float) -> list[e.Effect]:
-        fields = closing_fields(self.run.zero.opened, now)
-        return [e.CancelTimer(("work", "agreement", 0)), e.Publish("round.completed", {**fields, **decided})]
-
-    def _agreed(self, now: float) -> list[e.Effect]:
-        """End a run that consists of round 0: there is nothing to train."""
-        run = self.run
-        over, run.status = self._round_zero_over({}, now), "finished"
-        number, attempt = run.newest_key
-        return [*over, *run.tasks(run.registry.living(), "finish", number, attempt + 1), e.Finish("completed")]
+        return [*run.zero.close(event.decided, now), *cautions, *run.save(now), *self._open(1, 0, now)]
 
     def _evaluated(self, number: int, metrics: Mapping[str, Any], now: float) -> list[e.Effect]:
         run = self.run

@@ -13,7 +13,7 @@ from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.question_progress import QuestionProgress
 from .client_registry import ClientRegistry
-from .round import Round
+from .round import Round, closing_fields
 
 
 class RoundZero:
@@ -58,6 +58,11 @@ class RoundZero:
         """Begin anew after a question that not all have answered, without those at fault."""
         self._left_out.update(current.given_up())
         self.question, self.opened, self._rows = self._first_question, None, {}
+
+    def close(self, decided: Mapping[str, Any], now: float) -> list[e.Effect]:
+        """Say that it is over: who took part, and what was decided."""
+        fields = closing_fields(self.opened, now)
+        return [e.CancelTimer(("work", "agreement", 0)), e.Publish("round.completed", {**fields, **decided})]
 
     def progress(self, current: Round) -> list[e.Effect]:
         """Say which question is open and who has not answered it, where that is news."""

@@ -210,8 +210,16 @@ class RunState:
         if not self.final or self.released or self.checkpoints.busy:
             return []
         self.released = True
+        return self._last_tasks()
+
+    def _last_tasks(self) -> list[e.Effect]:
         number, attempt = self.newest_key
         return self.tasks(self.registry.living(), "finish", number, attempt + 1)
+
+    def finish_untrained(self, now: float) -> list[e.Effect]:
+        """End a run that consists of round 0: there is nothing to train."""
+        self.status = "finished"
+        return [*self.zero.close({}, now), *self._last_tasks(), e.Finish("completed")]
 
     def finish_if_ready(self) -> list[e.Effect]:
         """Finish when the clients may go, and the last evaluation is in."""

@@ -35,6 +35,15 @@ def missing_codecs(spec: str, codecs: Collection[str]) -> list[str]:
     return [stage for stage in stages if stage not in codecs]
 
 
+def uncompressed(name: str, codecs: Collection[str], config: CoordinatorConfig) -> list[e.Effect]:
+    """Say that a client cannot encode its updates as the run does, if so."""
+    missing = missing_codecs(config.federated.compression, codecs)
+    if not missing:
+        return []
+    reason = f"{name} cannot encode {', '.join(missing)}: its updates come as they are, without compression"
+    return [e.Publish("warning", {"reason": reason, "subject": name})]
+
+
 def _settings(work: m.TaskKind, encoding: str, config: CoordinatorConfig) -> dict[str, Any]:
     settings = dict(config.settings)
     if config.federated.partial and work == "train":

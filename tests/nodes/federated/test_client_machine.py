@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes.config.schema import Timing
-from nervenet.nodes.federated.client_machine import Assignment, ClientConfig, ClientMachine
+from nervenet.nodes.federated.assignment import Assignment
+from nervenet.nodes.federated.client_machine import ClientConfig, ClientMachine
 from nervenet.nodes.federated.personalization import Personalization
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev

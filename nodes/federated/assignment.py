@@ -1,0 +1,56 @@
+"""A task that a client has been given: its deadlines, the answer that it will not be done, and whether it can be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nervenet.broker import messages as m
+
+from ..runtime import effects as e
+from ..runtime import events as ev
+
+PARTIAL = 0.8  # share of a task's deadline after which a client answers with the work it has done, where it may
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A task with the handle of the weights that came with it."""
+
+    task: m.Task
+    body: ev.Body
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.task.round, self.task.attempt
+
+    @property
+    def partial(self) -> bool:
+        """Whether a client that has no time left may answer with the work it has done."""
+        return self.task.work == "train" and self.task.settings.get("partial") is True
+
+    def set_timers(self, now: float) -> list[e.Effect]:
+        deadline_s = self.task.deadline_s
+        effects: list[e.Effect] = [e.SetTimer(("task", *self.key), now + deadline_s)]
+        if self.partial:
+            effects.append(e.SetTimer(("partial", *self.key), now + PARTIAL * deadline_s))
+        return effects
+
+    def cancel_timers(self) -> list[e.Effect]:
+        effects: list[e.Effect] = [e.CancelTimer(("task", *self.key))]
+        if self.partial:
+            effects.append(e.CancelTimer(("partial", *self.key)))
+        return effects
+
+    def decline(self, to: str, reason: str) -> e.Effect:
+        return e.Send((to,), m.Declined(round=self.task.round, attempt=self.task.attempt, reason=reason))
+
+
+def misfit(task: m.Task, model: ev.ModelReady | None) -> str | None:
+    """Return why what a task brings does not fit the client's model; None if it does."""
+    if model is None:
+        return "no agreement has reached this client"
+    layout = model.payload.layout
+    if task.payload is None or task.payload.layout != layout:
+        found = task.payload.layout if task.payload else "no payload"
+        return f"layout must be {layout}, found {found}"
+    return None
