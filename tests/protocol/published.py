@@ -16,6 +16,7 @@ ROLES = {
     "nodes/federated/admission.py": ["coordinator"],
     "nodes/federated/task_dispatch.py": ["coordinator"],
     "nodes/federated/run_state.py": ["coordinator"],
+    "nodes/federated/round_zero.py": ["coordinator"],
     "nodes/federated/quorum.py": ["coordinator"],
     "nodes/federated/sync_rounds.py": ["coordinator"],
     "nodes/federated/async_buffer.py": ["coordinator"],
