@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .agreement.questions import Answer, Question, Questions
-from .data.data import DataError, Task, checked_task, infer_task
+from .data.data import DataError, Task, checked_task
 from .evaluate import evaluate
 from .model import FitReport, LocalWork
-from .moments import IncompatibleSites, TooFewRows
+from .moments import IncompatibleSites
 from .pipeline.given import AUTO, digest_of, given_pipeline, import_steps
-from .plugins import listed
-from .preprocessing import by_place, made_up
+from .preprocessing import made_up
 from .registry import as_model
 from .rng import generator
 from .site_agreement import Agreed, agreement_questions
 from .site_answers import SiteAnswers
+from .site_coverage import check_covered, check_same_layout
 from .site_rows import SiteRows, check_targets
 from .site_statistics import Scale, SiteStatistics
 from .table_preprocessing import AnyPreprocessing
@@ -108,11 +108,7 @@ class SiteModel:
     def _take(self, rows: SiteRows, told: str | None, holdout: float, min_rows: int, seed: int) -> None:
         """Take this site's rows, after the checks that need no other site."""
         check_targets(rows.y, self.task, None if told else str(self.model.describe()["name"]).rpartition(".")[2])
-        if len(rows) < min_rows:
-            raise TooFewRows(
-                f"X has {len(rows)} rows, and a site takes part with at least {min_rows} (data.min_rows): "
-                "what it tells of fewer would give them away"
-            )
+        rows.check_floor(min_rows)
         self.columns = rows.columns or made_up(rows.width)
         if isinstance(rows.X, Table):
             import_steps()  # before this site has joined
@@ -124,12 +120,7 @@ class SiteModel:
     def held_out(self) -> dict[str, int]:
         """How many rows this site keeps from training; of each class, where its targets look like labels."""
         rows = self._raw.get("holdout")
-        if rows is None:
-            return {}
-        if (self.task or infer_task(rows.y)) == "regression":
-            return {"rows": len(rows)}
-        labels, counts = np.unique(rows.y, return_counts=True)
-        return dict(zip(map(str, labels.tolist()), counts.tolist(), strict=True))
+        return {} if rows is None else rows.counts(self.task)
 
     def __repr__(self) -> str:
         model = getattr(self.model, "given", self.model)  # a scikit-learn estimator as the user made it
@@ -207,9 +198,7 @@ class SiteModel:
         return found
 
     def build(self, preprocessing: AnyPreprocessing, seed: int, *, keep_weights: bool = False) -> Layout:
-        """Build the model for what was agreed, with the initial weights of all, and prepare this site's rows.
-
-        Building again for equal preprocessing and seed changes nothing.
+        """Build the model for what was agreed, with the initial weights of all, and prepare this site's rows; once.
 
         Parameters
         ----------
@@ -225,7 +214,9 @@ class SiteModel:
         """
         if self._preprocessing is not None and preprocessing == self._preprocessing and seed == self._seed:
             return self.model.layout
-        self._check_covered(preprocessing)
+        labels = check_covered(self._rows, self._raw, preprocessing, self.task)
+        if labels is not None and (misfit := self.misfit(labels)):
+            raise IncompatibleSites(f"this site cannot take part: {misfit}")
         try:
             before = self.model.layout
         except RuntimeError:  # it is not built yet
@@ -234,11 +225,8 @@ class SiteModel:
         if keep_weights and own is None:
             raise IncompatibleSites("keep_weights is for a model that is built already; this one has no weights yet")
         layout = self.model.build(preprocessing.n_features, preprocessing.n_classes, generator(seed, "init"))
-        if before is not None and before.hash != layout.hash and (own is not None or self._preprocessing is None):
-            raise IncompatibleSites(
-                f"the model was built with {_shapes(before)}; for {preprocessing.n_features} columns and "
-                f"{preprocessing.n_classes or 'no'} classes it needs {_shapes(layout)}"
-            )
+        if before is not None and (own is not None or self._preprocessing is None):
+            check_same_layout(before, layout, preprocessing)
         self.common_weights = None
         if own is not None:
             self.common_weights = self.model.get_weights()
@@ -310,9 +298,8 @@ class SiteModel:
             self.model.set_state({"t": np.array([steps + 1], np.float64)})
 
     def evaluate(self, on: Literal["test", "holdout"] = "test") -> dict[str, float]:
-        """Return the figures of `evaluate.evaluate` for the present model, and `examples`, the number of rows.
-
-        A regression's loss is in standardized units. Empty where there is no such set.
+        """Return the figures of `evaluate.evaluate` for the present model, and `examples`, the number of rows; empty
+        where there is no such set. A regression's loss is in standardized units.
         """
         if on not in self._raw:
             return {}
@@ -329,9 +316,8 @@ class SiteModel:
         return self.preprocessing.decode(self.model.predict(self._inputs(X)))
 
     def predict_proba(self, X: Any) -> NDArray[Any] | None:
-        """Return the probability of each class, shape (rows, classes), in the order of ``preprocessing.classes``.
-
-        None for regression, and for a model that has no probabilities.
+        """Return the probability of each class, shape (rows, classes), in the order of ``preprocessing.classes``; None
+        for regression, and for a model that has no probabilities.
         """
         return self.model.probabilities(self._inputs(X))
 
@@ -343,29 +329,6 @@ class SiteModel:
         return self._inputs(rows.inputs(self.preprocessing.columns)), encoded.astype(
             self.model.dtype
         ) if self.preprocessing.classes is None else encoded
-
-    def _check_covered(self, preprocessing: AnyPreprocessing) -> None:
-        """Raise IncompatibleSites for preprocessing that leaves out something this site has."""
-        own = {} if self._rows is None else {"this site": self._rows}
-        sets = own | {f"the {on} set": rows for on, rows in self._raw.items()}
-        for name, rows in sets.items():
-            if rows.columns is None or (name == "the test set" and by_place(rows.columns, preprocessing.columns)):
-                continue
-            wanted, further = set(preprocessing.columns), set(rows.columns) - set(preprocessing.all_columns)
-            if not wanted <= set(rows.columns) or (further and not preprocessing.ignores_further):
-                raise IncompatibleSites(
-                    f"{name} has the columns {listed(rows.columns)}; agreed were {listed(preprocessing.columns)}"
-                )
-        if self.task is not None and self.task != preprocessing.task:
-            raise IncompatibleSites(f"this site has data for {self.task}; agreed was {preprocessing.task}")
-        labels = None if self._rows is None or preprocessing.classes is None else np.unique(self._rows.y).tolist()
-        if labels is not None and (misfit := self.misfit(labels)):
-            raise IncompatibleSites(f"this site cannot take part: {misfit}")
-        for name, rows in sets.items():
-            try:
-                preprocessing.encode(np.unique(rows.y))
-            except ValueError as error:
-                raise IncompatibleSites(f"{name} has targets that were not agreed: {error}") from error
 
 
 def task_of(model: object, told: str | None = None) -> Task | None:
@@ -382,7 +345,3 @@ def task_of(model: object, told: str | None = None) -> Task | None:
         name = str(model.describe()["name"]).rpartition(".")[2]  # type: ignore[attr-defined]
         raise DataError(f"task {task!r}: {name} is for {able} alone")
     return task
-
-
-def _shapes(layout: Layout) -> str:
-    return ", ".join(f"{name} {shape}" for name, shape in zip(layout.names, layout.shapes, strict=True))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .data.arrays import as_table, as_targets, column_names
 from .data.data import DataError, Task, infer_task, is_whole
 from .data.splits import hold_out
+from .moments import TooFewRows
 from .plugins import listed
 from .preprocessing import by_place, made_up
 from .rng import generator
@@ -84,6 +85,21 @@ class SiteRows:
 
     def take(self, rows: NDArray[np.intp]) -> SiteRows:
         return replace(self, X=self.X.take(rows) if isinstance(self.X, Table) else self.X[rows], y=self.y[rows])
+
+    def counts(self, task: Task | None) -> dict[str, int]:
+        """Return how many rows there are; of each class, where the targets look like labels."""
+        if (task or infer_task(self.y)) == "regression":
+            return {"rows": len(self)}
+        labels, counts = np.unique(self.y, return_counts=True)
+        return dict(zip(map(str, labels.tolist()), counts.tolist(), strict=True))
+
+    def check_floor(self, least: int) -> None:
+        """Raise TooFewRows for fewer rows than a site takes part with."""
+        if len(self) < least:
+            raise TooFewRows(
+                f"X has {len(self)} rows, and a site takes part with at least {least} (data.min_rows): "
+                "what it tells of fewer would give them away"
+            )
 
     def split(self, share: float, seed: int, least: int, task: Task | None) -> tuple[SiteRows, SiteRows | None]:
         """Return the rows to train on, and those kept from it, if any; `least` are trained on in any case.

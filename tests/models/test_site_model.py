@@ -301,7 +301,7 @@ def test_a_frame_fits_a_model_of_arrays_without_names_by_place() -> None:
         built(site_model()).predict(Frame(test.X, ["long", "wide", "long too", "wide too"]))
 
 
-@pytest.mark.parametrize("room", ["preprocessing", "site_model"])
+@pytest.mark.parametrize("room", ["preprocessing", "site_coverage"])
 def test_by_names_that_nobody_gave_no_frame_would_fit(room: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"nervenet.models.{room}.by_place", lambda *_: False)
     with pytest.raises(ValueError, match="x1"):
