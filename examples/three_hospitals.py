@@ -13,7 +13,7 @@ SITES = {
     "south": (90, ["outcome", "ward", "crp", "sex", "age", "admitted", "patient_id"], ["surgery", "geriatrics"]),
     "west": (60, COLUMNS[::-1], ["cardiology", "geriatrics", "rehab"]),
 }
-NEW = [
+NEW: list[list[object]] = [
     ["new-0", "2026-08-24", "91", "f", "74.5", "geriatrics"],
     ["new-1", "2026-03-02", "38", "m", "2.1", ""],  # nobody wrote down the ward
     ["new-2", "", "85", "f", "120", "intensive care"],  # a ward that no hospital has
@@ -21,7 +21,7 @@ NEW = [
 
 
 def rows(name: str, count: int, wards: list[str], chance: random.Random) -> list[dict[str, object]]:
-    found = []
+    found: list[dict[str, object]] = []
     for number in range(count):
         age, crp, ward = chance.gauss(60, 15), chance.expovariate(1 / 20), chance.choice(wards)
         risk = (age - 60) / 15 + (crp - 20) / 15 + (ward == "geriatrics") + chance.gauss(0, 0.7)

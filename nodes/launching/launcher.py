@@ -25,12 +25,13 @@ from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import inbox_address
 from .data_shares import DataShares, divide
 from .forkserver_client import ForkServerClient
+from .jobs import group_nodes
 from .machine_limits import check_machine
 from .progress import Progress, somebody_watches
 from .report_server import ReportServer
 from .rlimits import allowed_files, allowed_processes
 from .run_events import END_RELAYED_S, RunEvents
-from .supervisor import RunAborted, Supervisor, group_nodes
+from .supervisor import RunAborted, Supervisor
 
 OnEvent: TypeAlias = Callable[[dict[str, Any]], None]
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -20,23 +19,16 @@ from ..runtime.event_types import INTERRUPTED
 from ..runtime.printable import listed
 from ..runtime.round_history import Reported
 from .baselines import BASELINE, too_large
+from .broker_process import BROKER, BrokerProcess
 from .data_shares import DataShares
 from .forkserver_client import ForkServerClient, ForkServerError
+from .jobs import data_job, hosted_nodes, node_job
 from .processes import ProcessTable
-from .restarts import RestartPacing
 
-BROKER = "broker"
-STOP_BROKER = signal.SIGUSR1  # SIGTERM may go to all processes at once, and the broker must be the last to end
 STOP_AT_MOST_S = 30.0  # how long nodes that are stopped may take to report, as long as one after the other does
 STOP_A_NODE_S = 0.3  # and each that a process hosts, in the time that it has for a sign of life
 LEFT_S = 1.0  # how long after a node the launcher hears of a signal that both were sent
 STOPPED = {"ended with exit code 0", *(f"killed by {name}" for name in ("SIGTERM", "SIGINT", "SIGHUP"))}
-
-
-def group_nodes(experiment: Experiment, names: Sequence[str]) -> list[Sequence[str]]:
-    """Return which clients or peers share a process."""
-    count = min(experiment.process_count, len(names))
-    return [names[i::count] for i in range(count)]
 
 
 class RunAborted(RuntimeError):
@@ -69,16 +61,16 @@ class Supervisor:
 
     def __post_init__(self) -> None:
         self._processes = ProcessTable(self.fork_server, self._exited, self._abort)
-        self._addresses: dict[str, str] = {}
-        self._broker_bind = ""
-        self._broker_died = False
-        self._pacing = RestartPacing()
+        self._broker = BrokerProcess(
+            self.experiment.network,
+            spawn=lambda job: self._spawn(job, (BROKER,), []),
+            on_exit=lambda how: self._exited((BROKER,), how),
+        )
         self._awake = AwakeTime(monotonic())
         self._progress_at = 0.0  # by that clock
         self._stopping = False
         self._left: dict[str, tuple[float, str]] = {}  # who was told to stop by somebody else: when, and what it said
         self._abort_reason = ""
-        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def roles(self) -> dict[str, str]:
@@ -89,54 +81,32 @@ class Supervisor:
     @property
     def events_in(self) -> str:
         """The address at which the broker takes events; empty before it has started."""
-        return self._addresses.get("events_in", "")
+        return self._broker.addresses.get("events_in", "")
 
     def survivors(self) -> set[str]:
         return set(self.roles) - set(self.lost)
 
     async def start_broker(self) -> str:
-        network = self.experiment.network
-        host = network.bind if network.transport == "tcp" else "127.0.0.1"
-        await self._spawn_broker(f"tcp://{host}:0")
-        await self._until(lambda: BROKER in self.ready, network.join_deadline_s, "the broker did not start")
-        self._addresses = dict(self.ready[BROKER]["addresses"])
-        port = self._addresses["directory"].rpartition(":")[2]
-        self._broker_bind = f"tcp://{host}:{port}"  # which need not be the address at which it is reached
-        return self._addresses["directory"]
-
-    async def _spawn_broker(self, bind: str) -> None:
-        network = self.experiment.network
-        job = {"kind": BROKER, "bind": bind, "advertise": network.advertise, "stop_by": int(STOP_BROKER)}
-        await self._spawn(job, (BROKER,), [])
+        """Start the broker, wait until it is ready, and return the address of its directory."""
+        await self._broker.start()
+        deadline_s = self.experiment.network.join_deadline_s
+        await self._until(lambda: BROKER in self.ready, deadline_s, "the broker did not start")
+        self._broker.started_at(self.ready[BROKER]["addresses"])
+        return self._broker.addresses["directory"]
 
     async def start_nodes(self, shares: DataShares) -> None:
         """Start every node and wait until each is ready."""
-        common = {**self._data_job("nodes", shares), "broker": self._addresses["directory"]}
-        training_nodes = [name for name, role in self.roles.items() if role != "coordinator"]
-        data = dict(zip(training_nodes, shares.nodes, strict=True))
+        common = {**data_job("nodes", self.experiment, shares), "broker": self._broker.addresses["directory"]}
         empty = os.open(os.devnull, os.O_RDONLY)
         try:
-            server = [["coordinator"]] if "coordinator" in self.roles else []
-            for group in [*server, *group_nodes(self.experiment, training_nodes)]:
-                evaluates = any(self.roles[name] != "client" for name in group)
-                descriptors = [shares.test if evaluates else empty, *(data.get(name, empty) for name in group)]
-                nodes = [self._node_job(name) for name in group]
-                await self._spawn({**common, "nodes": nodes}, tuple(group), descriptors)
+            for group, descriptors in hosted_nodes(self.experiment, self.roles, shares, empty):
+                nodes = [node_job(name, self.roles[name], self.checkpoint_dir, self.run_dir) for name in group]
+                await self._spawn({**common, "nodes": nodes}, group, descriptors)
         finally:
             os.close(empty)
         deadline_s = self.experiment.network.join_deadline_s
         await self._until(lambda: self.survivors() <= set(self.ready), deadline_s, "not every node was ready")
         self._check()
-
-    def _data_job(self, kind: str, shares: DataShares) -> dict[str, Any]:
-        rows = {"columns": list(shares.columns), "kinds": shares.kinds and list(shares.kinds), "task": shares.task}
-        return {"kind": kind, "experiment": self.experiment.to_dict(), **rows}
-
-    def _node_job(self, name: str) -> dict[str, Any]:
-        role = self.roles[name]
-        folder = self.checkpoint_dir(role, name)
-        checkpoints = None if folder is None else str(folder)
-        return {"name": name, "role": role, "checkpoint_dir": checkpoints, "run_dir": str(self.run_dir or "")}
 
     async def start_baselines(self, shares: DataShares, rounds: int) -> None:
         """Start the baselines of so many rounds, at low priority, unless they are switched off or too large."""
@@ -146,7 +116,7 @@ class Supervisor:
         if reason:
             self.publish("warning", reason=reason)
         elif rounds:
-            job = {**self._data_job(BASELINE, shares), "rounds": rounds, "events_in": self.events_in}
+            job = {**data_job(BASELINE, self.experiment, shares), "rounds": rounds, "events_in": self.events_in}
             await self._spawn(job, (BASELINE,), [shares.whole])
 
     async def _spawn(self, job: Mapping[str, Any], nodes: tuple[str, ...], descriptors: list[int]) -> None:
@@ -161,7 +131,7 @@ class Supervisor:
         self.progressed()
         if kind == "ready":
             self.ready[node] = fields
-            if self._broker_died and node == BROKER:
+            if node == BROKER and self._broker.has_died:
                 self.on_restart()
         elif kind == "best":
             self.best[node] = array
@@ -216,27 +186,12 @@ class Supervisor:
                 self._lose(node, reason)
 
     def _restart_broker(self, how: str) -> None:
-        if not self._addresses:
+        if not self._broker.addresses:
             self._abort(f"the broker was {how}")
             return
-        self._broker_died = True
         self.ready.pop(BROKER, None)
-        pause_s = self._pacing.pause_s(monotonic())
-        again = f"in {pause_s:g} s" if pause_s else "at once"
-        where = f"starting it again {again} on {self._addresses['directory']}"
-        self.publish("warning", reason=f"the broker was {how}; nodes that have met go on without it; {where}")
-        task = asyncio.get_running_loop().create_task(self._spawn_broker_again(pause_s))
-        self._tasks.add(task)
-        task.add_done_callback(self._broker_spawned)
-
-    async def _spawn_broker_again(self, pause_s: float) -> None:
-        await asyncio.sleep(pause_s)
-        await self._spawn_broker(self._broker_bind)
-
-    def _broker_spawned(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None and not self._stopping:
-            self._restart_broker(f"not started ({task.exception()})")
+        again = self._broker.restart()
+        self.publish("warning", reason=f"the broker was {how}; nodes that have met go on without it; {again}")
 
     def _give_up_baselines(self, reason: str) -> None:
         self.publish("warning", reason=reason)
@@ -334,8 +289,7 @@ class Supervisor:
     async def stop_nodes(self, within_s: float, before_kill: Callable[[], Awaitable[None]] | None = None) -> None:
         """Stop everything but the broker; see `ProcessTable.stop`."""
         self.stopping()
-        for task in self._tasks:
-            task.cancel()
+        self._broker.cancel_restarts()
         hosted_s = STOP_A_NODE_S * len(self.roles) / self.experiment.process_count
         saying = asyncio.get_running_loop().call_later(within_s, self._say_who_is_missing)
         try:

@@ -12,7 +12,7 @@ from nervenet.models.data.data import DataError
 from nervenet.nodes import launch
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.launching import launcher
+from nervenet.nodes.launching import jobs, launcher, supervisor
 from nervenet.nodes.launching.launcher import RunFailed
 from nervenet.nodes.launching.report_server import ReportServer
 from nervenet.nodes.launching.supervisor import RunAborted, Supervisor
@@ -157,12 +157,12 @@ async def test_monitors_hear_of_an_orderly_stop_and_the_coordinator_leaves_its_m
 async def test_a_broker_stopped_first_and_a_model_that_only_the_launcher_writes_would_leave_neither(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    node_job = Supervisor._node_job
-    monkeypatch.setattr(Supervisor, "_node_job", lambda *of: {**node_job(*of), "run_dir": ""})
+    node_job = jobs.node_job
+    monkeypatch.setattr(supervisor, "node_job", lambda *of: {**node_job(*of), "run_dir": ""})
 
-    async def stop_all(supervisor: Supervisor, within_s: float, *_: Any) -> None:
-        supervisor._stopping = True
-        await supervisor._processes.stop(within_s)
+    async def stop_all(running: Supervisor, within_s: float, *_: Any) -> None:
+        running._stopping = True
+        await running._processes.stop(within_s)
 
     monkeypatch.setattr(Supervisor, "stop_nodes", stop_all)
     heard, saved = await left_by_a_launcher_that_hears_nothing(tmp_path, monkeypatch)

@@ -17,8 +17,8 @@ from nervenet.nodes.config.factory import default_node_names
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching import machine_limits, rlimits
+from nervenet.nodes.launching.jobs import group_nodes
 from nervenet.nodes.launching.machine_limits import PROCESS, check_machine, files_of_process
-from nervenet.nodes.launching.supervisor import group_nodes
 
 PLENTY = 2**40
 QUICK: dict[str, Any] = {"data": {"name": "iris"}, "evaluation": {"baseline": False}}

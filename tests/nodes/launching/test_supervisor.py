@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching import restarts, supervisor
+from nervenet.nodes.launching.broker_process import STOP_BROKER
 from nervenet.nodes.launching.data_shares import DataShares
 from nervenet.nodes.launching.forkserver_client import ForkServerError
 from nervenet.nodes.launching.processes import ProcessTable
@@ -339,7 +340,7 @@ async def test_nodes_are_terminated_before_the_broker_and_the_stubborn_are_kille
     await scenario.supervisor.stop(0.05)
     pids = [pid for pid, number in scenario.fork_server.signals if number == signal.SIGTERM]
     assert pids == [101, 102, 103, 104]
-    assert (100, supervisor.STOP_BROKER) in scenario.fork_server.signals
+    assert (100, STOP_BROKER) in scenario.fork_server.signals
     assert (stubborn, signal.SIGKILL) in scenario.fork_server.signals
     assert [s for s in scenario.fork_server.signals if s[1] == signal.SIGKILL] == [(stubborn, signal.SIGKILL)]
     assert scenario.lost == []  # these exits were asked for

@@ -5,7 +5,7 @@ from nervenet.broker.errors import ProtocolError
 from nervenet.broker.events import check_event
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.launching.baselines import BASELINE
-from nervenet.nodes.launching.supervisor import BROKER
+from nervenet.nodes.launching.broker_process import BROKER
 from nervenet.nodes.runtime import identity
 from nervenet.nodes.runtime.identity import NodeIdentity
 from nervenet.nodes.runtime.report_client import REPORT_SERVER

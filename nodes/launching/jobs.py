@@ -1,0 +1,46 @@
+"""What the processes of a run are told to do: which nodes share one, what each node is, and which rows it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..config.schema import Experiment
+from .data_shares import DataShares
+
+
+def group_nodes(experiment: Experiment, names: Sequence[str]) -> list[Sequence[str]]:
+    """Return which clients or peers share a process."""
+    count = min(experiment.process_count, len(names))
+    return [names[i::count] for i in range(count)]
+
+
+def hosted_nodes(
+    experiment: Experiment, roles: Mapping[str, str], shares: DataShares, empty: int
+) -> Iterator[tuple[tuple[str, ...], list[int]]]:
+    """Yield the nodes that each process hosts, and the descriptors of their rows: the test set, then their shares.
+
+    `empty` stands for rows that a process does not get.
+    """
+    training_nodes = [name for name, role in roles.items() if role != "coordinator"]
+    data = dict(zip(training_nodes, shares.nodes, strict=True))
+    server = [["coordinator"]] if "coordinator" in roles else []
+    for group in [*server, *group_nodes(experiment, training_nodes)]:
+        evaluates = any(roles[name] != "client" for name in group)
+        yield tuple(group), [shares.test if evaluates else empty, *(data.get(name, empty) for name in group)]
+
+
+def data_job(kind: str, experiment: Experiment, shares: DataShares) -> dict[str, Any]:
+    """Return what a process that is given rows has to know of them and of the run."""
+    rows = {"columns": list(shares.columns), "kinds": shares.kinds and list(shares.kinds), "task": shares.task}
+    return {"kind": kind, "experiment": experiment.to_dict(), **rows}
+
+
+def node_job(
+    name: str, role: str, checkpoint_dir: Callable[[str, str], Path | None], run_dir: Path | None
+) -> dict[str, Any]:
+    """Return what one node is and where it keeps its state."""
+    folder = checkpoint_dir(role, name)
+    checkpoints = None if folder is None else str(folder)
+    return {"name": name, "role": role, "checkpoint_dir": checkpoints, "run_dir": str(run_dir or "")}
