@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from nervenet.models.datasets import load
 from nervenet.models.registry import named_model
 from nervenet.models.site_statistics import agree
 
-from .pages import NOT_RUN, Block, alike, blocks, differences, play, run_page, run_script, write_files
+from .pages import NOT_RUN, Block, Command, Running, alike, blocks, differences, play, run_page, run_script, write_files
 from .test_extending import DISTRIBUTION, install
 
 ROOT = Path(__file__).parents[1]
@@ -135,8 +136,10 @@ def test_a_command_that_prints_something_else_is_noticed(tmp_path: Path) -> None
         play("$ false\n", tmp_path)
     with pytest.raises(AssertionError, match="exit code 0"):
         play("$ echo nervenet: no\nnervenet: no\n", tmp_path)
+    ended = Running(Command("echo one", signal=signal.SIGKILL), tmp_path)
+    ended.until_ended()  # else the signal may come before the command has left
     with pytest.raises(AssertionError, match="exit code 0"):
-        play("$ echo one\none\nKilled\n", tmp_path)
+        ended.check_end()
     with pytest.raises(AssertionError, match=r"exit code 1: \$ false"):
         run_script("true\nfalse  # never\n", tmp_path)
 
