@@ -119,6 +119,13 @@ class TablePreprocessing(Targets):
 
         return fitted_estimator(self._unfitted, self.fitted, self.columns, self.schema.kinds)
 
+    @property
+    def may_be_sparse(self) -> bool:
+        """Whether what `estimator` returns may make sparse matrices."""
+        from .pipeline.fit import maybe_sparse
+
+        return maybe_sparse(self._unfitted)
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values that JSON and msgpack carry exactly."""
         return {
