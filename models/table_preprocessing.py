@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .moments import IncompatibleSites
+from .moments import described
 from .plugins import listed
 from .preprocessing import Preprocessing
 from .tables.rows import conform, table_of_numbers, table_of_rows
@@ -144,7 +144,7 @@ class TablePreprocessing(Targets):
         """Return the preprocessing that `to_dict` described. Raises IncompatibleSites for anything else."""
         from .pipeline.fit import Fitted
 
-        try:
+        with described("preprocessing"):
             classes = fields["classes"]
             return cls(
                 schema=Schema.from_dict(fields["schema"]),
@@ -155,12 +155,6 @@ class TablePreprocessing(Targets):
                 target_center=float(fields["target_center"]),
                 target_scale=float(fields["target_scale"]),
             )
-        except KeyError as error:
-            raise IncompatibleSites(f"preprocessing without {error}") from error
-        except (TypeError, ValueError) as error:
-            raise (
-                error if isinstance(error, IncompatibleSites) else IncompatibleSites(f"not a preprocessing: {error}")
-            ) from error
 
 
 AnyPreprocessing: TypeAlias = Preprocessing | TablePreprocessing
