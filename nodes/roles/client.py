@@ -118,6 +118,7 @@ class Client(Role):
             timing,
             supported(),
             settings,
+            sends_own=self.experiment.evaluation.site_matrix is True,
             told={key: value for key, value in settings.items() if value != getattr(TrainingConfig, key)},
         )
         name, seed, loop = self.identity.name, self.experiment.seed, asyncio.get_running_loop()

@@ -129,6 +129,15 @@ class Personalize(Effect, frozen=True):
     clock: float = 0.0
 
 
+class TrainAlone(Effect, frozen=True):
+    """Train a model of this site's rows only, for as much as `rounds` rounds; answered by `TrainedAlone`."""
+
+    round: int
+    attempt: int
+    settings: Mapping[str, Any]
+    rounds: int
+
+
 class Fold(Effect, frozen=True):
     """Make the next model of `body`, the present one, and the updates, in the order given; answered by `Folded`."""
 
@@ -191,13 +200,14 @@ class CopyPart(Effect, frozen=True):
 class Evaluate(Effect, frozen=True):
     """Measure the model (`body`: after loading it) on "test" or "holdout" data; answered by `Evaluated`.
 
-    `counted`: also count what a report is made of.
+    `counted`: also count what a report is made of. `plain`: the model is another site's, and is taken as it came.
     """
 
     round: int
     which: str
     body: Body = None
     counted: bool = False
+    plain: bool = False
 
 
 class Checkpoint(Effect, frozen=True):

@@ -157,6 +157,14 @@ class Personalized(Event, frozen=True):
     metrics: Mapping[str, float]
 
 
+class TrainedAlone(Event, frozen=True):
+    """A model of this site's rows only has been trained; None: it was cancelled."""
+
+    round: int
+    attempt: int
+    body: Body
+
+
 class Folded(Event, frozen=True):
     """The updates of (`round`, `attempt`) are the next model; `rejected` says whose were left out, and why."""
 

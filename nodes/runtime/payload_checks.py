@@ -44,7 +44,7 @@ def update_fault(update: Update, event: Arrived, work: str, expected: Payload | 
         return "examples", f"examples must be at most {rows}, with which it enrolled, found {update.examples}"
     if event.flaw:
         return "values", event.flaw
-    if work == "evaluate":
+    if work in ("evaluate", "judge"):
         return None
     if update.payload is None:
         return "payload", f"a {work} answer must carry a payload, found none"
