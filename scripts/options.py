@@ -41,7 +41,7 @@ FLAGS = (
     Flag("data.task", "classification or regression", "what the model can do, else by the target of all sites", "NAME"),
     Flag("data.drop", "Columns to leave out"),
     Flag("data.id", "Column that names each row; it is no input", metavar="COLUMN"),
-    Flag("data.weight", "Column of how much each row counts; it is no input", metavar="COLUMN"),
+    Flag("data.weight", "Column of how much each row counts, in training and scores; it is no input", metavar="COLUMN"),
     Flag("data.categorical", "Columns of categories, though they look like numbers"),
     Flag("data.numeric", "Columns of numbers"),
     Flag("data.date", "Columns of dates; their format: --set data.columns.NAME.format=%d/%m/%Y"),

@@ -99,6 +99,11 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.X)
 
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        """X and y, and the weights where there are some: what a model learns from."""
+        return (self.X, self.y) if self.weight is None else (self.X, self.y, self.weight)
+
     def take(self, rows: NDArray[np.intp]) -> Dataset:
         """Return a data set of these rows only, in this order, without the published test set."""
         sites, weight = (None if each is None else each[rows] for each in (self.sites, self.weight))

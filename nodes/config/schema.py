@@ -45,7 +45,7 @@ class DataConfig:
     task: Literal["classification", "regression"] | None = None
     drop: tuple[Text, ...] = ()  # columns that are left out
     id: Text | None = None  # the column that names each row: no input
-    weight: Text | None = None  # the column of how much each row counts: no input, and not used in training yet
+    weight: Text | None = None  # the column of how much each row counts, in training, scores and averages: no input
     categorical: tuple[Text, ...] = ()  # columns that hold categories, though they may look like numbers
     numeric: tuple[Text, ...] = ()  # columns that hold numbers
     date: tuple[Text, ...] = ()  # columns that hold dates

@@ -42,9 +42,9 @@ def too_large(experiment: Experiment, rows: int, rounds: int) -> str | None:
 
 def local_only_mean(
     experiment: Experiment,
-    rows: tuple[Any, Any],
+    rows: tuple[Any, ...],
     parts: Sequence[Any],
-    test: tuple[Any, Any],
+    test: tuple[Any, ...],
     columns: Sequence[str],
     task: str,
     stop: Callable[[], bool],
@@ -53,20 +53,21 @@ def local_only_mean(
     """Return the mean score of models trained on each node's rows alone, scaled by its own statistics; None if one
     diverged. `done` is called after each.
     """
-    X, y = rows
+    X, *of_rows = rows
     whole = build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task)
     classes = whole.answer({}).fields["classes"]
     scores = []
     for part in parts:
-        scores.append(train_and_score(experiment, (rows_of(X, part), y[part]), test, columns, task, stop, classes))
+        own = (rows_of(X, part), *(values[part] for values in of_rows))
+        scores.append(train_and_score(experiment, own, test, columns, task, stop, classes))
         done()
     return None if any(s is None for s in scores) else float(np.mean([s for s in scores if s is not None]))
 
 
 def train_and_score(
     experiment: Experiment,
-    rows: tuple[Any, Any],
-    test: tuple[Any, Any],
+    rows: tuple[Any, ...],
+    test: tuple[Any, ...],
     columns: Sequence[str],
     task: str,
     stop: Callable[[], bool],
@@ -105,7 +106,8 @@ def train_and_score(
 async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
     """Train for the job's rounds, publish how far that is, and report what it came to."""
     experiment = dataclasses.replace(Experiment.from_dict(job["experiment"]), rounds=job["rounds"])
-    (rows, test), (order, sizes) = unpack_rows(descriptors[0], job["columns"], job.get("kinds"), sets=2)
+    described = (job["columns"], job.get("kinds"))
+    (rows, test), (order, sizes) = unpack_rows(descriptors[0], *described, weighted=job.get("weighted", False), sets=2)
     parts: list[NDArray[Any]] = np.split(order, np.cumsum(sizes)[:-1])
     stop = threading.Event()
     loop, publisher = asyncio.get_running_loop(), Publisher(BASELINE, BASELINE, job["run"], new_incarnation())

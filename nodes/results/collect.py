@@ -117,7 +117,13 @@ def score_report(experiment: Experiment, result: RunResult) -> dict[str, Any]:
     site_model = _site_model(experiment, result)
     site_model.set_weights(result.weights)
     try:
-        return report_on(site_model, *result.test)
+        X, y, *weight = result.test
+        report = report_on(site_model, X, y)
+        if not weight:
+            return report
+        from nervenet.models.weighted_report import weighted_report_on
+
+        return report | {"weighted": weighted_report_on(site_model, X, y, *weight)}
     except ValueError:  # a test row has a label that no site has
         return {}
 

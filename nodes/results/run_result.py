@@ -20,7 +20,7 @@ class RunResult(Mapping[str, Any]):
     task: str = "classification"  # or regression
     majority: float | None = None  # the share of the test rows that have the most frequent label, where it is known
     score_report: Mapping[str, Any] = field(default_factory=dict)  # of the saved model, on the test rows
-    test: tuple[Any, Any] | None = None  # raw rows that nobody trained on, X (rows, columns) and y (rows,)
+    test: tuple[Any, ...] | None = None  # raw rows that nobody trained on: X (rows, columns), y (rows,), and weights
     weights: Any = None  # of the final model (federated), or the mean of the survivors' (gossip)
     best_weights: Any = None  # those of a coordinator's best round
     models_saved: bool = False  # by the coordinator, which holds them
