@@ -371,6 +371,17 @@ def check_weighable(model: object) -> None:
     raise DataError(f"{name} takes no sample_weight, and the rows have weights; models that do: {able}")
 
 
+def kept_rows(site_model: SiteModel, on: Literal["test", "holdout"] = "holdout") -> tuple[Any, ...] | None:
+    """Return the raw rows that a built model is evaluated on: X in the agreed order of columns, y, and their weights if
+    they have some; None without.
+    """
+    rows = site_model._raw.get(on)  # noqa: SLF001  (its own module; the class is long enough)
+    if rows is None:
+        return None
+    X = rows.inputs(site_model.preprocessing.columns)
+    return (X, rows.y) if rows.weight is None else (X, rows.y, rows.weight)
+
+
 def task_of(model: object, told: str | None = None) -> Task | None:
     """Return the task that was `told`, else what the model can do if that is only one thing, else None.
 
