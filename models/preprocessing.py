@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from .data.arrays import as_table, column_names
 from .moments import BLOCK, Column, IncompatibleSites
 from .plugins import listed, suggest
-from .targets import Label, Targets, checked_classes
+from .targets import Label, Targets, checked_classes, weights_in
 from .weights import is_finite
 
 CLIP = 5.0
@@ -30,6 +30,7 @@ class Preprocessing(Targets):
     clip: float | None = CLIP  # scaled inputs are cut to [-clip, clip]; None: they are not
     target_center: float = 0.0  # the same for regression targets, which are not cut
     target_scale: float = 1.0
+    class_weights: tuple[float, ...] | None = None  # of a row of each class in training; None: 1
 
     def __post_init__(self) -> None:
         width = (len(self.columns),)
@@ -98,6 +99,7 @@ class Preprocessing(Targets):
             "clip": self.clip,
             "target_center": self.target_center,
             "target_scale": self.target_scale,
+            **self.of_weights(),
         }
 
     @classmethod
@@ -113,6 +115,7 @@ class Preprocessing(Targets):
                 clip=None if clip is None else float(clip),
                 target_center=float(fields["target_center"]),
                 target_scale=float(fields["target_scale"]),
+                class_weights=weights_in(fields),
             )
         except KeyError as error:
             raise IncompatibleSites(f"preprocessing without {error}") from error

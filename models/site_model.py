@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .agreement.questions import Answer, Question, Questions
+from .class_weights import ClassWeight
 from .data.data import DataError, Task, checked_task
 from .data.row_weights import relative
 from .evaluate import evaluate
@@ -52,6 +53,9 @@ class SiteModel:
         ``module:object``. Plain numbers without gaps are standardized under "auto".
     min_frequency
         Categories that fewer rows of all sites have are taken together, under "auto"; None: none are.
+    class_weight
+        "balanced": n / (classes x rows of a class) over the training rows of all sites, as scikit-learn has it for one;
+        or a weight by label. A row's own weight is multiplied by that of its class; figures of evaluations are not.
     task
         "classification" or "regression"; by default what the model can do, else what `agree` finds in all sites' rows.
     test
@@ -87,10 +91,13 @@ class SiteModel:
         scorers: Sequence[str] = (),
         preprocess: object = AUTO,
         min_frequency: int | None = None,
+        class_weight: ClassWeight = None,
     ) -> None:
         self.model = as_model(model)
         self.preprocess = given_pipeline(preprocess)
-        self._min_frequency = min_frequency
+        self._min_frequency, self._class_weight = min_frequency, class_weight
+        if class_weight is not None:
+            check_weighable(self.model, "class weights")
         self.scorers = tuple(scorers)
         if (X is None) != (y is None):
             raise DataError("X and y come together, or neither")
@@ -111,6 +118,7 @@ class SiteModel:
         self.common_weights: Vector | None = None  # where own weights were kept: those of the other sites
         self._train: Rows | None = None
         self._train_weight: NDArray[np.float64] | None = None  # of its rows, 1 on average
+        self._weight: float | None = None
         self._prepared: dict[str, Rows] = {}
 
     def _take(self, rows: SiteRows, told: str | None, holdout: float, min_rows: int, seed: int) -> None:
@@ -151,10 +159,11 @@ class SiteModel:
 
     @property
     def weight(self) -> float | None:
-        """How much this site counts in an average of sites: the sum of the weights of its training rows, as the
-        objective of all rows, Σ w_i l_i, has it (McMahan et al. 2017, equation 1, with w_i for 1). None: its rows.
+        """How much this site counts in an average of sites: the sum of the weights of its training rows, those of
+        their classes included, as the objective of all rows, Σ w_i l_i, has it (McMahan et al. 2017, equation 1, with
+        w_i for 1). None: its rows.
         """
-        return None if self._rows is None or self._rows.weight is None else float(self._rows.weight.sum())
+        return self._weight
 
     @property
     def has_test(self) -> bool:
@@ -187,7 +196,13 @@ class SiteModel:
     def questions(self, scale: Scale = "standard", rows: Mapping[str, int] | None = None) -> Questions[Agreed]:
         """Return the dialog of round 0; `scale` as for `agree`, `rows` the most that each site counts for, by name."""
         return agreement_questions(
-            self, scale, self.task, {} if rows is None else rows, self.preprocess, self._min_frequency
+            self,
+            scale,
+            self.task,
+            {} if rows is None else rows,
+            self.preprocess,
+            self._min_frequency,
+            self._class_weight,
         )
 
     def answer(self, question: Question) -> Answer:
@@ -252,16 +267,21 @@ class SiteModel:
         self._answers = None
         self._prepared.clear()
         self._train = None if self._rows is None else self._prepare(self._rows)
-        self._train_weight = self._weight_of_rows()
+        weight = self._weight_of_rows()
+        self._train_weight = None if weight is None else relative(weight)
+        self._weight = None if weight is None else float(weight.sum())
         return layout
 
     def _weight_of_rows(self) -> NDArray[np.float64] | None:
-        """Return how much each training row counts at this site, 1 on average, or None where all count the same.
-
-        What they sum to is for those who average sites: see `weight`.
-        """
-        weight = None if self._rows is None else self._rows.weight
-        return None if weight is None else relative(weight)
+        """Return how much each training row counts, or None where all count the same."""
+        if self._rows is None:
+            return None
+        of_classes = None if self._preprocessing is None else self._preprocessing.class_weights
+        if of_classes is None:
+            return self._rows.weight
+        check_weighable(self.model, "class weights")
+        weight: NDArray[np.float64] = np.array(of_classes)[self.preprocessing.encode(self._rows.y)]
+        return weight if self._rows.weight is None else weight * self._rows.weight
 
     def train(
         self,
@@ -362,13 +382,13 @@ class SiteModel:
         ) if self.preprocessing.classes is None else encoded
 
 
-def check_weighable(model: object) -> None:
+def check_weighable(model: object, what: str = "weights of rows") -> None:
     """Raise DataError for a model whose training takes no row weights; it lists those that do."""
     if "sample_weight" in getattr(model, "capabilities", ()):
         return
     name = str(model.describe()["name"]).rpartition(".")[2]  # type: ignore[attr-defined]
     able = ", ".join(models_with("sample_weight"))
-    raise DataError(f"{name} takes no sample_weight, and the rows have weights; models that do: {able}")
+    raise DataError(f"{name} takes no sample_weight, and so no {what}; models that do: {able}")
 
 
 def kept_rows(site_model: SiteModel, on: Literal["test", "holdout"] = "holdout") -> tuple[Any, ...] | None:

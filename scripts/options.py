@@ -54,6 +54,12 @@ FLAGS = (
     Flag("training.epochs", "Passes over a node's own rows per round"),
     Flag("training.batch_size", "Rows per step"),
     Flag("training.learning_rate", "Step size of the built-in network"),
+    Flag(
+        "training.class_weight",
+        "balanced: rare classes count more, by their rows at all sites; by label: --set training.class_weight.LABEL=3",
+        "all rows count the same",
+        "balanced",
+    ),
     Flag("federated.strategy", "Federated: how updates become the next global model"),
     Flag("compression", "How updates are encoded, as delta+int8; gossip: with choco", "not at all"),
     Flag("federated.fine_tune", "Federated: epochs of each client alone, after the last round"),

@@ -93,6 +93,7 @@ def build_site_model(
         scorers=experiment.evaluation.scorers,
         preprocess=experiment.data.preprocess if preprocess is None else preprocess,
         min_frequency=experiment.data.min_frequency,
+        class_weight=experiment.training.class_weight,
     )
 
 
