@@ -10,7 +10,7 @@ import numpy as np
 from .agreement.questions import Answer, Question
 from .class_weights import count_classes
 from .data.data import Task
-from .moments import IncompatibleSites
+from .moments import IncompatibleSites, described
 from .site_agreement import TABLE
 from .site_rows import SiteRows
 from .site_statistics import SiteStatistics
@@ -71,15 +71,11 @@ class SiteAnswers:
         from .pipeline.description import rebuild_transformer
         from .pipeline.fit import PipelineSite
 
-        try:
+        with described("question about a pipeline"):
             table = conform(self._rows.table(), Schema.from_dict(about["schema"]))
             pipeline, classes, y = rebuild_transformer(about["pipeline"]), about["classes"], self._rows.y
             target = y.astype(np.float64) if classes is None else class_indices(y, checked_classes(classes))
             return PipelineSite(pipeline, table, target)
-        except (KeyError, TypeError, ValueError) as error:
-            raise (
-                error if isinstance(error, IncompatibleSites) else IncompatibleSites(f"no question to answer: {error}")
-            ) from error
 
     def forget(self) -> None:
         """Let go of what was kept from one question to the next."""
