@@ -39,10 +39,8 @@ def by_label(weights: Mapping[str, float], classes: Sequence[Label]) -> tuple[fl
     texts = [str(label) for label in classes]
     for label in weights:
         if label not in texts:
-            hint = suggest(label, texts)
-            raise IncompatibleSites(
-                f"training.class_weight: no site has the class {label!r}{hint}; {listed(texts)} are"
-            )
+            hint, there = suggest(label, texts), listed(texts)
+            raise IncompatibleSites(f"training.class_weight: no site has the class {label!r}{hint}; there are {there}")
     return tuple(float(weights.get(text, 1.0)) for text in texts)
 
 

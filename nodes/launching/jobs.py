@@ -36,9 +36,9 @@ def data_job(kind: str, experiment: Experiment, shares: DataShares) -> dict[str,
     rows: dict[str, Any] = {
         "columns": list(shares.columns),
         "kinds": shares.kinds and list(shares.kinds),
+        "weighted": shares.weighted,
         "task": shares.task,
     }
-    rows["weighted"] = shares.weighted
     return {"kind": kind, "experiment": experiment.to_dict(), **rows}
 
 

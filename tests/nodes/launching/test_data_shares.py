@@ -187,7 +187,7 @@ def test_weights_come_with_the_rows_of_each_site_and_with_the_test_set(tmp_path:
         assert (weight == X[:, 0] % 4).all()
         (first, second), order = unpack_rows(os.dup(shares.whole), shares.columns, shares.kinds, weighted=True, sets=2)
         assert [len(one) for one in (*first, *second)] == [48, 48, 48, 12, 12, 12]
-        assert [len(one) for one in order] == [48, 2]
+        assert [len(one) for one in order] == [48, 2, 12]
     finally:
         shares.close()
 
