@@ -12,7 +12,9 @@ from .agreement.questions import Answer, Question, Questions
 from .class_weights import ClassWeight
 from .data.data import DataError, Task, checked_task
 from .data.row_weights import relative
+from .data.written import WrittenColumns
 from .evaluate import evaluate
+from .held_model import HeldModel
 from .model import FitReport, LocalWork
 from .moments import IncompatibleSites
 from .pipeline.given import AUTO, digest_of, given_pipeline, import_steps
@@ -27,12 +29,12 @@ from .site_statistics import Scale, SiteStatistics
 from .table_preprocessing import AnyPreprocessing
 from .tables.site_schema import SiteSchema
 from .tables.table import Table
-from .weights import Layout, Vector, checked_finite
+from .weights import Layout, Vector
 
 Rows = tuple[NDArray[Any], NDArray[Any]]
 
 
-class SiteModel:
+class SiteModel(HeldModel):
     """A model on one site: `answer` the `questions` of round 0, `build` with what came of them, `train` and the rest.
 
     Parameters
@@ -69,6 +71,8 @@ class SiteModel:
         about one row is the row itself.
     scorers
         Names of scikit-learn scorers that `evaluate` adds.
+    written
+        How the file of the rows writes those columns that say it, which rows to predict are read by.
 
     Raises CannotMerge: copies of the model cannot be averaged. Raises DataError: the arrays do not fit each other, are
     not numbers, or hold targets that the task or the model rules out; there are weights, and the model takes none; a
@@ -92,10 +96,11 @@ class SiteModel:
         preprocess: object = AUTO,
         min_frequency: int | None = None,
         class_weight: ClassWeight = None,
+        written: WrittenColumns | None = None,
     ) -> None:
         self.model = as_model(model)
         self.preprocess = given_pipeline(preprocess)
-        self._min_frequency, self._class_weight = min_frequency, class_weight
+        self._wanted: dict[str, Any] = {"min_frequency": min_frequency, "class_weight": class_weight}
         if class_weight is not None:
             check_weighable(self.model, "class weights")
         self.scorers = tuple(scorers)
@@ -109,7 +114,8 @@ class SiteModel:
         self._rows: SiteRows | None = None
         self._raw: dict[str, SiteRows] = {}
         if X is not None:
-            self._take(SiteRows.of("X", X, y, sample_weight, columns=columns), task, holdout, min_rows, seed)
+            own = SiteRows.of("X", X, y, sample_weight, columns=columns, written=written)
+            self._take(own, task, holdout, min_rows, seed)
         if test is not None:
             self._raw["test"] = SiteRows.of("the test set", *test, finite=False).named(self.columns or None)
         self._answers: SiteAnswers | None = None
@@ -118,7 +124,11 @@ class SiteModel:
         self.common_weights: Vector | None = None  # where own weights were kept: those of the other sites
         self._train: Rows | None = None
         self._train_weight: NDArray[np.float64] | None = None  # of its rows, 1 on average
-        self._weight: float | None = None
+        self.weight: float | None = None
+        """How much this site counts in an average of sites: the sum of the weights of its training rows, those of their
+        classes included, as the objective Σ w_i l_i of all rows has it (McMahan et al. 2017, equation 1, with w_i for
+        1). None: its rows; and before `build`.
+        """
         self._prepared: dict[str, Rows] = {}
 
     def _take(self, rows: SiteRows, told: str | None, holdout: float, min_rows: int, seed: int) -> None:
@@ -126,7 +136,7 @@ class SiteModel:
         check_targets(rows.y, self.task, None if told else str(self.model.describe()["name"]).rpartition(".")[2])
         rows.check_floor(min_rows)
         if rows.weight is not None:
-            check_weighable(self.model)
+            check_weighable(self.model, "weights of rows")
         self.columns = rows.columns or made_up(rows.width)
         if isinstance(rows.X, Table):
             import_steps()  # before this site has joined
@@ -158,14 +168,6 @@ class SiteModel:
         return 0 if self._rows is None else len(self._rows)
 
     @property
-    def weight(self) -> float | None:
-        """How much this site counts in an average of sites: the sum of the weights of its training rows, those of
-        their classes included, as the objective of all rows, Σ w_i l_i, has it (McMahan et al. 2017, equation 1, with
-        w_i for 1). None: its rows.
-        """
-        return self._weight
-
-    @property
     def has_test(self) -> bool:
         return "test" in self._raw
 
@@ -195,15 +197,7 @@ class SiteModel:
 
     def questions(self, scale: Scale = "standard", rows: Mapping[str, int] | None = None) -> Questions[Agreed]:
         """Return the dialog of round 0; `scale` as for `agree`, `rows` the most that each site counts for, by name."""
-        return agreement_questions(
-            self,
-            scale,
-            self.task,
-            {} if rows is None else rows,
-            self.preprocess,
-            self._min_frequency,
-            self._class_weight,
-        )
+        return agreement_questions(self, scale, self.task, rows or {}, self.preprocess, **self._wanted)
 
     def answer(self, question: Question) -> Answer:
         """Return this site's answer to a question of `questions`.
@@ -267,21 +261,12 @@ class SiteModel:
         self._answers = None
         self._prepared.clear()
         self._train = None if self._rows is None else self._prepare(self._rows)
-        weight = self._weight_of_rows()
+        weight = None if self._rows is None else self._rows.weights(preprocessing)
+        if weight is not None:
+            check_weighable(self.model)
         self._train_weight = None if weight is None else relative(weight)
-        self._weight = None if weight is None else float(weight.sum())
+        self.weight = None if weight is None else float(weight.sum())
         return layout
-
-    def _weight_of_rows(self) -> NDArray[np.float64] | None:
-        """Return how much each training row counts, or None where all count the same."""
-        if self._rows is None:
-            return None
-        of_classes = None if self._preprocessing is None else self._preprocessing.class_weights
-        if of_classes is None:
-            return self._rows.weight
-        check_weighable(self.model, "class weights")
-        weight: NDArray[np.float64] = np.array(of_classes)[self.preprocessing.encode(self._rows.y)]
-        return weight if self._rows.weight is None else weight * self._rows.weight
 
     def train(
         self,
@@ -306,44 +291,6 @@ class SiteModel:
         if self._train is None:
             raise RuntimeError("this site model has no rows to train on")
         return self._train
-
-    def get_weights(self) -> Vector:
-        return self.model.get_weights()
-
-    def trained_weights(self) -> Vector:
-        """Return a copy of the weights; ArithmeticError if training has diverged."""
-        return checked_finite(
-            self.model.get_weights(), "the weights after training (a smaller training.learning_rate may help)"
-        )
-
-    def set_weights(self, vector: Vector) -> None:
-        self.model.set_weights(vector)
-
-    def get_state(self, *, moments: bool = True) -> dict[str, NDArray[Any]]:
-        return self.model.get_state(moments=moments)
-
-    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        self.model.set_state(state)
-
-    @property
-    def scheduled(self) -> bool:
-        """Whether the model has a learning-rate schedule with a clock, the ``t`` of its state."""
-        return "t" in self.model.get_state(moments=False)
-
-    @property
-    def clock(self) -> float:
-        """How far the model's learning-rate schedule has come, usually in steps; 0 where there is none.
-
-        It belongs to the model: wherever weights travel, so does it. Setting it where there is no schedule does
-        nothing.
-        """
-        state = self.model.get_state(moments=False)
-        return float(state["t"][0]) - 1 if "t" in state else 0.0
-
-    @clock.setter
-    def clock(self, steps: float) -> None:
-        if self.scheduled:
-            self.model.set_state({"t": np.array([steps + 1], np.float64)})
 
     def evaluate(self, on: Literal["test", "holdout"] = "test") -> dict[str, float]:
         """Return the figures of `evaluate.evaluate` for the present model, weighted where the rows are, `examples`, the
@@ -376,13 +323,11 @@ class SiteModel:
         return self.preprocessing.transform(X, self.model.dtype)
 
     def _prepare(self, rows: SiteRows) -> Rows:
-        encoded = self.preprocessing.encode(rows.y)
-        return self._inputs(rows.inputs(self.preprocessing.columns)), encoded.astype(
-            self.model.dtype
-        ) if self.preprocessing.classes is None else encoded
+        X, y = self._inputs(rows.inputs(self.preprocessing.columns)), self.preprocessing.encode(rows.y)
+        return X, y.astype(self.model.dtype) if self.preprocessing.classes is None else y
 
 
-def check_weighable(model: object, what: str = "weights of rows") -> None:
+def check_weighable(model: object, what: str = "weights of rows or classes") -> None:
     """Raise DataError for a model whose training takes no row weights; it lists those that do."""
     if "sample_weight" in getattr(model, "capabilities", ()):
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,14 @@ from .data.arrays import as_table, as_targets, column_names
 from .data.data import DataError, Task, infer_task, is_whole
 from .data.row_weights import as_weights, counting
 from .data.splits import hold_out
+from .data.written import WrittenColumns
 from .moments import TooFewRows
 from .plugins import listed
 from .preprocessing import by_place, made_up
 from .rng import generator
 from .tables.rows import table_of_numbers
 from .tables.table import Table
+from .targets import Targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,7 @@ class SiteRows:
     X: NDArray[Any] | Table
     y: NDArray[Any]
     columns: tuple[str, ...] | None
+    written: WrittenColumns = field(default_factory=dict)  # how the file that they come from writes them
     weight: NDArray[np.float64] | None = None
 
     @classmethod
@@ -44,6 +47,7 @@ class SiteRows:
         *,
         columns: Sequence[str] | None = None,
         finite: bool = True,
+        written: WrittenColumns | None = None,
     ) -> SiteRows:
         """Return rows that fit each other, from arrays, tables or data frames, without those of weight 0.
 
@@ -67,7 +71,7 @@ class SiteRows:
         if names is not None and len(set(names)) != len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise DataError(f"{what} has two columns that are called {twice!r}")
-        rows = cls(table, targets, names)
+        rows = cls(table, targets, names, written or {})
         if sample_weight is None:
             return rows
         weighted = replace(rows, weight=as_weights(f"the sample_weight of {what}", sample_weight, len(rows)))
@@ -103,6 +107,13 @@ class SiteRows:
     def take(self, rows: NDArray[np.intp]) -> SiteRows:
         X = self.X.take(rows) if isinstance(self.X, Table) else self.X[rows]
         return replace(self, X=X, y=self.y[rows], weight=None if self.weight is None else self.weight[rows])
+
+    def weights(self, agreed: Targets) -> NDArray[np.float64] | None:
+        """Return how much each row counts in training, by itself and by its class; None where all count the same."""
+        if agreed.class_weights is None:
+            return self.weight
+        of_class: NDArray[np.float64] = np.array(agreed.class_weights)[agreed.encode(self.y)]
+        return of_class if self.weight is None else of_class * self.weight
 
     def counts(self, task: Task | None) -> dict[str, int]:
         """Return how many rows there are; of each class, where the targets look like labels."""

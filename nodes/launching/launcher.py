@@ -168,10 +168,10 @@ class _Launch:
                 from nervenet.models.pipeline.given import STEPS
 
                 self.fork_server.preload(STEPS)  # once, and not once a node
-            check_task(experiment, self.shares.task, len(self.shares.columns))
+            check_task(experiment, self.shares.task, self.shares.features)
             check_class_weight(experiment, self.shares.classes)
             columns, classes = self.shares.columns, self.shares.classes
-            check_size(experiment, len(columns), None if classes is None else len(classes))
+            check_size(experiment, self.shares.features, None if classes is None else len(classes))
             if resume is None:
                 check_initial(experiment, columns, classes)
             if resume is None:
