@@ -311,7 +311,8 @@ class ClientMachine:
         if not self._overdue:
             self._overdue = True
             keep = current.partial and not self._void and not self.pending
-            effects = [e.CancelTraining(keep=keep), e.Publish("warning", {"reason": self._busy(now)})]
+            warning = {"reason": self._busy(now), "round": current.task.round}
+            effects = [e.CancelTraining(keep=keep), e.Publish("warning", warning)]
         if self.pending:
             effects.append(self.pending.decline(self.config.coordinator, self._busy(now)))
             self.pending = None
