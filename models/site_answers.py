@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .agreement.asked import Field, MalformedQuestion, check_fields, is_map, shown
 from .agreement.questions import Answer, Question
-from .data.data import Task
+from .data.data import DataError, Task
 from .moments import IncompatibleSites
 from .site_agreement import TABLE
 from .site_rows import SiteRows
@@ -21,6 +23,14 @@ from .targets import checked_classes, class_indices
 
 if TYPE_CHECKING:
     from .pipeline.fit import PipelineSite
+
+
+_STATISTICS = {"ask": Field("'statistics'", lambda found: found == "statistics", needed=False)}
+_ABOUT = {
+    "schema": Field("a schema", is_map),
+    "pipeline": Field("the description of a transformer", is_map),
+    "classes": Field("a list of labels, or nil", lambda found: found is None or isinstance(found, list | tuple)),
+}
 
 
 class SiteAnswers:
@@ -49,34 +59,46 @@ class SiteAnswers:
         """
         match question.get("ask", "statistics"):
             case "statistics":
+                check_fields("the question for the statistics of a site", question, _STATISTICS)
                 statistics = self.statistics()
                 return Answer(statistics.header(), statistics.vector())
             case "fit":
-                return self._pipeline(question).answer({key: part for key, part in question.items() if key != TABLE})
-        raise IncompatibleSites(f"this site has no answer to the question {question['ask']!r:.80}")
+                return self._fit(question)
+        found = shown(question["ask"])
+        raise MalformedQuestion(f"ask is {found}, which this version does not know; allowed: 'statistics', 'fit'")
+
+    def _fit(self, question: Question) -> Answer:
+        pipeline = self._pipeline(question)
+        try:
+            return pipeline.answer({key: part for key, part in question.items() if key != TABLE})
+        except (IncompatibleSites, DataError):
+            raise
+        except Exception as error:  # the steps come with the question, and may have any parameters
+            what = f"the question 'fit' (part {shown(question.get('part'))}, step {shown(question.get('step'))})"
+            raise MalformedQuestion(f"{what} cannot be answered: {type(error).__name__}: {error}") from error
 
     def _pipeline(self, question: Question) -> PipelineSite:
         about = question.get(TABLE)
-        if not isinstance(about, dict):
-            raise IncompatibleSites("a question about a pipeline says which one")
+        check_fields("the table of the question 'fit'", about if isinstance(about, Mapping) else {}, _ABOUT)
         key = json.dumps(about, sort_keys=True)
         if self._fitting is None or self._fitting[0] != key:
             self._fitting = key, self._fitted(about)
         return self._fitting[1]
 
-    def _fitted(self, about: dict[str, Any]) -> PipelineSite:
+    def _fitted(self, about: Mapping[str, Any]) -> PipelineSite:
         from .pipeline.description import rebuild_transformer
-        from .pipeline.fit import PipelineSite
+        from .pipeline.fit import PipelineSite, check_pipeline
 
         try:
             table = conform(self._rows.table(), Schema.from_dict(about["schema"]))
             pipeline, classes, y = rebuild_transformer(about["pipeline"]), about["classes"], self._rows.y
+            check_pipeline(pipeline)
             target = y.astype(np.float64) if classes is None else class_indices(y, checked_classes(classes))
             return PipelineSite(pipeline, table, target)
-        except (KeyError, TypeError, ValueError) as error:
-            raise (
-                error if isinstance(error, IncompatibleSites) else IncompatibleSites(f"no question to answer: {error}")
-            ) from error
+        except IncompatibleSites:
+            raise
+        except Exception as error:  # another release of scikit-learn may raise anything at what it does not know
+            raise MalformedQuestion(f"the question 'fit' is about what this site cannot make: {error}") from error
 
     def forget(self) -> None:
         """Let go of what was kept from one question to the next."""

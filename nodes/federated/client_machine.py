@@ -86,6 +86,8 @@ class ClientMachine:
                 return self._timer(key, due, now)
             case ev.Surveyed():
                 return self._surveyed(event, now)
+            case ev.QuestionRefused(reason=reason):
+                return self._decline(f"no such question is answered here: {reason}", now)
             case ev.ModelReady():
                 self.model = event
                 if self.pending or self._void:
@@ -167,7 +169,7 @@ class ClientMachine:
     def _start(self, assignment: Assignment, now: float) -> list[e.Effect]:
         task, body = assignment.task, assignment.body
         if task.work == "survey":
-            return [e.Survey(question=task.question or {})]
+            return [e.Survey(question=task.question or {}, asker=self.config.coordinator)]
         if task.work == "finish" and task.payload is None:
             return self._leave(task)  # the run was round 0 alone
         flaw = misfit(task, self.model)
