@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,9 +20,10 @@ from nervenet.models.site_model import task_of
 from nervenet.models.site_rows import check_targets
 from nervenet.models.tables.table import Table
 
-from ..config.factory import build_model
-from ..config.schema import is_file_name
+from ..config.factory import build_model, node_names
+from ..config.schema import DataConfig, is_file_name
 from ..config.site_names import site_names
+from .learnable import check_classes, check_columns
 from .shared_rows import pack_rows, unpack_rows
 
 if TYPE_CHECKING:
@@ -32,8 +34,9 @@ if TYPE_CHECKING:
 
     from ..config.schema import Experiment
 
-    Divided: TypeAlias = tuple[Dataset, Dataset, list[NDArray[np.intp]], tuple[str, ...]]
-    """Training rows, test rows, which of the former each node gets, and how they were read."""
+    Owners: TypeAlias = NDArray[np.intp] | None
+    Divided: TypeAlias = tuple[Dataset, Dataset, list[NDArray[np.intp]], Owners, tuple[str, ...]]
+    """Training rows, test rows, which of the former each node gets, whose the latter are, and how they were read."""
 
 
 @dataclass
@@ -49,6 +52,8 @@ class DataShares:
     majority: float | None = None  # the share of the test rows that have the most frequent label
     classes: tuple[object, ...] | None = None  # of the training rows, of a classification
     sizes: tuple[int, ...] = ()  # rows for training, in the order of `nodes`
+    # Whose each test row is, (test rows,), as a place in `nodes`, -1: nobody's. None: all nodes have them in common.
+    test_sites: NDArray[np.intp] | None = None
     target: str = ""  # the column of a file that is predicted
     notes: tuple[str, ...] = ()  # of how they were read
     kinds: tuple[Kind, ...] | None = None  # of the columns of tables; None: plain numbers
@@ -118,8 +123,10 @@ def divide(experiment: Experiment) -> DataShares:
         For a model that cannot be built or averaged: found here, before any process starts.
     """
     model = build_model(experiment)
-    train, test, parts, notes = (_of_sites if experiment.data.sites else _of_one_source)(model, experiment)
+    divided = (_of_sites if experiment.data.sites else _of_one_source)(model, experiment)
+    train, test, parts, owners, notes = divided
     shares = DataShares(tuple(train.columns), train.task, len(train), sizes=tuple(map(len, parts)), notes=notes)
+    shares.test_sites = owners
     shares.target = train.target  # empty where sites have brought files of their own
     if isinstance(train.X, Table):
         shares.kinds = train.X.kinds
@@ -142,6 +149,8 @@ def divide(experiment: Experiment) -> DataShares:
 def _of_one_source(model: Model, experiment: Experiment) -> Divided:
     data = experiment.data
     source = load_for(model, experiment, sites=data.column if data.partition == "column" else None)
+    if source.task == "classification":
+        check_classes([data.name], source.target, source.y)
     train, test = split(source, data.test_size, seed=data.split_seed)
     parts = partition(
         train,
@@ -153,7 +162,23 @@ def _of_one_source(model: Model, experiment: Experiment) -> Divided:
         column=None if train.sites is not None else data.column,
         seed=experiment.seed,
     )
-    return train, test, parts, source.notes
+    if is_file_name(data.name):
+        _check_columns([data.name], train, parts, experiment)
+    owners = _owners(train, test, parts, data.column) if data.partition == "column" else None
+    return train, test, parts, owners, source.notes
+
+
+def _owners(train: Dataset, test: Dataset, parts: Sequence[NDArray[np.intp]], column: str | None) -> Owners:
+    """Return at whose site each test row was collected, of rows that were divided by that."""
+
+    def sites(rows: Dataset) -> NDArray[Any] | None:
+        return rows.column(column) if column and train.sites is None else rows.sites
+
+    of_train, of_test = sites(train), sites(test)
+    if of_train is None or of_test is None:
+        return None
+    owner = {value: node for node, part in enumerate(parts) for value in np.unique(of_train[part]).tolist()}
+    return np.array([owner.get(value, -1) for value in of_test.tolist()], np.intp)
 
 
 def _of_sites(model: Model, experiment: Experiment) -> Divided:
@@ -165,9 +190,11 @@ def _of_sites(model: Model, experiment: Experiment) -> Divided:
         raise DataError("data.test_size must lie between 0 and 1, found 0: the test set is what all sites hold out")
     loaded = {site: load_for(model, experiment, file=file) for site, file in site_names(data.sites).items()}
     sites = aligned(loaded, task_of(model, data.task))
+    whole = stacked(list(sites.values()), data.label)
+    if whole.task == "classification":
+        check_classes(data.sites, next(iter(loaded.values())).target, whole.y)
     held = [_held_out(site, one, experiment) for site, one in sites.items()]
     edges = np.cumsum([len(one) for one in sites.values()])[:-1]
-    whole = stacked(list(sites.values()), data.label)
     offsets = [0, *edges.tolist()]
     out = np.concatenate([rows + offset for rows, offset in zip(held, offsets, strict=True)])
     if not len(out):
@@ -175,7 +202,18 @@ def _of_sites(model: Model, experiment: Experiment) -> Divided:
     kept = np.setdiff1d(np.arange(len(whole)), out)
     parts = np.split(np.arange(len(kept)), np.searchsorted(kept, edges))
     notes = tuple(note for one in loaded.values() for note in one.notes)
-    return whole.take(kept), whole.take(out), parts, notes
+    owners = np.repeat(np.arange(len(held)), [len(rows) for rows in held])
+    train = whole.take(kept)
+    _check_columns(data.sites, train, parts, experiment)
+    return train, whole.take(out), parts, owners, notes
+
+
+def _check_columns(
+    files: Sequence[str], train: Dataset, parts: Sequence[NDArray[np.intp]], experiment: Experiment
+) -> None:
+    """Raise DataError where a pipeline of round 0's own would leave all columns out."""
+    if experiment.data.preprocess == DataConfig.preprocess and experiment.init is None:
+        check_columns(files, train, dict(zip(node_names(experiment), parts, strict=True)))
 
 
 def _held_out(site: str, rows: Dataset, experiment: Experiment) -> NDArray[np.intp]:
