@@ -78,8 +78,9 @@ class SiteAnswers:
             raise MalformedQuestion(f"{what} cannot be answered: {type(error).__name__}: {error}") from error
 
     def _pipeline(self, question: Question) -> PipelineSite:
-        about = question.get(TABLE)
-        check_fields("the table of the question 'fit'", about if isinstance(about, Mapping) else {}, _ABOUT)
+        found = question.get(TABLE)
+        about: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+        check_fields("the table of the question 'fit'", about, _ABOUT)
         key = json.dumps(about, sort_keys=True)
         if self._fitting is None or self._fitting[0] != key:
             self._fitting = key, self._fitted(about)

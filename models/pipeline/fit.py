@@ -216,8 +216,8 @@ class PipelineSite:
         return answer_together(question, lambda one: self._answer(one, before))
 
     def _answer(self, question: Question, kept: Mapping[str, tuple[Mapping[str, State], Inputs]]) -> Answer:
-        path = question.get("step")
-        if check_asked(question) == "outputs":
+        part, path = check_asked(question), question["step"]
+        if part == "outputs":
             return self._outputs(path, question["fitted"])
         known = self._kept.get(path) or kept.get(path)  # a step is asked about several times, and its branches in turns
         if known is None or known[0] != question["fitted"]:

@@ -59,6 +59,7 @@ async def die(peer: Peer) -> None:
     """Close every connection, and renew no lease; nobody is told."""
     assert peer._node is not None
     peer._node.mute()
+    peer.session.send_goodbye = lambda *_: None  # type: ignore[method-assign]  # nor when its task is ended
     assert peer.session._lease is not None
     for task in peer.session._lease._tasks:
         task.cancel()
