@@ -22,14 +22,16 @@ class Started:
     def __init__(self, command: list[str], **_: Any) -> None:
         self.sock = socket.socket(fileno=os.dup(int(command[3])))
         self.reader = MessageReader(self.sock)
+        self.requests: list[dict[str, Any]] = []
 
     def wait(self, within_s: float | None = None) -> int:
         self.sock.close()
         return 0
 
     def request(self) -> dict[str, Any]:
-        found = self.reader.read()
-        return found[0][0] if found else self.request()
+        while not self.requests:
+            self.requests += [message for message, _ in self.reader.read()]
+        return self.requests.pop(0)
 
 
 @pytest.fixture
