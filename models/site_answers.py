@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,10 +47,10 @@ class SiteAnswers:
         X, y = self._rows.X, self._rows.y
         if not isinstance(X, Table):
             more = None if self._held_out is None else self._held_out.y
-            return SiteStatistics.of(X, y, self._columns, self._task, more)
-        return SiteSchema.of(
-            X, y, self._task, None if self._held_out is None else (self._held_out.table(), self._held_out.y)
-        )
+            return replace(SiteStatistics.of(X, y, self._columns, self._task, more), written=self._rows.written)
+        held_out = None if self._held_out is None else (self._held_out.table(), self._held_out.y)
+        schema = SiteSchema.of(X, y, self._task, held_out)
+        return replace(schema, statistics=replace(schema.statistics, written=self._rows.written))
 
     def answer(self, question: Question) -> Answer:
         """Return the answer to a question of `agreement_questions`.

@@ -23,11 +23,12 @@ from nervenet.models.tables.table import Table
 from ..config.factory import build_model, node_names
 from ..config.schema import DataConfig, is_file_name
 from ..config.site_names import site_names
-from .learnable import check_classes, check_columns
+from .learnable import check_classes, check_columns, features_of
 from .shared_rows import pack_rows, unpack_rows
 
 if TYPE_CHECKING:
     from nervenet.models.data.data import Dataset, Task
+    from nervenet.models.data.written import WrittenColumns
     from nervenet.models.model import Model
     from nervenet.models.tables.table import Kind
     from numpy.typing import NDArray
@@ -48,7 +49,8 @@ class DataShares:
     rows: int  # for training, in all
     nodes: list[int] = field(default_factory=list)  # in name order: X and y of a node's part
     test: int = -1
-    whole: int = -1  # for the baselines: X, y, test X, test y, the row order of all parts and their sizes
+    # For the baselines: X, y, test X, test y, the row order of all parts and their sizes, and `test_sites` if known.
+    whole: int = -1
     majority: float | None = None  # the share of the test rows that have the most frequent label
     classes: tuple[object, ...] | None = None  # of the training rows, of a classification
     sizes: tuple[int, ...] = ()  # rows for training, in the order of `nodes`
@@ -57,6 +59,8 @@ class DataShares:
     target: str = ""  # the column of a file that is predicted
     notes: tuple[str, ...] = ()  # of how they were read
     kinds: tuple[Kind, ...] | None = None  # of the columns of tables; None: plain numbers
+    features: int = 0  # how many numbers a model sees of a row, as far as that is known before round 0
+    written: WrittenColumns = field(default_factory=dict)  # how the files write those columns that say it
 
     def test_rows(self) -> tuple[NDArray[Any] | Table, NDArray[Any]] | None:
         """Return the test rows, raw, as a shared memory map; None where there are none."""
@@ -127,6 +131,9 @@ def divide(experiment: Experiment) -> DataShares:
     train, test, parts, owners, notes = divided
     shares = DataShares(tuple(train.columns), train.task, len(train), sizes=tuple(map(len, parts)), notes=notes)
     shares.test_sites = owners
+    shares.written, shares.features = train.written, len(train.columns)
+    if experiment.data.preprocess == DataConfig.preprocess:
+        shares.features = features_of(train, parts, experiment.data.min_frequency)
     shares.target = train.target  # empty where sites have brought files of their own
     if isinstance(train.X, Table):
         shares.kinds = train.X.kinds
@@ -138,8 +145,8 @@ def divide(experiment: Experiment) -> DataShares:
         if shares.task == "classification" and len(test.y):
             shares.majority = float(np.unique(test.y, return_counts=True)[1].max() / len(test.y))
         if experiment.evaluation.baseline:
-            order = (np.concatenate(parts), np.array(shares.sizes))
-            shares.whole = pack_rows((train.X, train.y), (test.X, test.y), further=order)
+            further = [np.concatenate(parts), np.array(shares.sizes), *(() if owners is None else (owners,))]
+            shares.whole = pack_rows((train.X, train.y), (test.X, test.y), further=further)
     except BaseException:
         shares.close()
         raise

@@ -168,9 +168,9 @@ class _Launch:
                 from nervenet.models.pipeline.given import STEPS
 
                 self.fork_server.preload(STEPS)  # once, and not once a node
-            check_task(experiment, self.shares.task, len(self.shares.columns))
+            check_task(experiment, self.shares.task, self.shares.features)
             columns, classes = self.shares.columns, self.shares.classes
-            check_size(experiment, len(columns), None if classes is None else len(classes))
+            check_size(experiment, self.shares.features, None if classes is None else len(classes))
             if resume is None:
                 check_initial(experiment, columns, classes)
             if resume is None:
@@ -318,6 +318,8 @@ class _Launch:
         names = tuple(node_names(self.experiment))
         result.judged = Judged(self.shares.test_rows(), self.shares.test_sites, names)
         result.baseline, result.last_round = supervisor.baselines, events.last_round
+        if supervisor.site_matrix:
+            result.site_matrix = {"sites": list(names), **supervisor.site_matrix}
         result.wall_s, result.baseline_s = (self.ended_at or time.monotonic()) - self.began_at, supervisor.baseline_s
         result.startup_s = None if events.first_round_at is None else events.first_round_at - self.started_at
         write_results(self.experiment, self.run_dir, result)
