@@ -90,7 +90,7 @@ def parts_of(question: dict[str, Any]) -> list[dict[str, Any]]:
 def test_the_survey_of_a_table_has_the_fields_that_are_described(dialog: Any) -> None:
     _, answers, _ = dialog
     described = rows_of(SECTIONS["Survey of a table"], 3)
-    assert set(described) == set(answers[0].fields)
+    assert set(described) == {*answers[0].fields, "written"}
     assert named(described["kinds"][1]) == set(get_args(Kind))
     assert f"more than {MOST_CATEGORIES}" in described["categories"][1]
     assert f"more than {LONGEST_CATEGORY} characters" in described["categories"][1]
