@@ -136,6 +136,8 @@ class EvaluationConfig:
     min_delta: NotNegative = 0.0  # patience: what is no more than this is no improvement
     budget_s: Positive | None = None  # federated: stop at the end of the round that is open by then
     baseline: bool = True  # also train centrally and each node alone, for comparison
+    # federated: a site with fewer rows kept from training tells only its scores of them, and no counts by class.
+    report_rows: Count = 10
     # How each site's own model does at the others, where they have rows of their own. None: under launch, with the
     # baseline. true: also without the launcher, where clients then send their own models.
     site_matrix: bool | None = None

@@ -179,7 +179,12 @@ class SyncRounds:
         run, answers = self.run, len(current.admitted)
         floor = floor_of(run.config, run.registry, work="evaluate")
         if answers >= floor or not current.asked:
-            return run.evaluation.of_sites(run.completed, run.weights, run.clock, current.admitted)[0]
+            classes = run.model.agreement.get("classes") if run.model else None
+            known = None if classes is None else len(classes)
+            effects = run.evaluation.take_counts(run.completed, current.admitted, known)
+            if run.evaluation.sited == run.completed:  # they had judged it before the run ended early
+                return effects
+            return effects + run.evaluation.of_sites(run.completed, run.weights, run.clock, current.admitted)[0]
         reason = f"{answers} of at least {floor} sites have judged the last model: their figures are left out"
         reason += "".join(f"; {name}: {why}" for name, why in current.missing("no answer").items())
         return [e.Publish("warning", {"round": run.completed, "reason": reason})]

@@ -316,7 +316,7 @@ class _Launch:
         result.status, result.reason, result.task = status, reason, self.shares.task
         result.majority = self.shares.majority
         names = tuple(node_names(self.experiment))
-        result.judged = Judged(self.shares.test_rows(), self.shares.test_sites, names)
+        result.judged = Judged(self.shares.test_rows(), self.shares.test_sites, names, counts=supervisor.site_counts)
         result.baseline, result.last_round = supervisor.baselines, events.last_round
         if supervisor.site_matrix:
             result.site_matrix = {"sites": list(names), **supervisor.site_matrix}

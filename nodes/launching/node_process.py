@@ -263,7 +263,8 @@ def result_of(name: str, node: Node, reason: str) -> RunResult:
         result.weights = site_model.get_weights() if isinstance(node, Client) and not reason else node.weights
         result.task = site_model.preprocessing.task
         result.preprocessing, result.layout = site_model.preprocessing.to_dict(), site_model.layout.to_dict()
-        result.judged = Judged(holdout=kept_rows(site_model))
+        counts = node.site_counts if isinstance(node, Coordinator) else {}
+        result.judged = Judged(holdout=kept_rows(site_model), counts=counts)
     return result
 
 
@@ -289,6 +290,8 @@ async def _report(node: Node, failure: str, folder: str, experiment: Experiment)
     for how, numbers in session.stats.history.to_reports(experiment.network.max_message_bytes // 2):
         rounds = Payload(layout="rounds", dtype="float64", length=numbers.size)
         await session.reports.report("rounds", how, numbers, payload=rounds)
+    for site, counts in sorted(node.site_counts.items()) if isinstance(node, Coordinator) else ():
+        await session.reports.report("counts", {"site": site, "counts": dict(counts)})
     if weights is None or not site_model.built:
         await _report_result(session.reports, fields)
         return

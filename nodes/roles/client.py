@@ -121,7 +121,10 @@ class Client(Role):
         name, seed, loop = self.identity.name, self.experiment.seed, asyncio.get_running_loop()
         states = ClientStateStore(self.identity.checkpoint_dir, _from_thread(loop, session.publish))
         scale = self.experiment.data.scaling
-        self._worker = ClientWorker(self.model, node=name, seed=seed, states=states, scale=scale)
+        report_rows = self.experiment.evaluation.report_rows
+        self._worker = ClientWorker(
+            self.model, node=name, seed=seed, states=states, scale=scale, report_rows=report_rows
+        )
         self._answer_to(coordinator, ClientMachine(config), self._worker)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -189,6 +190,13 @@ class Coordinator(Role):
         By the metric of ``evaluation.until``, else by accuracy or R²; of two that are equal, the earlier.
         """
         return None if self._state is None else self._state.run.evaluation.best
+
+    @property
+    def site_counts(self) -> dict[str, Mapping[str, Any]]:
+        """What sites have counted of the last model's predictions of their hold-outs, by name, once they have told:
+        `nervenet.models.score_counts`, which pools them, and of which `nervenet.models.score_report` makes reports.
+        """
+        return {} if self._state is None else dict(self._state.run.evaluation.counts)
 
     @property
     def stopped(self) -> Stop | None:
