@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import reduce
 from typing import Any, NamedTuple, TypeVar
 
 from .agreement.questions import Answers, Questions
+from .class_weights import ClassWeight, class_weight_questions
 from .data.data import Task
 from .moments import IncompatibleSites, Moments
 from .pipeline.given import AUTO
@@ -36,6 +38,7 @@ def agreement_questions(
     rows: Mapping[str, int],
     preprocess: Any = AUTO,
     min_frequency: int | None = None,
+    class_weight: ClassWeight = None,
 ) -> Questions[Agreed]:
     """Return the dialog.
 
@@ -53,6 +56,8 @@ def agreement_questions(
         `AUTO`, or an unfitted scikit-learn transformer.
     min_frequency
         Under `AUTO`: categories that fewer rows of all sites have are taken together.
+    class_weight
+        "balanced" over the training rows of all sites, which are then asked for their counts; or a weight by label.
 
     Raises IncompatibleSites: the sites do not fit each other, or one has answered something else.
     """
@@ -61,8 +66,13 @@ def agreement_questions(
     plain = not any("kinds" in fields for fields, _ in answers.values())
     if plain and preprocess is AUTO:
         statistics = {site: known.statistics.limited(rows.get(site)) for site, known in told.items()}
-        return Agreed(agree(statistics, scale, task))
-    return (yield from _of_tables(scale, task, preprocess, min_frequency, told))
+        found = Agreed(agree(statistics, scale, task))
+    else:
+        found = yield from _of_tables(scale, task, preprocess, min_frequency, told)
+    weights = yield from class_weight_questions(class_weight, found.preprocessing.classes, rows)
+    return (
+        found if weights is None else found._replace(preprocessing=replace(found.preprocessing, class_weights=weights))
+    )
 
 
 def _of_tables(

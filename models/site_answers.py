@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .agreement.asked import Field, MalformedQuestion, check_fields, is_map, shown
+from .agreement.asked import Field, MalformedQuestion, check_fields, is_list, is_map, is_scalar, shown
 from .agreement.questions import Answer, Question
+from .class_weights import count_classes
 from .data.data import DataError, Task
 from .moments import IncompatibleSites
 from .site_agreement import TABLE
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 
 
 _STATISTICS = {"ask": Field("'statistics'", lambda found: found == "statistics", needed=False)}
+_COUNTS = {
+    "ask": Field("'class counts'", lambda found: found == "class counts"),
+    "classes": Field("a list of labels", lambda found: is_list(found) and all(map(is_scalar, found))),
+}
+ALLOWED = "'statistics', 'fit', 'class counts'"
 _ABOUT = {
     "schema": Field("a schema", is_map),
     "pipeline": Field("the description of a transformer", is_map),
@@ -63,10 +69,13 @@ class SiteAnswers:
                 check_fields("the question for the statistics of a site", question, _STATISTICS)
                 statistics = self.statistics()
                 return Answer(statistics.header(), statistics.vector())
+            case "class counts":
+                check_fields("the question 'class counts'", question, _COUNTS)
+                return count_classes(question, self._rows.y, self._rows.weight)
             case "fit":
                 return self._fit(question)
         found = shown(question["ask"])
-        raise MalformedQuestion(f"ask is {found}, which this version does not know; allowed: 'statistics', 'fit'")
+        raise MalformedQuestion(f"ask is {found}, which this version does not know; allowed: {ALLOWED}")
 
     def _fit(self, question: Question) -> Answer:
         pipeline = self._pipeline(question)

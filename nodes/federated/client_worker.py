@@ -94,7 +94,9 @@ class ClientWorker(ModelWorker):
             dtype = "uint8" if result.encoding else layout.dtype
             length = 0 if vector is None else vector.size
             payload = Payload(layout.hash, dtype, length, result.encoding, result.parts)
-        figures = finite_only({**result.metrics, **metrics})
+        weight = self.site_model.weight
+        weighed = {} if weight is None else {"weight": weight}
+        figures = finite_only({**result.metrics, **metrics, **weighed})
         sent, clock = (result.vector, result.examples, figures), result.clock
         return ev.Trained(effect.round, effect.attempt, *sent, payload=payload, clock=clock)
 
@@ -121,7 +123,10 @@ class ClientWorker(ModelWorker):
             self.site_model.set_weights(self.local.personal_weights(effect.body))
         self.personal = self.site_model.get_weights()
         own = self.site_model.evaluate("holdout")
-        figures = {**own, **{f"global_{key}": value for key, value in common.items() if key != "examples"}}
+        figures = {
+            **own,
+            **{f"global_{key}": value for key, value in common.items() if key not in ("examples", "weight")},
+        }
         return ev.Personalized(effect.round, finite_only(figures))
 
     def _trained(

@@ -150,9 +150,9 @@ async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: lis
     return max(node.result() for node in nodes)
 
 
-def _rows(job: Mapping[str, Any], descriptor: int) -> tuple[Any, Any] | None:
-    """Return the rows X, y of an open file; None of an empty one."""
-    sets, _ = unpack_rows(descriptor, job["columns"], job.get("kinds"))
+def _rows(job: Mapping[str, Any], descriptor: int) -> tuple[Any, ...] | None:
+    """Return the rows X, y of an open file, and their weights if they have some; None of an empty one."""
+    sets, _ = unpack_rows(descriptor, job["columns"], job.get("kinds"), weighted=job.get("weighted", False))
     return sets[0] if sets else None
 
 
@@ -160,8 +160,8 @@ async def _node(
     job: Mapping[str, Any],
     experiment: Experiment,
     spec: Mapping[str, Any],
-    share: tuple[Any, Any] | None,
-    test: tuple[Any, Any] | None,
+    share: tuple[Any, ...] | None,
+    test: tuple[Any, ...] | None,
     context: zmq.Context[zmq.Socket[bytes]],
     hosted: list[Node],
 ) -> int:
@@ -207,8 +207,8 @@ def _build(
     job: Mapping[str, Any],
     experiment: Experiment,
     spec: Mapping[str, Any],
-    share: tuple[Any, Any] | None,
-    test: tuple[Any, Any] | None,
+    share: tuple[Any, ...] | None,
+    test: tuple[Any, ...] | None,
     context: zmq.Context[zmq.Socket[bytes]],
 ) -> Node:
     role = spec["role"]

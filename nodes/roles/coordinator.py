@@ -48,8 +48,8 @@ class Coordinator(Role):
     init
         A run folder or a saved model: start from its weights, with its scaler and the clock of its schedule.
     test
-        Rows (X, y) on which to measure the global model after each round; without them the clients' hold-outs are
-        asked.
+        Rows (X, y), or (X, y, sample_weight), on which to measure the global model after each round; without them the
+        clients' hold-outs are asked.
     preprocess
         An unfitted scikit-learn transformer for tables, in place of ``data.preprocess``; the sites are told.
     checkpoint_dir
@@ -90,7 +90,7 @@ class Coordinator(Role):
         quorum: float | None = None,
         deadline_s: float | None = None,
         init: Path | str | None = None,
-        test: tuple[Any, Any] | None = None,
+        test: tuple[Any, ...] | None = None,
         preprocess: object = None,
         checkpoint_dir: Path | str | None = None,
         experiment: Experiment | None = None,
