@@ -45,6 +45,11 @@ class ClientWorker(ModelWorker):
                 return self.train(effect, cancellation)
             case e.Personalize():
                 return self.personalize(effect, cancellation.requested)
+            case e.TrainAlone():
+                return self.train_alone(effect, cancellation.requested)
+            case e.Evaluate(number, which, body, plain=True):
+                self.site_model.set_weights(body)  # another site's model is judged with all its arrays
+                return ev.Evaluated(number, which, self._evaluate(which, None))
             case e.Evaluate(number, which, body, counted=True):
                 return ev.Evaluated(number, which, self._evaluate(which, body), self._counts())
             case _:
@@ -94,9 +99,25 @@ class ClientWorker(ModelWorker):
             dtype = "uint8" if result.encoding else layout.dtype
             length = 0 if vector is None else vector.size
             payload = Payload(layout.hash, dtype, length, result.encoding, result.parts)
-        figures = finite_only({**result.metrics, **metrics})
+        weight = self.site_model.weight
+        weighed = {} if weight is None else {"weight": weight}
+        figures = finite_only({**result.metrics, **metrics, **weighed})
         sent, clock = (result.vector, result.examples, figures), result.clock
         return ev.Trained(effect.round, effect.attempt, *sent, payload=payload, clock=clock)
+
+    def train_alone(self, effect: e.TrainAlone, stop: Callable[[], bool]) -> ev.TrainedAlone:
+        """Train a model of this site's rows only, beside the one that it shares.
+
+        Raises
+        ------
+        ArithmeticError
+            It has diverged.
+        """
+        from nervenet.models.local.alone import train_alone
+
+        work = self._checked(effect.settings)
+        weights = train_alone(self.site_model, work, effect.rounds, node=self.node, seed=self.seed, stop=stop)
+        return ev.TrainedAlone(effect.round, effect.attempt, weights)
 
     def set_weights(self, body: Any) -> None:
         """Put the weights of all into the model as this client uses them: its FedPer arrays over them."""
@@ -121,7 +142,10 @@ class ClientWorker(ModelWorker):
             self.site_model.set_weights(self.local.personal_weights(effect.body))
         self.personal = self.site_model.get_weights()
         own = self.site_model.evaluate("holdout")
-        figures = {**own, **{f"global_{key}": value for key, value in common.items() if key != "examples"}}
+        figures = {
+            **own,
+            **{f"global_{key}": value for key, value in common.items() if key not in ("examples", "weight")},
+        }
         return ev.Personalized(effect.round, finite_only(figures))
 
     def _trained(

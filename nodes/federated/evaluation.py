@@ -168,4 +168,4 @@ class Evaluation:
 def figures(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Leave out what is no figure of the model itself, such as how many rows it was judged on."""
     known = {k: v for k, v in metrics.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
-    return {k: float(v) for k, v in known.items() if k not in ("examples", "round", "sites")}
+    return {k: float(v) for k, v in known.items() if k not in ("examples", "weight", "round", "sites")}

@@ -48,8 +48,8 @@ class Coordinator(Role):
     init
         A run folder or a saved model: start from its weights, with its scaler and the clock of its schedule.
     test
-        Rows (X, y) on which to measure the global model after each round; without them the clients' hold-outs are
-        asked.
+        Rows (X, y), or (X, y, sample_weight), on which to measure the global model after each round; without them the
+        clients' hold-outs are asked.
     preprocess
         An unfitted scikit-learn transformer for tables, in place of ``data.preprocess``; the sites are told.
     checkpoint_dir
@@ -90,7 +90,7 @@ class Coordinator(Role):
         quorum: float | None = None,
         deadline_s: float | None = None,
         init: Path | str | None = None,
-        test: tuple[Any, Any] | None = None,
+        test: tuple[Any, ...] | None = None,
         preprocess: object = None,
         checkpoint_dir: Path | str | None = None,
         experiment: Experiment | None = None,
@@ -197,6 +197,11 @@ class Coordinator(Role):
         `nervenet.models.score_counts`, which pools them, and of which `nervenet.models.score_report` makes reports.
         """
         return {} if self._state is None else dict(self._state.run.evaluation.counts)
+
+    @property
+    def site_matrix(self) -> dict[str, Any]:
+        """How each site's own model does at the others, with ``evaluation.site_matrix``: see docs/summary.md."""
+        return {} if self._state is None else self._state.run.matrix.result()
 
     @property
     def stopped(self) -> Stop | None:
