@@ -87,6 +87,8 @@ class ClientMachine:
                 return self._timer(key, due, now)
             case ev.Surveyed():
                 return self._surveyed(event, now)
+            case ev.QuestionRefused(reason=reason):
+                return self._decline(f"no such question is answered here: {reason}", now)
             case ev.ModelReady():
                 self.model = event
                 if self.pending or self._void:
@@ -170,7 +172,7 @@ class ClientMachine:
     def _start(self, assignment: Assignment, now: float) -> list[e.Effect]:
         task, body = assignment.task, assignment.body
         if task.work == "survey":
-            return [e.Survey(question=task.question or {})]
+            return [e.Survey(question=task.question or {}, asker=self.config.coordinator)]
         if task.work == "finish" and task.payload is None:
             return assignment.leave(self.config.coordinator)  # the run was round 0 alone
         flaw = misfit(task, self.model, sends_own=self.config.sends_own)
@@ -317,7 +319,8 @@ class ClientMachine:
         if not self._overdue:
             self._overdue = True
             keep = current.partial and not self._void and not self.pending
-            effects = [e.CancelTraining(keep=keep), e.Publish("warning", {"reason": self._busy(now)})]
+            warning = {"reason": self._busy(now), "round": current.task.round}
+            effects = [e.CancelTraining(keep=keep), e.Publish("warning", warning)]
         if self.pending:
             effects.append(self.pending.decline(self.config.coordinator, self._busy(now)))
             self.pending = None

@@ -67,10 +67,15 @@ class CancelTimer(Effect, frozen=True):
 
 
 class Survey(Effect, frozen=True):
-    """Answer a question of round 0 from the site's own rows (empty: its statistics); answered by `Surveyed`."""
+    """Answer a question of round 0 from the site's own rows (empty: its statistics).
+
+    Answered by `Surveyed`, or by `QuestionRefused` where nobody asks such a question. `asker` is the node that has
+    asked, by whose name a question is refused; empty for this node's own questions.
+    """
 
     question: Mapping[str, Any] = {}
     step: int = 0
+    asker: str = ""
 
 
 class ApplyAgreement(Effect, frozen=True):

@@ -84,6 +84,14 @@ class Surveyed(Event, frozen=True):
     step: int = 0
 
 
+class QuestionRefused(Event, frozen=True):
+    """Nobody asks such a question as number `step` of round 0, which `asker` has put to this site (empty: itself)."""
+
+    step: int
+    asker: str
+    reason: str
+
+
 class NextQuestion(Event, frozen=True):
     """All sites have answered the question before: this is what they are to be asked next, from the same rows."""
 
