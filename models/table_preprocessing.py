@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .moments import IncompatibleSites
 from .plugins import listed
 from .preprocessing import Preprocessing
 from .tables.rows import conform, table_of_numbers, table_of_rows
 from .tables.schema import Schema
 from .tables.table import Table
-from .targets import Label, Targets, checked_classes
+from .targets import Label, Targets, checked_classes, described_fields
 from .weights import is_finite
 
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ class TablePreprocessing(Targets):
         """Return the preprocessing that `to_dict` described. Raises IncompatibleSites for anything else."""
         from .pipeline.fit import Fitted
 
-        try:
+        with described_fields():
             classes = fields["classes"]
             return cls(
                 schema=Schema.from_dict(fields["schema"]),
@@ -155,12 +154,6 @@ class TablePreprocessing(Targets):
                 target_center=float(fields["target_center"]),
                 target_scale=float(fields["target_scale"]),
             )
-        except KeyError as error:
-            raise IncompatibleSites(f"preprocessing without {error}") from error
-        except (TypeError, ValueError) as error:
-            raise (
-                error if isinstance(error, IncompatibleSites) else IncompatibleSites(f"not a preprocessing: {error}")
-            ) from error
 
 
 AnyPreprocessing: TypeAlias = Preprocessing | TablePreprocessing

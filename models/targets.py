@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -62,6 +63,19 @@ class Targets:
             return targets
         labels: NDArray[Any] = np.array(self.classes)[values]
         return labels
+
+
+@contextmanager
+def described_fields() -> Iterator[None]:
+    """Raise IncompatibleSites for whatever is wrong with the fields of a preprocessing that the block reads."""
+    try:
+        yield
+    except IncompatibleSites:
+        raise
+    except KeyError as error:
+        raise IncompatibleSites(f"preprocessing without {error}") from error
+    except (TypeError, ValueError) as error:
+        raise IncompatibleSites(f"not a preprocessing: {error}") from error
 
 
 def checked_classes(labels: object) -> tuple[Label, ...]:

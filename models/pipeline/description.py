@@ -14,6 +14,12 @@ from typing import Any
 
 import numpy as np
 
+SELECTS = ("pattern", "dtype_include", "dtype_exclude")
+"""What a `make_column_selector` chooses columns by."""
+
+_NUMBERS = (float, int, bool)
+"""Python's types, which a `dtype` may be; described as NumPy's."""
+
 FORM = "expected a transformer of scikit-learn's, a function of NumPy's, numbers, texts, lists or maps"
 
 
@@ -26,8 +32,11 @@ def describe_transformer(step: Any) -> dict[str, Any]:
     cls = type(step)
     if not hasattr(step, "get_params") or cls.__module__.partition(".")[0] != "sklearn":
         raise TypeError(f"{cls.__module__}.{cls.__qualname__} is not of scikit-learn; {FORM}")
-    known, defaults = signature(cls).parameters, step.get_params(deep=False)
-    chosen = {name: value for name, value in defaults.items() if not _same(value, known[name])}
+    known, values = signature(cls).parameters, step.get_params(deep=False)
+    values = {
+        name: np.dtype(value).type if isclass(value) and value in _NUMBERS else value for name, value in values.items()
+    }
+    chosen = {name: value for name, value in values.items() if not _same(value, known[name])}
     module = (
         cls.__module__.rpartition("._")[0] or cls.__module__
     )  # sklearn.preprocessing of sklearn.preprocessing._data
@@ -66,11 +75,24 @@ def _plain(value: Any, what: str) -> Any:
             return {"array": [_plain(item, what) for item in value.tolist()], "dtype": value.dtype.str}
         case dict() if all(isinstance(key, str) for key in value):
             return {"map": {key: _plain(item, what) for key, item in value.items()}}
+    if _is_selector(value):
+        return {"selector": {name: _selected(getattr(value, name), what) for name in SELECTS}}
     if hasattr(value, "get_params") and not isclass(value):
         return describe_transformer(value)
     if path := _public_path(value):
         return {"named": path}
     raise TypeError(f"{what}: found {value!r:.60}; {FORM}")
+
+
+def _is_selector(value: Any) -> bool:
+    return type(value).__name__ == "make_column_selector" and type(value).__module__.partition(".")[0] == "sklearn"
+
+
+def _selected(value: Any, what: str) -> Any:
+    """Return what a selector goes by; types that have no path of NumPy's by the names that pandas has for them."""
+    if isinstance(value, list | tuple):
+        return [_selected(item, what) for item in value]
+    return value.__name__ if value in (object, str, float, int, bool) else _plain(value, what)
 
 
 def _public_path(value: Any) -> str | None:
@@ -121,6 +143,10 @@ def _made(value: Any) -> Any:
             return np.array([_made(item) for item in items], dtype)
         case {"map": Mapping() as items}:
             return {str(key): _made(item) for key, item in items.items()}
+        case {"selector": Mapping() as chosen} if set(chosen) <= set(SELECTS):
+            from sklearn.compose import make_column_selector
+
+            return make_column_selector(**{str(key): _made(item) for key, item in chosen.items()})
     raise ValueError(f"not a value of a transformer's description: {value!s:.80}")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from nervenet.models.pipeline.description import describe_transformer, rebuild_transformer
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
 from sklearn.feature_selection import SelectKBest, chi2
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
@@ -44,6 +44,18 @@ def test_only_what_differs_from_the_defaults_is_described():
     }
 
 
+def test_columns_may_be_chosen_by_a_selector():
+    chosen = make_column_selector("^a", dtype_include=[object, np.number], dtype_exclude=float)
+    described = json.loads(json.dumps(describe_transformer(make_column_transformer((StandardScaler(), chosen)))))
+    found = rebuild_transformer(described).transformers[0][2]
+    assert vars(found) == vars(make_column_selector("^a", dtype_include=["object", np.number], dtype_exclude="float"))
+
+
+def test_types_of_python_are_numpys():
+    assert describe_transformer(OrdinalEncoder(dtype=int)) == describe_transformer(OrdinalEncoder(dtype=np.int64))
+    assert describe_transformer(OneHotEncoder(dtype=float)) == describe_transformer(OneHotEncoder())
+
+
 class Mine(TransformerMixin, BaseEstimator):
     """A transformer that no other machine has."""
 
@@ -67,6 +79,7 @@ def test_code_of_ones_own_is_not_described(step):
         {"step": "sklearn.preprocessing.FunctionTransformer", "parameters": {"func": {"named": "os.system"}}},
         {"step": "sklearn.preprocessing.FunctionTransformer", "parameters": {"func": {"call": "x"}}},
         {"step": "sklearn.preprocessing.FunctionTransformer", "parameters": {"func": {"named": "numpy.load"}}},
+        {"step": "sklearn.preprocessing.Normalizer", "parameters": {"norm": {"selector": {"func": "x"}}}},
         {"named": "numpy.sin"},
         {"tuple": []},
     ],
