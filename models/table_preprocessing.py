@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .moments import described
 from .plugins import listed
 from .preprocessing import Preprocessing
 from .tables.rows import conform, table_of_numbers, table_of_rows
 from .tables.schema import Schema
 from .tables.table import Table
-from .targets import Label, Targets, checked_classes, described_fields
+from .targets import Label, Targets, checked_classes, weights_in
 from .weights import is_finite
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class TablePreprocessing(Targets):
     fitted: Fitted = field(repr=False)
     target_center: float = 0.0  # of regression targets
     target_scale: float = 1.0
+    class_weights: tuple[float, ...] | None = None  # of a row of each class in training; None: 1
 
     ignores_further: ClassVar[bool] = True  # columns that it does not know do no harm
 
@@ -95,7 +97,8 @@ class TablePreprocessing(Targets):
         if hasattr(X, "columns"):
             from .tables.frames import table_of
 
-            return conform(table_of(X, dict(zip(self.columns, self.schema.kinds, strict=True))), self.schema)
+            kinds = dict(zip(self.columns, self.schema.kinds, strict=True))
+            return conform(table_of(X, kinds, written=self.schema.written), self.schema)
         if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "biuf" and self._all_numbers(X.shape[1]):
             return table_of_numbers(X, self.columns)
         rows = X.tolist() if hasattr(X, "tolist") else X
@@ -136,6 +139,7 @@ class TablePreprocessing(Targets):
             "fitted": self.fitted.to_dict(),
             "target_center": self.target_center,
             "target_scale": self.target_scale,
+            **self.of_weights(),
         }
 
     @classmethod
@@ -143,7 +147,7 @@ class TablePreprocessing(Targets):
         """Return the preprocessing that `to_dict` described. Raises IncompatibleSites for anything else."""
         from .pipeline.fit import Fitted
 
-        with described_fields():
+        with described("preprocessing"):
             classes = fields["classes"]
             return cls(
                 schema=Schema.from_dict(fields["schema"]),
@@ -153,6 +157,7 @@ class TablePreprocessing(Targets):
                 fitted=Fitted.from_dict(fields["fitted"]),
                 target_center=float(fields["target_center"]),
                 target_scale=float(fields["target_scale"]),
+                class_weights=weights_in(fields),
             )
 
 

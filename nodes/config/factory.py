@@ -14,6 +14,7 @@ from .site_names import site_names
 
 if TYPE_CHECKING:
     from nervenet.models.artifact import SavedModel
+    from nervenet.models.data.written import WrittenColumns
     from nervenet.models.model import Model
     from nervenet.models.site_model import SiteModel
 
@@ -56,15 +57,18 @@ def initial_model(experiment: Experiment) -> SavedModel | None:
 
 def build_site_model(
     model: object,
-    data: tuple[Any, Any] | None,
+    data: tuple[Any, ...] | None,
     experiment: Experiment,
     *,
     columns: Sequence[str] | None = None,
     task: str | None = None,
-    test: tuple[Any, Any] | None = None,
+    test: tuple[Any, ...] | None = None,
     holdout: float = 0.0,
+    written: WrittenColumns | None = None,
 ) -> SiteModel:
-    """Tie a model to one site's rows.
+    """Tie a model to one site's rows: X and y, and how much each of them counts, if that differs.
+
+    `written` is how the rows' file writes its columns.
 
     `task` is what the whole data set is for ("classification" or "regression"), where that is known; else
     ``data.task`` says it, or the model, or in round 0 all sites together.
@@ -79,12 +83,9 @@ def build_site_model(
     from nervenet.models.registry import as_model
     from nervenet.models.site_model import SiteModel
 
-    X, y = data if data is not None else (None, None)
-    ready = as_model(model)
     return SiteModel(
-        ready,
-        X,
-        y,
+        as_model(model),
+        *(data or (None, None)),
         columns=columns,
         task=task or experiment.data.task,
         test=test,
@@ -94,6 +95,8 @@ def build_site_model(
         scorers=experiment.evaluation.scorers,
         preprocess=experiment.data.preprocess,
         min_frequency=experiment.data.min_frequency,
+        class_weight=experiment.training.class_weight,
+        written=written,
     )
 
 

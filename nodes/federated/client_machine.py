@@ -12,11 +12,11 @@ from nervenet.broker import messages as m
 from ..config.schema import Timing
 from ..runtime import effects as e
 from ..runtime import events as ev
+from ..runtime.event_types import HOLDOUT
 from ..runtime.failure_detector import FailureDetector
 from .assignment import Assignment, misfit
 from .personalization import Personalization, wanted
 
-HOLDOUT = "holdout_"  # metrics of the weights that it was sent, on its own rows that are kept apart
 PUBLISH_EVERY_S = 0.1  # a client publishes its local metrics no more often: the coordinator has them all
 
 
@@ -178,7 +178,7 @@ class ClientMachine:
                 given = (*assignment.key, body, task.settings, task.evaluate)
                 return [e.Train(*given, task.durable, self._incarnation or 0, task.counted, clock=task.clock)]
             case "evaluate":
-                return [e.Evaluate(task.round, "holdout", body)]
+                return [e.Evaluate(task.round, "holdout", body, counted=True)]
             case "finish":
                 self.completed = task.round
                 if not wanted(task.settings):
@@ -237,7 +237,8 @@ class ClientMachine:
     def _evaluated(self, event: ev.Evaluated, now: float) -> list[e.Effect]:
         if not self.current or self.current.task.work != "evaluate":
             return []
-        return self._answer(now, metrics={f"{HOLDOUT}{key}": float(value) for key, value in event.metrics.items()})
+        metrics = {f"{HOLDOUT}{key}": float(value) for key, value in event.metrics.items()}
+        return self._answer(now, metrics=metrics, fields={"counts": dict(event.counts)} if event.counts else None)
 
     def _answer(self, now: float, body: ev.Body = None, **fields: Any) -> list[e.Effect]:
         if self.current is None or self._void:

@@ -12,21 +12,23 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from nervenet.models import datasets
-from nervenet.models.data.data import DataError, rows_of
+from nervenet.models.data.data import DataError
 from nervenet.models.data.partition import partition
 from nervenet.models.data.splits import hold_out, split, split_rows
 from nervenet.models.rng import generator
-from nervenet.models.site_model import task_of
+from nervenet.models.site_model import check_weighable, task_of
 from nervenet.models.site_rows import check_targets
 from nervenet.models.tables.table import Table
 
-from ..config.factory import build_model
-from ..config.schema import is_file_name
+from ..config.factory import build_model, node_names
+from ..config.schema import DataConfig, is_file_name
 from ..config.site_names import site_names
+from .learnable import check_classes, check_columns, features_of
 from .shared_rows import pack_rows, unpack_rows
 
 if TYPE_CHECKING:
     from nervenet.models.data.data import Dataset, Task
+    from nervenet.models.data.written import WrittenColumns
     from nervenet.models.model import Model
     from nervenet.models.tables.table import Kind
     from numpy.typing import NDArray
@@ -45,9 +47,10 @@ class DataShares:
     columns: tuple[str, ...]
     task: str
     rows: int  # for training, in all
-    nodes: list[int] = field(default_factory=list)  # in name order: X and y of a node's part
+    nodes: list[int] = field(default_factory=list)  # in name order: X and y of a node's part, and weights if any
     test: int = -1
-    whole: int = -1  # for the baselines: X, y, test X, test y, the row order of all parts and their sizes
+    # For the baselines: training rows, test rows, the order of all parts and their sizes, and `test_sites` if known.
+    whole: int = -1
     majority: float | None = None  # the share of the test rows that have the most frequent label
     classes: tuple[object, ...] | None = None  # of the training rows, of a classification
     sizes: tuple[int, ...] = ()  # rows for training, in the order of `nodes`
@@ -56,12 +59,17 @@ class DataShares:
     target: str = ""  # the column of a file that is predicted
     notes: tuple[str, ...] = ()  # of how they were read
     kinds: tuple[Kind, ...] | None = None  # of the columns of tables; None: plain numbers
+    weighted: bool = False  # whether weights come with the rows
+    features: int = 0  # how many numbers a model sees of a row, as far as that is known before round 0
+    written: WrittenColumns = field(default_factory=dict)  # how the files write those columns that say it
 
-    def test_rows(self) -> tuple[NDArray[Any] | Table, NDArray[Any]] | None:
-        """Return the test rows, raw, as a shared memory map; None where there are none."""
+    def test_rows(self) -> tuple[Any, ...] | None:
+        """Return the test rows (X, y), raw, with their weights if they have some, as a shared memory map; None where
+        there are none.
+        """
         if self.test < 0:
             return None
-        [rows], _ = unpack_rows(os.dup(self.test), self.columns, self.kinds)
+        [rows], _ = unpack_rows(os.dup(self.test), self.columns, self.kinds, weighted=self.weighted)
         return rows
 
     def close(self) -> None:
@@ -82,6 +90,16 @@ def load_for(model: Model, experiment: Experiment, sites: str | None = None, fil
     DataError
         For data that is not there, or not what the task or the model needs; it names the file and the place.
     """
+    found = _loaded(model, experiment, sites, file)
+    if found.weight is not None:
+        try:
+            check_weighable(model, "weights of rows")
+        except DataError as error:
+            raise DataError(f"model.name: {error} ({found.name})") from None
+    return found
+
+
+def _loaded(model: Model, experiment: Experiment, sites: str | None, file: str | Path | None) -> Dataset:
     data = experiment.data
     try:
         told = task_of(model, data.task)
@@ -126,19 +144,24 @@ def divide(experiment: Experiment) -> DataShares:
     train, test, parts, owners, notes = divided
     shares = DataShares(tuple(train.columns), train.task, len(train), sizes=tuple(map(len, parts)), notes=notes)
     shares.test_sites = owners
+    shares.written, shares.features = train.written, len(train.columns)
+    if experiment.data.preprocess == DataConfig.preprocess:
+        shares.features = features_of(train, parts, experiment.data.min_frequency)
     shares.target = train.target  # empty where sites have brought files of their own
     if isinstance(train.X, Table):
         shares.kinds = train.X.kinds
+    shares.weighted = train.weight is not None
     shares.classes = None if train.task == "regression" else tuple(np.unique(train.y).tolist())
     try:
         for part in parts:
-            shares.nodes.append(pack_rows((rows_of(train.X, part), train.y[part])))
-        shares.test = pack_rows((test.X, test.y))
+            shares.nodes.append(pack_rows(train.take(part).arrays))
+        shares.test = pack_rows(test.arrays)
         if shares.task == "classification" and len(test.y):
-            shares.majority = float(np.unique(test.y, return_counts=True)[1].max() / len(test.y))
+            counts = np.bincount(np.unique(test.y, return_inverse=True)[1], test.weight)
+            shares.majority = float(counts.max() / counts.sum())
         if experiment.evaluation.baseline:
-            order = (np.concatenate(parts), np.array(shares.sizes))
-            shares.whole = pack_rows((train.X, train.y), (test.X, test.y), further=order)
+            further = [np.concatenate(parts), np.array(shares.sizes), *(() if owners is None else (owners,))]
+            shares.whole = pack_rows(train.arrays, test.arrays, further=further)
     except BaseException:
         shares.close()
         raise
@@ -148,6 +171,8 @@ def divide(experiment: Experiment) -> DataShares:
 def _of_one_source(model: Model, experiment: Experiment) -> Divided:
     data = experiment.data
     source = load_for(model, experiment, sites=data.column if data.partition == "column" else None)
+    if source.task == "classification":
+        check_classes([data.name], source.target, source.y)
     train, test = split(source, data.test_size, seed=data.split_seed)
     parts = partition(
         train,
@@ -159,6 +184,8 @@ def _of_one_source(model: Model, experiment: Experiment) -> Divided:
         column=None if train.sites is not None else data.column,
         seed=experiment.seed,
     )
+    if is_file_name(data.name):
+        _check_columns([data.name], train, parts, experiment)
     owners = _owners(train, test, parts, data.column) if data.partition == "column" else None
     return train, test, parts, owners, source.notes
 
@@ -185,9 +212,11 @@ def _of_sites(model: Model, experiment: Experiment) -> Divided:
         raise DataError("data.test_size must lie between 0 and 1, found 0: the test set is what all sites hold out")
     loaded = {site: load_for(model, experiment, file=file) for site, file in site_names(data.sites).items()}
     sites = aligned(loaded, task_of(model, data.task))
+    whole = stacked(list(sites.values()), data.label)
+    if whole.task == "classification":
+        check_classes(data.sites, next(iter(loaded.values())).target, whole.y)
     held = [_held_out(site, one, experiment) for site, one in sites.items()]
     edges = np.cumsum([len(one) for one in sites.values()])[:-1]
-    whole = stacked(list(sites.values()), data.label)
     offsets = [0, *edges.tolist()]
     out = np.concatenate([rows + offset for rows, offset in zip(held, offsets, strict=True)])
     if not len(out):
@@ -196,7 +225,17 @@ def _of_sites(model: Model, experiment: Experiment) -> Divided:
     parts = np.split(np.arange(len(kept)), np.searchsorted(kept, edges))
     notes = tuple(note for one in loaded.values() for note in one.notes)
     owners = np.repeat(np.arange(len(held)), [len(rows) for rows in held])
-    return whole.take(kept), whole.take(out), parts, owners, notes
+    train = whole.take(kept)
+    _check_columns(data.sites, train, parts, experiment)
+    return train, whole.take(out), parts, owners, notes
+
+
+def _check_columns(
+    files: Sequence[str], train: Dataset, parts: Sequence[NDArray[np.intp]], experiment: Experiment
+) -> None:
+    """Raise DataError where a pipeline of round 0's own would leave all columns out."""
+    if experiment.data.preprocess == DataConfig.preprocess and experiment.init is None:
+        check_columns(files, train, dict(zip(node_names(experiment), parts, strict=True)))
 
 
 def _held_out(site: str, rows: Dataset, experiment: Experiment) -> NDArray[np.intp]:

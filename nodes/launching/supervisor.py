@@ -55,9 +55,11 @@ class Supervisor:
     arrays: dict[str, Any] = field(default_factory=dict)  # final weights
     best: dict[str, Any] = field(default_factory=dict)  # weights of the best round, where they differ
     rounds: dict[str, list[Reported]] = field(default_factory=dict)  # figures of each, in the parts that came
+    site_counts: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # of the last model, at each hold-out
     lost: dict[str, str] = field(default_factory=dict)
     baselines: Mapping[str, float | None] | None = None
     baseline_s: float | None = None  # seconds that their training took
+    site_matrix: Mapping[str, Any] | None = None  # ``rows`` by site, ``scores`` by model and site, in name order
 
     def __post_init__(self) -> None:
         self._processes = ProcessTable(self.fork_server, self._exited, self._abort)
@@ -137,11 +139,13 @@ class Supervisor:
             self.best[node] = array
         elif kind == "rounds":
             self.rounds.setdefault(node, []).append((fields, array))
+        elif kind == "counts":
+            self.site_counts[str(fields["site"])] = fields["counts"]
         elif node == BASELINE and "failed" in fields:
             self._give_up_baselines(f"the baselines failed: {fields['failed']}")
         elif node == BASELINE:
             self.baselines = {key: fields.get(key) for key in ("centralised", "local_only_mean")}
-            self.baseline_s = fields.get("seconds")
+            self.baseline_s, self.site_matrix = fields.get("seconds"), fields.get("site_matrix")
         else:
             self.results[node] = fields
             if failed := str(fields.get("failed") or ""):

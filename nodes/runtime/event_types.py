@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 INTERRUPTED = "interrupted"  # why a run, or a node, ends that its owner or a signal has stopped
+HOLDOUT = "holdout_"  # before figures of the weights that a client was sent, on its own rows that are kept apart
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Time = Annotated[float, Meta(ge=0, le=2**53)]
 Coordinate = Annotated[float, Meta(ge=-1e100, le=1e100)]  # its square is finite, too
@@ -239,6 +240,7 @@ class _Metric(Event, frozen=True):
     r2: float | None = None
     loss: float | None = None
     examples: Count | None = None
+    weight: float | None = None
 
 
 class _Evaluation(_Metric, frozen=True):
@@ -281,6 +283,7 @@ class MetricLocal(_Metric, frozen=True, tag="metric.local"):
     holdout_r2: float | None = None
     holdout_loss: float | None = None
     holdout_examples: float | None = None
+    holdout_weight: float | None = None
 
 
 class MetricPersonal(_Metric, frozen=True, tag="metric.personal"):
