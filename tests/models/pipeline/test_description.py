@@ -51,6 +51,18 @@ def test_columns_may_be_chosen_by_a_selector():
     assert vars(found) == vars(make_column_selector("^a", dtype_include=["object", np.number], dtype_exclude="float"))
 
 
+@pytest.mark.parametrize("pattern", ["(a|a)*b", "(.+)+$", "a*a*a*a*b", "(", "a" * 201, 7])
+def test_a_pattern_that_may_take_for_ever_to_search_for_is_neither_described_nor_made(pattern):
+    step = make_column_transformer((StandardScaler(), make_column_selector("a")))
+    described = describe_transformer(step)
+    step.transformers[0][2].pattern = pattern
+    with pytest.raises(TypeError, match=r"transformers: found .*; a selector's pattern is a regular expression of at"):
+        describe_transformer(step)
+    described["parameters"]["transformers"][0]["tuple"][2]["selector"]["pattern"] = pattern
+    with pytest.raises(ValueError, match=r"found .*; a selector's pattern is a regular expression of at most 200"):
+        rebuild_transformer(described)
+
+
 def test_types_of_python_are_numpys():
     assert describe_transformer(OrdinalEncoder(dtype=int)) == describe_transformer(OrdinalEncoder(dtype=np.int64))
     assert describe_transformer(OneHotEncoder(dtype=float)) == describe_transformer(OneHotEncoder())

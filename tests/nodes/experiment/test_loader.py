@@ -1,5 +1,6 @@
 """Experiments from files, run directories and flags."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,12 @@ def test_a_file_that_describes_no_pipeline_is_refused(tmp_path: Path, content: s
     if content is not None:
         (tmp_path / "prepare.json").write_text(content)
     with pytest.raises(ExperimentError, match=message):
+        load_experiment(tmp_path / "one.toml")
+
+
+def test_a_pipe_to_which_nobody_writes_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "one.toml")
+    with pytest.raises(ExperimentError, match=r"one\.toml: is a named pipe, to which nobody may ever write"):
         load_experiment(tmp_path / "one.toml")
 
 
