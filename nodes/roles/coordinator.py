@@ -95,7 +95,7 @@ class Coordinator(Role):
         checkpoint_dir: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
-        from ..config.factory import build_site_model
+        from ..config.factory import build_site_model, with_preprocess
         from ..experiment.loader import experiment_from_keywords
 
         wanted = {
@@ -108,8 +108,8 @@ class Coordinator(Role):
             "federated.deadline_s": deadline_s,
             "init": None if init is None else str(init),
         }
-        experiment = experiment_from_keywords("federated", wanted, experiment)
-        site_model = build_site_model(model, None, experiment, test=test, preprocess=preprocess)
+        experiment = with_preprocess(experiment_from_keywords("federated", wanted, experiment), preprocess)
+        site_model = build_site_model(model, None, experiment, test=test)
         self._embed(site_model, experiment, broker, run, name, checkpoint_dir, replace=replace)
 
     def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:
@@ -197,6 +197,11 @@ class Coordinator(Role):
         `nervenet.models.score_counts`, which pools them, and of which `nervenet.models.score_report` makes reports.
         """
         return {} if self._state is None else dict(self._state.run.evaluation.counts)
+
+    @property
+    def site_matrix(self) -> dict[str, Any]:
+        """How each site's own model does at the others, with ``evaluation.site_matrix``: see docs/summary.md."""
+        return {} if self._state is None else self._state.run.matrix.result()
 
     @property
     def stopped(self) -> Stop | None:

@@ -124,14 +124,13 @@ class Peer(Role):
         checkpoint_dir: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
-        from ..config.factory import build_site_model
+        from ..config.factory import build_site_model, with_preprocess
         from ..experiment.loader import experiment_from_keywords
 
         saved = None if init in ("common", "own") else str(init)
         wanted = {"init": saved, "nodes": nodes, "gossip.topology": topology, "seed": seed, "training.epochs": epochs}
-        experiment = experiment_from_keywords("gossip", wanted, experiment)
-        parts: dict[str, Any] = {"columns": columns, "test": test, "holdout": holdout, "preprocess": preprocess}
-        site_model = build_site_model(model, data, experiment, **parts)
+        experiment = with_preprocess(experiment_from_keywords("gossip", wanted, experiment), preprocess)
+        site_model = build_site_model(model, data, experiment, columns=columns, test=test, holdout=holdout)
         if bool(broker) == bool(seed_peer):
             raise ExperimentError("a peer joins by a broker or by a seed_peer; expected the address of one of them")
         self._init = "own" if init == "own" else "common"
@@ -198,8 +197,8 @@ class Peer(Role):
             self._state = self._asynchronous(members)
         self._prepare_writer()
         node = self._start(self._state, self._worker)
-        for neighbor in self._neighbors if self._algorithm is None else ():  # the machine links by itself
-            self.session.transport.link(neighbor, members[neighbor].addresses)
+        if self._algorithm is None:  # else the machine links by itself, and learns from others who was started again
+            self.session.follow(*(members[neighbor] for neighbor in self._neighbors))
         self.session.attach(node)
 
     def _prepare_writer(self) -> None:
