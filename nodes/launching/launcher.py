@@ -296,7 +296,8 @@ class _Launch:
     def _capped(self) -> list[str]:
         """Return what federated.max_examples_ratio will do, which only the launcher can say before anything starts."""
         experiment, sizes = self.experiment, self.shares.sizes
-        if experiment.mode == "gossip":
+        weighted = self.shares.weighted or experiment.training.class_weight is not None
+        if experiment.mode == "gossip" or weighted:  # then it is the weights that are compared, round by round
             return []
         names = node_names(experiment)
         return capped_of(dict(zip(names, sizes, strict=True)), experiment.federated.max_examples_ratio)
