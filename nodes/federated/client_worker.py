@@ -56,12 +56,12 @@ class ClientWorker(ModelWorker):
                 return super().perform(effect, cancellation)
 
     def _counts(self) -> dict[str, Any]:
-        """Return what this site tells of the present model's predictions of its hold-out; empty: nothing."""
+        """Return what this site tells of the present model's predictions of its hold-out, by rows; empty: nothing."""
         from nervenet.models.score_counts import told
         from nervenet.models.score_report import counts_on
 
         rows = kept_rows(self.site_model)
-        return {} if rows is None else told(counts_on(self.site_model, *rows), self._report_rows)
+        return {} if rows is None else told(counts_on(self.site_model, *rows[:2]), self._report_rows)
 
     def train(self, effect: e.Train, cancellation: Cancellation) -> ev.Trained:
         """Do one task.

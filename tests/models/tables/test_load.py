@@ -101,7 +101,7 @@ def test_a_column_of_sites_may_be_text_and_is_no_input(tmp_path: Path) -> None:
         ("1,2,3\n4,5,6\n", "line 1 holds numbers only, expected the names"),
         ("a,,y\n1,2,3\n", "line 1: column 2 has no name"),
         ("a,a,y\n1,2,3\n", "line 1: two columns are called 'a'"),
-        ("a b y\n1 2 3\n", "line 1: only one column .'a b y'.; cells are separated by commas"),
+        ("a b y\np q r\n", "line 1: only one column .'a b y'.; cells are separated by commas"),
         ('a,b,y\n1,"2,3\n', "not a readable .csv file"),
     ],
 )
