@@ -21,6 +21,15 @@ MOST_CLASSES = 64
 
 MOST_ROWS = 2**53
 
+OF_BINS = ("rows", "confidence", "right")
+OF_CLASSES = {"rows", "truth", "predicted", "hits", "confusion", "squared", "bins", "roc_auc"}
+OF_REGRESSION = {"rows", "absolute", "squared", "mean", "spread"}
+
+MOST = 1e100
+"""Of quantities, and of the sums of their errors; of squares its square: sums over sites stay finite."""
+LINEAR = ("absolute", "mean")
+LONGEST = 64
+
 Counts: TypeAlias = dict[str, Any]
 
 
@@ -85,7 +94,7 @@ def pooled(sites: Sequence[Mapping[str, Any]]) -> Counts:
     known = [site for site in sites if site["rows"]]
     if not known:
         return dict(sites[0]) if sites else {}
-    if "spread" in known[0]:
+    if "truth" not in known[0]:
         return _pooled_regression(known)
     counts: Counts = {"rows": sum(int(site["rows"]) for site in known)}
     for name in ("truth", "predicted", "hits", "confusion"):
@@ -93,7 +102,7 @@ def pooled(sites: Sequence[Mapping[str, Any]]) -> Counts:
             counts[name] = np.sum([site[name] for site in known], axis=0).tolist()
     if all("squared" in site for site in known):
         counts["squared"] = math.fsum(site["squared"] for site in known)
-        counts["bins"] = {name: _added([site["bins"][name] for site in known]) for name in known[0]["bins"]}
+        counts["bins"] = {name: _added([site["bins"][name] for site in known]) for name in OF_BINS}
     areas = [(site["roc_auc"], int(site["rows"])) for site in known if site.get("roc_auc") is not None]
     if areas:
         counts["roc_auc_mean"] = sum(found * rows for found, rows in areas) / sum(rows for _, rows in areas)
@@ -166,7 +175,10 @@ def flaw(counts: Mapping[str, Any], classes: int | None) -> str | None:
 
     Whatever passes can be pooled, and makes a report whose shares lie between 0 and 1.
     """
+    known = OF_REGRESSION if classes is None else OF_CLASSES
     try:
+        if odd := sorted(map(str, {*counts} - known)):
+            return f"{odd[0][:LONGEST]} is none of its fields"
         return (_flaw_of_regression if classes is None else _flaw_of_classes)(counts, classes or 0)
     except (KeyError, TypeError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
@@ -174,9 +186,9 @@ def flaw(counts: Mapping[str, Any], classes: int | None) -> str | None:
 
 def _flaw_of_regression(counts: Mapping[str, Any], _: int) -> str | None:
     rows = _whole([counts["rows"]], 1)
-    sums = {name: float(counts[name]) for name in ("absolute", "squared", "mean", "spread")}
-    if rows[0] < 1 or not all(map(math.isfinite, sums.values())):
-        return "its sums must be finite numbers of one row or more"
+    sums = {name: _number(counts[name]) for name in ("absolute", "squared", "mean", "spread")}
+    if rows[0] < 1 or not all(abs(v) <= (MOST if name in LINEAR else MOST**2) for name, v in sums.items()):
+        return f"its sums must be numbers of one row or more, of quantities of at most {MOST:g}"
     return next((f"{name} must not be negative" for name, v in sums.items() if name != "mean" and v < 0), None)
 
 
@@ -191,17 +203,17 @@ def _flaw_of_classes(counts: Mapping[str, Any], classes: int) -> str | None:
         if sums != (truth, predicted) or [line[k] for k, line in enumerate(matrix)] != hits:
             return "its confusion matrix does not fit its counts by class"
     if "squared" in counts:
-        here = {name: counts["bins"][name] for name in ("rows", "confidence", "right")}
+        here = {name: counts["bins"][name] for name in OF_BINS}
         binned, right = _whole(here["rows"], BINS), _whole(here["right"], BINS)
-        sure = [float(value) for value in here["confidence"]]
+        sure = [_number(value) for value in here["confidence"]]
         if len(sure) != BINS or sum(binned) != rows or any(map(_more, right, binned)):
             return f"its reliability table does not hold {rows} rows"
-        if not 0 <= float(counts["squared"]) <= 2.0001 * rows or not all(
+        if not 0 <= _number(counts["squared"]) <= 2.0001 * rows or not all(
             0 <= value <= 1.0001 * count for value, count in zip(sure, binned, strict=True)
         ):
             return "its sums of probabilities are out of range"
     roc = counts.get("roc_auc")
-    return None if roc is None or 0 <= float(roc) <= 1 else "its roc_auc must lie between 0 and 1"
+    return None if roc is None or 0 <= _number(roc) <= 1 else "its roc_auc must lie between 0 and 1"
 
 
 _more: Callable[[int, int], bool] = int.__gt__
@@ -212,3 +224,10 @@ def _whole(values: Sequence[Any], length: int) -> list[int]:
     if len(values) != length or not all(type(v) is int and 0 <= v <= MOST_ROWS for v in values):
         raise ValueError(f"expected {length} counts")
     return list(values)
+
+
+def _number(value: Any) -> float:
+    """Return a number; raises TypeError for a text that could be read as one, and would not add up."""
+    if type(value) not in (int, float):
+        raise TypeError(f"expected a number, found {type(value).__name__}")
+    return float(value)

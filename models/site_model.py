@@ -280,17 +280,17 @@ class SiteModel(HeldModel):
             raise RuntimeError("this site model has no rows to train on")
         return self._train
 
-    def evaluate(self, on: Literal["test", "holdout"] = "test") -> dict[str, float]:
-        """Return the figures of `evaluate.evaluate` for the present model, weighted where the rows are, `examples`, the
-        number of rows, and `weight`, the sum of their weights where they have some; empty where there is no such set. A
-        regression's loss is in standardized units.
+    def evaluate(self, on: Literal["test", "holdout"] = "test", *, weighted: bool = True) -> dict[str, float]:
+        """Return the figures of `evaluate.evaluate` for the present model, by the rows' weights unless not `weighted`,
+        `examples`, the number of rows, and `weight`, the sum of the weights that counted; empty where there is no such
+        set. A regression's loss is in standardized units.
         """
         if on not in self._raw:
             return {}
         if on not in self._prepared:
             self._prepared[on] = self._prepare(self._raw[on])
         X, y = self._prepared[on]
-        weight = self._raw[on].weight
+        weight = self._raw[on].weight if weighted else None
         known = {"examples": len(y)} if weight is None else {"examples": len(y), "weight": float(weight.sum())}
         return evaluate(self.model, X, y, self.scorers, weight) | known
 

@@ -49,7 +49,8 @@ class ClientWorker(ModelWorker):
                 return self.train_alone(effect, cancellation.requested)
             case e.Evaluate(number, which, body, plain=True):
                 self.site_model.set_weights(body)  # another site's model is judged with all its arrays
-                return ev.Evaluated(number, which, self._evaluate(which, None))
+                # By rows, as the report is that the common model has beside it.
+                return ev.Evaluated(number, which, finite_only(self.site_model.evaluate("holdout", weighted=False)))
             case e.Evaluate(number, which, body, counted=True):
                 return ev.Evaluated(number, which, self._evaluate(which, body), self._counts())
             case _:

@@ -139,9 +139,7 @@ class CoordinatorMachine:
                 effects += self._enroll(sender, examples, codecs, now)
                 registry[sender].pid = pid
             case m.Update() as update:
-                # Once no step is to come, what was on its way when the last one was made is nobody's fault.
-                late = self.run.closing and self.run.ledger and self.run.ledger.known(sender)
-                if not (late and update.payload is not None):
+                if not self._overtaken(sender, update):
                     effects += self._phase.admit(sender, update, event, now)
             case m.Declined(round=number, attempt=attempt, reason=reason):
                 registry.answered(sender, (number, attempt))
@@ -153,6 +151,12 @@ class CoordinatorMachine:
             case _:
                 pass
         return effects
+
+    def _overtaken(self, sender: str, update: m.Update) -> bool:
+        """Whether a model was on its way when the last step was made, which is nobody's fault."""
+        run = self.run
+        asked = run.round is not None and run.round.key == (update.round, update.attempt)  # since then
+        return bool(run.closing and run.ledger and run.ledger.known(sender) and update.payload and not asked)
 
     def _connected(self, name: str, incarnation: int, now: float) -> list[e.Effect]:
         effects = self.buffer.connected(name) if self.buffer else []

@@ -152,6 +152,22 @@ def test_what_is_no_counts_is_refused(name: str) -> None:
     assert flaw({}, 2)
 
 
+def test_texts_and_fields_of_others_would_end_what_pools_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = told(class_counts(*drawn(2, 20), 2), 1)
+    of_texts = [{**counts, "squared": "1.0"}, {**counts, "roc_auc": "0.5"}]
+    further = [{**counts, "spread": 1.0}, {**counts, "roc_auc_mean": "0.5"}]
+    assert all(flaw(lie, 2) for lie in of_texts + further)
+    of_sums = regression_counts(np.arange(5.0), np.arange(5.0))
+    large = [{**of_sums, "mean": 1e300}, {**of_sums, "absolute": 1e308}, {**of_sums, "spread": 1e308}]
+    assert all(flaw(lie, None) for lie in [*large, {**of_sums, "mean": "1.0"}])
+    monkeypatch.setattr(module, "_number", float)
+    assert [flaw(lie, 2) for lie in of_texts] == [None, None]
+    with pytest.raises(TypeError):
+        pooled([counts, of_texts[0]])
+    with pytest.raises(OverflowError):
+        pooled([of_sums, large[0]])
+
+
 @pytest.mark.parametrize("name", ["rows", "absolute", "squared", "mean", "spread"])
 def test_sums_that_are_no_numbers_are_refused(name: str) -> None:
     counts = regression_counts(np.arange(5.0), np.arange(5.0))

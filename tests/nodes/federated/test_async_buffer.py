@@ -206,6 +206,26 @@ def test_sites_measure_the_last_model_even_where_their_tasks_ran_ahead() -> None
     assert harness.finished() == e.Finish("completed")
 
 
+@pytest.mark.parametrize("fixed", [True, False])
+def test_models_that_sites_are_asked_for_after_the_last_step_are_taken(
+    fixed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not fixed:
+        every = lambda self, _, update: self.run.closing and update.payload is not None  # noqa: E731
+        monkeypatch.setattr(CoordinatorMachine, "_overtaken", every)
+    harness = Harness(2, rounds=1, evaluate_test=False, evaluate_sites=True, site_matrix=True)
+    for name in harness.names:
+        harness.answer(name)
+    own: dict[str, tuple[int, int, Any]] = {}
+    for name, (number, attempt, _) in tasks(harness.step(), "evaluate").items():
+        own |= tasks(harness.say(name, m.Update(number, attempt, 10, {"holdout_accuracy": 0.5})), "alone")
+    assert set(own) == set(harness.names)
+    for name, (number, attempt, _) in own.items():
+        harness.say(name, m.Update(number, attempt, 10, {}, None, MODEL), f"own of {name}")
+    judged = [effect for effect in only(e.Send, harness.effects) if getattr(effect.message, "work", "") == "judge"]
+    assert [effect.body for effect in judged] == (["own of client-0"] if fixed else [])
+
+
 def test_steps_that_outrun_the_test_set_are_not_all_evaluated_but_the_last_is() -> None:
     harness = Harness(rounds=9, buffer=1)
     evaluated = []

@@ -223,9 +223,9 @@ def test_a_client_judges_a_model_as_it_came() -> None:
     assert (answer.metrics, answer.fields) == ({"holdout_accuracy": 0.5}, None)
 
 
-def worker(rows: slice) -> ClientWorker:
+def worker(rows: slice, weight: Any = None) -> ClientWorker:
     X, y = load_iris(return_X_y=True)
-    site = SiteModel(MLP(hidden=(5,)), X[rows], y[rows], holdout=0.2)
+    site = SiteModel(MLP(hidden=(5,)), X[rows], y[rows], weight, holdout=0.2)
     everything = SiteModel(MLP(hidden=(5,)), X, y)
     site.build(agree({"all": everything.statistics()}), 0)
     return ClientWorker(site, node="a", seed=0, states=ClientStateStore(None, lambda _: None))
@@ -251,3 +251,20 @@ def test_its_training_can_be_cancelled() -> None:
     cancellation.request()
     found = worker(slice(0, 150, 2)).perform(e.TrainAlone(3, 1, {"epochs": 5}, 4), cancellation)
     assert found == ev.TrainedAlone(3, 1, None)
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_rows_are_counted_as_in_the_report_whatever_their_weights(fixed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not fixed:
+        evaluate = SiteModel.evaluate
+        monkeypatch.setattr(SiteModel, "evaluate", lambda self, on, **_: evaluate(self, on))
+    y = load_iris(return_X_y=True)[1]
+    one = worker(slice(0, 150), np.where(y == 0, 1000.0, 1.0))
+    common = one.site_model.get_weights()
+    judged = one.perform(e.Evaluate(3, "holdout", common, plain=True), Cancellation())
+    reported = one.perform(e.Evaluate(3, "holdout", common, counted=True), Cancellation())
+    assert isinstance(judged, ev.Evaluated)
+    assert isinstance(reported, ev.Evaluated)
+    share = sum(reported.counts["hits"]) / reported.counts["rows"]
+    assert (judged.metrics["accuracy"] == pytest.approx(share)) == fixed
+    assert ("weight" in judged.metrics) != fixed
