@@ -65,7 +65,8 @@ def of_arrays(name: str, X: NDArray[Any], columns: tuple[str, ...], further: dic
         return Words.of(values.tolist()) if values.dtype.kind in "UO" else values
 
     target, sites = [*own, None, None][:2]
-    return RawTable(name, (*columns, *own), len(X), cells, in_rows, matrix=X, target=target, sites=sites)
+    names = (*columns, *own)
+    return RawTable(name, names, len(X), cells, in_rows, matrix=X, side_by_side=columns, target=target, sites=sites)
 
 
 def read_libsvm(path: Path) -> RawTable:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from ..data.arrays import changed_by_float64
 from ..data.data import DataError, Dataset, Task, infer_task, is_whole
+from ..weights import is_finite
 from .kinds import CONFUSED
 from .options import ReadOptions
 from .raw import RawTable
-from .read import SiteTable, read_raw, site_table
+from .read import SiteTable, notes_of, read_raw, site_table
 from .roles import Roles, sites_of, targets_of
 from .table import Table
 
@@ -36,12 +37,15 @@ def as_dataset(raw: RawTable, options: ReadOptions) -> Dataset:
     """Return a raw table as a data set; see `load_file`."""
     name = Path(raw.name).name
     X: NDArray[Any] | Table
-    if raw.matrix is not None and not options.kinds and np.isfinite(raw.matrix).all():
-        roles = Roles.of(raw, options)
+    roles = None if options.kinds or options.weight else Roles.of(raw, options)
+    matrix = None if roles is None else side_by_side(raw, roles)
+    if roles is not None and matrix is not None:
         y, kept = targets_of(raw, roles.target, options)
-        columns, X = roles.inputs, _columns(raw, raw.matrix, roles.inputs)[kept]
-        sites = None if roles.sites is None else sites_of(raw, roles.sites)[kept]
-        target, notes = roles.target, tuple[str, ...]()
+        columns, X = roles.inputs, matrix
+        sites = None if roles.sites is None else sites_of(raw, roles.sites)
+        if len(kept) < raw.rows:
+            X, sites = X[kept], None if sites is None else sites[kept]
+        target, notes = roles.target, notes_of(raw, roles, len(kept))
     else:
         site = site_table(raw, options)
         columns, y, sites, notes = site.table.columns, site.target, site.sites, site.notes
@@ -59,13 +63,19 @@ def plain_numbers(table: Table) -> NDArray[Any] | Table:
     return table.block(table.columns) if plain else table
 
 
-def _columns(raw: RawTable, matrix: NDArray[Any], inputs: tuple[str, ...]) -> NDArray[Any]:
-    """Return the columns of an array that float64 holds exactly, as float32 where they are that."""
+def side_by_side(raw: RawTable, roles: Roles) -> NDArray[Any] | None:
+    """Return the inputs as an array, float32 where the file has that, if all are in `raw.matrix`, without gaps.
+
+    Raises DataError: float64 does not hold one of them.
+    """
+    matrix, names = raw.matrix, raw.side_by_side
+    if matrix is None or not set(roles.inputs) <= set(names) or not is_finite(matrix.ravel(order="K")):
+        return None
     if (changed := changed_by_float64(matrix)).any():
         raise DataError(f"{raw.name}: X: found {matrix[changed][0]}, expected {CONFUSED}")
-    places = [place for place, name in enumerate(raw.columns) if name in inputs]
+    places = [names.index(name) for name in roles.inputs]
     X = matrix if len(places) == matrix.shape[1] else matrix[:, places]
-    return X if X.dtype == np.float32 else X.astype(np.float64)
+    return X if X.dtype == np.float32 else X.astype(np.float64, copy=False)
 
 
 def _targets(name: str, y: NDArray[Any], task: Task | None) -> tuple[NDArray[Any], Task]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,16 +111,10 @@ def read_raw(path: Path, least_columns: int = 2, options: ReadOptions | None = N
 def site_table(raw: RawTable, options: ReadOptions) -> SiteTable:
     """Return a raw table as the table of a site. Raises DataError, see `read_table`."""
     roles = Roles.of(raw, options)
-    short = Path(raw.name).name
     target, kept = targets_of(raw, roles.target, options)
     columns = {name: recognized(raw, name, options.of(name)) for name in roles.inputs}
-    commas = ", ".join(name for name, column in columns.items() if column.note)
-    written = ", ".join(filter(None, [raw.written, commas and f"decimal commas in {commas}"]))
-    notes = [f"{short}: {written}"] if written else []
-    if missing := raw.rows - len(kept):
-        rows = "row" if missing == 1 else "rows"
-        notes.append(f"{short}: {missing} {rows} without a target ({roles.target}) left out")
-    notes += [note for name, note in raw.aside.items() if name not in roles.all]
+    missing = raw.rows - len(kept)
+    notes = notes_of(raw, roles, len(kept), [name for name, column in columns.items() if column.note])
     arrays = tuple(column.array[kept] if missing else column.array for column in columns.values())
     return SiteTable(
         raw.name,
@@ -130,5 +124,17 @@ def site_table(raw: RawTable, options: ReadOptions) -> SiteTable:
         None if roles.weight is None else weights_of(raw, roles.weight, options)[kept],
         None if roles.id is None else ids_of(raw, roles.id)[kept],
         None if roles.sites is None else sites_of(raw, roles.sites)[kept],
-        tuple(notes),
+        notes,
     )
+
+
+def notes_of(raw: RawTable, roles: Roles, kept: int, commas: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return what the owner of a file should know of how it was read, of whose rows so many have a target."""
+    short = Path(raw.name).name
+    with_commas = f"decimal commas in {', '.join(commas)}" if commas else ""
+    written = ", ".join(filter(None, [raw.written, with_commas]))
+    notes = [f"{short}: {written}"] if written else []
+    if missing := raw.rows - kept:
+        rows = "row" if missing == 1 else "rows"
+        notes.append(f"{short}: {missing} {rows} without a target ({roles.target}) left out")
+    return *notes, *(note for name, note in raw.aside.items() if name not in roles.all)
