@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .agreement.questions import Answer, Question
 from .data.data import Task
-from .moments import IncompatibleSites
+from .moments import IncompatibleSites, Moments
 from .site_agreement import TABLE
 from .site_rows import SiteRows
 from .site_statistics import SiteStatistics
 from .tables.rows import conform
 from .tables.schema import Schema
 from .tables.site_schema import SiteSchema
+from .tables.stored_table import StoredTable
 from .tables.table import Table
 from .targets import checked_classes, class_indices
 
 if TYPE_CHECKING:
     from .pipeline.fit import PipelineSite
+    from .pipeline.stored_site import StoredSite
 
 
 class SiteAnswers:
@@ -29,13 +32,17 @@ class SiteAnswers:
     def __init__(self, rows: SiteRows, held_out: SiteRows | None, columns: tuple[str, ...], task: Task | None) -> None:
         self._rows, self._held_out = rows, held_out
         self._columns, self._task = columns, task
-        self._fitting: tuple[str, PipelineSite] | None = None  # of the pipeline that was last asked about
+        self._fitting: tuple[str, PipelineSite | StoredSite] | None = None  # of the pipeline that was last asked about
 
     def statistics(self) -> SiteStatistics | SiteSchema:
         """Return columns, classes and moments; of a table with categories, dates or gaps its `SiteSchema`."""
         X, y = self._rows.X, self._rows.y
-        if not isinstance(X, Table):
-            more = None if self._held_out is None else self._held_out.y
+        more = None if self._held_out is None else self._held_out.y
+        if isinstance(X, StoredTable) and X.plain:
+            target = SiteStatistics.of(np.zeros((len(y), 1)), y, ("none",), self._task, more)
+            parts = (block.block(block.columns) for block in X.blocks())
+            return replace(target, columns=self._columns, inputs=Moments.of_parts(parts, len(X.columns)))
+        if not isinstance(X, Table | StoredTable):
             return SiteStatistics.of(X, y, self._columns, self._task, more)
         return SiteSchema.of(
             X, y, self._task, None if self._held_out is None else (self._held_out.table(), self._held_out.y)
@@ -55,7 +62,7 @@ class SiteAnswers:
                 return self._pipeline(question).answer({key: part for key, part in question.items() if key != TABLE})
         raise IncompatibleSites(f"this site has no answer to the question {question['ask']!r:.80}")
 
-    def _pipeline(self, question: Question) -> PipelineSite:
+    def _pipeline(self, question: Question) -> PipelineSite | StoredSite:
         about = question.get(TABLE)
         if not isinstance(about, dict):
             raise IncompatibleSites("a question about a pipeline says which one")
@@ -64,15 +71,18 @@ class SiteAnswers:
             self._fitting = key, self._fitted(about)
         return self._fitting[1]
 
-    def _fitted(self, about: dict[str, Any]) -> PipelineSite:
+    def _fitted(self, about: dict[str, Any]) -> PipelineSite | StoredSite:
         from .pipeline.description import rebuild_transformer
         from .pipeline.fit import PipelineSite
+        from .pipeline.stored_site import StoredSite
 
         try:
-            table = conform(self._rows.table(), Schema.from_dict(about["schema"]))
+            table, schema = self._rows.table(), Schema.from_dict(about["schema"])
             pipeline, classes, y = rebuild_transformer(about["pipeline"]), about["classes"], self._rows.y
             target = y.astype(np.float64) if classes is None else class_indices(y, checked_classes(classes))
-            return PipelineSite(pipeline, table, target)
+            if isinstance(table, StoredTable):
+                return StoredSite(pipeline, table.select(schema.columns), schema, target)
+            return PipelineSite(pipeline, conform(table, schema), target)
         except (KeyError, TypeError, ValueError) as error:
             raise (
                 error if isinstance(error, IncompatibleSites) else IncompatibleSites(f"no question to answer: {error}")

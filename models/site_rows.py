@@ -17,6 +17,7 @@ from .plugins import listed
 from .preprocessing import by_place, made_up
 from .rng import generator
 from .tables.rows import table_of_numbers
+from .tables.stored_table import StoredTable
 from .tables.table import Table
 
 
@@ -24,10 +25,11 @@ from .tables.table import Table
 class SiteRows:
     """Raw rows: X of shape (rows, columns), y of shape (rows,), and the names of the columns, None where unknown.
 
-    X is a `Table` where it has categories, dates or gaps, and an array of numbers otherwise, however it came.
+    X is a `Table` where it has categories, dates or gaps, and an array of numbers otherwise, however it came; or a
+    `StoredTable` of either, whose rows stay on disk.
     """
 
-    X: NDArray[Any] | Table
+    X: NDArray[Any] | Table | StoredTable
     y: NDArray[Any]
     columns: tuple[str, ...] | None
 
@@ -38,6 +40,8 @@ class SiteRows:
         Raises DataError, which begins with `what`.
         """
         known = _table(X)
+        if isinstance(X, StoredTable):  # checked as it was read
+            return cls(X, as_targets(f"the y of {what}", y), X.columns)
         names = X.columns if isinstance(X, Table) else column_names(X)
         table: NDArray[Any] | Table
         if known is not None and not known.plain:
@@ -69,22 +73,23 @@ class SiteRows:
         fits = columns is not None and self.columns is None and len(columns) == self.width
         return replace(self, columns=columns) if fits else self
 
-    def inputs(self, columns: tuple[str, ...]) -> NDArray[Any] | Table:
+    def inputs(self, columns: tuple[str, ...]) -> NDArray[Any] | Table | StoredTable:
         """Return X with its columns in the order of these names; as it is where they, or its own, are nobody's."""
-        if isinstance(self.X, Table):
+        if isinstance(self.X, Table | StoredTable):
             return self.X.select(columns)
         if self.columns is None or self.columns == columns or by_place(self.columns, columns):
             return self.X
         return self.X[:, [self.columns.index(name) for name in columns]]
 
-    def table(self) -> Table:
+    def table(self) -> Table | StoredTable:
         """Return X as a table, whatever it is."""
-        if isinstance(self.X, Table):
+        if isinstance(self.X, Table | StoredTable):
             return self.X
         return table_of_numbers(self.X, self.columns or made_up(self.X.shape[1]))
 
     def take(self, rows: NDArray[np.intp]) -> SiteRows:
-        return replace(self, X=self.X.take(rows) if isinstance(self.X, Table) else self.X[rows], y=self.y[rows])
+        X = self.X.take(rows) if isinstance(self.X, Table | StoredTable) else self.X[rows]
+        return replace(self, X=X, y=self.y[rows])
 
     def counts(self, task: Task | None) -> dict[str, int]:
         """Return how many rows there are; of each class, where the targets look like labels."""
@@ -110,8 +115,9 @@ class SiteRows:
         out = hold_out(self.y, share, generator(seed, "holdout"), least=least, stratify=labels)
         if not len(out):
             return self, None
-        rest = np.setdiff1d(np.arange(len(self)), out)
-        return self.take(rest), self.take(out)
+        kept = np.ones(len(self), np.bool_)
+        kept[out] = False
+        return self.take(np.flatnonzero(kept)), self.take(out)
 
 
 def _table(X: object) -> Table | None:
@@ -130,8 +136,8 @@ def _table(X: object) -> Table | None:
         return None  # what is wrong with it is said where it is taken for numbers
 
 
-def _width(X: NDArray[Any] | Table) -> int:
-    return len(X.columns) if isinstance(X, Table) else int(X.shape[1])
+def _width(X: NDArray[Any] | Table | StoredTable) -> int:
+    return len(X.columns) if isinstance(X, Table | StoredTable) else int(X.shape[1])
 
 
 def check_targets(y: NDArray[Any], task: Task | None, model: str | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,14 @@ def as_dataset(raw: RawTable, options: ReadOptions) -> Dataset:
         columns, y, sites, notes = site.table.columns, site.target, site.sites, site.notes
         X, target = plain_numbers(site.table), site.target_name
         notes += _unweighted(site)
-    y, task = _targets(raw.name, y, options.task)
+    y, task = targets_and_task(raw.name, y, options.task)
     chosen = target if raw.target is None else ""  # a .npz file says itself which it is
     found = Dataset(name, X, y, columns, task, sites, target=chosen, notes=notes)
-    return found if isinstance(X, Table) else replace(found, notes=(*notes, *_ids(name, X, columns)))
+    return (
+        found
+        if isinstance(X, Table)
+        else replace(found, notes=(*notes, *whole_ids(name, zip(columns, X.T, strict=True))))
+    )
 
 
 def plain_numbers(table: Table) -> NDArray[Any] | Table:
@@ -78,7 +82,7 @@ def side_by_side(raw: RawTable, roles: Roles) -> NDArray[Any] | None:
     return X if X.dtype == np.float32 else X.astype(np.float64, copy=False)
 
 
-def _targets(name: str, y: NDArray[Any], task: Task | None) -> tuple[NDArray[Any], Task]:
+def targets_and_task(name: str, y: NDArray[Any], task: Task | None) -> tuple[NDArray[Any], Task]:
     """Return the targets as their task has them."""
     found: Task = task or infer_task(y)
     if found == "regression":
@@ -96,8 +100,8 @@ def _unweighted(site: SiteTable) -> tuple[str, ...]:
     return (f"{Path(site.name).name}: the weights are no input, and training does not use them yet",)
 
 
-def _ids(name: str, X: NDArray[Any], columns: tuple[str, ...]) -> Iterator[str]:
+def whole_ids(name: str, columns: Iterable[tuple[str, NDArray[Any]]]) -> Iterator[str]:
     """Find columns of whole numbers, another one in every row."""
-    for column, values in zip(columns, X.T, strict=True):
+    for column, values in columns:
         if len(values) >= SEVERAL and is_whole(values) and len(np.unique(values)) == len(values):
             yield f"{name}: column {column!r} has another whole number in every row: if it is an id, say --id {column}"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..data.data import DataError
 from .arff_file import read_arff
-from .array_files import read_libsvm, read_npz
+from .array_files import read_libsvm, read_npy, read_npz
 from .arrow_csv import read_large_csv
 from .arrow_files import read_arrow
 from .csv_file import only_one_column, read_csv
@@ -25,6 +25,7 @@ from .table import Table
 
 READERS: dict[str, Callable[[Path], RawTable]] = {
     ".npz": read_npz,
+    ".npy": read_npy,
     ".csv": read_csv,
     ".parquet": read_arrow,
     ".tsv": read_csv,

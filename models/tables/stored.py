@@ -1,0 +1,100 @@
+"""load_stored: a file that is larger than memory as a data set whose rows stay on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.data import Dataset
+from .array_files import open_npy
+from .arrow_files import parquet_file
+from .batched import StoredRaw, read_batched
+from .csv_file import columns_of, separator_of
+from .kinds import Column, by_word, category_name, recognized
+from .load import targets_and_task, whole_ids
+from .options import ColumnOptions, ReadOptions
+from .raw import RawTable, Words
+from .read import notes_of
+from .roles import Roles, targets_of
+from .stored_table import StoredTable
+from .suffixes import kind_of
+from .text_file import SAMPLE, Dialect, encodings, opened
+
+KINDS = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".npy")
+"""Files that can be read in batches."""
+
+MB = 1_000_000
+
+
+def megabytes(path: Path) -> float:
+    """Return what a file takes in memory, 8 bytes a cell, as far as its beginning tells; 0 where that is not known.
+
+    Raises DataError: it is not what its ending says.
+    """
+    kind = kind_of(path)
+    if kind not in KINDS or not path.is_file():
+        return 0.0
+    if kind == ".parquet":
+        known = parquet_file(path).metadata
+        return float(known.num_rows * known.num_columns * 8 / MB)
+    if kind == ".npy":
+        arrays = open_npy(path)
+        return len(arrays) * len(next(iter(arrays.values()), ())) * 8 / MB
+    with opened(path) as stream:
+        sample = stream.read(SAMPLE)
+    size = path.stat().st_size
+    if path.suffix.lower() == ".gz":
+        with path.open("rb") as packed:
+            packed.seek(-4, 2)
+            size = int.from_bytes(packed.read(4), "little") + (size >> 32 << 32)  # of a file below 4 GB what it was
+    if size <= SAMPLE:
+        return 0.0
+    dialect = Dialect(encodings(sample)[0], separator_of(sample, encodings(sample)[0]))
+    columns = len(columns_of(path, dialect)[0])
+    lines = max(1, sample.count(b"\n"))
+    return size / (len(sample) / lines) * columns * 8 / MB
+
+
+def load_stored(path: Path, options: ReadOptions) -> Dataset:
+    """Return a file as a data set, as `load_file` does, whose X is a `StoredTable`."""
+    raw, store = read_batched(path, kind_of(path), options)
+    roles = Roles.of(raw, options)
+    y, kept = targets_of(raw, roles.target, options)
+    columns = {name: _column(StoredRaw(raw, store), name, options.of(name)) for name in roles.inputs}
+    commas = [name for name, column in columns.items() if column.note]
+    notes = notes_of(raw, roles, len(kept), commas)
+    values = {name: column.array for name, column in columns.items() if len(column.array)}
+    X = StoredTable(roles.inputs, tuple(column.kind for column in columns.values()), store, values, plain=False)
+    if len(kept) < raw.rows:
+        X = X.take(kept)
+    X = X.marked()
+    y, task = targets_and_task(raw.name, y, options.task)
+    if X.plain:
+        notes += tuple(whole_ids(path.name, ((name, X[name]) for name in X.columns)))
+    return Dataset(path.name, X, y, roles.inputs, task, target=roles.target if raw.target is None else "", notes=notes)
+
+
+def _column(stored: StoredRaw, name: str, options: ColumnOptions) -> Column:
+    """Return the kind of a column, and the value of each of its words; no values where it is stored as it is."""
+    raw, store = stored
+    cells = raw.cells(name)
+    if not isinstance(cells, Words) and options.kind in ("category", "date") and cells.dtype.kind != "M":
+        words = _as_words(cells)
+        store.replace(name, words.words, words.codes)
+        cells, options = words, ColumnOptions(options.kind, options.format)
+    if isinstance(cells, Words):
+        return by_word(raw, name, cells, options)
+    known = RawTable(raw.name, (name,), raw.rows, lambda _: cells, raw.place)
+    return recognized(known, name, options)._replace(array=np.empty(0))
+
+
+def _as_words(values: NDArray[Any]) -> Words:
+    """Return numbers or truth values as the text that they would be."""
+    missing = values != values
+    distinct, places = np.unique(values[~missing], return_inverse=True)
+    codes = np.zeros(len(values), np.intp)
+    codes[~missing] = places + 1
+    return Words(("", *map(category_name, distinct.tolist())), codes)
