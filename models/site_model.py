@@ -331,6 +331,12 @@ class SiteModel:
         ) if self.preprocessing.classes is None else encoded
 
 
+def kept_rows(site_model: SiteModel, on: Literal["test", "holdout"] = "holdout") -> tuple[Any, NDArray[Any]] | None:
+    """Return the raw rows that a built model is evaluated on, X in the agreed order of columns and y; None without."""
+    rows = site_model._raw.get(on)  # noqa: SLF001  (its own module; the class is long enough)
+    return None if rows is None else (rows.inputs(site_model.preprocessing.columns), rows.y)
+
+
 def task_of(model: object, told: str | None = None) -> Task | None:
     """Return the task that was `told`, else what the model can do if that is only one thing, else None.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
 
     from ..config.schema import Experiment
 
-    Divided: TypeAlias = tuple[Dataset, Dataset, list[NDArray[np.intp]], tuple[str, ...]]
-    """Training rows, test rows, which of the former each node gets, and how they were read."""
+    Owners: TypeAlias = NDArray[np.intp] | None
+    Divided: TypeAlias = tuple[Dataset, Dataset, list[NDArray[np.intp]], Owners, tuple[str, ...]]
+    """Training rows, test rows, which of the former each node gets, whose the latter are, and how they were read."""
 
 
 @dataclass
@@ -49,6 +51,8 @@ class DataShares:
     majority: float | None = None  # the share of the test rows that have the most frequent label
     classes: tuple[object, ...] | None = None  # of the training rows, of a classification
     sizes: tuple[int, ...] = ()  # rows for training, in the order of `nodes`
+    # Whose each test row is, (test rows,), as a place in `nodes`, -1: nobody's. None: all nodes have them in common.
+    test_sites: NDArray[np.intp] | None = None
     target: str = ""  # the column of a file that is predicted
     notes: tuple[str, ...] = ()  # of how they were read
     kinds: tuple[Kind, ...] | None = None  # of the columns of tables; None: plain numbers
@@ -118,8 +122,10 @@ def divide(experiment: Experiment) -> DataShares:
         For a model that cannot be built or averaged: found here, before any process starts.
     """
     model = build_model(experiment)
-    train, test, parts, notes = (_of_sites if experiment.data.sites else _of_one_source)(model, experiment)
+    divided = (_of_sites if experiment.data.sites else _of_one_source)(model, experiment)
+    train, test, parts, owners, notes = divided
     shares = DataShares(tuple(train.columns), train.task, len(train), sizes=tuple(map(len, parts)), notes=notes)
+    shares.test_sites = owners
     shares.target = train.target  # empty where sites have brought files of their own
     if isinstance(train.X, Table):
         shares.kinds = train.X.kinds
@@ -153,7 +159,21 @@ def _of_one_source(model: Model, experiment: Experiment) -> Divided:
         column=None if train.sites is not None else data.column,
         seed=experiment.seed,
     )
-    return train, test, parts, source.notes
+    owners = _owners(train, test, parts, data.column) if data.partition == "column" else None
+    return train, test, parts, owners, source.notes
+
+
+def _owners(train: Dataset, test: Dataset, parts: Sequence[NDArray[np.intp]], column: str | None) -> Owners:
+    """Return at whose site each test row was collected, of rows that were divided by that."""
+
+    def sites(rows: Dataset) -> NDArray[Any] | None:
+        return rows.column(column) if column and train.sites is None else rows.sites
+
+    of_train, of_test = sites(train), sites(test)
+    if of_train is None or of_test is None:
+        return None
+    owner = {value: node for node, part in enumerate(parts) for value in np.unique(of_train[part]).tolist()}
+    return np.array([owner.get(value, -1) for value in of_test.tolist()], np.intp)
 
 
 def _of_sites(model: Model, experiment: Experiment) -> Divided:
@@ -175,7 +195,8 @@ def _of_sites(model: Model, experiment: Experiment) -> Divided:
     kept = np.setdiff1d(np.arange(len(whole)), out)
     parts = np.split(np.arange(len(kept)), np.searchsorted(kept, edges))
     notes = tuple(note for one in loaded.values() for note in one.notes)
-    return whole.take(kept), whole.take(out), parts, notes
+    owners = np.repeat(np.arange(len(held)), [len(rows) for rows in held])
+    return whole.take(kept), whole.take(out), parts, owners, notes
 
 
 def _held_out(site: str, rows: Dataset, experiment: Experiment) -> NDArray[np.intp]:

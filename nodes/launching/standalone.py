@@ -18,7 +18,7 @@ from ..config.compatibility import shared_config_of
 from ..config.factory import build_model, build_site_model
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment, is_file_name
-from ..results.collect import write_results
+from ..results.collect import report_scores, write_results
 from ..results.round_summaries import RoundSummaries
 from ..results.run_dir import RunDir, check_run_dir, read_nodes
 from ..results.run_result import RunResult, run_ended
@@ -145,6 +145,7 @@ async def run_node(
             if role != "client":
                 run_dir.write_rounds(experiment.mode, {name: [node.session.stats.history.to_report()]})
         else:
+            report_scores(experiment, result)
             result.summary = summarize(experiment, result)
     if interrupted is not None:  # the folder holds what was learned until then
         raise interrupted

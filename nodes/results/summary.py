@@ -91,6 +91,7 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
         "mass": _mass(survivors),
         "personal": _personal(survivors, score),
         "report": dict(result.score_report),
+        "site_reports": {name: dict(found) for name, found in sorted(result.site_reports.items())},
         "warnings": _lines(reports, "warnings"),
         "lost_because": dict(sorted(result.lost.items())),
     }
