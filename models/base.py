@@ -7,9 +7,11 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from .checks import checked_inputs, checked_targets
+from .checks import checked_inputs, checked_targets, checked_weights
 from .model import Capability, Dtype, FitReport, LocalUnsupported, LocalWork
 from .weights import Array, Layout, Vector
+
+NO_WEIGHTS = "its training takes no sample_weight, and so neither data.weight nor training.class_weight"
 
 
 class FitJob(NamedTuple):
@@ -21,6 +23,7 @@ class FitJob(NamedTuple):
     rng: np.random.Generator
     stop: Callable[[], bool]
     correction: Vector | None
+    sample_weight: Array | None = None  # (n,), float64 above 0; None where all rows count the same
 
 
 class ModelBase:
@@ -33,6 +36,9 @@ class ModelBase:
     capabilities: frozenset[Capability] = frozenset()
     condition: ClassVar[str] = ""
     """In words, the settings under which an instance has the capabilities of its class; empty: always."""
+
+    unconditional: ClassVar[frozenset[Capability]] = frozenset()
+    """Those that it has whatever the settings."""
 
     dtype: Dtype = "float32"
     n_features = 0
@@ -84,8 +90,13 @@ class ModelBase:
         rng: np.random.Generator,
         stop: Callable[[], bool],
         correction: Vector | None = None,
+        sample_weight: Array | None = None,
     ) -> FitReport:
-        asked: dict[Capability, bool] = {"proximal": work.proximal > 0, "correction": correction is not None}
+        asked: dict[Capability, bool] = {
+            "proximal": work.proximal > 0,
+            "correction": correction is not None,
+            "sample_weight": sample_weight is not None,
+        }
         for capability, wanted in asked.items():
             if wanted and capability not in self.capabilities:
                 raise LocalUnsupported(self.name, self.why_not(capability))
@@ -93,7 +104,8 @@ class ModelBase:
         y = checked_targets(y, len(X), self.n_classes, self.dtype)
         if correction is not None:
             self.layout.check(correction)
-        return self.run(FitJob(X, y, work, rng, stop, correction))
+        weight = None if sample_weight is None else checked_weights(sample_weight, len(X))
+        return self.run(FitJob(X, y, work, rng, stop, correction, weight))
 
     def run(self, job: FitJob) -> FitReport:
         raise NotImplementedError
@@ -105,6 +117,8 @@ class ModelBase:
 
     def why_not(self, capability: Capability) -> str:
         """Return why `fit` lacks a capability."""
+        if capability == "sample_weight":
+            return NO_WEIGHTS
         return f"its training cannot take a {capability} term"
 
 
@@ -170,7 +184,7 @@ class FlatModel(ModelBase):
         self.weights[:] = vector
 
     def run(self, job: FitJob) -> FitReport:
-        X, y, work, rng, stop, _ = job
+        X, y, work, rng, stop, *_ = job
         n, rows, target = len(X), min(work.batch_size, len(X)), work.steps(len(X))
         steps, losses, cancelled = 0, 0.0, False
         with np.errstate(all="ignore"):  # a diverging model shows in its weights, which every receiver checks

@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from .agreement.questions import Answer, Question, Questions
 from .data.data import DataError, Task, checked_task
+from .data.row_weights import relative
 from .evaluate import evaluate
 from .model import FitReport, LocalWork
 from .moments import IncompatibleSites
 from .pipeline.given import AUTO, digest_of, given_pipeline, import_steps
 from .preprocessing import made_up
-from .registry import as_model
+from .registry import as_model, models_with
 from .rng import generator
 from .site_agreement import Agreed, agreement_questions
 from .site_answers import SiteAnswers
@@ -40,6 +41,10 @@ class SiteModel:
     X, y
         This site's raw rows, shapes (rows, columns) and (rows,), which are not modified: arrays of numbers, a sparse
         matrix; a data frame or a `Table`, which may have categories, dates and gaps. None where it only predicts.
+    sample_weight
+        How much each row counts, shape (rows,), finite and at least 0: in the loss, in the figures of its hold-out, and
+        by their sum in how much this site counts. A row of weight 0 is as if it were not there. What round 0 agrees
+        on, such as scales, counts rows. None: all count the same.
     columns
         A name for each column; by default those of a data frame, else x1, x2, … Columns are matched by their names.
     preprocess
@@ -50,7 +55,8 @@ class SiteModel:
     task
         "classification" or "regression"; by default what the model can do, else what `agree` finds in all sites' rows.
     test
-        A test set (X, y) in raw units, which may be read-only memory maps. It is prepared at its first use.
+        A test set (X, y), or (X, y, sample_weight), in raw units, which may be read-only memory maps. It is prepared at
+        its first use.
     holdout
         Share of this site's rows, drawn by `seed`, that is kept from training, for ``evaluate("holdout")``: of each
         class as far as there are rows.
@@ -61,8 +67,8 @@ class SiteModel:
         Names of scikit-learn scorers that `evaluate` adds.
 
     Raises CannotMerge: copies of the model cannot be averaged. Raises DataError: the arrays do not fit each other, are
-    not numbers, or hold targets that the task or the model rules out; a step of `preprocess` cannot be fitted on the
-    rows of all sites.
+    not numbers, or hold targets that the task or the model rules out; there are weights, and the model takes none; a
+    step of `preprocess` cannot be fitted on the rows of all sites.
     """
 
     def __init__(
@@ -70,10 +76,11 @@ class SiteModel:
         model: object,
         X: Any = None,
         y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
         *,
         columns: Sequence[str] | None = None,
         task: str | None = None,
-        test: tuple[Any, ArrayLike] | None = None,
+        test: tuple[Any, ...] | None = None,
         holdout: float = 0.0,
         min_rows: int = 1,
         seed: int = 0,
@@ -95,7 +102,7 @@ class SiteModel:
         self._rows: SiteRows | None = None
         self._raw: dict[str, SiteRows] = {}
         if X is not None:
-            self._take(SiteRows.of("X", X, y, columns), task, holdout, min_rows, seed)
+            self._take(SiteRows.of("X", X, y, sample_weight, columns=columns), task, holdout, min_rows, seed)
         if test is not None:
             self._raw["test"] = SiteRows.of("the test set", *test, finite=False).named(self.columns or None)
         self._answers: SiteAnswers | None = None
@@ -103,12 +110,15 @@ class SiteModel:
         self._seed: int | None = None
         self.common_weights: Vector | None = None  # where own weights were kept: those of the other sites
         self._train: Rows | None = None
+        self._train_weight: NDArray[np.float64] | None = None  # of its rows, 1 on average
         self._prepared: dict[str, Rows] = {}
 
     def _take(self, rows: SiteRows, told: str | None, holdout: float, min_rows: int, seed: int) -> None:
         """Take this site's rows, after the checks that need no other site."""
         check_targets(rows.y, self.task, None if told else str(self.model.describe()["name"]).rpartition(".")[2])
         rows.check_floor(min_rows)
+        if rows.weight is not None:
+            check_weighable(self.model)
         self.columns = rows.columns or made_up(rows.width)
         if isinstance(rows.X, Table):
             import_steps()  # before this site has joined
@@ -138,6 +148,13 @@ class SiteModel:
     @property
     def examples(self) -> int:
         return 0 if self._rows is None else len(self._rows)
+
+    @property
+    def weight(self) -> float | None:
+        """How much this site counts in an average of sites: the sum of the weights of its training rows, as the
+        objective of all rows, Σ w_i l_i, has it (McMahan et al. 2017, equation 1, with w_i for 1). None: its rows.
+        """
+        return None if self._rows is None or self._rows.weight is None else float(self._rows.weight.sum())
 
     @property
     def has_test(self) -> bool:
@@ -235,7 +252,16 @@ class SiteModel:
         self._answers = None
         self._prepared.clear()
         self._train = None if self._rows is None else self._prepare(self._rows)
+        self._train_weight = self._weight_of_rows()
         return layout
+
+    def _weight_of_rows(self) -> NDArray[np.float64] | None:
+        """Return how much each training row counts at this site, 1 on average, or None where all count the same.
+
+        What they sum to is for those who average sites: see `weight`.
+        """
+        weight = None if self._rows is None else self._rows.weight
+        return None if weight is None else relative(weight)
 
     def train(
         self,
@@ -244,14 +270,16 @@ class SiteModel:
         stop: Callable[[], bool] = lambda: False,
         correction: Vector | None = None,
     ) -> FitReport:
-        rows = self._training_rows()
-        if correction is None:  # so that a model of the user's own need not know of corrections
-            return self.model.fit(*rows, work, rng, stop)
-        return self.model.fit(*rows, work, rng, stop, correction)
+        # Each only where it is wanted, so that a model of the user's own need not know of it.
+        further = () if correction is None else (correction,)
+        weighted = {} if self._train_weight is None else {"sample_weight": self._train_weight}
+        return self.model.fit(*self._training_rows(), work, rng, stop, *further, **weighted)
 
     def training_loss(self) -> float:
-        """Return the present model's mean loss over this site's training rows: the `loss` of `evaluate.evaluate`."""
-        return evaluate(self.model, *self._training_rows())["loss"]
+        """Return the present model's mean loss over this site's training rows, weighted as they are: the `loss` of
+        `evaluate.evaluate`.
+        """
+        return evaluate(self.model, *self._training_rows(), sample_weight=self._train_weight)["loss"]
 
     def _training_rows(self) -> Rows:
         self.preprocessing  # noqa: B018 - raises before build()
@@ -298,15 +326,18 @@ class SiteModel:
             self.model.set_state({"t": np.array([steps + 1], np.float64)})
 
     def evaluate(self, on: Literal["test", "holdout"] = "test") -> dict[str, float]:
-        """Return the figures of `evaluate.evaluate` for the present model, and `examples`, the number of rows; empty
-        where there is no such set. A regression's loss is in standardized units.
+        """Return the figures of `evaluate.evaluate` for the present model, weighted where the rows are, `examples`, the
+        number of rows, and `weight`, the sum of their weights where they have some; empty where there is no such set. A
+        regression's loss is in standardized units.
         """
         if on not in self._raw:
             return {}
         if on not in self._prepared:
             self._prepared[on] = self._prepare(self._raw[on])
         X, y = self._prepared[on]
-        return evaluate(self.model, X, y, self.scorers) | {"examples": len(y)}
+        weight = self._raw[on].weight
+        known = {"examples": len(y)} if weight is None else {"examples": len(y), "weight": float(weight.sum())}
+        return evaluate(self.model, X, y, self.scorers, weight) | known
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return original labels, or targets in their own units (float64), for raw inputs.
@@ -335,6 +366,15 @@ def kept_rows(site_model: SiteModel, on: Literal["test", "holdout"] = "holdout")
     """Return the raw rows that a built model is evaluated on, X in the agreed order of columns and y; None without."""
     rows = site_model._raw.get(on)  # noqa: SLF001  (its own module; the class is long enough)
     return None if rows is None else (rows.inputs(site_model.preprocessing.columns), rows.y)
+
+
+def check_weighable(model: object) -> None:
+    """Raise DataError for a model whose training takes no row weights; it lists those that do."""
+    if "sample_weight" in getattr(model, "capabilities", ()):
+        return
+    name = str(model.describe()["name"]).rpartition(".")[2]  # type: ignore[attr-defined]
+    able = ", ".join(models_with("sample_weight"))
+    raise DataError(f"{name} takes no sample_weight, and the rows have weights; models that do: {able}")
 
 
 def task_of(model: object, told: str | None = None) -> Task | None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .data.arrays import as_table, as_targets, column_names
 from .data.data import DataError, Task, infer_task, is_whole
+from .data.row_weights import as_weights, counting
 from .data.splits import hold_out
 from .moments import TooFewRows
 from .plugins import listed
@@ -26,22 +27,42 @@ class SiteRows:
     """Raw rows: X of shape (rows, columns), y of shape (rows,), and the names of the columns, None where unknown.
 
     X is a `Table` where it has categories, dates or gaps, and an array of numbers otherwise, however it came; or a
-    `StoredTable` of either, whose rows stay on disk.
+    `StoredTable` of either, whose rows stay on disk. `weight`, float64 above 0 of shape (rows,), is how much each row
+    counts; None: all the same.
     """
 
     X: NDArray[Any] | Table | StoredTable
     y: NDArray[Any]
     columns: tuple[str, ...] | None
+    weight: NDArray[np.float64] | None = None
 
     @classmethod
-    def of(cls, what: str, X: Any, y: Any, columns: Sequence[str] | None = None, *, finite: bool = True) -> SiteRows:
-        """Return rows that fit each other, from arrays, tables or data frames.
+    def of(
+        cls,
+        what: str,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        columns: Sequence[str] | None = None,
+        finite: bool = True,
+    ) -> SiteRows:
+        """Return rows that fit each other, from arrays, tables or data frames, without those of weight 0.
 
         Raises DataError, which begins with `what`.
         """
-        known = _table(X)
-        if isinstance(X, StoredTable):  # checked as it was read
+        rows = cls._of(what, X, y, columns, finite=finite)
+        if sample_weight is None:
+            return rows
+        weighted = replace(rows, weight=as_weights(f"the sample_weight of {what}", sample_weight, len(rows)))
+        counted = counting(weighted.weight)
+        return weighted if counted is None else weighted.take(counted)
+
+    @classmethod
+    def _of(cls, what: str, X: Any, y: Any, columns: Sequence[str] | None, *, finite: bool) -> SiteRows:
+        if isinstance(X, StoredTable):  # its cells were checked as they were read
             return cls(X, as_targets(f"the y of {what}", y), X.columns)
+        known = _table(X)
         names = X.columns if isinstance(X, Table) else column_names(X)
         table: NDArray[Any] | Table
         if known is not None and not known.plain:
@@ -89,7 +110,7 @@ class SiteRows:
 
     def take(self, rows: NDArray[np.intp]) -> SiteRows:
         X = self.X.take(rows) if isinstance(self.X, Table | StoredTable) else self.X[rows]
-        return replace(self, X=X, y=self.y[rows])
+        return replace(self, X=X, y=self.y[rows], weight=None if self.weight is None else self.weight[rows])
 
     def counts(self, task: Task | None) -> dict[str, int]:
         """Return how many rows there are; of each class, where the targets look like labels."""

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from ..data.arrays import changed_by_float64
 from ..data.data import DataError, Dataset, Task, infer_task, is_whole
+from ..data.row_weights import counting
 from ..weights import is_finite
 from .kinds import CONFUSED
 from .options import ReadOptions
 from .raw import RawTable
-from .read import SiteTable, notes_of, read_raw, site_table
-from .roles import Roles, sites_of, targets_of
+from .read import notes_of, read_raw, site_table
+from .roles import Roles, sites_of, targets_of, weights_of
+from .stored_table import StoredTable
 from .table import Table
 
 SEVERAL = 20
@@ -37,28 +39,41 @@ def as_dataset(raw: RawTable, options: ReadOptions) -> Dataset:
     """Return a raw table as a data set; see `load_file`."""
     name = Path(raw.name).name
     X: NDArray[Any] | Table
-    roles = None if options.kinds or options.weight else Roles.of(raw, options)
+    roles = None if options.kinds else Roles.of(raw, options)
     matrix = None if roles is None else side_by_side(raw, roles)
     if roles is not None and matrix is not None:
         y, kept = targets_of(raw, roles.target, options)
         columns, X = roles.inputs, matrix
         sites = None if roles.sites is None else sites_of(raw, roles.sites)
+        weight = None if roles.weight is None else weights_of(raw, roles.weight, options)
         if len(kept) < raw.rows:
-            X, sites = X[kept], None if sites is None else sites[kept]
+            X = X[kept]
+            sites, weight = (None if each is None else each[kept] for each in (sites, weight))
         target, notes = roles.target, notes_of(raw, roles, len(kept))
     else:
         site = site_table(raw, options)
         columns, y, sites, notes = site.table.columns, site.target, site.sites, site.notes
         X, target = plain_numbers(site.table), site.target_name
-        notes += _unweighted(site)
-    y, task = targets_and_task(raw.name, y, options.task)
-    chosen = target if raw.target is None else ""  # a .npz file says itself which it is
-    found = Dataset(name, X, y, columns, task, sites, target=chosen, notes=notes)
-    return (
-        found
-        if isinstance(X, Table)
-        else replace(found, notes=(*notes, *whole_ids(name, zip(columns, X.T, strict=True))))
-    )
+        weight = site.weight
+    found = Dataset(name, X, y, columns, "regression", sites, target=target, notes=notes, weight=weight)
+    return finished(raw, found, options)
+
+
+def finished(raw: RawTable, read: Dataset, options: ReadOptions) -> Dataset:
+    """Return the data set without the rows of weight 0, its targets as their task has them, with what is to be said."""
+    weight, name, notes = read.weight, read.name, read.notes
+    if weight is not None and (rows := counting(weight)) is not None:
+        # Nothing is known of the others, not even what their targets look like.
+        notes += (_left_out(raw, name, len(weight) - len(rows), len(weight)),)
+        read = read.take(rows)
+    y, task = _targets(raw.name, read.y, options.task)
+    X: Any = read.X
+    if isinstance(X, np.ndarray):
+        notes += tuple(_ids(name, zip(read.columns, X.T, strict=True)))
+    elif isinstance(X, StoredTable) and X.plain:
+        notes += tuple(_ids(name, ((column, X[column]) for column in X.columns)))
+    target = read.target if raw.target is None else ""  # a .npz file says itself which it is
+    return replace(read, y=y, task=task, target=target, notes=notes)
 
 
 def plain_numbers(table: Table) -> NDArray[Any] | Table:
@@ -82,7 +97,7 @@ def side_by_side(raw: RawTable, roles: Roles) -> NDArray[Any] | None:
     return X if X.dtype == np.float32 else X.astype(np.float64, copy=False)
 
 
-def targets_and_task(name: str, y: NDArray[Any], task: Task | None) -> tuple[NDArray[Any], Task]:
+def _targets(name: str, y: NDArray[Any], task: Task | None) -> tuple[NDArray[Any], Task]:
     """Return the targets as their task has them."""
     found: Task = task or infer_task(y)
     if found == "regression":
@@ -94,13 +109,14 @@ def targets_and_task(name: str, y: NDArray[Any], task: Task | None) -> tuple[NDA
     return (y.astype(np.int64) if y.dtype.kind in "iuf" and is_whole(y) else y), found
 
 
-def _unweighted(site: SiteTable) -> tuple[str, ...]:
-    if site.weight is None:
-        return ()
-    return (f"{Path(site.name).name}: the weights are no input, and training does not use them yet",)
+def _left_out(raw: RawTable, name: str, count: int, of: int) -> str:
+    """Return what is said of rows of weight 0."""
+    if count == of:
+        raise DataError(f"{raw.name}: all {of} rows with a target have weight 0, expected one above 0")
+    return f"{name}: {count} {'row' if count == 1 else 'rows'} of weight 0 left out"
 
 
-def whole_ids(name: str, columns: Iterable[tuple[str, NDArray[Any]]]) -> Iterator[str]:
+def _ids(name: str, columns: Iterable[tuple[str, NDArray[Any]]]) -> Iterator[str]:
     """Find columns of whole numbers, another one in every row."""
     for column, values in columns:
         if len(values) >= SEVERAL and is_whole(values) and len(np.unique(values)) == len(values):

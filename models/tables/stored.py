@@ -14,11 +14,11 @@ from .arrow_files import parquet_file
 from .batched import StoredRaw, read_batched
 from .csv_file import columns_of, separator_of
 from .kinds import Column, by_word, category_name, recognized
-from .load import targets_and_task, whole_ids
+from .load import finished
 from .options import ColumnOptions, ReadOptions
 from .raw import RawTable, Words
 from .read import notes_of
-from .roles import Roles, targets_of
+from .roles import Roles, targets_of, weights_of
 from .stored_table import StoredTable
 from .suffixes import kind_of
 from .text_file import SAMPLE, Dialect, encodings, opened
@@ -63,18 +63,14 @@ def load_stored(path: Path, options: ReadOptions) -> Dataset:
     raw, store = read_batched(path, kind_of(path), options)
     roles = Roles.of(raw, options)
     y, kept = targets_of(raw, roles.target, options)
+    weight = None if roles.weight is None else weights_of(raw, roles.weight, options)[kept]
     columns = {name: _column(StoredRaw(raw, store), name, options.of(name)) for name in roles.inputs}
-    commas = [name for name, column in columns.items() if column.note]
-    notes = notes_of(raw, roles, len(kept), commas)
+    notes = notes_of(raw, roles, len(kept), [name for name, column in columns.items() if column.note])
     values = {name: column.array for name, column in columns.items() if len(column.array)}
     X = StoredTable(roles.inputs, tuple(column.kind for column in columns.values()), store, values, plain=False)
-    if len(kept) < raw.rows:
-        X = X.take(kept)
-    X = X.marked()
-    y, task = targets_and_task(raw.name, y, options.task)
-    if X.plain:
-        notes += tuple(whole_ids(path.name, ((name, X[name]) for name in X.columns)))
-    return Dataset(path.name, X, y, roles.inputs, task, target=roles.target if raw.target is None else "", notes=notes)
+    X = (X.take(kept) if len(kept) < raw.rows else X).marked()
+    found = Dataset(path.name, X, y, roles.inputs, "regression", target=roles.target, notes=notes, weight=weight)
+    return finished(raw, found, options)
 
 
 def _column(stored: StoredRaw, name: str, options: ColumnOptions) -> Column:
