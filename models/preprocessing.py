@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .data.arrays import as_table, column_names
-from .moments import BLOCK, Column, IncompatibleSites
+from .moments import BLOCK, Column, IncompatibleSites, described
 from .plugins import listed, suggest
 from .targets import Label, Targets, checked_classes
 from .weights import is_finite
@@ -103,7 +103,7 @@ class Preprocessing(Targets):
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Preprocessing:
         """Return the preprocessing that `to_dict` described. Raises IncompatibleSites for anything else."""
-        try:
+        with described("preprocessing"):
             classes, clip = fields["classes"], fields["clip"]
             return cls(
                 columns=checked_columns(fields["columns"]),
@@ -114,12 +114,6 @@ class Preprocessing(Targets):
                 target_center=float(fields["target_center"]),
                 target_scale=float(fields["target_scale"]),
             )
-        except KeyError as error:
-            raise IncompatibleSites(f"preprocessing without {error}") from error
-        except (TypeError, ValueError) as error:
-            raise (
-                error if isinstance(error, IncompatibleSites) else IncompatibleSites(f"not a preprocessing: {error}")
-            ) from error
 
     def _table(self, X: ArrayLike) -> NDArray[Any]:
         """Return `X` as a table of numbers with the agreed columns, or raise ValueError."""

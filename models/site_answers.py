@@ -10,7 +10,7 @@ import numpy as np
 
 from .agreement.questions import Answer, Question
 from .data.data import Task
-from .moments import IncompatibleSites, Moments
+from .moments import IncompatibleSites, Moments, described
 from .site_agreement import TABLE
 from .site_rows import SiteRows
 from .site_statistics import SiteStatistics
@@ -76,17 +76,13 @@ class SiteAnswers:
         from .pipeline.fit import PipelineSite
         from .pipeline.stored_site import StoredSite
 
-        try:
+        with described("question about a pipeline"):
             table, schema = self._rows.table(), Schema.from_dict(about["schema"])
             pipeline, classes, y = rebuild_transformer(about["pipeline"]), about["classes"], self._rows.y
             target = y.astype(np.float64) if classes is None else class_indices(y, checked_classes(classes))
             if isinstance(table, StoredTable):
                 return StoredSite(pipeline, table.select(schema.columns), schema, target)
             return PipelineSite(pipeline, conform(table, schema), target)
-        except (KeyError, TypeError, ValueError) as error:
-            raise (
-                error if isinstance(error, IncompatibleSites) else IncompatibleSites(f"no question to answer: {error}")
-            ) from error
 
     def forget(self) -> None:
         """Let go of what was kept from one question to the next."""

@@ -23,12 +23,14 @@ from .site_answers import SiteAnswers
 from .site_coverage import check_covered, check_same_layout
 from .site_rows import SiteRows, check_targets
 from .site_statistics import Scale, SiteStatistics
+from .stored_inputs import check_in_batches, stored_inputs
 from .table_preprocessing import AnyPreprocessing
 from .tables.site_schema import SiteSchema
+from .tables.stored_table import StoredTable
 from .tables.table import Table
 from .weights import Layout, Vector, checked_finite
 
-Rows = tuple[NDArray[Any], NDArray[Any]]
+Rows = tuple[Any, NDArray[Any]]  # inputs: an array, or `PreparedRows` for a model that trains in batches
 
 
 class SiteModel:
@@ -120,7 +122,9 @@ class SiteModel:
         if rows.weight is not None:
             check_weighable(self.model)
         self.columns = rows.columns or made_up(rows.width)
-        if isinstance(rows.X, Table):
+        if isinstance(rows.X, StoredTable):
+            check_in_batches(self.model, "X")
+        if isinstance(rows.X, Table | StoredTable):
             import_steps()  # before this site has joined
         self._rows, out = rows.named(self.columns).split(holdout, seed, min_rows, self.task)
         if out is not None:
@@ -357,9 +361,11 @@ class SiteModel:
 
     def _prepare(self, rows: SiteRows) -> Rows:
         encoded = self.preprocessing.encode(rows.y)
-        return self._inputs(rows.inputs(self.preprocessing.columns)), encoded.astype(
-            self.model.dtype
-        ) if self.preprocessing.classes is None else encoded
+        y = encoded.astype(self.model.dtype) if self.preprocessing.classes is None else encoded
+        inputs = rows.inputs(self.preprocessing.columns)
+        if isinstance(inputs, StoredTable):
+            return stored_inputs(self.preprocessing, inputs, self.model.dtype), y
+        return self._inputs(inputs), y
 
 
 def kept_rows(site_model: SiteModel, on: Literal["test", "holdout"] = "holdout") -> tuple[Any, NDArray[Any]] | None:

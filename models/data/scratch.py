@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,18 @@ class Scratch:
         self._folder = scratch_folder()
         try:
             # Unlinked from the beginning, so that not even a killed process leaves it.
-            self._file = tempfile.TemporaryFile(buffering=0, dir=self._folder)  # noqa: SIM115
+            with tempfile.TemporaryFile(buffering=0, dir=self._folder) as file:
+                self.descriptor = os.dup(file.fileno())
         except OSError as error:
             raise DataError(f"{self._folder}: no place for rows ({error.strerror}); TMPDIR names another") from error
+        self._closing = weakref.finalize(self, os.close, self.descriptor)
 
     def append(self, values: NDArray[Any]) -> int:
         """Write an array behind what is there; return where it begins, in bytes."""
         start, content = self.size, memoryview(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
         try:
             while content:
-                written = os.pwrite(self._file.fileno(), content, self.size)
+                written = os.pwrite(self.descriptor, content, self.size)
                 self.size += written
                 content = content[written:]
         except OSError as error:
@@ -51,7 +54,7 @@ class Scratch:
         content = memoryview(out.reshape(-1).view(np.uint8).data)
         while content:
             try:
-                count = os.preadv(self._file.fileno(), [content], start)
+                count = os.preadv(self.descriptor, [content], start)
             except OSError as error:
                 raise DataError(f"{self._folder}: rows cannot be read back ({error.strerror})") from error
             if not count:
@@ -59,7 +62,7 @@ class Scratch:
             start, content = start + count, content[count:]
 
     def close(self) -> None:
-        self._file.close()
+        self._closing()
 
 
 def scratch_folder() -> Path:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..data.data import EXACT, DataError
 from .arrow_cells import arrow_cells
-from .csv_file import Lines, header, read_csv, separator_of
+from .csv_file import Lines, dialect_of, header, read_csv, reader_of
 from .kinds import number
 from .options import TARGET_NAMES, USUAL_GAPS, ColumnOptions
 from .raw import Cells, Places, RawTable, Words
@@ -89,8 +89,12 @@ def layout_of(path: Path, text: Collection[str]) -> Layout | None:
     encoding = encodings(sample)[0]
     if encoding not in ("utf-8", "utf-8-sig"):
         return None
-    dialect = Dialect(encoding, separator_of(sample, encoding))
+    dialect = dialect_of(sample, encoding)
+    if dialect.quote != '"':
+        return None
     names, rows = _begin(sample, dialect)
+    if rows[:1] == [names]:  # a second header
+        return None
     columns, aside = header(path, names)
     last = next((name for wanted in TARGET_NAMES for name in columns if name.lower() == wanted), columns[-1])
     as_text = frozenset({*text, last})
@@ -206,7 +210,7 @@ class LinesOf:
     def __call__(self, row: int) -> str:
         if self._lines is None:
             with decoded(self._path, self._dialect.encoding) as stream:
-                reader = csv.reader(stream, delimiter=self._dialect.separator, strict=True)
+                reader = reader_of(stream, self._dialect)
                 lines = array("q", (reader.line_num for cells in reader if cells))
             self._lines = Lines(np.frombuffer(lines, np.int64)[1:])
         return self._lines(row)

@@ -15,15 +15,15 @@ from .arrow_cells import arrow_cells
 from .arrow_csv import Layout, LinesOf, NotNumbers, layout_of, typed_blocks
 from .arrow_files import arrow_errors, index_notes, parquet_file
 from .column_store import ColumnStore, TooManyWords
-from .csv_file import blocks_of, columns_of, separator_of
+from .csv_file import blocks_of, columns_of, dialect_of
 from .dates import looks_like_date, parse_dates
-from .kinds import CONFUSED, is_integer, reading_of
+from .kinds import CONFUSED, is_integer, number_with_comma, reading_of
 from .options import ColumnOptions, ReadOptions
 from .raw import Cells, RawTable, Words, in_rows
 from .slabs import NoEnd
 from .suffixes import kind_of
 from .table import DATES
-from .text_file import SAMPLE, Dialect, encodings, opened
+from .text_file import SAMPLE, encodings, opened
 
 BLOCK_BYTES = 16 * 2**20
 """Of the cells that are read together, as numbers."""
@@ -37,6 +37,14 @@ class StoredRaw(NamedTuple):
 
     raw: RawTable
     store: ColumnStore
+    commas: frozenset[str]  # columns of numbers with decimal commas that are no text any more
+
+
+class Conversion(NamedTuple):
+    """How a column of text is read cell by cell: words, and the number of the first row, to values."""
+
+    read: Callable[[Words, int], NDArray[Any]]
+    commas: bool = False
 
 
 def read_batched(path: Path, kind: str, options: ReadOptions) -> StoredRaw:
@@ -49,7 +57,7 @@ def read_batched(path: Path, kind: str, options: ReadOptions) -> StoredRaw:
     named = {options.target, options.weight, options.sites, *options.kinds}
     unread = {*options.drop, options.id, *(name for name in source.aside if name not in named)}
     wanted = [name for name in source.columns if name not in unread]
-    typed: dict[str, Callable[[Words, int], NDArray[Any]]] = {}
+    typed: dict[str, Conversion] = {}
     while True:
         store = ColumnStore(str(path), wanted)
         try:
@@ -69,16 +77,14 @@ def read_batched(path: Path, kind: str, options: ReadOptions) -> StoredRaw:
     raw = RawTable(
         str(path), tuple(source.columns), store.rows, store.cells, source.place, source.written, aside=source.aside
     )
-    return StoredRaw(raw, store)
+    return StoredRaw(raw, store, frozenset(name for name, conversion in typed.items() if conversion.commas))
 
 
-def _converted(name: str, cells: Cells, typed: Mapping[str, Callable[[Words, int], NDArray[Any]]], start: int) -> Cells:
-    return typed[name](cells, start) if name in typed and isinstance(cells, Words) else cells
+def _converted(name: str, cells: Cells, typed: Mapping[str, Conversion], start: int) -> Cells:
+    return typed[name].read(cells, start) if name in typed and isinstance(cells, Words) else cells
 
 
-def _conversion(
-    source: Any, found: TooManyWords, said: ColumnOptions, options: ReadOptions
-) -> Callable[[Words, int], NDArray[Any]]:
+def _conversion(source: Any, found: TooManyWords, said: ColumnOptions, options: ReadOptions) -> Conversion:
     """Return how a column of text with very many different ones is read cell by cell: as numbers, or as dates."""
     name, probe = found.column, RawTable(source.name, (found.column,), 1, lambda _: Words.of([]), source.place)
     gap_words = said.gap_words
@@ -90,10 +96,12 @@ def _conversion(
     reading = reading_of(probe, name, words, said)
     numeric = sum(n for word, n in present if reading(word) is not None)
     if said.kind == "number" or (said.kind is None and numeric * 2 >= total and name not in said_text(options)):
-        return lambda cells, start: _numbers(probe, name, cells, start, reading, gap_words)
+        return Conversion(
+            lambda cells, start: _numbers(probe, name, cells, start, reading, gap_words), reading is number_with_comma
+        )
     dates = sum(n for word, n in present if looks_like_date(word))
     if said.kind == "date" or (said.kind is None and dates * 2 >= total):
-        return lambda cells, start: _dates(probe, name, cells, start, said.format, gap_words)
+        return Conversion(lambda cells, start: _dates(probe, name, cells, start, said.format, gap_words))
     raise DataError(
         f'{source.name}: column "{name}": more than {len(found.words) - 1:,} different texts, which rows that are read '
         f"in batches cannot have: --id {name} if it names the rows, --drop {name} leaves it out, or "
@@ -165,7 +173,7 @@ class _Csv:
 
     def _begin(self) -> None:
         encoding = self._encodings.pop(0)
-        self._dialect = Dialect(encoding, separator_of(self._sample, encoding))
+        self._dialect = dialect_of(self._sample, encoding)
         names, self.aside = columns_of(self._path, self._dialect)
         self.columns = tuple(names)
         self.written = str(self._dialect)

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from ..data.data import DataError
 from .kinds import number
 from .raw import Places, RawTable, Words, check_columns
 from .suffixes import kind_of
-from .text_file import SAMPLE, SEPARATORS, Dialect, decoded, encodings, find_separator, opened
+from .text_file import SAMPLE, SEPARATORS, Dialect, decoded, encodings, find_marks, opened
 
 BLOCK = 10_000  # rows whose text is held at a time
 UNNAMED = "Unnamed: 0"  # what pandas calls a first column without a name
@@ -29,7 +30,7 @@ def read_csv(path: Path) -> RawTable:
     with opened(path) as stream:
         sample = stream.read(SAMPLE)
     for encoding in encodings(sample):
-        dialect = Dialect(encoding, separator_of(sample, encoding))
+        dialect = dialect_of(sample, encoding)
         try:
             return _read(path, dialect)
         except UnicodeDecodeError as error:
@@ -37,12 +38,12 @@ def read_csv(path: Path) -> RawTable:
     raise DataError(f"{path}: not a readable {kind_of(path)} file ({last})") from last
 
 
-def separator_of(sample: bytes, encoding: str) -> str:
-    """Return what separates the cells of a file that begins so: judged by its whole lines."""
+def dialect_of(sample: bytes, encoding: str) -> Dialect:
+    """Return how a file that begins so is written: judged by its whole lines."""
     text = sample.decode(encoding, errors="replace")
     if len(sample) >= SAMPLE and "\n" in text:
         text = text[: text.rindex("\n") + 1]
-    return find_separator(text)
+    return Dialect(encoding, *find_marks(text))
 
 
 def _read(path: Path, dialect: Dialect) -> RawTable:
@@ -63,7 +64,7 @@ def _read(path: Path, dialect: Dialect) -> RawTable:
 def columns_of(path: Path, dialect: Dialect) -> tuple[list[str], dict[str, str]]:
     """Return the `header` of a file."""
     with decoded(path, dialect.encoding) as stream:
-        reader = csv.reader(stream, delimiter=dialect.separator, strict=True)
+        reader = reader_of(stream, dialect)
         try:
             return header(path, [cell.strip() for cell in next(reader, [])])
         except csv.Error as error:
@@ -79,14 +80,16 @@ def blocks_of(path: Path, dialect: Dialect, columns: list[str]) -> Iterator[tupl
     lines: list[int] = []
     known = False
     with decoded(path, dialect.encoding) as stream:
-        reader = csv.reader(stream, delimiter=dialect.separator, strict=True)
+        reader = reader_of(stream, dialect)
         try:
-            next(reader)
+            names = [cell.strip() for cell in next(reader)]
             for row in reader:
                 if not row:
                     continue
                 if len(row) != len(columns):
                     raise DataError(_ragged(path, reader.line_num, row, columns))
+                if not known and not rows and names == [cell.strip() for cell in row]:
+                    raise DataError(f"{path}: line {reader.line_num} is the header once more: delete it")
                 rows.append(row)
                 lines.append(reader.line_num)
                 if len(rows) == BLOCK:
@@ -98,6 +101,11 @@ def blocks_of(path: Path, dialect: Dialect, columns: list[str]) -> Iterator[tupl
         yield rows, lines
     elif not known:
         raise DataError(f"{path}: no rows below the header")
+
+
+def reader_of(stream: TextIO, dialect: Dialect) -> Any:
+    """Return a reader of the cells of lines, which counts these."""
+    return csv.reader(stream, delimiter=dialect.separator, quotechar=dialect.quote, strict=True)
 
 
 def _unreadable(path: Path, line: int, error: csv.Error) -> DataError:

@@ -17,7 +17,7 @@ from ..weights import is_finite
 from .kinds import CONFUSED
 from .options import ReadOptions
 from .raw import RawTable
-from .read import notes_of, read_raw, site_table
+from .read import decimal_commas, notes_of, read_raw, site_table
 from .roles import Roles, sites_of, targets_of, weights_of
 from .stored_table import StoredTable
 from .table import Table
@@ -49,7 +49,8 @@ def as_dataset(raw: RawTable, options: ReadOptions) -> Dataset:
         if len(kept) < raw.rows:
             X = X[kept]
             sites, weight = (None if each is None else each[kept] for each in (sites, weight))
-        target, notes = roles.target, notes_of(raw, roles, len(kept))
+        commas = decimal_commas(raw, {}, {roles.target: y, roles.weight: weight}, options)
+        target, notes = roles.target, notes_of(raw, roles, len(kept), tuple(commas))
     else:
         site = site_table(raw, options)
         columns, y, sites, notes = site.table.columns, site.target, site.sites, site.notes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from .array_files import read_libsvm, read_npy, read_npz
 from .arrow_csv import read_large_csv
 from .arrow_files import read_arrow
 from .csv_file import only_one_column, read_csv
-from .kinds import recognized
+from .kinds import Column, recognized
 from .options import ColumnOptions, ReadOptions
 from .raw import RawTable
-from .roles import Roles, ids_of, sites_of, targets_of, weights_of
+from .roles import Roles, has_decimal_commas, ids_of, sites_of, targets_of, weights_of
 from .suffixes import ALLOWED, kind_of
 from .table import Table
 
@@ -115,14 +115,16 @@ def site_table(raw: RawTable, options: ReadOptions) -> SiteTable:
     target, kept = targets_of(raw, roles.target, options)
     columns = {name: recognized(raw, name, options.of(name)) for name in roles.inputs}
     missing = raw.rows - len(kept)
-    notes = notes_of(raw, roles, len(kept), [name for name, column in columns.items() if column.note])
+    weight = None if roles.weight is None else weights_of(raw, roles.weight, options)[kept]
+    commas = decimal_commas(raw, columns, {roles.target: target, roles.weight: weight}, options)
+    notes = notes_of(raw, roles, len(kept), tuple(commas))
     arrays = tuple(column.array[kept] if missing else column.array for column in columns.values())
     return SiteTable(
         raw.name,
         Table(roles.inputs, tuple(column.kind for column in columns.values()), arrays),
         target,
         roles.target,
-        None if roles.weight is None else weights_of(raw, roles.weight, options)[kept],
+        weight,
         None if roles.id is None else ids_of(raw, roles.id)[kept],
         None if roles.sites is None else sites_of(raw, roles.sites)[kept],
         notes,
@@ -139,3 +141,20 @@ def notes_of(raw: RawTable, roles: Roles, kept: int, commas: Sequence[str] = ())
         rows = "row" if missing == 1 else "rows"
         notes.append(f"{short}: {missing} {rows} without a target ({roles.target}) left out")
     return *notes, *(note for name, note in raw.aside.items() if name not in roles.all)
+
+
+def decimal_commas(
+    raw: RawTable,
+    inputs: Mapping[str, Column],
+    others: Mapping[str | None, NDArray[Any] | None],
+    options: ReadOptions,
+) -> Iterator[str]:
+    """Yield the columns that were read so, in the order of the file."""
+    for name in raw.columns:
+        values = others.get(name)
+        if name in inputs:
+            found = bool(inputs[name].note)
+        else:
+            found = values is not None and has_decimal_commas(raw, name, values, options)
+        if found:
+            yield name

@@ -12,16 +12,16 @@ from ..data.data import Dataset
 from .array_files import open_npy
 from .arrow_files import parquet_file
 from .batched import StoredRaw, read_batched
-from .csv_file import columns_of, separator_of
+from .csv_file import columns_of, dialect_of
 from .kinds import Column, by_word, category_name, recognized
 from .load import finished
 from .options import ColumnOptions, ReadOptions
 from .raw import RawTable, Words
-from .read import notes_of
+from .read import decimal_commas, notes_of
 from .roles import Roles, targets_of, weights_of
 from .stored_table import StoredTable
 from .suffixes import kind_of
-from .text_file import SAMPLE, Dialect, encodings, opened
+from .text_file import SAMPLE, encodings, opened
 
 KINDS = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".npy")
 """Files that can be read in batches."""
@@ -52,7 +52,7 @@ def megabytes(path: Path) -> float:
             size = int.from_bytes(packed.read(4), "little") + (size >> 32 << 32)  # of a file below 4 GB what it was
     if size <= SAMPLE:
         return 0.0
-    dialect = Dialect(encodings(sample)[0], separator_of(sample, encodings(sample)[0]))
+    dialect = dialect_of(sample, encodings(sample)[0])
     columns = len(columns_of(path, dialect)[0])
     lines = max(1, sample.count(b"\n"))
     return size / (len(sample) / lines) * columns * 8 / MB
@@ -60,12 +60,14 @@ def megabytes(path: Path) -> float:
 
 def load_stored(path: Path, options: ReadOptions) -> Dataset:
     """Return a file as a data set, as `load_file` does, whose X is a `StoredTable`."""
-    raw, store = read_batched(path, kind_of(path), options)
+    stored = read_batched(path, kind_of(path), options)
+    raw, store, commas = stored
     roles = Roles.of(raw, options)
     y, kept = targets_of(raw, roles.target, options)
     weight = None if roles.weight is None else weights_of(raw, roles.weight, options)[kept]
-    columns = {name: _column(StoredRaw(raw, store), name, options.of(name)) for name in roles.inputs}
-    notes = notes_of(raw, roles, len(kept), [name for name, column in columns.items() if column.note])
+    columns = {name: _column(stored, name, options.of(name)) for name in roles.inputs}
+    written = {*commas, *decimal_commas(raw, columns, {roles.target: y, roles.weight: weight}, options)}
+    notes = notes_of(raw, roles, len(kept), [name for name in raw.columns if name in written])
     values = {name: column.array for name, column in columns.items() if len(column.array)}
     X = StoredTable(roles.inputs, tuple(column.kind for column in columns.values()), store, values, plain=False)
     X = (X.take(kept) if len(kept) < raw.rows else X).marked()
@@ -75,7 +77,7 @@ def load_stored(path: Path, options: ReadOptions) -> Dataset:
 
 def _column(stored: StoredRaw, name: str, options: ColumnOptions) -> Column:
     """Return the kind of a column, and the value of each of its words; no values where it is stored as it is."""
-    raw, store = stored
+    raw, store, _ = stored
     cells = raw.cells(name)
     if not isinstance(cells, Words) and options.kind in ("category", "date") and cells.dtype.kind != "M":
         words = _as_words(cells)

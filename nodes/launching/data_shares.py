@@ -20,9 +20,10 @@ from nervenet.models.site_model import task_of
 from nervenet.models.site_rows import check_targets
 from nervenet.models.tables.table import Table
 
-from ..config.factory import build_model
-from ..config.schema import is_file_name
+from ..config.factory import build_model, node_names
+from ..config.schema import DataConfig, is_file_name
 from ..config.site_names import site_names
+from .learnable import check_classes, check_columns
 from .shared_rows import pack_rows, unpack_rows
 
 if TYPE_CHECKING:
@@ -148,6 +149,8 @@ def divide(experiment: Experiment) -> DataShares:
 def _of_one_source(model: Model, experiment: Experiment) -> Divided:
     data = experiment.data
     source = load_for(model, experiment, sites=data.column if data.partition == "column" else None)
+    if source.task == "classification":
+        check_classes([data.name], source.target, source.y)
     train, test = split(source, data.test_size, seed=data.split_seed)
     parts = partition(
         train,
@@ -159,6 +162,8 @@ def _of_one_source(model: Model, experiment: Experiment) -> Divided:
         column=None if train.sites is not None else data.column,
         seed=experiment.seed,
     )
+    if is_file_name(data.name):
+        _check_columns([data.name], train, parts, experiment)
     owners = _owners(train, test, parts, data.column) if data.partition == "column" else None
     return train, test, parts, owners, source.notes
 
@@ -185,9 +190,11 @@ def _of_sites(model: Model, experiment: Experiment) -> Divided:
         raise DataError("data.test_size must lie between 0 and 1, found 0: the test set is what all sites hold out")
     loaded = {site: load_for(model, experiment, file=file) for site, file in site_names(data.sites).items()}
     sites = aligned(loaded, task_of(model, data.task))
+    whole = stacked(list(sites.values()), data.label)
+    if whole.task == "classification":
+        check_classes(data.sites, next(iter(loaded.values())).target, whole.y)
     held = [_held_out(site, one, experiment) for site, one in sites.items()]
     edges = np.cumsum([len(one) for one in sites.values()])[:-1]
-    whole = stacked(list(sites.values()), data.label)
     offsets = [0, *edges.tolist()]
     out = np.concatenate([rows + offset for rows, offset in zip(held, offsets, strict=True)])
     if not len(out):
@@ -196,7 +203,17 @@ def _of_sites(model: Model, experiment: Experiment) -> Divided:
     parts = np.split(np.arange(len(kept)), np.searchsorted(kept, edges))
     notes = tuple(note for one in loaded.values() for note in one.notes)
     owners = np.repeat(np.arange(len(held)), [len(rows) for rows in held])
-    return whole.take(kept), whole.take(out), parts, owners, notes
+    train = whole.take(kept)
+    _check_columns(data.sites, train, parts, experiment)
+    return train, whole.take(out), parts, owners, notes
+
+
+def _check_columns(
+    files: Sequence[str], train: Dataset, parts: Sequence[NDArray[np.intp]], experiment: Experiment
+) -> None:
+    """Raise DataError where a pipeline of round 0's own would leave all columns out."""
+    if experiment.data.preprocess == DataConfig.preprocess and experiment.init is None:
+        check_columns(files, train, dict(zip(node_names(experiment), parts, strict=True)))
 
 
 def _held_out(site: str, rows: Dataset, experiment: Experiment) -> NDArray[np.intp]:

@@ -19,6 +19,8 @@ from nervenet.models.site_model import SiteModel
 from nervenet.models.site_statistics import agree
 from nervenet.models.weights import IncompatibleWeights
 
+pytestmark = pytest.mark.filterwarnings("ignore:X does not have valid feature names")  # scikit-learn's, of arrays
+
 
 def trained(name: str = "iris", model: object = None, epochs: int = 5) -> SiteModel:
     train, _ = split(load(name))
