@@ -48,7 +48,8 @@ class DataShares:
     rows: int  # for training, in all
     nodes: list[int] = field(default_factory=list)  # in name order: X and y of a node's part
     test: int = -1
-    whole: int = -1  # for the baselines: X, y, test X, test y, the row order of all parts and their sizes
+    # For the baselines: X, y, test X, test y, the row order of all parts and their sizes, and `test_sites` if known.
+    whole: int = -1
     majority: float | None = None  # the share of the test rows that have the most frequent label
     classes: tuple[object, ...] | None = None  # of the training rows, of a classification
     sizes: tuple[int, ...] = ()  # rows for training, in the order of `nodes`
@@ -138,8 +139,8 @@ def divide(experiment: Experiment) -> DataShares:
         if shares.task == "classification" and len(test.y):
             shares.majority = float(np.unique(test.y, return_counts=True)[1].max() / len(test.y))
         if experiment.evaluation.baseline:
-            order = (np.concatenate(parts), np.array(shares.sizes))
-            shares.whole = pack_rows((train.X, train.y), (test.X, test.y), further=order)
+            further = [np.concatenate(parts), np.array(shares.sizes), *(() if owners is None else (owners,))]
+            shares.whole = pack_rows((train.X, train.y), (test.X, test.y), further=further)
     except BaseException:
         shares.close()
         raise

@@ -318,6 +318,8 @@ class _Launch:
         names = tuple(node_names(self.experiment))
         result.judged = Judged(self.shares.test_rows(), self.shares.test_sites, names)
         result.baseline, result.last_round = supervisor.baselines, events.last_round
+        if supervisor.site_matrix:
+            result.site_matrix = {"sites": list(names), **supervisor.site_matrix}
         result.wall_s, result.baseline_s = (self.ended_at or time.monotonic()) - self.began_at, supervisor.baseline_s
         result.startup_s = None if events.first_round_at is None else events.first_round_at - self.started_at
         write_results(self.experiment, self.run_dir, result)

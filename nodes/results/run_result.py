@@ -33,6 +33,8 @@ class RunResult(Mapping[str, Any]):
     consensus_distance: float | None = None  # of the surviving peers, in the unit of the weights
     # ``centralised`` and ``local_only_mean``; a value that is None or not finite means that it diverged.
     baseline: Mapping[str, float | None] | None = None
+    # Each site's own model at the others: ``sites``, ``rows``, and ``scores``, a list for each model (docs/summary.md).
+    site_matrix: Mapping[str, Any] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)  # why a node was lost, by name
     wall_s: float = 0.0  # from the command's start to the last node's result
     baseline_s: float | None = None  # seconds that the baselines trained, concurrently with the run or after it

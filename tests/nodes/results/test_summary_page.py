@@ -20,7 +20,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "summary.md").read_text(encoding="u
 ROW = re.compile(r"^\| `(?P<key>[^`]+)` \| [^|]+ \| (?P<mode>both|federated|gossip) \| [^|]+ \|$")
 NAMES = ("client-0", "coordinator", "peer-0", "peer-1", "peer-2")
 BY_NAME = ("updates_rejected", "lost_because", "mass.gone", "by_node.NAME.mixed_with", "scores")  # whose keys are names
-BY_NAME += ("report.per_class", "site_reports")
+BY_NAME += ("report.per_class", "site_reports", "site_matrix.missing")
 Rows = Mapping[str, str]
 
 
@@ -100,6 +100,8 @@ def summary_of(mode: str, task: str) -> dict[str, Any]:
         task=task,
         score_report=rows_report(mode, task),
         site_reports={"client-0": rows_report(mode, task)},
+        site_matrix={"sites": ["client-0"], "rows": [9], "scores": [[0.5]]}
+        | ({"missing": {"client-1": "lost"}} if mode == "federated" else {}),
         majority=0.9,
         weights=np.zeros(3),
         baseline={"centralised": 0.9, "local_only_mean": 0.8},
