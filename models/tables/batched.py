@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,7 +104,7 @@ def _conversion(source: Any, found: TooManyWords, said: ColumnOptions, options: 
     if said.kind == "date" or (said.kind is None and dates * 2 >= total):
         return Conversion(lambda cells, start: _dates(probe, name, cells, start, said.format, gap_words))
     raise DataError(
-        f'{source.name}: column "{name}": more than {len(found.words) - 1:,} different texts, which rows that are read '
+        f'{source.name}: column "{name}": more than {found.most:,} different texts, which rows that are read '
         f"in batches cannot have: --id {name} if it names the rows, --drop {name} leaves it out, or "
         "data.in_memory_mb says that the file fits into memory"
     )
@@ -163,18 +164,21 @@ class _Csv:
         with opened(path) as stream:
             self._sample = stream.read(SAMPLE)
         self._encodings = encodings(self._sample)
-        self._begin()
-        try:
+        self._layout: Layout | None = None
+        with suppress(ImportError, UnicodeDecodeError):
             import pyarrow as pa  # noqa: F401
 
-            self._layout: Layout | None = layout_of(path, options.as_text())
-        except ImportError:
-            self._layout = None
+            self._layout = layout_of(path, options.as_text())
+        self._begin()
 
     def _begin(self) -> None:
         encoding = self._encodings.pop(0)
         self._dialect = dialect_of(self._sample, encoding)
-        names, self.aside = columns_of(self._path, self._dialect)
+        try:
+            names, self.aside = columns_of(self._path, self._dialect)
+        except UnicodeDecodeError as error:
+            self.other_encoding(error)
+            return
         self.columns = tuple(names)
         self.written = str(self._dialect)
         self.place = LinesOf(self._path, self._dialect)

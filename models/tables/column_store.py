@@ -23,6 +23,7 @@ class TooManyWords(ValueError):
     def __init__(self, column: str, words: tuple[str, ...], counts: NDArray[np.int64]) -> None:
         super().__init__(column)
         self.column, self.words, self.counts = column, words, counts
+        self.most = MOST_WORDS
 
 
 class _Column:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..data.data import Dataset
 from .array_files import open_npy
 from .arrow_files import parquet_file
 from .batched import StoredRaw, read_batched
-from .csv_file import columns_of, dialect_of
+from .csv_file import dialect_of, reader_of
 from .kinds import Column, by_word, category_name, recognized
 from .load import finished
 from .options import ColumnOptions, ReadOptions
@@ -52,8 +53,9 @@ def megabytes(path: Path) -> float:
             size = int.from_bytes(packed.read(4), "little") + (size >> 32 << 32)  # of a file below 4 GB what it was
     if size <= SAMPLE:
         return 0.0
-    dialect = dialect_of(sample, encodings(sample)[0])
-    columns = len(columns_of(path, dialect)[0])
+    encoding = encodings(sample)[0]
+    text = io.StringIO(sample.decode(encoding, errors="replace"), newline="")
+    columns = len(next(reader_of(text, dialect_of(sample, encoding)), []))
     lines = max(1, sample.count(b"\n"))
     return size / (len(sample) / lines) * columns * 8 / MB
 
