@@ -41,12 +41,13 @@ class SiteAnswers:
         if isinstance(X, StoredTable) and X.plain:
             target = SiteStatistics.of(np.zeros((len(y), 1)), y, ("none",), self._task, more)
             parts = (block.block(block.columns) for block in X.blocks())
-            return replace(target, columns=self._columns, inputs=Moments.of_parts(parts, len(X.columns)))
+            inputs = Moments.of_parts(parts, len(X.columns))
+            return replace(target, columns=self._columns, inputs=inputs, written=self._rows.written)
         if not isinstance(X, Table | StoredTable):
-            return SiteStatistics.of(X, y, self._columns, self._task, more)
-        return SiteSchema.of(
-            X, y, self._task, None if self._held_out is None else (self._held_out.table(), self._held_out.y)
-        )
+            return replace(SiteStatistics.of(X, y, self._columns, self._task, more), written=self._rows.written)
+        held_out = None if self._held_out is None else (self._held_out.table(), self._held_out.y)
+        schema = SiteSchema.of(X, y, self._task, held_out)
+        return replace(schema, statistics=replace(schema.statistics, written=self._rows.written))
 
     def answer(self, question: Question) -> Answer:
         """Return the answer to a question of `agreement_questions`.

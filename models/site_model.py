@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from .agreement.questions import Answer, Question, Questions
 from .data.data import DataError, Task, checked_task
 from .data.row_weights import relative
+from .data.written import WrittenColumns
 from .evaluate import evaluate
 from .model import FitReport, LocalWork
 from .moments import IncompatibleSites
@@ -67,6 +68,8 @@ class SiteModel:
         about one row is the row itself.
     scorers
         Names of scikit-learn scorers that `evaluate` adds.
+    written
+        How the file of the rows writes those columns that say it, which rows to predict are read by.
 
     Raises CannotMerge: copies of the model cannot be averaged. Raises DataError: the arrays do not fit each other, are
     not numbers, or hold targets that the task or the model rules out; there are weights, and the model takes none; a
@@ -89,6 +92,7 @@ class SiteModel:
         scorers: Sequence[str] = (),
         preprocess: object = AUTO,
         min_frequency: int | None = None,
+        written: WrittenColumns | None = None,
     ) -> None:
         self.model = as_model(model)
         self.preprocess = given_pipeline(preprocess)
@@ -104,7 +108,8 @@ class SiteModel:
         self._rows: SiteRows | None = None
         self._raw: dict[str, SiteRows] = {}
         if X is not None:
-            self._take(SiteRows.of("X", X, y, sample_weight, columns=columns), task, holdout, min_rows, seed)
+            rows = SiteRows.of("X", X, y, sample_weight, columns=columns, written=written)
+            self._take(rows, task, holdout, min_rows, seed)
         if test is not None:
             self._raw["test"] = SiteRows.of("the test set", *test, finite=False).named(self.columns or None)
         self._answers: SiteAnswers | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from .data.arrays import as_table, as_targets, column_names
 from .data.data import DataError, Task, infer_task, is_whole
 from .data.row_weights import as_weights, counting
 from .data.splits import hold_out
+from .data.written import WrittenColumns
 from .moments import TooFewRows
 from .plugins import listed
 from .preprocessing import by_place, made_up
@@ -35,6 +36,7 @@ class SiteRows:
     y: NDArray[Any]
     columns: tuple[str, ...] | None
     weight: NDArray[np.float64] | None = None
+    written: WrittenColumns = field(default_factory=dict)  # how the file that they come from writes them
 
     @classmethod
     def of(
@@ -46,12 +48,13 @@ class SiteRows:
         *,
         columns: Sequence[str] | None = None,
         finite: bool = True,
+        written: WrittenColumns | None = None,
     ) -> SiteRows:
         """Return rows that fit each other, from arrays, tables or data frames, without those of weight 0.
 
         Raises DataError, which begins with `what`.
         """
-        rows = cls._of(what, X, y, columns, finite=finite)
+        rows = replace(cls._of(what, X, y, columns, finite=finite), written=written or {})
         if sample_weight is None:
             return rows
         weighted = replace(rows, weight=as_weights(f"the sample_weight of {what}", sample_weight, len(rows)))

@@ -96,7 +96,8 @@ class TablePreprocessing(Targets):
         if hasattr(X, "columns"):
             from .tables.frames import table_of
 
-            return conform(table_of(X, dict(zip(self.columns, self.schema.kinds, strict=True))), self.schema)
+            kinds = dict(zip(self.columns, self.schema.kinds, strict=True))
+            return conform(table_of(X, kinds, written=self.schema.written), self.schema)
         if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "biuf" and self._all_numbers(X.shape[1]):
             return table_of_numbers(X, self.columns)
         rows = X.tolist() if hasattr(X, "tolist") else X

@@ -17,8 +17,8 @@ from .arrow_csv import Layout, LinesOf, NotNumbers, layout_of, typed_blocks
 from .arrow_files import arrow_errors, index_notes, parquet_file
 from .column_store import ColumnStore, TooManyWords
 from .csv_file import blocks_of, columns_of, dialect_of
-from .dates import looks_like_date, parse_dates
-from .kinds import CONFUSED, is_integer, number_with_comma, reading_of
+from .dates import looks_like_date, parse_dates, read_dates
+from .kinds import CONFUSED, FORMS, is_integer, reading_of
 from .options import ColumnOptions, ReadOptions
 from .raw import Cells, RawTable, Words, in_rows
 from .slabs import NoEnd
@@ -38,14 +38,14 @@ class StoredRaw(NamedTuple):
 
     raw: RawTable
     store: ColumnStore
-    commas: frozenset[str]  # columns of numbers with decimal commas that are no text any more
+    forms: Mapping[str, str]  # of the cells of columns that are no text any more, where they need one
 
 
 class Conversion(NamedTuple):
     """How a column of text is read cell by cell: words, and the number of the first row, to values."""
 
     read: Callable[[Words, int], NDArray[Any]]
-    commas: bool = False
+    form: str = ""
 
 
 def read_batched(path: Path, kind: str, options: ReadOptions) -> StoredRaw:
@@ -78,7 +78,7 @@ def read_batched(path: Path, kind: str, options: ReadOptions) -> StoredRaw:
     raw = RawTable(
         str(path), tuple(source.columns), store.rows, store.cells, source.place, source.written, aside=source.aside
     )
-    return StoredRaw(raw, store, frozenset(name for name, conversion in typed.items() if conversion.commas))
+    return StoredRaw(raw, store, {name: conversion.form for name, conversion in typed.items() if conversion.form})
 
 
 def _converted(name: str, cells: Cells, typed: Mapping[str, Conversion], start: int) -> Cells:
@@ -98,11 +98,15 @@ def _conversion(source: Any, found: TooManyWords, said: ColumnOptions, options: 
     numeric = sum(n for word, n in present if reading(word) is not None)
     if said.kind == "number" or (said.kind is None and numeric * 2 >= total and name not in said_text(options)):
         return Conversion(
-            lambda cells, start: _numbers(probe, name, cells, start, reading, gap_words), reading is number_with_comma
+            lambda cells, start: _numbers(probe, name, cells, start, reading, gap_words), FORMS.get(reading, "")
         )
     dates = sum(n for word, n in present if looks_like_date(word))
     if said.kind == "date" or (said.kind is None and dates * 2 >= total):
-        return Conversion(lambda cells, start: _dates(probe, name, cells, start, said.format, gap_words))
+        try:
+            form = read_dates(words, said.format)[1] or None
+        except ValueError as error:
+            raise _ambiguous(source.name, name, error) from None
+        return Conversion(lambda cells, start: _dates(probe, name, cells, start, form, gap_words), form or "")
     raise DataError(
         f'{source.name}: column "{name}": more than {found.most:,} different texts, which rows that are read '
         f"in batches cannot have: --id {name} if it names the rows, --drop {name} leaves it out, or "
@@ -139,16 +143,20 @@ def _dates(raw: RawTable, name: str, cells: Words, start: int, form: str | None,
     try:
         found = parse_dates([cells.words[place] for place in present], form)
     except ValueError as error:
-        raise DataError(
-            f'{raw.name}: column "{name}": {error}: say which, --set data.columns.{name}.format="%d/%m/%Y" or '
-            '"%m/%d/%Y" (with the marks of the file)'
-        ) from None
+        raise _ambiguous(raw.name, name, error) from None
     for place, value in zip(present, found, strict=True):
         if value is None:
             finding = f'found text "{cells.words[place][:40]}", expected a date, as in 2026-01-31'
             raise raw.refusal(_row(cells, place, start), name, finding)
         values[place] = value
     return values[cells.codes]
+
+
+def _ambiguous(file: str, name: str, error: ValueError) -> DataError:
+    return DataError(
+        f'{file}: column "{name}": {error}: say which, --set data.columns.{name}.format="%d/%m/%Y" or "%m/%d/%Y" (with '
+        "the marks of the file)"
+    )
 
 
 def _row(cells: Words, word: int, start: int) -> int:

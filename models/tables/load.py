@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..data.arrays import changed_by_float64
 from ..data.data import DataError, Dataset, Task, infer_task, is_whole
 from ..data.row_weights import counting
+from ..data.written import Written
 from ..weights import is_finite
 from .kinds import CONFUSED
 from .options import ReadOptions
@@ -50,13 +51,13 @@ def as_dataset(raw: RawTable, options: ReadOptions) -> Dataset:
             X = X[kept]
             sites, weight = (None if each is None else each[kept] for each in (sites, weight))
         commas = decimal_commas(raw, {}, {roles.target: y, roles.weight: weight}, options)
-        target, notes = roles.target, notes_of(raw, roles, len(kept), tuple(commas))
+        target, notes, written = roles.target, notes_of(raw, roles, len(kept), tuple(commas)), dict[str, Written]()
     else:
         site = site_table(raw, options)
         columns, y, sites, notes = site.table.columns, site.target, site.sites, site.notes
-        X, target = plain_numbers(site.table), site.target_name
+        X, target, written = plain_numbers(site.table), site.target_name, dict(site.written)
         weight = site.weight
-    found = Dataset(name, X, y, columns, "regression", sites, target=target, notes=notes, weight=weight)
+    found = Dataset(name, X, y, columns, "regression", sites, None, target, notes, weight, written)
     return finished(raw, found, options)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.data import DataError, Dataset, Task, infer_task, is_whole
+from ..data.written import merged
 from .load import plain_numbers
 from .table import Kind, Table, empty
 
@@ -48,7 +49,8 @@ def stacked(sites: Sequence[Dataset], name: str) -> Dataset:
     weight = None
     if any(one.weight is not None for one in sites):
         weight = np.concatenate([np.ones(len(one)) if one.weight is None else one.weight for one in sites])
-    return Dataset(name, X, y, first.columns, first.task, weight=weight)
+    written = merged(one.written for one in sites)
+    return Dataset(name, X, y, first.columns, first.task, weight=weight, written=written)
 
 
 def _table(found: Dataset) -> Table:

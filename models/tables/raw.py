@@ -101,6 +101,8 @@ class RawTable:
         Which columns are the target, where rows were collected, and how much they count, if the file itself says it.
     aside
         Columns that are no inputs unless somebody asks for them by name, each with the note that says so.
+    options
+        Whether who reads it can say of its columns what they hold: messages advise it only then.
     """
 
     name: str
@@ -115,6 +117,7 @@ class RawTable:
     sites: str | None = None
     aside: Mapping[str, str] = field(default_factory=dict)
     weight: str | None = None
+    options: bool = True
 
     def __post_init__(self) -> None:
         check_columns(self.name, self.columns)

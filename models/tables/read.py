@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.data import DataError
+from ..data.written import Written, WrittenColumns
 from .arff_file import read_arff
 from .array_files import read_libsvm, read_npy, read_npz
 from .arrow_csv import read_large_csv
 from .arrow_files import read_arrow
 from .csv_file import only_one_column, read_csv
-from .kinds import Column, recognized
+from .kinds import DECIMAL_COMMA, Column, recognized
 from .options import ColumnOptions, ReadOptions
 from .raw import RawTable
 from .roles import Roles, has_decimal_commas, ids_of, sites_of, targets_of, weights_of
@@ -66,6 +67,8 @@ class SiteTable:
         Where each row was collected, shape (rows,), or None.
     notes
         What its owner should know of how it was read, a line each.
+    written
+        Which of the inputs need a format or gap words to be read.
     """
 
     name: str
@@ -76,6 +79,7 @@ class SiteTable:
     ids: NDArray[Any] | None = None
     sites: NDArray[Any] | None = None
     notes: tuple[str, ...] = ()
+    written: WrittenColumns = field(default_factory=dict)
 
 
 def read_table(path: str | Path, options: ReadOptions | None = None) -> SiteTable:
@@ -128,7 +132,17 @@ def site_table(raw: RawTable, options: ReadOptions) -> SiteTable:
         None if roles.id is None else ids_of(raw, roles.id)[kept],
         None if roles.sites is None else sites_of(raw, roles.sites)[kept],
         notes,
+        written_of(columns, options),
     )
+
+
+def written_of(columns: Mapping[str, Column], options: ReadOptions) -> dict[str, Written]:
+    """Return what the cells of columns need beside their kinds."""
+    return {name: said for name, column in columns.items() if (said := _written(column, options.of(name)))}
+
+
+def _written(column: Column, options: ColumnOptions) -> Written:
+    return Written((column.form,) if column.form else (), options.gaps)
 
 
 def notes_of(raw: RawTable, roles: Roles, kept: int, commas: Sequence[str] = ()) -> tuple[str, ...]:
@@ -153,7 +167,7 @@ def decimal_commas(
     for name in raw.columns:
         values = others.get(name)
         if name in inputs:
-            found = bool(inputs[name].note)
+            found = inputs[name].form == DECIMAL_COMMA
         else:
             found = values is not None and has_decimal_commas(raw, name, values, options)
         if found:

@@ -14,11 +14,11 @@ from .array_files import open_npy
 from .arrow_files import parquet_file
 from .batched import StoredRaw, read_batched
 from .csv_file import dialect_of, reader_of
-from .kinds import Column, by_word, category_name, recognized
+from .kinds import DECIMAL_COMMA, Column, by_word, category_name, recognized
 from .load import finished
 from .options import ColumnOptions, ReadOptions
 from .raw import RawTable, Words
-from .read import decimal_commas, notes_of
+from .read import decimal_commas, notes_of, written_of
 from .roles import Roles, targets_of, weights_of
 from .stored_table import StoredTable
 from .suffixes import kind_of
@@ -63,17 +63,22 @@ def megabytes(path: Path) -> float:
 def load_stored(path: Path, options: ReadOptions) -> Dataset:
     """Return a file as a data set, as `load_file` does, whose X is a `StoredTable`."""
     stored = read_batched(path, kind_of(path), options)
-    raw, store, commas = stored
+    raw, store, forms = stored
     roles = Roles.of(raw, options)
     y, kept = targets_of(raw, roles.target, options)
     weight = None if roles.weight is None else weights_of(raw, roles.weight, options)[kept]
     columns = {name: _column(stored, name, options.of(name)) for name in roles.inputs}
-    written = {*commas, *decimal_commas(raw, columns, {roles.target: y, roles.weight: weight}, options)}
-    notes = notes_of(raw, roles, len(kept), [name for name in raw.columns if name in written])
+    columns = {name: column._replace(form=column.form or forms.get(name, "")) for name, column in columns.items()}
+    commas = {
+        *(name for name, form in forms.items() if form == DECIMAL_COMMA),
+        *decimal_commas(raw, columns, {roles.target: y, roles.weight: weight}, options),
+    }
+    notes = notes_of(raw, roles, len(kept), [name for name in raw.columns if name in commas])
     values = {name: column.array for name, column in columns.items() if len(column.array)}
     X = StoredTable(roles.inputs, tuple(column.kind for column in columns.values()), store, values, plain=False)
     X = (X.take(kept) if len(kept) < raw.rows else X).marked()
-    found = Dataset(path.name, X, y, roles.inputs, "regression", target=roles.target, notes=notes, weight=weight)
+    written = written_of(columns, options)
+    found = Dataset(path.name, X, y, roles.inputs, "regression", None, None, roles.target, notes, weight, written)
     return finished(raw, found, options)
 
 

@@ -24,11 +24,12 @@ from nervenet.models.tables.table import Table
 from ..config.factory import build_model, node_names
 from ..config.schema import DataConfig, is_file_name
 from ..config.site_names import site_names
-from .learnable import check_classes, check_columns
+from .learnable import check_classes, check_columns, features_of
 from .shared_rows import pack_rows, unpack_rows
 
 if TYPE_CHECKING:
     from nervenet.models.data.data import Dataset, Task
+    from nervenet.models.data.written import WrittenColumns
     from nervenet.models.model import Model
     from nervenet.models.tables.table import Kind
     from numpy.typing import NDArray
@@ -59,6 +60,8 @@ class DataShares:
     target: str = ""  # the column of a file that is predicted
     notes: tuple[str, ...] = ()  # of how they were read
     kinds: tuple[Kind, ...] | None = None  # of the columns of tables; None: plain numbers
+    features: int = 0  # how many numbers a model sees of a row, as far as that is known before round 0
+    written: WrittenColumns = field(default_factory=dict)  # how the files write those columns that say it
 
     def test_rows(self) -> tuple[NDArray[Any] | Table, NDArray[Any]] | None:
         """Return the test rows, raw, as a shared memory map; None where there are none."""
@@ -141,6 +144,9 @@ def divide(experiment: Experiment) -> DataShares:
     train, test, parts, owners, notes = divided
     shares = DataShares(tuple(train.columns), train.task, len(train), sizes=tuple(map(len, parts)), notes=notes)
     shares.test_sites = owners
+    shares.written, shares.features = train.written, len(train.columns)
+    if experiment.data.preprocess == DataConfig.preprocess:
+        shares.features = features_of(train, parts, experiment.data.min_frequency)
     shares.target = train.target  # empty where sites have brought files of their own
     if isinstance(train.X, Table):
         shares.kinds = train.X.kinds

@@ -168,9 +168,9 @@ class _Launch:
                 from nervenet.models.pipeline.given import STEPS
 
                 self.fork_server.preload(STEPS)  # once, and not once a node
-            check_task(experiment, self.shares.task, len(self.shares.columns))
+            check_task(experiment, self.shares.task, self.shares.features)
             columns, classes = self.shares.columns, self.shares.classes
-            check_size(experiment, len(columns), None if classes is None else len(classes))
+            check_size(experiment, self.shares.features, None if classes is None else len(classes))
             if resume is None:
                 check_initial(experiment, columns, classes)
             if resume is None:

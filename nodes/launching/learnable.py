@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nervenet.models.data.data import DataError, Dataset, is_whole
 from nervenet.models.plugins import listed
+from nervenet.models.tables.schema import agree_schema
+from nervenet.models.tables.site_schema import MOST_CATEGORIES, SiteSchema
 from nervenet.models.tables.table import Table, gaps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHOWN = 6
+OF_A_DATE = 5  # elapsed time, sine and cosine of its place in year and week
 
 
 def check_classes(files: Sequence[object], target: str, y: NDArray[Any]) -> None:
@@ -40,13 +44,35 @@ def check_columns(files: Sequence[object], rows: Dataset, parts: Mapping[str, ND
         return
     if any(_varies(kind, array) for kind, array in zip(X.kinds, X.arrays, strict=True)):
         return
-    from nervenet.models.tables.schema import agree_schema
-    from nervenet.models.tables.site_schema import SiteSchema
-
     told = {site: SiteSchema.of(X.take(own), rows.y[own], rows.task) for site, own in parts.items()}
     schema, _ = agree_schema(told)
     if not schema.used.columns:
         raise _none_left(files, schema.left_out)
+
+
+def features_of(rows: Dataset, parts: Sequence[NDArray[np.intp]], min_frequency: int | None) -> int:
+    """Return how many numbers a model sees of a row at most, where round 0 makes its own pipeline.
+
+    A column of categories becomes one for each, unless a site has more than are told by name.
+    """
+    X = rows.X
+    if not isinstance(X, Table):
+        return len(rows.columns)
+    return sum(_features(kind, array, parts, min_frequency) for kind, array in zip(X.kinds, X.arrays, strict=True))
+
+
+def _features(kind: str, array: NDArray[Any], parts: Sequence[NDArray[np.intp]], min_frequency: int | None) -> int:
+    if kind != "category":
+        return 1 if kind == "number" else OF_A_DATE
+    missing = gaps(array)
+    counts: Counter[str] = Counter()
+    for own in parts:
+        told = Counter(array[own][~missing[own]].tolist())
+        if len(told) > MOST_CATEGORIES:
+            return 0
+        counts.update(told)
+    rare = sum(count < (min_frequency or 0) for count in counts.values())
+    return len(counts) - rare + bool(rare) + bool(missing.any())
 
 
 def _varies(kind: str, array: NDArray[Any]) -> bool:

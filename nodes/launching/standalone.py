@@ -213,7 +213,15 @@ def _site_model(
     rows = (source.X, source.y)
     # A file's targets may look otherwise at the other sites: all of them decide. A packaged set is the same at all.
     task = None if is_file_name(data.name) else source.task
-    site = build_site_model(model, rows, experiment, columns=source.columns, task=task, holdout=data.test_size)
+    site = build_site_model(
+        model,
+        rows,
+        experiment,
+        columns=source.columns,
+        task=task,
+        holdout=data.test_size,
+        written=source.written,
+    )
     return site, source.notes
 
 

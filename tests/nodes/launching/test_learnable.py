@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from nervenet.models.data.data import DataError
+from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.launching import data_shares
+from nervenet.nodes.experiment.validation import check_size
+from nervenet.nodes.launching import data_shares, learnable
 from nervenet.nodes.launching.data_shares import divide
 
 ONE_CLASS = ("x,ward,y", lambda row: f"{row / 2},{'ab'[row % 2]},yes")
@@ -58,3 +60,21 @@ def test_without_the_checks_processes_would_start(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(data_shares, "check_columns", lambda *_: None)
     for kind in (ONE_CLASS, IDS, CONSTANTS, PLAIN):
         divide(experiment(tmp_path, kind, sites=True)).close()
+
+
+def test_a_model_is_as_wide_as_its_categories_make_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shares(**data: Any) -> int:
+        found = divide(experiment(tmp_path, wide, sites=True, **data))
+        found.close()
+        check_size(own, found.features, 2)
+        return found.features
+
+    wide = ("admitted,code,x,y", lambda row: f"2026-01-{1 + row % 28:02},c{row // 2},{row / 4},{'pq'[row % 2]}")
+    network = {"max_message_bytes": 65_536}
+    own = Experiment.from_dict({"nodes": 2, "network": network, "model": {"hidden": [700]}})
+    with pytest.raises(ExperimentError, match=r"parameters of float32 are [\d,]+ bytes, and a message carries at most"):
+        shares()
+    assert shares(min_frequency=3) == 7  # all codes are rare, and taken together
+    assert shares(drop=["code"]) == 6
+    monkeypatch.setattr(learnable, "_features", lambda *_: 1)
+    assert shares() == 3  # by its columns alone the model would pass
