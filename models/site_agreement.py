@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from .agreement.questions import Answers, Questions
+from .class_weights import ClassWeight, class_weight_questions
 from .data.data import Task
 from .moments import IncompatibleSites, Moments
 from .pipeline.given import AUTO
@@ -46,6 +48,7 @@ def agreement_questions(
     rows: Mapping[str, int],
     preprocess: Any = AUTO,
     min_frequency: int | None = None,
+    class_weight: ClassWeight = None,
 ) -> Questions[Agreed]:
     """Return the dialog.
 
@@ -65,6 +68,8 @@ def agreement_questions(
         `AUTO`, or an unfitted scikit-learn transformer.
     min_frequency
         Under `AUTO`: categories that fewer rows of all sites have are taken together.
+    class_weight
+        "balanced" over the training rows of all sites, which are then asked for their counts; or a weight by label.
 
     Raises IncompatibleSites: the sites do not fit each other, or one does not fit the model, or has answered something
     else.
@@ -75,8 +80,13 @@ def agreement_questions(
     if plain and preprocess is AUTO:
         statistics = {site: known.statistics.limited(rows.get(site)) for site, known in told.items()}
         agreed = agree(statistics, scale, task)
-        return Agreed(agreed, tuple(_judged(judge, statistics, agreed.classes)))
-    return (yield from _of_tables(judge, scale, task, preprocess, min_frequency, told))
+        found = Agreed(agreed, tuple(_judged(judge, statistics, agreed.classes)))
+    else:
+        found = yield from _of_tables(judge, scale, task, preprocess, min_frequency, told)
+    weights = yield from class_weight_questions(class_weight, found.preprocessing.classes, rows)
+    return (
+        found if weights is None else found._replace(preprocessing=replace(found.preprocessing, class_weights=weights))
+    )
 
 
 def _of_tables(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .agreement.questions import Answer, Question
+from .class_weights import count_classes
 from .data.data import Task
 from .moments import IncompatibleSites, Moments, described
 from .site_agreement import TABLE
@@ -59,6 +60,8 @@ class SiteAnswers:
             case "statistics":
                 statistics = self.statistics()
                 return Answer(statistics.header(), statistics.vector())
+            case "class counts":
+                return count_classes(question, self._rows.y, self._rows.weight)
             case "fit":
                 return self._pipeline(question).answer({key: part for key, part in question.items() if key != TABLE})
         raise IncompatibleSites(f"this site has no answer to the question {question['ask']!r:.80}")

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .agreement.questions import Answer, Question, Questions
+from .class_weights import ClassWeight
 from .data.data import DataError, Task, checked_task
 from .data.row_weights import relative
 from .data.written import WrittenColumns
 from .evaluate import evaluate
+from .held_model import HeldModel
 from .model import FitReport, LocalWork
 from .moments import IncompatibleSites
 from .pipeline.given import AUTO, digest_of, given_pipeline, import_steps
@@ -29,12 +31,12 @@ from .table_preprocessing import AnyPreprocessing
 from .tables.site_schema import SiteSchema
 from .tables.stored_table import StoredTable
 from .tables.table import Table
-from .weights import Layout, Vector, checked_finite
+from .weights import Layout, Vector
 
 Rows = tuple[Any, NDArray[Any]]  # inputs: an array, or `PreparedRows` for a model that trains in batches
 
 
-class SiteModel:
+class SiteModel(HeldModel):
     """A model on one site: `answer` the `questions` of round 0, `build` with what came of them, `train` and the rest.
 
     Parameters
@@ -55,6 +57,9 @@ class SiteModel:
         ``module:object``. Plain numbers without gaps are standardized under "auto".
     min_frequency
         Categories that fewer rows of all sites have are taken together, under "auto"; None: none are.
+    class_weight
+        "balanced": n / (classes x rows of a class) over the training rows of all sites, as scikit-learn has it for one;
+        or a weight by label. A row's own weight is multiplied by that of its class; figures of evaluations are not.
     task
         "classification" or "regression"; by default what the model can do, else what `agree` finds in all sites' rows.
     test
@@ -92,11 +97,14 @@ class SiteModel:
         scorers: Sequence[str] = (),
         preprocess: object = AUTO,
         min_frequency: int | None = None,
+        class_weight: ClassWeight = None,
         written: WrittenColumns | None = None,
     ) -> None:
         self.model = as_model(model)
         self.preprocess = given_pipeline(preprocess)
-        self._min_frequency = min_frequency
+        self._wanted: dict[str, Any] = {"min_frequency": min_frequency, "class_weight": class_weight}
+        if class_weight is not None:
+            check_weighable(self.model, "class weights")
         self.scorers = tuple(scorers)
         if (X is None) != (y is None):
             raise DataError("X and y come together, or neither")
@@ -108,8 +116,8 @@ class SiteModel:
         self._rows: SiteRows | None = None
         self._raw: dict[str, SiteRows] = {}
         if X is not None:
-            rows = SiteRows.of("X", X, y, sample_weight, columns=columns, written=written)
-            self._take(rows, task, holdout, min_rows, seed)
+            own = SiteRows.of("X", X, y, sample_weight, columns=columns, written=written)
+            self._take(own, task, holdout, min_rows, seed)
         if test is not None:
             self._raw["test"] = SiteRows.of("the test set", *test, finite=False).named(self.columns or None)
         self._answers: SiteAnswers | None = None
@@ -118,6 +126,11 @@ class SiteModel:
         self.common_weights: Vector | None = None  # where own weights were kept: those of the other sites
         self._train: Rows | None = None
         self._train_weight: NDArray[np.float64] | None = None  # of its rows, 1 on average
+        self.weight: float | None = None
+        """How much this site counts in an average of sites: the sum of the weights of its training rows, those of their
+        classes included, as the objective Σ w_i l_i of all rows has it (McMahan et al. 2017, equation 1, with w_i for
+        1). None: its rows; and before `build`.
+        """
         self._prepared: dict[str, Rows] = {}
 
     def _take(self, rows: SiteRows, told: str | None, holdout: float, min_rows: int, seed: int) -> None:
@@ -125,7 +138,7 @@ class SiteModel:
         check_targets(rows.y, self.task, None if told else str(self.model.describe()["name"]).rpartition(".")[2])
         rows.check_floor(min_rows)
         if rows.weight is not None:
-            check_weighable(self.model)
+            check_weighable(self.model, "weights of rows")
         self.columns = rows.columns or made_up(rows.width)
         if isinstance(rows.X, StoredTable):
             check_in_batches(self.model, "X")
@@ -159,13 +172,6 @@ class SiteModel:
         return 0 if self._rows is None else len(self._rows)
 
     @property
-    def weight(self) -> float | None:
-        """How much this site counts in an average of sites: the sum of the weights of its training rows, as the
-        objective of all rows, Σ w_i l_i, has it (McMahan et al. 2017, equation 1, with w_i for 1). None: its rows.
-        """
-        return None if self._rows is None or self._rows.weight is None else float(self._rows.weight.sum())
-
-    @property
     def has_test(self) -> bool:
         return "test" in self._raw
 
@@ -195,9 +201,7 @@ class SiteModel:
 
     def questions(self, scale: Scale = "standard", rows: Mapping[str, int] | None = None) -> Questions[Agreed]:
         """Return the dialog of round 0; `scale` as for `agree`, `rows` the most that each site counts for, by name."""
-        return agreement_questions(
-            self, scale, self.task, {} if rows is None else rows, self.preprocess, self._min_frequency
-        )
+        return agreement_questions(self, scale, self.task, rows or {}, self.preprocess, **self._wanted)
 
     def answer(self, question: Question) -> Answer:
         """Return this site's answer to a question of `questions`.
@@ -261,16 +265,12 @@ class SiteModel:
         self._answers = None
         self._prepared.clear()
         self._train = None if self._rows is None else self._prepare(self._rows)
-        self._train_weight = self._weight_of_rows()
+        weight = None if self._rows is None else self._rows.weights(preprocessing)
+        if weight is not None:
+            check_weighable(self.model)
+        self._train_weight = None if weight is None else relative(weight)
+        self.weight = None if weight is None else float(weight.sum())
         return layout
-
-    def _weight_of_rows(self) -> NDArray[np.float64] | None:
-        """Return how much each training row counts at this site, 1 on average, or None where all count the same.
-
-        What they sum to is for those who average sites: see `weight`.
-        """
-        weight = None if self._rows is None else self._rows.weight
-        return None if weight is None else relative(weight)
 
     def train(
         self,
@@ -295,44 +295,6 @@ class SiteModel:
         if self._train is None:
             raise RuntimeError("this site model has no rows to train on")
         return self._train
-
-    def get_weights(self) -> Vector:
-        return self.model.get_weights()
-
-    def trained_weights(self) -> Vector:
-        """Return a copy of the weights; ArithmeticError if training has diverged."""
-        return checked_finite(
-            self.model.get_weights(), "the weights after training (a smaller training.learning_rate may help)"
-        )
-
-    def set_weights(self, vector: Vector) -> None:
-        self.model.set_weights(vector)
-
-    def get_state(self, *, moments: bool = True) -> dict[str, NDArray[Any]]:
-        return self.model.get_state(moments=moments)
-
-    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        self.model.set_state(state)
-
-    @property
-    def scheduled(self) -> bool:
-        """Whether the model has a learning-rate schedule with a clock, the ``t`` of its state."""
-        return "t" in self.model.get_state(moments=False)
-
-    @property
-    def clock(self) -> float:
-        """How far the model's learning-rate schedule has come, usually in steps; 0 where there is none.
-
-        It belongs to the model: wherever weights travel, so does it. Setting it where there is no schedule does
-        nothing.
-        """
-        state = self.model.get_state(moments=False)
-        return float(state["t"][0]) - 1 if "t" in state else 0.0
-
-    @clock.setter
-    def clock(self, steps: float) -> None:
-        if self.scheduled:
-            self.model.set_state({"t": np.array([steps + 1], np.float64)})
 
     def evaluate(self, on: Literal["test", "holdout"] = "test") -> dict[str, float]:
         """Return the figures of `evaluate.evaluate` for the present model, weighted where the rows are, `examples`, the
@@ -373,19 +335,24 @@ class SiteModel:
         return self._inputs(inputs), y
 
 
-def kept_rows(site_model: SiteModel, on: Literal["test", "holdout"] = "holdout") -> tuple[Any, NDArray[Any]] | None:
-    """Return the raw rows that a built model is evaluated on, X in the agreed order of columns and y; None without."""
-    rows = site_model._raw.get(on)  # noqa: SLF001  (its own module; the class is long enough)
-    return None if rows is None else (rows.inputs(site_model.preprocessing.columns), rows.y)
-
-
-def check_weighable(model: object) -> None:
+def check_weighable(model: object, what: str = "weights of rows or classes") -> None:
     """Raise DataError for a model whose training takes no row weights; it lists those that do."""
     if "sample_weight" in getattr(model, "capabilities", ()):
         return
     name = str(model.describe()["name"]).rpartition(".")[2]  # type: ignore[attr-defined]
     able = ", ".join(models_with("sample_weight"))
-    raise DataError(f"{name} takes no sample_weight, and the rows have weights; models that do: {able}")
+    raise DataError(f"{name} takes no sample_weight, and so no {what}; models that do: {able}")
+
+
+def kept_rows(site_model: SiteModel, on: Literal["test", "holdout"] = "holdout") -> tuple[Any, ...] | None:
+    """Return the raw rows that a built model is evaluated on: X in the agreed order of columns, y, and their weights if
+    they have some; None without.
+    """
+    rows = site_model._raw.get(on)  # noqa: SLF001  (its own module; the class is long enough)
+    if rows is None:
+        return None
+    X = rows.inputs(site_model.preprocessing.columns)
+    return (X, rows.y) if rows.weight is None else (X, rows.y, rows.weight)
 
 
 def task_of(model: object, told: str | None = None) -> Task | None:

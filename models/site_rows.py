@@ -21,6 +21,7 @@ from .rng import generator
 from .tables.rows import table_of_numbers
 from .tables.stored_table import StoredTable
 from .tables.table import Table
+from .targets import Targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +36,8 @@ class SiteRows:
     X: NDArray[Any] | Table | StoredTable
     y: NDArray[Any]
     columns: tuple[str, ...] | None
-    weight: NDArray[np.float64] | None = None
     written: WrittenColumns = field(default_factory=dict)  # how the file that they come from writes them
+    weight: NDArray[np.float64] | None = None
 
     @classmethod
     def of(
@@ -114,6 +115,13 @@ class SiteRows:
     def take(self, rows: NDArray[np.intp]) -> SiteRows:
         X = self.X.take(rows) if isinstance(self.X, Table | StoredTable) else self.X[rows]
         return replace(self, X=X, y=self.y[rows], weight=None if self.weight is None else self.weight[rows])
+
+    def weights(self, agreed: Targets) -> NDArray[np.float64] | None:
+        """Return how much each row counts in training, by itself and by its class; None where all count the same."""
+        if agreed.class_weights is None:
+            return self.weight
+        of_class: NDArray[np.float64] = np.array(agreed.class_weights)[agreed.encode(self.y)]
+        return of_class if self.weight is None else of_class * self.weight
 
     def counts(self, task: Task | None) -> dict[str, int]:
         """Return how many rows there are; of each class, where the targets look like labels."""

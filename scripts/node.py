@@ -168,6 +168,8 @@ def _check_init(role: str, overrides: dict[str, object]) -> None:
         raise ExperimentError(
             f"--init {overrides['init']}: a client starts from its coordinator's model: give it to that"
         )
+    if role == "client" and (weights := overrides.get("training.class_weight")):
+        raise ExperimentError(f"--class-weight {weights}: a client is told by its coordinator: give it to that")
 
 
 def _patient(overrides: dict[str, object], file: Path | None) -> bool:

@@ -85,8 +85,8 @@ class Dataset:
     test: Dataset | None = None
     target: str = ""
     notes: tuple[str, ...] = ()
-    weight: NDArray[np.float64] | None = None
     written: WrittenColumns = field(default_factory=dict)
+    weight: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.X, np.ndarray) and self.X.ndim != 2:
@@ -102,6 +102,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.X)
+
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        """X and y, and the weights where there are some: what a model learns from."""
+        return (self.X, self.y) if self.weight is None else (self.X, self.y, self.weight)
 
     def take(self, rows: NDArray[np.intp]) -> Dataset:
         """Return a data set of these rows only, in this order, without the published test set."""

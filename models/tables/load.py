@@ -57,7 +57,7 @@ def as_dataset(raw: RawTable, options: ReadOptions) -> Dataset:
         columns, y, sites, notes = site.table.columns, site.target, site.sites, site.notes
         X, target, written = plain_numbers(site.table), site.target_name, dict(site.written)
         weight = site.weight
-    found = Dataset(name, X, y, columns, "regression", sites, None, target, notes, weight, written)
+    found = Dataset(name, X, y, columns, "regression", sites, None, target, notes, written, weight)
     return finished(raw, found, options)
 
 

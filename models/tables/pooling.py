@@ -50,7 +50,7 @@ def stacked(sites: Sequence[Dataset], name: str) -> Dataset:
     if any(one.weight is not None for one in sites):
         weight = np.concatenate([np.ones(len(one)) if one.weight is None else one.weight for one in sites])
     written = merged(one.written for one in sites)
-    return Dataset(name, X, y, first.columns, first.task, weight=weight, written=written)
+    return Dataset(name, X, y, first.columns, first.task, written=written, weight=weight)
 
 
 def _table(found: Dataset) -> Table:

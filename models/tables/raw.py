@@ -116,8 +116,8 @@ class RawTable:
     target: str | None = None
     sites: str | None = None
     aside: Mapping[str, str] = field(default_factory=dict)
-    weight: str | None = None
     options: bool = True
+    weight: str | None = None
 
     def __post_init__(self) -> None:
         check_columns(self.name, self.columns)

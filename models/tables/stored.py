@@ -78,7 +78,7 @@ def load_stored(path: Path, options: ReadOptions) -> Dataset:
     X = StoredTable(roles.inputs, tuple(column.kind for column in columns.values()), store, values, plain=False)
     X = (X.take(kept) if len(kept) < raw.rows else X).marked()
     written = written_of(columns, options)
-    found = Dataset(path.name, X, y, roles.inputs, "regression", None, None, roles.target, notes, weight, written)
+    found = Dataset(path.name, X, y, roles.inputs, "regression", None, None, roles.target, notes, written, weight)
     return finished(raw, found, options)
 
 

@@ -229,6 +229,18 @@ def _first_wrong(keys: str, tables: Mapping[str, Any], key: str, hint: Any) -> t
     return keys, tables
 
 
+def _of_table(key: str, found: Mapping[str, Any], hint: Any) -> str:
+    """Say which value of a table, whose names are the user's, is none."""
+    for name, value in found.items():
+        try:
+            msgspec.convert(value, hint)
+        except msgspec.ValidationError as error:
+            expected = str(error).removeprefix("Expected ").split(", got ")[0].replace("`", "")
+            expected = re.sub(r"\b(" + "|".join(_TYPES) + r")\b", lambda m: _TYPES[m[1]], expected)
+            return f"{key}.{name} = {value!r}: expected {expected}"
+    return f"{key} = {found!r}: expected a table"
+
+
 def _is_literal(hint: Any) -> bool:
     return typing.get_origin(hint) is typing.Literal
 
@@ -246,11 +258,15 @@ def _explain(message: str, tables: Mapping[str, Any], kind: type) -> str:
             keys, found = _first_wrong(keys, found, key, typing.get_type_hints(hint)[key])
         else:
             found = found[key]
-        hint = typing.get_type_hints(hint)[key]
+        hint = typing.get_type_hints(hint, include_extras=True)[key]
+    by_name = next((one for one in typing.get_args(hint) if typing.get_origin(one) is dict), None)
+    if by_name is not None and isinstance(found, Mapping):
+        return _of_table(keys, found, typing.get_args(by_name)[1])
     allowed = next((typing.get_args(one) for one in (hint, *typing.get_args(hint)) if _is_literal(one)), ())
     if allowed:
         names = [str(name) for name in allowed]
-        return f"{keys} = {found!r}: expected one of {', '.join(names)}{suggest(str(found), names)}"
+        table = "" if by_name is None else f", or a table (--set {keys}.NAME=…)"
+        return f"{keys} = {found!r}: expected one of {', '.join(names)}{table}{suggest(str(found), names)}"
     expected = what.removeprefix("Expected ").split(", got ")[0].replace("`", "")
     expected = re.sub(r"\b(" + "|".join(_TYPES) + r")\b", lambda m: _TYPES[m[1]], expected).replace(" | ", " or ")
     return f"{keys or _UNDER_ROOT} = {found!r}: expected {expected}"

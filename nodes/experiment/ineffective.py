@@ -45,6 +45,9 @@ def warnings(experiment: Experiment) -> list[str]:
         if key in keys
     ]
     found += idle_lines(name, experiment.model.parameters)
+    weighted = experiment.training.class_weight is not None or data.weight is not None
+    if weighted and experiment.training.batch_size == 1 and (name == "mlp" or "neural_network" in name):
+        found.append("training.batch_size = 1: a batch is divided by its weights, so that in training they cancel")
     if mode == "federated" and federated.personal:
         found.append(
             "federated.personal: the coordinator's model has only the initial values of these arrays, and its "

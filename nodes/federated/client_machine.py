@@ -178,7 +178,7 @@ class ClientMachine:
                 given = (*assignment.key, body, task.settings, task.evaluate)
                 return [e.Train(*given, task.durable, self._incarnation or 0, task.counted, clock=task.clock)]
             case "evaluate":
-                return [e.Evaluate(task.round, "holdout", body)]
+                return [e.Evaluate(task.round, "holdout", body, counted=True)]
             case "finish":
                 self.completed = task.round
                 if not wanted(task.settings):
@@ -237,7 +237,8 @@ class ClientMachine:
     def _evaluated(self, event: ev.Evaluated, now: float) -> list[e.Effect]:
         if not self.current or self.current.task.work != "evaluate":
             return []
-        return self._answer(now, metrics={f"{HOLDOUT}{key}": float(value) for key, value in event.metrics.items()})
+        metrics = {f"{HOLDOUT}{key}": float(value) for key, value in event.metrics.items()}
+        return self._answer(now, metrics=metrics, fields={"counts": dict(event.counts)} if event.counts else None)
 
     def _answer(self, now: float, body: ev.Body = None, **fields: Any) -> list[e.Effect]:
         if self.current is None or self._void:

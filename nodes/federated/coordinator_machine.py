@@ -278,7 +278,7 @@ class CoordinatorMachine:
         run = self.run
         effects = self.buffer.stop() if self.buffer else []
         run.closing = True
-        if not run.config.evaluate_sites or run.evaluation.sited == run.completed:
+        if not run.config.evaluate_sites or run.evaluation.sited == run.evaluation.counted == run.completed:
             return effects + self._conclude(now)
         # An attempt of its own: a late answer to the training must not pass for one to this.
         number, attempt = run.newest_key

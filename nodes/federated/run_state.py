@@ -5,7 +5,7 @@ Nothing here opens or closes a round.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from ..runtime import events as ev
 from ..runtime.payload_checks import Fault
 from .admission import refuse
 from .async_tasks import TaskLedger
+from .by_weight import by_weight
 from .checkpointing import CheckpointPolicy
 from .client_registry import STRIKES, ClientRegistry
 from .coordinator_config import CoordinatorConfig
@@ -131,6 +132,14 @@ class RunState:
             self.clock = max(self.clock, found)  # an update that is stale is of an earlier clock
         self.completed, self.failures = number, 0
         self.checkpoints.completed(number)
+
+    def by_weight(self, updates: Sequence[Contribution]) -> tuple[list[Contribution], list[e.Effect]]:
+        """Return updates that count by their weights, where rows have some; and a warning of each that is cut, once."""
+        counted, lines = by_weight(updates, self.config.federated.max_examples_ratio)
+        new = {name: line for name, line in lines.items() if name in self.registry and not self.registry[name].capped}
+        for name in new:
+            self.registry[name].capped = True
+        return counted, [e.Publish("warning", {"subject": name, "reason": line}) for name, line in new.items()]
 
     def work_timer(self, kind: str, number: int, now: float) -> e.Effect:
         """Return the deadline of the coordinator's own worker, which must not hold a run forever."""

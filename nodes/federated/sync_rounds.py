@@ -165,12 +165,12 @@ class SyncRounds:
             rows: dict[str, int] = {}
             if not current.step:
                 run.zero.begin(current, run.registry)
-                rows = {survey.client: survey.examples for survey in current.contributions()}
+                rows = {survey.client: int(survey.examples) for survey in current.contributions()}
             agree = e.ApplyAgreement(surveys=surveys, rows=rows, step=current.step)
             return [*effects, run.work_timer("agreement", 0, now), agree]
         if current.work == "evaluate":
             return [*effects, *self._judged_by_sites(current), *self._proceed(*current.key, now, "")]
-        effects += self._dismiss(current)
+        effects += [*self._dismiss(current), *self._weigh(current)]
         current.held = run.evaluation.holds
         return effects if current.held else [*effects, *self._fold(current, now)]
 
@@ -179,7 +179,12 @@ class SyncRounds:
         run, answers = self.run, len(current.admitted)
         floor = floor_of(run.config, run.registry, work="evaluate")
         if answers >= floor or not current.asked:
-            return run.evaluation.of_sites(run.completed, run.weights, run.clock, current.admitted)[0]
+            classes = run.model.agreement.get("classes") if run.model else None
+            known = None if classes is None else len(classes)
+            effects = run.evaluation.take_counts(run.completed, current.admitted, known)
+            if run.evaluation.sited == run.completed:  # they had judged it before the run ended early
+                return effects
+            return effects + run.evaluation.of_sites(run.completed, run.weights, run.clock, current.admitted)[0]
         reason = f"{answers} of at least {floor} sites have judged the last model: their figures are left out"
         reason += "".join(f"; {name}: {why}" for name, why in current.missing("no answer").items())
         return [e.Publish("warning", {"round": run.completed, "reason": reason})]
@@ -188,6 +193,12 @@ class SyncRounds:
         late = self.run.registry.owing(current.missing(""), current.key)
         reason = f"round {current.number} has closed by {current.closing}"
         return [e.Send(late, m.Refused("task", current.number, "stale", reason))] if late else []
+
+    def _weigh(self, current: Round) -> list[e.Effect]:
+        """Let the updates count by their weights, where rows have some."""
+        updates, warnings = self.run.by_weight(current.contributions())
+        current.admitted = {update.client: update for update in updates}
+        return warnings
 
     def _fold(self, current: Round, now: float) -> list[e.Effect]:
         fold = e.Fold(current.number, current.attempt, self.run.weights, current.contributions())

@@ -150,9 +150,9 @@ async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: lis
     return max(node.result() for node in nodes)
 
 
-def _rows(job: Mapping[str, Any], descriptor: int) -> tuple[Any, Any] | None:
-    """Return the rows X, y of an open file; None of an empty one."""
-    sets, _ = unpack_rows(descriptor, job["columns"], job.get("kinds"))
+def _rows(job: Mapping[str, Any], descriptor: int) -> tuple[Any, ...] | None:
+    """Return the rows X, y of an open file, and their weights if they have some; None of an empty one."""
+    sets, _ = unpack_rows(descriptor, job["columns"], job.get("kinds"), weighted=job.get("weighted", False))
     return sets[0] if sets else None
 
 
@@ -160,8 +160,8 @@ async def _node(
     job: Mapping[str, Any],
     experiment: Experiment,
     spec: Mapping[str, Any],
-    share: tuple[Any, Any] | None,
-    test: tuple[Any, Any] | None,
+    share: tuple[Any, ...] | None,
+    test: tuple[Any, ...] | None,
     context: zmq.Context[zmq.Socket[bytes]],
     hosted: list[Node],
 ) -> int:
@@ -207,8 +207,8 @@ def _build(
     job: Mapping[str, Any],
     experiment: Experiment,
     spec: Mapping[str, Any],
-    share: tuple[Any, Any] | None,
-    test: tuple[Any, Any] | None,
+    share: tuple[Any, ...] | None,
+    test: tuple[Any, ...] | None,
     context: zmq.Context[zmq.Socket[bytes]],
 ) -> Node:
     role = spec["role"]
@@ -263,7 +263,8 @@ def result_of(name: str, node: Node, reason: str) -> RunResult:
         result.weights = site_model.get_weights() if isinstance(node, Client) and not reason else node.weights
         result.task = site_model.preprocessing.task
         result.preprocessing, result.layout = site_model.preprocessing.to_dict(), site_model.layout.to_dict()
-        result.judged = Judged(holdout=kept_rows(site_model))
+        counts = node.site_counts if isinstance(node, Coordinator) else {}
+        result.judged = Judged(holdout=kept_rows(site_model), counts=counts)
     return result
 
 
@@ -289,6 +290,8 @@ async def _report(node: Node, failure: str, folder: str, experiment: Experiment)
     for how, numbers in session.stats.history.to_reports(experiment.network.max_message_bytes // 2):
         rounds = Payload(layout="rounds", dtype="float64", length=numbers.size)
         await session.reports.report("rounds", how, numbers, payload=rounds)
+    for site, counts in sorted(node.site_counts.items()) if isinstance(node, Coordinator) else ():
+        await session.reports.report("counts", {"site": site, "counts": dict(counts)})
     if weights is None or not site_model.built:
         await _report_result(session.reports, fields)
         return

@@ -210,12 +210,11 @@ def _site_model(
     source = load_for(model, experiment, in_memory_mb=data.in_memory_mb)
     if source.target and on_target is not None:
         on_target(source.target)
-    rows = (source.X, source.y)
     # A file's targets may look otherwise at the other sites: all of them decide. A packaged set is the same at all.
     task = None if is_file_name(data.name) else source.task
     site = build_site_model(
         model,
-        rows,
+        source.arrays,
         experiment,
         columns=source.columns,
         task=task,

@@ -55,6 +55,7 @@ class Supervisor:
     arrays: dict[str, Any] = field(default_factory=dict)  # final weights
     best: dict[str, Any] = field(default_factory=dict)  # weights of the best round, where they differ
     rounds: dict[str, list[Reported]] = field(default_factory=dict)  # figures of each, in the parts that came
+    site_counts: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # of the last model, at each hold-out
     lost: dict[str, str] = field(default_factory=dict)
     baselines: Mapping[str, float | None] | None = None
     baseline_s: float | None = None  # seconds that their training took
@@ -138,6 +139,8 @@ class Supervisor:
             self.best[node] = array
         elif kind == "rounds":
             self.rounds.setdefault(node, []).append((fields, array))
+        elif kind == "counts":
+            self.site_counts[str(fields["site"])] = fields["counts"]
         elif node == BASELINE and "failed" in fields:
             self._give_up_baselines(f"the baselines failed: {fields['failed']}")
         elif node == BASELINE:

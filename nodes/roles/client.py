@@ -36,7 +36,8 @@ class Client(Role):
         as the coordinator's.
     data
         This site's rows, raw (scaling is agreed with the others): X of shape (n, d), numbers, or a data frame that may
-        have text, dates and gaps; and y of shape (n,).
+        have text, dates and gaps; y of shape (n,); and, as a third, sample_weight of shape (n,) where rows count
+        differently: see `nervenet.models.SiteModel`.
     broker, run
         Address of the broker that introduces the nodes, and the name of the run.
     name
@@ -73,7 +74,7 @@ class Client(Role):
     def __init__(
         self,
         model: object,
-        data: tuple[Any, Any],
+        data: tuple[Any, ...],
         *,
         broker: str,
         run: str,
@@ -123,7 +124,10 @@ class Client(Role):
         name, seed, loop = self.identity.name, self.experiment.seed, asyncio.get_running_loop()
         states = ClientStateStore(self.identity.checkpoint_dir, _from_thread(loop, session.publish))
         scale = self.experiment.data.scaling
-        self._worker = ClientWorker(self.model, node=name, seed=seed, states=states, scale=scale)
+        report_rows = self.experiment.evaluation.report_rows
+        self._worker = ClientWorker(
+            self.model, node=name, seed=seed, states=states, scale=scale, report_rows=report_rows
+        )
         node = self._start(ClientMachine(config), self._worker)
         session.follow(coordinators[self._coordinator])
         session.attach(node)

@@ -189,11 +189,15 @@ class CopyPart(Effect, frozen=True):
 
 
 class Evaluate(Effect, frozen=True):
-    """Measure the model (`body`: after loading it) on "test" or "holdout" data; answered by `Evaluated`."""
+    """Measure the model (`body`: after loading it) on "test" or "holdout" data; answered by `Evaluated`.
+
+    `counted`: also count what a report is made of.
+    """
 
     round: int
     which: str
     body: Body = None
+    counted: bool = False
 
 
 class Checkpoint(Effect, frozen=True):

@@ -189,11 +189,12 @@ class Combined(Event, frozen=True):
 
 
 class Evaluated(Event, frozen=True):
-    """The model of `round` was measured on `which` data."""
+    """The model of `round` was measured on `which` data; `counts` of its predictions, where they were to be told."""
 
     round: int
     which: str
     metrics: Mapping[str, Any]
+    counts: Mapping[str, Any] = {}
 
 
 class Saved(Event, frozen=True):

@@ -296,6 +296,13 @@ def test_a_client_that_is_to_start_from_a_model_is_refused(capsys: pytest.Captur
     assert capsys.readouterr().err == f"nervenet: {said}\n"
 
 
+def test_a_client_does_not_say_how_classes_weigh(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["node", "client", "--broker", "tcp://h:1", "--run", "r", "--data", "iris", "--class-weight", "balanced"]
+    assert execute(command) == 2
+    said = "--class-weight balanced: a client is told by its coordinator: give it to that"
+    assert capsys.readouterr().err == f"nervenet: {said}\n"
+
+
 @pytest.mark.parametrize("kind", [PlainView, LiveView])
 async def test_how_a_run_ended_is_said_though_its_command_fails(
     capsys: pytest.CaptureFixture[str], kind: type[PlainView]

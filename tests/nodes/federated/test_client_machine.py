@@ -166,7 +166,7 @@ def test_its_report_keeps_training_and_hold_out_apart() -> None:
 
 def test_it_measures_its_hold_out_when_asked() -> None:
     bench = Bench().settle()
-    assert only(e.Evaluate, bench.say(task(2, 1, "evaluate"), "w2")) == [e.Evaluate(2, "holdout", "w2")]
+    assert only(e.Evaluate, bench.say(task(2, 1, "evaluate"), "w2")) == [e.Evaluate(2, "holdout", "w2", counted=True)]
     (update,) = sent(bench.tell(ev.Evaluated(2, "holdout", {"accuracy": 0.5, "examples": 6})))
     assert update == m.Update(2, 1, 25, {"holdout_accuracy": 0.5, "holdout_examples": 6.0})
 
