@@ -5,7 +5,7 @@
     python benchmarks/large_site.py --read           a CSV file of 1 GB, read into memory
 
 Each figure is of a process of its own. "train" does what a node does with its file: reads it in batches, keeps 20 % of
-the rows, agrees in round 0, trains an epoch and judges itself. Files of several GB are written to --folder, and removed.
+the rows, agrees in round 0, trains an epoch and judges itself. Files of several GB go to --folder, and are removed.
 """
 
 from __future__ import annotations
