@@ -27,13 +27,17 @@ class InboundPeer:
 
 @dataclass(slots=True)
 class Link:
-    """A node that this one dialed; ``answered`` holds, by lane, the incarnation whose HELLO came back."""
+    """A node that this one dialed; ``answered`` holds, by lane, the incarnation whose HELLO came back.
+
+    ``up`` is the incarnation to which it leads, None while it leads to none; ``led_to`` the last one.
+    """
 
     peer: str
     addresses: dict[str, str]
     channels: dict[Lane, Channel] = field(default_factory=dict)
     answered: dict[Lane, int] = field(default_factory=dict)
     up: int | None = None
+    led_to: int = 0
     refused: bool = False
     timer: asyncio.TimerHandle | None = None
     monitor: DisconnectMonitor | None = None

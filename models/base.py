@@ -1,7 +1,7 @@
 """Bases for families of models: all that the Model protocol asks for, but the arithmetic of one family."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -55,14 +55,6 @@ class ModelBase:
         if self._layout is None:
             raise RuntimeError("the model is not built yet: call build() first")
         return self._layout
-
-    def misfit(self, classes: Sequence[object]) -> str | None:  # noqa: ARG002
-        """Return why a site whose rows have only these classes would spoil the model; None if it would not."""
-        return None
-
-    def caution(self, sites: Mapping[str, Sequence[object]], classes: Sequence[object]) -> str | None:  # noqa: ARG002
-        """Return why sites, each with rows of these classes, may learn little of all `classes`, or None."""
-        return None
 
     def probabilities(self, X: Array) -> Array | None:  # noqa: ARG002
         """Return class probabilities, shape (n, n_classes); here None: there are none."""

@@ -201,7 +201,7 @@ class SiteModel(HeldModel):
 
     def questions(self, scale: Scale = "standard", rows: Mapping[str, int] | None = None) -> Questions[Agreed]:
         """Return the dialog of round 0; `scale` as for `agree`, `rows` the most that each site counts for, by name."""
-        return agreement_questions(self, scale, self.task, rows or {}, self.preprocess, **self._wanted)
+        return agreement_questions(scale, self.task, rows or {}, self.preprocess, **self._wanted)
 
     def answer(self, question: Question) -> Answer:
         """Return this site's answer to a question of `questions`.
@@ -216,16 +216,6 @@ class SiteModel(HeldModel):
         if self._answers is None:
             self._answers = SiteAnswers(self._rows, self._raw.get("holdout"), self.columns, self.task)
         return self._answers
-
-    def misfit(self, classes: Sequence[object]) -> str | None:
-        """Return why a site with rows of only these classes would spoil the model; None if it would not."""
-        found: str | None = getattr(self.model, "misfit", lambda _: None)(classes)
-        return found
-
-    def caution(self, sites: Mapping[str, Sequence[object]], classes: Sequence[object]) -> str | None:
-        """Return why sites, each with rows of these classes, may learn little of all `classes`, or None."""
-        found: str | None = getattr(self.model, "caution", lambda *_: None)(sites, classes)
-        return found
 
     def build(self, preprocessing: AnyPreprocessing, seed: int, *, keep_weights: bool = False) -> Layout:
         """Build the model for what was agreed, with the initial weights of all, and prepare this site's rows; once.
@@ -244,9 +234,7 @@ class SiteModel(HeldModel):
         """
         if self._preprocessing is not None and preprocessing == self._preprocessing and seed == self._seed:
             return self.model.layout
-        labels = check_covered(self._rows, self._raw, preprocessing, self.task)
-        if labels is not None and (misfit := self.misfit(labels)):
-            raise IncompatibleSites(f"this site cannot take part: {misfit}")
+        check_covered(self._rows, self._raw, preprocessing, self.task)
         try:
             before = self.model.layout
         except RuntimeError:  # it is not built yet

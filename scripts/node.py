@@ -103,8 +103,14 @@ def node(
         from .describe import describe_by_hand
 
         overrides |= {"network.advertise": advertise} if advertise else {}
-        here = {"broker": broker, "run": run, "name": name, "replace": replace, "patient": _patient(overrides, file)}
-        shown = {"out": out, "json": json, "correlations": correlations}
+        here: dict[str, Any] = {
+            "broker": broker,
+            "run": run,
+            "name": name,
+            "replace": replace,
+            "patient": _patient(overrides, file),
+        }
+        shown: dict[str, Any] = {"out": out, "json": json, "correlations": correlations, "quiet": quiet}
         describe_by_hand(role, file, overrides, resuming=resume is not None, **shown, **here)
         return
     if correlations:

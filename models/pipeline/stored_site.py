@@ -18,6 +18,7 @@ from ..data.data import DataError
 from ..tables.rows import conform
 from ..tables.schema import Schema
 from ..tables.stored_table import StoredTable
+from .asked import check_asked
 from .categories import check_told, tell_values, told_values, values_answer
 from .fit import PipelineSite
 from .inputs import Inputs
@@ -40,7 +41,7 @@ class StoredSite:
         return answer_together(question, self._answer)
 
     def _answer(self, question: Question) -> Answer:
-        path, part = question["step"], question["part"]
+        part, path = check_asked(question), question["step"]
         sites = self._sites(path)
         if part == "outputs":
             return _outputs(site.outputs(path, question["fitted"]) for site in sites)

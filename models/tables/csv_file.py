@@ -15,7 +15,7 @@ from ..data.data import DataError
 from .kinds import number
 from .raw import Places, RawTable, Words, check_columns
 from .suffixes import kind_of
-from .text_file import SAMPLE, SEPARATORS, Dialect, decoded, encodings, find_marks, opened
+from .text_file import SAMPLE, SEPARATORS, Dialect, decoded, dialect_of_text, encodings, opened
 
 BLOCK = 10_000  # rows whose text is held at a time
 UNNAMED = "Unnamed: 0"  # what pandas calls a first column without a name
@@ -43,7 +43,7 @@ def dialect_of(sample: bytes, encoding: str) -> Dialect:
     text = sample.decode(encoding, errors="replace")
     if len(sample) >= SAMPLE and "\n" in text:
         text = text[: text.rindex("\n") + 1]
-    return Dialect(encoding, *find_marks(text))
+    return dialect_of_text(text, encoding)
 
 
 def _read(path: Path, dialect: Dialect) -> RawTable:
@@ -66,7 +66,7 @@ def columns_of(path: Path, dialect: Dialect) -> tuple[list[str], dict[str, str]]
     with decoded(path, dialect.encoding) as stream:
         reader = reader_of(stream, dialect)
         try:
-            return header(path, [cell.strip() for cell in next(reader, [])])
+            return header(path, names_in(next(reader, []), dialect))
         except csv.Error as error:
             raise _unreadable(path, reader.line_num, error) from error
 
@@ -82,7 +82,7 @@ def blocks_of(path: Path, dialect: Dialect, columns: list[str]) -> Iterator[tupl
     with decoded(path, dialect.encoding) as stream:
         reader = reader_of(stream, dialect)
         try:
-            names = [cell.strip() for cell in next(reader)]
+            names = names_in(next(reader, []), dialect)
             for row in reader:
                 if not row:
                     continue
@@ -106,6 +106,11 @@ def blocks_of(path: Path, dialect: Dialect, columns: list[str]) -> Iterator[tupl
 def reader_of(stream: TextIO, dialect: Dialect) -> Any:
     """Return a reader of the cells of lines, which counts these."""
     return csv.reader(stream, delimiter=dialect.separator, quotechar=dialect.quote, strict=True)
+
+
+def names_in(cells: list[str], dialect: Dialect) -> list[str]:
+    """Return the names of a header, the first of them empty where the rows have one cell more, their own names."""
+    return [*([""] if dialect.row_names else []), *(cell.strip() for cell in cells)]
 
 
 def _unreadable(path: Path, line: int, error: csv.Error) -> DataError:
@@ -133,11 +138,12 @@ def header(path: Path, cells: list[str]) -> tuple[list[str], dict[str, str]]:
 
     R and pandas write the number or name of each row there. Raises DataError where other names are missing.
     """
-    if len(cells) > 1 and not cells[0] and UNNAMED not in cells:
-        columns = [UNNAMED, *cells[1:]]
+    if len(cells) > 1 and not cells[0]:
         check_header(path, cells[1:], first=2)
+        names = (UNNAMED, *(f"{UNNAMED}.{count}" for count in range(1, len(cells))))  # a file written and read again
+        own = next(name for name in names if name not in cells)
         note = f"{path.name}: the first column has no name and is left out, as the names of rows"
-        return columns, {UNNAMED: note}
+        return [own, *cells[1:]], {own: note}
     check_header(path, cells)
     return cells, {}
 

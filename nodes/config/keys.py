@@ -31,6 +31,7 @@ GATHERED = {"model": "parameters", "federated": "arguments", "gossip": "argument
 """Fields that no file names: what is chosen in a table has further keys of its own, which are gathered there."""
 
 
+_OF_COLUMN = re.compile(r"data\.columns\.(?P<name>.+)\.(?P<leaf>[^.]+)")
 _SHORT_NUMBER = re.compile(r"[+-]?(\.[0-9]+|[0-9]+\.)([eE][+-]?[0-9]+)?")
 """Numbers as people type them, which TOML wants with a digit on both sides of the point."""
 
@@ -46,7 +47,7 @@ def parse_set(text: str) -> tuple[str, object]:
     """
     key, equals, value = text.partition("=")
     key, value = key.strip(), value.strip()
-    if not equals or not key or not all(key.split(".")):
+    if not equals or not key or not all(_path(key)):
         raise ExperimentError(f"--set {text}: expected KEY=VALUE with a dotted key, as in --set training.epochs=3")
     try:
         table = tomllib.loads(f"value = {value}")
@@ -75,7 +76,7 @@ def override(tables: Mapping[str, Any], overrides: Mapping[str, object]) -> dict
     """Return the tables with other values for some dotted keys; None takes a key back."""
     merged = {key: dict(value) if isinstance(value, Mapping) else value for key, value in tables.items()}
     for dotted, value in overrides.items():
-        *parents, leaf = dotted.split(".")
+        *parents, leaf = _path(dotted)
         table: dict[str, Any] = merged
         for parent in parents:
             below = table.setdefault(parent, {})
@@ -87,6 +88,16 @@ def override(tables: Mapping[str, Any], overrides: Mapping[str, object]) -> dict
         else:
             table[leaf] = value
     return merged
+
+
+def _path(dotted: str) -> list[str]:
+    """Return the parts of a key; the name of a column may have points itself, and stand in quotes or not."""
+    found = _OF_COLUMN.fullmatch(dotted)
+    if found is None:
+        return dotted.split(".")
+    name = found["name"]
+    quoted = len(name) > 1 and name[0] == name[-1] == '"'
+    return ["data", "columns", name[1:-1] if quoted else name, found["leaf"]]
 
 
 def check_keys(kind: type, tables: Mapping[str, Any], open_tables: tuple[str, ...] = ()) -> None:

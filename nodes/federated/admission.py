@@ -54,7 +54,7 @@ def admit(event: ev.Arrived, update: m.Update, work: str, base: ev.Body, most: i
     """
     relative = update.payload is not None and update.payload.encoding.startswith("delta")
     fields = update.fields or {}
-    body = (fields, event.body) if work == "survey" else fields if work == "evaluate" else event.body
+    body = (fields, event.body) if work == "survey" else fields if work in ("evaluate", "judge") else event.body
     rows, metrics = min(update.examples, most), dict(update.metrics)
     return Contribution(event.sender, body, base, rows, metrics, relative, clock=update.clock)
 

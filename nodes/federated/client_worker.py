@@ -45,18 +45,23 @@ class ClientWorker(ModelWorker):
                 return self.train(effect, cancellation)
             case e.Personalize():
                 return self.personalize(effect, cancellation.requested)
+            case e.TrainAlone():
+                return self.train_alone(effect, cancellation.requested)
+            case e.Evaluate(number, which, body, plain=True):
+                self.site_model.set_weights(body)  # another site's model is judged with all its arrays
+                return ev.Evaluated(number, which, self._evaluate(which, None))
             case e.Evaluate(number, which, body, counted=True):
                 return ev.Evaluated(number, which, self._evaluate(which, body), self._counts())
             case _:
                 return super().perform(effect, cancellation)
 
     def _counts(self) -> dict[str, Any]:
-        """Return what this site tells of the present model's predictions of its hold-out; empty: nothing."""
+        """Return what this site tells of the present model's predictions of its hold-out, by rows; empty: nothing."""
         from nervenet.models.score_counts import told
         from nervenet.models.score_report import counts_on
 
         rows = kept_rows(self.site_model)
-        return {} if rows is None else told(counts_on(self.site_model, *rows), self._report_rows)
+        return {} if rows is None else told(counts_on(self.site_model, *rows[:2]), self._report_rows)
 
     def train(self, effect: e.Train, cancellation: Cancellation) -> ev.Trained:
         """Do one task.
@@ -99,6 +104,20 @@ class ClientWorker(ModelWorker):
         figures = finite_only({**result.metrics, **metrics, **weighed})
         sent, clock = (result.vector, result.examples, figures), result.clock
         return ev.Trained(effect.round, effect.attempt, *sent, payload=payload, clock=clock)
+
+    def train_alone(self, effect: e.TrainAlone, stop: Callable[[], bool]) -> ev.TrainedAlone:
+        """Train a model of this site's rows only, beside the one that it shares.
+
+        Raises
+        ------
+        ArithmeticError
+            It has diverged.
+        """
+        from nervenet.models.local.alone import train_alone
+
+        work = self._checked(effect.settings)
+        weights = train_alone(self.site_model, work, effect.rounds, node=self.node, seed=self.seed, stop=stop)
+        return ev.TrainedAlone(effect.round, effect.attempt, weights)
 
     def set_weights(self, body: Any) -> None:
         """Put the weights of all into the model as this client uses them: its FedPer arrays over them."""

@@ -26,6 +26,7 @@ from .evaluation import Evaluation
 from .quorum import too_few_living
 from .round import Round
 from .round_zero import RoundZero
+from .site_matrix import SiteMatrix
 from .strategies import Contribution
 from .task_dispatch import tasks
 
@@ -47,6 +48,7 @@ class RunState:
         self.clock = 0.0  # how far the learning-rate schedule of the global weights has come
         self.outgoing: ev.Body = None  # handle of those with whatever else goes to clients that train
         self.evaluation = Evaluation(config)
+        self.matrix = SiteMatrix(wanted=config.site_matrix)
         self.checkpoints = CheckpointPolicy(timing.work_deadline_s)
         self.stop_due: Stop | None = None  # why the run is to end as soon as no round is open
         self.stopped: Stop | None = None  # why it ends before its last round
@@ -103,7 +105,10 @@ class RunState:
     def last(self) -> bool:
         return self.completed >= self.config.rounds or bool(self.stop_due and self.completed)
 
-    def tasks(self, names: Iterable[str], work: m.TaskKind, number: int, attempt: int) -> list[e.Effect]:
+    def tasks(
+        self, names: Iterable[str], work: m.TaskKind, number: int, attempt: int, body: ev.Body = None
+    ) -> list[e.Effect]:
+        """Return one task for each client, with the model of the run, or with another one."""
         return tasks(
             self.config,
             self.registry,
@@ -111,11 +116,11 @@ class RunState:
             names,
             work,
             (number, attempt),
-            self.outgoing if work == "train" else self.weights,
+            body if body is not None else self.outgoing if work == "train" else self.weights,
             durable=self.checkpoints.durable,
             resumed_after=self._resumed_after,
             clock=self.clock,
-            rounds=self.completed if work == "finish" else self.config.rounds,
+            rounds=self.completed if work in ("finish", "alone") else self.config.rounds,
             question=self.zero.question if work == "survey" else {},
         )
 

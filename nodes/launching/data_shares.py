@@ -24,7 +24,7 @@ from nervenet.models.tables.table import Table
 from ..config.factory import build_model, node_names
 from ..config.schema import DataConfig, is_file_name
 from ..config.site_names import site_names
-from .learnable import check_classes, check_columns, features_of
+from .learnable import check_classes, check_columns, features_of, large_steps
 from .shared_rows import pack_rows, unpack_rows
 
 if TYPE_CHECKING:
@@ -157,6 +157,7 @@ def divide(experiment: Experiment) -> DataShares:
     model = build_model(experiment)
     divided = (_of_sites if experiment.data.sites else _of_one_source)(model, experiment)
     train, test, parts, owners, notes = divided
+    notes += large_steps(train.task, train.X, experiment)
     shares = DataShares(tuple(train.columns), train.task, len(train), sizes=tuple(map(len, parts)), notes=notes)
     shares.test_sites = owners
     shares.written, shares.features = train.written, len(train.columns)

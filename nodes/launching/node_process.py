@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,8 @@ def _mute(hosted: Sequence[Node]) -> None:
 
 async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: list[Node]) -> int:
     experiment = Experiment.from_dict(job["experiment"])
+    # The baselines have it, and no model need leave its site for that.
+    experiment = replace(experiment, evaluation=replace(experiment.evaluation, site_matrix=False))
     shares = [_rows(job, descriptor) for descriptor in descriptors]
     test = shares[0]
     # One I/O thread and one set of descriptors for all nodes of this process.
@@ -263,8 +266,9 @@ def result_of(name: str, node: Node, reason: str) -> RunResult:
         result.weights = site_model.get_weights() if isinstance(node, Client) and not reason else node.weights
         result.task = site_model.preprocessing.task
         result.preprocessing, result.layout = site_model.preprocessing.to_dict(), site_model.layout.to_dict()
-        counts = node.site_counts if isinstance(node, Coordinator) else {}
-        result.judged = Judged(holdout=kept_rows(site_model), counts=counts)
+        result.judged = Judged(holdout=kept_rows(site_model))
+        if isinstance(node, Coordinator):
+            result.judged, result.site_matrix = Judged(counts=node.site_counts), node.site_matrix
     return result
 
 

@@ -29,6 +29,7 @@ from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name
 from ..runtime.session import Session
 from .data_shares import load_for
+from .learnable import large_steps
 from .node_process import ROLES, Node, result_of
 
 SITES = "sites"  # the name of the data of a run whose sites each bring their own
@@ -221,7 +222,7 @@ def _site_model(
         holdout=data.test_size,
         written=source.written,
     )
-    return site, source.notes
+    return site, source.notes + large_steps(source.task, source.X, experiment)
 
 
 class _Recorder:

@@ -199,6 +199,11 @@ class Coordinator(Role):
         return {} if self._state is None else dict(self._state.run.evaluation.counts)
 
     @property
+    def site_matrix(self) -> dict[str, Any]:
+        """How each site's own model does at the others, with ``evaluation.site_matrix``: see docs/summary.md."""
+        return {} if self._state is None else self._state.run.matrix.result()
+
+    @property
     def stopped(self) -> Stop | None:
         """Why the run ended, or is about to end, before its last round; None where it does not."""
         return None if self._state is None else self._state.run.stopped

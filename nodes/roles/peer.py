@@ -198,8 +198,8 @@ class Peer(Role):
             self._state = self._asynchronous(members)
         self._prepare_writer()
         node = self._start(self._state, self._worker)
-        for neighbor in self._neighbors if self._algorithm is None else ():  # the machine links by itself
-            self.session.transport.link(neighbor, members[neighbor].addresses)
+        if self._algorithm is None:  # else the machine links by itself, and learns from others who was started again
+            self.session.follow(*(members[neighbor] for neighbor in self._neighbors))
         self.session.attach(node)
 
     def _prepare_writer(self) -> None:

@@ -48,7 +48,7 @@ def update_fault(update: Update, event: Arrived, work: str, expected: Payload | 
         return "examples", f"the weight of all rows must be above 0 and at most {MOST_WEIGHT:g}, found {weight:g}"
     if event.flaw:
         return "values", event.flaw
-    if work == "evaluate":
+    if work in ("evaluate", "judge"):
         return None
     if update.payload is None:
         return "payload", f"a {work} answer must carry a payload, found none"

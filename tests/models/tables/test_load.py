@@ -2,6 +2,7 @@
 
 import builtins
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,7 @@ def test_a_column_of_sites_may_be_text_and_is_no_input(tmp_path: Path) -> None:
         ("1,2,3\n4,5,6\n", "line 1 holds numbers only, expected the names"),
         ("a,,y\n1,2,3\n", "line 1: column 2 has no name"),
         ("a,a,y\n1,2,3\n", "line 1: two columns are called 'a'"),
-        ("a b y\n1 2 3\n", "line 1: only one column .'a b y'.; cells are separated by commas"),
+        ("a b y\np q r\n", "line 1: only one column .'a b y'.; cells are separated by commas"),
         ('a,b,y\n1,"2,3\n', "not a readable .csv file"),
     ],
 )
@@ -189,6 +190,20 @@ def test_weights_of_rows_without_a_target_do_not_count(tmp_path: Path) -> None:
     path = csv_file(tmp_path, "a,w,y\n1,0,1\n2,3,\n3,0,0\n")
     with pytest.raises(DataError, match=r"table\.csv: all 2 rows with a target have weight 0"):
         load(path, options=said)
+
+
+def test_what_is_there_and_no_file_is_said_to_be_that(tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "link.csv").symlink_to("nowhere.csv")
+    found = {
+        "folder": "is a folder, expected a file",
+        "pipe": "is a pipe or a device",
+        "link": "a link to no such file",
+    }
+    for name, why in found.items():
+        with pytest.raises(DataError, match=rf"{name}\.csv: {why}"):
+            load(tmp_path / f"{name}.csv")
 
 
 def test_a_missing_file_and_an_unknown_column_are_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from federated_config import coordinator_config
 from nervenet.broker import messages as m
 from nervenet.models.score_counts import class_counts, told
+from nervenet.models.score_report import counts_on
 from nervenet.models.site_model import SiteModel, kept_rows
 from nervenet.models.site_statistics import agree
 from nervenet.nodes.checkpoint.client_state import ClientStateStore
@@ -96,10 +97,10 @@ def test_a_run_that_sites_have_ended_early_asks_them_for_counts_and_judges_once(
 # -------------------------------------------------------------------------------------------------------- the client
 
 
-def client_worker(rows: int, report_rows: int) -> ClientWorker:
+def client_worker(rows: int, report_rows: int, weight: Any = None) -> ClientWorker:
     X, y = load_iris(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(y))[:rows]
-    site = SiteModel(SGDClassifier(loss="log_loss"), X[order], y[order], holdout=0.2)
+    site = SiteModel(SGDClassifier(loss="log_loss"), X[order], y[order], weight, holdout=0.2)
     site.build(agree({"one": site.statistics()}), 0)
     states = ClientStateStore(None, lambda _: None)
     return ClientWorker(site, node="a", seed=0, states=states, report_rows=report_rows)
@@ -124,6 +125,21 @@ def test_of_fewer_rows_than_its_floor_it_tells_scores_alone() -> None:
     found = evaluated(client_worker(145, 30))
     assert found.metrics["examples"] == 29
     assert found.counts == {}
+
+
+def test_rows_with_weights_are_counted_as_rows() -> None:
+    found = evaluated(client_worker(150, 10, np.linspace(1, 2, 150)))
+    assert found.counts == evaluated(client_worker(150, 10)).counts
+    assert found.counts["rows"] == 30
+
+
+def test_with_their_weights_for_an_argument_there_would_be_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_weights(self: ClientWorker) -> Any:
+        return counts_on(self.site_model, *(kept_rows(self.site_model) or ()))
+
+    monkeypatch.setattr(ClientWorker, "_counts", with_weights)
+    with pytest.raises(TypeError):
+        evaluated(client_worker(150, 10, np.linspace(1, 2, 150)))
 
 
 def test_a_client_answers_the_last_evaluation_with_counts() -> None:
