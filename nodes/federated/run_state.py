@@ -141,9 +141,13 @@ class RunState:
     def by_weight(self, updates: Sequence[Contribution]) -> tuple[list[Contribution], list[e.Effect]]:
         """Return updates that count by their weights, where rows have some; and a warning of each that is cut, once."""
         counted, lines = by_weight(updates, self.config.federated.max_examples_ratio)
-        new = {name: line for name, line in lines.items() if name in self.registry and not self.registry[name].capped}
+        new = {
+            name: line
+            for name, line in lines.items()
+            if name in self.registry and not self.registry[name].weight_capped
+        }
         for name in new:
-            self.registry[name].capped = True
+            self.registry[name].weight_capped = True
         return counted, [e.Publish("warning", {"subject": name, "reason": line}) for name, line in new.items()]
 
     def work_timer(self, kind: str, number: int, now: float) -> e.Effect:

@@ -14,9 +14,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..config.factory import node_names
+from ..config.factory import node_names, with_preprocess
 from ..config.schema import DataConfig, Experiment
-from ..experiment.validation import check_class_weight, check_initial, check_members, check_size, check_task, validate
+from ..experiment.validation import (
+    check_class_weight,
+    check_initial,
+    check_members,
+    check_preprocess,
+    check_size,
+    check_task,
+    validate,
+)
 from ..federated.row_cap import capped_of
 from ..results.collect import collect, write_results
 from ..results.run_dir import RunDir, check_run_dir, new_default_dir
@@ -59,6 +67,7 @@ class RunFailed(RuntimeError):
 async def launch(
     experiment: Experiment,
     *,
+    preprocess: object = None,
     out: Path | None = None,
     resume: Path | None = None,
     on_event: Callable[[dict[str, Any]], None] | None = None,
@@ -75,6 +84,9 @@ async def launch(
     ----------
     experiment
         What to run.
+    preprocess
+        An unfitted scikit-learn transformer for tables, in place of ``data.preprocess``: a Pipeline, a
+        ColumnTransformer or a single step. The run folder describes it (``preprocess.json``), and repeats the run.
     out
         The run folder; default ``runs/<UTC time>-<mode>-<data>``.
     resume
@@ -111,7 +123,10 @@ async def launch(
     started_at = started_at or time.time()
     fork_server = fork_server or ForkServerClient()
     try:
+        experiment = with_preprocess(experiment, preprocess)
         validate(experiment)
+        if preprocess is None:  # what a file or a program names, and has not been looked at
+            check_preprocess(experiment)
         if progress or (progress is None and somebody_watches(sys.stderr)):
             on_event = _both(Progress(_to_stderr, time.monotonic).event, on_event or _ignore)
         called = (on_event or _ignore, on_address or _ignore, on_run_dir or _ignore, on_target or _ignore)
@@ -296,7 +311,8 @@ class _Launch:
     def _capped(self) -> list[str]:
         """Return what federated.max_examples_ratio will do, which only the launcher can say before anything starts."""
         experiment, sizes = self.experiment, self.shares.sizes
-        if experiment.mode == "gossip":
+        weighted = self.shares.weighted or experiment.training.class_weight is not None
+        if experiment.mode == "gossip" or weighted:  # then it is the weights that are compared, round by round
             return []
         names = node_names(experiment)
         return capped_of(dict(zip(names, sizes, strict=True)), experiment.federated.max_examples_ratio)
