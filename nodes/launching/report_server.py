@@ -9,6 +9,8 @@ from typing import Any
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
 from nervenet.broker.messages import Receipt, Report
+from nervenet.broker.security.plain import LOCAL
+from nervenet.broker.sockets import Security
 
 from ..runtime.report_client import REPORT_SERVER
 
@@ -27,9 +29,10 @@ class ReportServer:
         on_report: Callable[[str, str, Mapping[str, Any], Any], None],
         *,
         max_message_bytes: int,
+        security: Security = LOCAL,
     ) -> None:
         limits = Limits(message_bytes=max_message_bytes)
-        self.transport = t.ZmqTransport(REPORT_SERVER, "launcher", run, bind=bind, limits=limits)
+        self.transport = t.ZmqTransport(REPORT_SERVER, "launcher", run, bind=bind, limits=limits, security=security)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._on_report = on_report
         self._seen: dict[str, tuple[int, set[int]]] = {}  # by process: its incarnation, and the ids of its reports

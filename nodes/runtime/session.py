@@ -11,19 +11,22 @@ from typing import Any
 import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
-from nervenet.broker.errors import BrokerUnreachable, JoinRefused, PeerUnreachable
+from nervenet.broker.errors import BrokerUnreachable, JoinRefused, KeysError, PeerUnreachable
 from nervenet.broker.events import Publisher
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import VERSION, Goodbye, Hello, Join, Member, Peers, Roster
 from nervenet.broker.peer_discovery import check_name_free, discover_peers
+from nervenet.broker.security.plain import Plain
+from nervenet.broker.security.refusals import Refusals
 
 from ..config.schema import Experiment
 from .connections import Connections
-from .identity import NodeIdentity, inbox_address
+from .identity import NodeIdentity, inbox_address, seed_of
 from .node import Node
 from .node_stats import NodeStats
 from .reconnect import Reconnector
 from .report_client import DRAIN_S, REPORT_SERVER, ReportClient
+from .secured import check_way_in, close_gate, security_of
 
 ATTEMPT_S = 10.0  # after which a broker that has not answered is asked again
 SAY_EVERY_S = 60.0
@@ -53,6 +56,9 @@ class Session:
             zmq.Context.instance() if self._shares_context else zmq.Context()
         )
         self.stats = NodeStats(role)
+        self.security = identity.security or security_of(network, identity.name)
+        self._seed_name, self._seed_peer = seed_of(identity.seed_peer)
+        self._refusals = Refusals()
         self._incarnate(identity.previous_incarnation)
         self.connections = Connections()
         self.events_in = ""  # where its events go, once that is known
@@ -80,8 +86,11 @@ class Session:
             limits=Limits(message_bytes=network.max_message_bytes),
             incarnation=self.incarnation,
             context=self._context,
+            security=self.security,
         )
-        self.publisher = Publisher(identity.name, self.role, identity.run, self.incarnation, context=self._context)
+        self.publisher = Publisher(
+            identity.name, self.role, identity.run, self.incarnation, context=self._context, security=self.security
+        )
         self.reports = ReportClient(self.transport, identity.report_server, warn=self._warn)
 
     async def open(self, begin: Callable[[Roster], None]) -> None:
@@ -91,6 +100,8 @@ class Session:
 
         Raises
         ------
+        NotEncrypted, KeysError
+            An address is beyond this machine and there are no keys, or none for whom the node has to dial.
         BrokerUnreachable, PeerUnreachable, JoinRefused
             The node cannot join; `NameTaken`, where another one that answers has its name.
         RosterIncomplete
@@ -98,6 +109,7 @@ class Session:
         """
         identity, reason = self.identity, "could not join"
         try:
+            self._check_way_in()
             await self._open_transport()
             roster = None
             if identity.seed_peer:
@@ -124,6 +136,18 @@ class Session:
     async def _open_transport(self) -> None:
         await self.transport.open(self._receive, self._failed)
         self.reports.link()
+
+    def _check_way_in(self) -> None:
+        security, identity = self.security, self.identity
+        if not identity.seed_peer:
+            check_way_in(security, identity.broker)
+        elif isinstance(security, Plain):
+            security.check(self._seed_peer)
+        elif security.server(self._seed_name) is None:
+            form = f"with keys it is named: --seed-peer NAME@{self._seed_peer}"
+            raise KeysError(security.unknown(self._seed_name) if self._seed_name else form)
+        if not isinstance(security, Plain) and not self._shares_context:
+            security.gate.on_warning = self._warn
 
     async def _join_as_newest(self) -> None:
         """Join; where a previous incarnation is known by a larger number, since a clock was set back, as the next."""
@@ -161,6 +185,7 @@ class Session:
             on_roster=lambda roster: self._reconnector.roster(roster) if self._reconnector else None,
             on_warning=self._warn,
             on_error=self._failed,
+            security=self.security,
         )
         async with self._saying(lambda: f"the broker at {identity.broker}"):
             await self._enter(lease)
@@ -174,9 +199,10 @@ class Session:
             try:
                 await lease.__aenter__()
                 return
-            except BrokerUnreachable:
+            except BrokerUnreachable as error:
                 if loop.time() >= until:
-                    raise BrokerUnreachable(self.identity.broker, self._join_deadline_s, JOIN_DEADLINE) from None
+                    where, why = self.identity.broker, error.refused
+                    raise BrokerUnreachable(where, self._join_deadline_s, JOIN_DEADLINE, why) from None
 
     @property
     def _join_deadline_s(self) -> float:
@@ -225,7 +251,7 @@ class Session:
         async with self._saying(lambda: f"a peer at {identity.seed_peer}"):
             peers = await self._discover(hello)
         if not identity.replace:
-            await check_name_free(hello, peers, ANSWER_S, self._context)
+            await check_name_free(hello, peers, ANSWER_S, self._context, self.security)
         members = tuple(
             Member(state.node, self.role, state.incarnation, 0, dict(state.addresses), "alive")
             for state in peers.members
@@ -243,7 +269,15 @@ class Session:
         while True:
             within_s = max(0.0, min(ATTEMPT_S, until - loop.time()))
             try:
-                return await discover_peers(identity.seed_peer, hello, identity.shared_config, within_s, self._context)
+                return await discover_peers(
+                    self._seed_peer,
+                    hello,
+                    identity.shared_config,
+                    within_s,
+                    self._context,
+                    self.security,
+                    self._seed_name,
+                )
             except PeerUnreachable as error:
                 if loop.time() >= until:
                     within = f"within {self._join_deadline_s:g} s ({JOIN_DEADLINE})"
@@ -289,6 +323,9 @@ class Session:
 
     def _receive(self, item: t.Arrival | t.TransportEvent) -> None:
         match item:
+            case t.ConnectionRefused():
+                self._publish_refused(item)
+                return
             case t.Arrival(sender, message) if sender != REPORT_SERVER and not isinstance(message, Goodbye):
                 pass
             case t.Arrival(peer) | t.LinkUp(peer) | t.LinkLost(peer):
@@ -302,6 +339,14 @@ class Session:
             self._node.receive(item)
         elif len(self._backlog) < BACKLOG:
             self._backlog.append(item)
+
+    def _publish_refused(self, refusal: t.ConnectionRefused) -> None:
+        count = self._refusals.report(refusal, asyncio.get_running_loop().time())
+        if count:
+            who = {"subject": refusal.name, "address": refusal.address, "key": refusal.key}
+            known = {key: value for key, value in who.items() if value}
+            said = {"service": refusal.service, "reason": refusal.reason, "count": count}
+            self.publish("connection.refused", {**said, **known})
 
     def _failed(self, error: BaseException) -> None:
         self._failure = error
@@ -325,6 +370,8 @@ class Session:
         async with AsyncExitStack() as stack:
             if not self._shares_context:
                 stack.push_async_callback(asyncio.to_thread, self._context.term)
+            if self.identity.context is None:  # else the gate is its owner's, too
+                stack.callback(close_gate, self.security)
             stack.push_async_callback(self.publisher.close)
             if self._lease is not None:
                 self._lease.leave_reason = reason
