@@ -7,18 +7,16 @@ nobody can say which is meant.
 from __future__ import annotations
 
 import os
-import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import KeysError
-from .keys import PUBLIC, make_folder, parse, public_text, read_public, write_atomically
+from .keys import PUBLIC, make_folder, parse, public_text, read_file, read_public, write_atomically
 from .roles import OF_LAUNCH, ROLES
 
 FOLDER = "allowed"
-_MOST_BYTES = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +89,10 @@ def read_allow_list(folder: Path) -> AllowList:
         return AllowList(problems=(f"{place}: cannot be read: {error.strerror}",))
     for path in files:
         try:
-            with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-                found = os.fstat(file.fileno())
-                if not stat.S_ISREG(found.st_mode) or found.st_mode & 0o022:
-                    raise KeysError(f"{path}: is no file, or others may write it: chmod go-w {path}")
-                entries.append(parse_entry(file.read(_MOST_BYTES + 1), str(path)))
+            content, found = read_file(path)
+            if found.st_mode & 0o022:
+                raise KeysError(f"{path}: others may write it: chmod go-w {path}")
+            entries.append(parse_entry(content, str(path)))
         except FileNotFoundError:
             continue  # revoked at this moment
         except OSError as error:

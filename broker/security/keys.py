@@ -95,19 +95,15 @@ def read_secret(path: Path) -> KeyPair:
         It is missing, unreadable or no key; it belongs to somebody else, or others than its owner can read it.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        content, found = read_file(path, os.O_NOFOLLOW)
     except OSError as error:
         raise KeysError(f"{path}: cannot be read: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise KeysError(f"{path}: is no file")
-        if found.st_mode & 0o077:
-            mode = f"{stat.S_IMODE(found.st_mode):o}"
-            raise KeysError(f"{path}: others than its owner can use it (mode {mode}); expected 600: chmod 600 {path}")
-        if found.st_uid != os.geteuid():
-            raise KeysError(f"{path}: belongs to user {found.st_uid}; expected {os.geteuid()}, who runs this")
-        fields = parse(file.read(_LARGEST + 1), str(path), ("name", "public", "secret"))
+    if found.st_mode & 0o077:
+        mode = f"{stat.S_IMODE(found.st_mode):o}"
+        raise KeysError(f"{path}: others than its owner can use it (mode {mode}); expected 600: chmod 600 {path}")
+    if found.st_uid != os.geteuid():
+        raise KeysError(f"{path}: belongs to user {found.st_uid}; expected {os.geteuid()}, who runs this")
+    fields = parse(content, str(path), ("name", "public", "secret"))
     keys = KeyPair(fields["name"], fields["public"], fields["secret"])
     if zmq.curve_public(keys.secret.encode()).decode() != keys.public:
         raise KeysError(f"{path}: its public key is not that of its secret one")
@@ -117,11 +113,30 @@ def read_secret(path: Path) -> KeyPair:
 def read_public(path: Path) -> tuple[str, str]:
     """Return name and public key of a ``.pub`` file; raise `KeysError` if it is none."""
     try:
-        with path.open("rb") as file:
-            fields = parse(file.read(_LARGEST + 1), str(path), ("name", "public"))
+        fields = parse(read_file(path)[0], str(path), ("name", "public"))
     except OSError as error:
         raise KeysError(f"{path}: cannot be read: {error.strerror}") from None
     return fields["name"], fields["public"]
+
+
+def read_file(path: Path, flags: int = 0) -> tuple[bytes, os.stat_result]:
+    """Return the content of a key file, and what the system says of it; `parse` refuses a longer one.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    KeysError
+        It is a folder, a pipe or the like, which might never end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | flags)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise KeysError(f"{path}: is no file")
+        return os.read(descriptor, _LARGEST + 1), found
+    finally:
+        os.close(descriptor)
 
 
 def parse(content: bytes, where: str, keys: tuple[str, ...]) -> dict[str, Any]:

@@ -187,7 +187,12 @@ class _Launch:
             bind = inbox_address(network) if network.transport != "inproc" else "tcp://127.0.0.1:*"
             report_server = await stack.enter_async_context(
                 ReportServer(
-                    self.name, bind, self._reported, max_message_bytes=network.max_message_bytes, security=security
+                    self.name,
+                    bind,
+                    self._reported,
+                    max_message_bytes=network.max_message_bytes,
+                    advertise=network.advertise,
+                    security=security,
                 )
             )
             log = os.open(self.run_dir.path / "nodes.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -143,7 +143,7 @@ class Session:
             check_way_in(security, identity.broker)
         elif isinstance(security, Plain):
             security.check(self._seed_peer)
-        elif security.server(self._seed_name) is None:
+        elif not self._seed_name or security.server(self._seed_name) is None:
             form = f"with keys it is named: --seed-peer NAME@{self._seed_peer}"
             raise KeysError(security.unknown(self._seed_name) if self._seed_name else form)
         if not isinstance(security, Plain) and not self._shares_context:
