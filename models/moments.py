@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,19 @@ class IncompatibleSites(ValueError):
     def __init__(self, message: str, site: str | None = None) -> None:
         super().__init__(message)
         self.site = site
+
+
+@contextmanager
+def described(what: str) -> Iterator[None]:
+    """Raise IncompatibleSites for what a description of `what` lacks, or has in a form that nothing is made of."""
+    try:
+        yield
+    except IncompatibleSites:
+        raise
+    except KeyError as error:
+        raise IncompatibleSites(f"{what} without {error}") from error
+    except (TypeError, ValueError) as error:
+        raise IncompatibleSites(f"not a {what}: {error}") from error
 
 
 class TooFewRows(ValueError):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .data.arrays import as_table, column_names
-from .moments import BLOCK, Column, IncompatibleSites
+from .data.written import WrittenColumns, written_from_dict, written_to_dict
+from .moments import BLOCK, Column, IncompatibleSites, described
 from .plugins import listed, suggest
 from .targets import Label, Targets, checked_classes
 from .weights import is_finite
@@ -30,6 +31,7 @@ class Preprocessing(Targets):
     clip: float | None = CLIP  # scaled inputs are cut to [-clip, clip]; None: they are not
     target_center: float = 0.0  # the same for regression targets, which are not cut
     target_scale: float = 1.0
+    written: WrittenColumns = field(default_factory=dict)  # how the sites' files write those columns that say it
 
     def __post_init__(self) -> None:
         width = (len(self.columns),)
@@ -98,28 +100,25 @@ class Preprocessing(Targets):
             "clip": self.clip,
             "target_center": self.target_center,
             "target_scale": self.target_scale,
+            **written_to_dict(self.written),
         }
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Preprocessing:
         """Return the preprocessing that `to_dict` described. Raises IncompatibleSites for anything else."""
-        try:
+        with described("preprocessing"):
             classes, clip = fields["classes"], fields["clip"]
+            columns = checked_columns(fields["columns"])
             return cls(
-                columns=checked_columns(fields["columns"]),
+                columns=columns,
                 classes=None if classes is None else checked_classes(classes),
                 center=np.array(fields["center"], dtype=np.float64),
                 scale=np.array(fields["scale"], dtype=np.float64),
                 clip=None if clip is None else float(clip),
                 target_center=float(fields["target_center"]),
                 target_scale=float(fields["target_scale"]),
+                written=written_from_dict(fields, columns),
             )
-        except KeyError as error:
-            raise IncompatibleSites(f"preprocessing without {error}") from error
-        except (TypeError, ValueError) as error:
-            raise (
-                error if isinstance(error, IncompatibleSites) else IncompatibleSites(f"not a preprocessing: {error}")
-            ) from error
 
     def _table(self, X: ArrayLike) -> NDArray[Any]:
         """Return `X` as a table of numbers with the agreed columns, or raise ValueError."""
@@ -127,6 +126,8 @@ class Preprocessing(Targets):
         names = column_names(X)
         if names is not None:
             return self._by_name(as_table("X", X, finite=False), names)
+        if isinstance(X, Sequence) and X and all(isinstance(row, Mapping) for row in X):
+            X = self._of_maps(X)
         try:
             table = np.asarray(X)
         except ValueError as error:
@@ -142,6 +143,16 @@ class Preprocessing(Targets):
         if table.dtype.kind not in "biuf":
             raise ValueError(f"X holds {table.dtype} values, expected numbers")
         return table
+
+    def _of_maps(self, rows: Sequence[Any]) -> list[list[Any]]:
+        """Return rows that are maps by the names of columns in the order of those; further names are ignored."""
+        for number, row in enumerate(rows):
+            if lacking := [name for name in self.columns if name not in row]:
+                hint = suggest(lacking[0], [str(name) for name in row])
+                raise ValueError(
+                    f"row {number} of X lacks {lacking[0]!r}{hint}; the model expects {listed(self.columns)}"
+                )
+        return [[row[name] for name in self.columns] for row in rows]
 
     def _by_name(self, table: NDArray[Any], names: tuple[str, ...]) -> NDArray[Any]:
         """Return a data frame's values with its columns in the agreed order."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .agreement.questions import Answer, Question
 from .data.data import Task
-from .moments import IncompatibleSites
+from .moments import IncompatibleSites, described
 from .site_agreement import TABLE
 from .site_rows import SiteRows
 from .site_statistics import SiteStatistics
@@ -36,10 +37,10 @@ class SiteAnswers:
         X, y = self._rows.X, self._rows.y
         if not isinstance(X, Table):
             more = None if self._held_out is None else self._held_out.y
-            return SiteStatistics.of(X, y, self._columns, self._task, more)
-        return SiteSchema.of(
-            X, y, self._task, None if self._held_out is None else (self._held_out.table(), self._held_out.y)
-        )
+            return replace(SiteStatistics.of(X, y, self._columns, self._task, more), written=self._rows.written)
+        held_out = None if self._held_out is None else (self._held_out.table(), self._held_out.y)
+        schema = SiteSchema.of(X, y, self._task, held_out)
+        return replace(schema, statistics=replace(schema.statistics, written=self._rows.written))
 
     def answer(self, question: Question) -> Answer:
         """Return the answer to a question of `agreement_questions`.
@@ -68,15 +69,11 @@ class SiteAnswers:
         from .pipeline.description import rebuild_transformer
         from .pipeline.fit import PipelineSite
 
-        try:
+        with described("question about a pipeline"):
             table = conform(self._rows.table(), Schema.from_dict(about["schema"]))
             pipeline, classes, y = rebuild_transformer(about["pipeline"]), about["classes"], self._rows.y
             target = y.astype(np.float64) if classes is None else class_indices(y, checked_classes(classes))
             return PipelineSite(pipeline, table, target)
-        except (KeyError, TypeError, ValueError) as error:
-            raise (
-                error if isinstance(error, IncompatibleSites) else IncompatibleSites(f"no question to answer: {error}")
-            ) from error
 
     def forget(self) -> None:
         """Let go of what was kept from one question to the next."""

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .agreement.questions import Answer, Question, Questions
 from .data.data import DataError, Task, checked_task
+from .data.written import WrittenColumns
 from .evaluate import evaluate
 from .model import FitReport, LocalWork
 from .moments import IncompatibleSites
@@ -59,6 +60,8 @@ class SiteModel:
         about one row is the row itself.
     scorers
         Names of scikit-learn scorers that `evaluate` adds.
+    written
+        How the file of the rows writes those columns that say it, which rows to predict are read by.
 
     Raises CannotMerge: copies of the model cannot be averaged. Raises DataError: the arrays do not fit each other, are
     not numbers, or hold targets that the task or the model rules out; a step of `preprocess` cannot be fitted on the
@@ -80,6 +83,7 @@ class SiteModel:
         scorers: Sequence[str] = (),
         preprocess: object = AUTO,
         min_frequency: int | None = None,
+        written: WrittenColumns | None = None,
     ) -> None:
         self.model = as_model(model)
         self.preprocess = given_pipeline(preprocess)
@@ -95,7 +99,7 @@ class SiteModel:
         self._rows: SiteRows | None = None
         self._raw: dict[str, SiteRows] = {}
         if X is not None:
-            self._take(SiteRows.of("X", X, y, columns), task, holdout, min_rows, seed)
+            self._take(SiteRows.of("X", X, y, columns, written=written), task, holdout, min_rows, seed)
         if test is not None:
             self._raw["test"] = SiteRows.of("the test set", *test, finite=False).named(self.columns or None)
         self._answers: SiteAnswers | None = None
@@ -325,10 +329,14 @@ class SiteModel:
         return self.preprocessing.transform(X, self.model.dtype)
 
     def _prepare(self, rows: SiteRows) -> Rows:
-        encoded = self.preprocessing.encode(rows.y)
-        return self._inputs(rows.inputs(self.preprocessing.columns)), encoded.astype(
-            self.model.dtype
-        ) if self.preprocessing.classes is None else encoded
+        X, y = self._inputs(rows.inputs(self.preprocessing.columns)), self.preprocessing.encode(rows.y)
+        return X, y.astype(self.model.dtype) if self.preprocessing.classes is None else y
+
+
+def kept_rows(site_model: SiteModel, on: Literal["test", "holdout"] = "holdout") -> tuple[Any, NDArray[Any]] | None:
+    """Return the raw rows that a built model is evaluated on, X in the agreed order of columns and y; None without."""
+    rows = site_model._raw.get(on)  # noqa: SLF001  (its own module; the class is long enough)
+    return None if rows is None else (rows.inputs(site_model.preprocessing.columns), rows.y)
 
 
 def task_of(model: object, told: str | None = None) -> Task | None:

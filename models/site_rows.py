@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .data.arrays import as_table, as_targets, column_names
 from .data.data import DataError, Task, infer_task, is_whole
 from .data.splits import hold_out
+from .data.written import WrittenColumns
 from .moments import TooFewRows
 from .plugins import listed
 from .preprocessing import by_place, made_up
@@ -30,9 +31,19 @@ class SiteRows:
     X: NDArray[Any] | Table
     y: NDArray[Any]
     columns: tuple[str, ...] | None
+    written: WrittenColumns = field(default_factory=dict)  # how the file that they come from writes them
 
     @classmethod
-    def of(cls, what: str, X: Any, y: Any, columns: Sequence[str] | None = None, *, finite: bool = True) -> SiteRows:
+    def of(
+        cls,
+        what: str,
+        X: Any,
+        y: Any,
+        columns: Sequence[str] | None = None,
+        *,
+        finite: bool = True,
+        written: WrittenColumns | None = None,
+    ) -> SiteRows:
         """Return rows that fit each other, from arrays, tables or data frames.
 
         Raises DataError, which begins with `what`.
@@ -55,7 +66,7 @@ class SiteRows:
         if names is not None and len(set(names)) != len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise DataError(f"{what} has two columns that are called {twice!r}")
-        return cls(table, targets, names)
+        return cls(table, targets, names, written or {})
 
     def __len__(self) -> int:
         return len(self.y)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .data.data import EXACT, MANY_CLASSES, Task, few_enough, is_whole
+from .data.written import WrittenColumns, merged, written_from_dict, written_to_dict
 from .moments import IncompatibleSites, Moments
 from .plugins import listed
 from .preprocessing import CLIP, Preprocessing, checked_columns
@@ -33,6 +34,7 @@ class SiteStatistics:
     classes: tuple[Label, ...] | None  # its labels, sorted; None where its targets are quantities
     inputs: Moments
     target: Moments | None  # of its targets, one column; None where they are labels
+    written: WrittenColumns = field(default_factory=dict)  # how its file writes those columns that say it
 
     @classmethod
     def of(
@@ -77,9 +79,9 @@ class SiteStatistics:
         return replace(self, columns=columns, inputs=inputs)
 
     def header(self) -> dict[str, Any]:
-        """Return columns and classes as plain values."""
+        """Return columns and classes as plain values, and how columns are written where there is something to say."""
         classes = None if self.classes is None else list(self.classes)
-        return {"columns": list(self.columns), "classes": classes}
+        return {"columns": list(self.columns), "classes": classes} | written_to_dict(self.written)
 
     def vector(self) -> NDArray[np.float64]:
         """Return the moments as one vector: n, means, sums of squares, and the target's mean and sum of squares."""
@@ -95,7 +97,7 @@ class SiteStatistics:
         Raises IncompatibleSites for whatever an honest site would not have sent: other keys or types, a wrong length,
         values that are not finite, a count below 1, negative squares.
         """
-        if not isinstance(header, Mapping) or set(header) != {"columns", "classes"}:
+        if not isinstance(header, Mapping) or set(header) - {"written"} != {"columns", "classes"}:
             raise IncompatibleSites("the header of a site's statistics has columns and classes, and nothing else")
         columns = checked_columns(header["columns"])
         classes = None if header["classes"] is None else checked_classes(header["classes"])
@@ -111,7 +113,11 @@ class SiteStatistics:
         own = vector.copy()  # what arrives is a view of a message
         n, mean, m2, rest = own[0], own[1 : 1 + width], own[1 + width : 1 + 2 * width], own[1 + 2 * width :]
         target = Moments(float(n), rest[:1], rest[1:]) if has_target else None
-        return cls(columns, classes, Moments(float(n), mean, m2), target)
+        try:
+            written = written_from_dict(header, columns)
+        except ValueError as error:
+            raise IncompatibleSites(str(error)) from None
+        return cls(columns, classes, Moments(float(n), mean, m2), target, written)
 
     def limited(self, rows: int | None) -> SiteStatistics:
         """Return the same means and spreads with the weight of `rows` rows at most; None: no limit."""
@@ -148,18 +154,19 @@ def agree(sites: Mapping[str, SiteStatistics], scale: Scale = "standard", task: 
     ordered = {site: statistics.in_order(columns) for site, statistics in ordered.items()}
     classes = agreed_classes(ordered, task or agreed_task(ordered.values()))
     inputs = reduce(Moments.merge, (statistics.inputs for statistics in ordered.values()))
+    written = merged(statistics.written for statistics in ordered.values())
     zeros, ones = np.zeros(len(columns)), np.ones(len(columns))
     if scale == "none":
-        return Preprocessing(columns, classes, zeros, ones, clip=None)
+        return Preprocessing(columns, classes, zeros, ones, clip=None, written=written)
     if scale == "unit":
         center, spread = zeros, np.hypot(inputs.mean, inputs.deviation)
     else:
         center, spread = inputs.mean, inputs.deviation
     if classes is not None:
-        return Preprocessing(columns, classes, center, _or_one(spread), CLIP)
+        return Preprocessing(columns, classes, center, _or_one(spread), CLIP, written=written)
     target = reduce(Moments.merge, (known.target for known in ordered.values() if known.target is not None))
-    spread_of_target = float(_or_one(target.deviation)[0])
-    return Preprocessing(columns, classes, center, _or_one(spread), CLIP, float(target.mean[0]), spread_of_target)
+    of_target = (float(target.mean[0]), float(_or_one(target.deviation)[0]))
+    return Preprocessing(columns, classes, center, _or_one(spread), CLIP, *of_target, written)
 
 
 def agreed_task(sites: Collection[SiteStatistics]) -> Task:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .moments import IncompatibleSites
+from .moments import described
 from .plugins import listed
 from .preprocessing import Preprocessing
 from .tables.rows import conform, table_of_numbers, table_of_rows
@@ -96,7 +96,8 @@ class TablePreprocessing(Targets):
         if hasattr(X, "columns"):
             from .tables.frames import table_of
 
-            return conform(table_of(X, dict(zip(self.columns, self.schema.kinds, strict=True))), self.schema)
+            kinds = dict(zip(self.columns, self.schema.kinds, strict=True))
+            return conform(table_of(X, kinds, written=self.schema.written), self.schema)
         if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "biuf" and self._all_numbers(X.shape[1]):
             return table_of_numbers(X, self.columns)
         rows = X.tolist() if hasattr(X, "tolist") else X
@@ -119,6 +120,13 @@ class TablePreprocessing(Targets):
 
         return fitted_estimator(self._unfitted, self.fitted, self.columns, self.schema.kinds)
 
+    @property
+    def may_be_sparse(self) -> bool:
+        """Whether what `estimator` returns may make sparse matrices."""
+        from .pipeline.fit import maybe_sparse
+
+        return maybe_sparse(self._unfitted)
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values that JSON and msgpack carry exactly."""
         return {
@@ -137,7 +145,7 @@ class TablePreprocessing(Targets):
         """Return the preprocessing that `to_dict` described. Raises IncompatibleSites for anything else."""
         from .pipeline.fit import Fitted
 
-        try:
+        with described("preprocessing"):
             classes = fields["classes"]
             return cls(
                 schema=Schema.from_dict(fields["schema"]),
@@ -148,12 +156,6 @@ class TablePreprocessing(Targets):
                 target_center=float(fields["target_center"]),
                 target_scale=float(fields["target_scale"]),
             )
-        except KeyError as error:
-            raise IncompatibleSites(f"preprocessing without {error}") from error
-        except (TypeError, ValueError) as error:
-            raise (
-                error if isinstance(error, IncompatibleSites) else IncompatibleSites(f"not a preprocessing: {error}")
-            ) from error
 
 
 AnyPreprocessing: TypeAlias = Preprocessing | TablePreprocessing

@@ -1,7 +1,7 @@
 """Predictions over HTTP from a saved model, or from one that is still learning.
 
 ``POST /predict`` takes ``{"X_test": [[…], …]}`` in raw units and answers ``{"y_pred": […]}`` with the original labels.
-A model of tables takes texts, dates and null, and rows as objects too.
+Rows may be objects, with columns by name. A model of tables takes texts, dates and null, too.
 """
 
 from __future__ import annotations
@@ -64,7 +64,10 @@ class Answers:
         if not self._site_model.built:
             return 503, to_json({"error": "there is no model yet; the nodes have not agreed on one"})
         try:
-            y = self._site_model.predict(self._rows(body))
+            rows = self._rows(body)
+            if not len(rows):  # estimators want one row at least
+                return 200, to_json({"y_pred": []})
+            y = self._site_model.predict(rows)
         except Malformed as error:
             return self.malformed(error)
         except ValueError as error:  # a pipeline that makes no number of a row
@@ -166,7 +169,8 @@ def predictor_app(
 
 
 def read_table(body: bytes, columns: tuple[str, ...], max_rows: int = MAX_ROWS) -> NDArray[np.float64]:
-    """Return ``{"X_test": [[…], …]}`` as an array of shape (rows, columns), float64, all finite.
+    """Return ``{"X_test": [[…], …]}``, or ``{"X_test": [{…}, …]}`` with columns by name, as an array of shape (rows,
+    columns), float64, all finite; true and false are 1 and 0. Further names in an object are ignored.
 
     Raises
     ------
@@ -176,12 +180,14 @@ def read_table(body: bytes, columns: tuple[str, ...], max_rows: int = MAX_ROWS) 
     expected = f"expected {len(columns)} numbers a row ({listed(columns)})"
     rows = _rows_of(body, expected, max_rows)
     for number, row in enumerate(rows):
+        if isinstance(row, dict):
+            rows[number] = row = _by_name(number, row, columns)
         if not isinstance(row, list):
-            raise Malformed(f"{FIELD} row {number} is {_kind(row)}; expected a list, {expected}")
+            raise Malformed(f"{FIELD} row {number} is {_kind(row)}; expected a list or an object, {expected}")
         if len(row) != len(columns):
             raise Malformed(f"{FIELD} row {number} has {len(row)} values; {expected}")
         # One fast check of the types; only a row that fails it is checked value by value.
-        if not set(map(type, row)) <= {int, float} or not all(map(_finite, row)):
+        if not set(map(type, row)) <= {int, float, bool} or not all(map(_finite, row)):
             _refuse_value(number, row, columns)
     flat = itertools.chain.from_iterable(rows)
     return np.fromiter(flat, np.float64, len(rows) * len(columns)).reshape(len(rows), len(columns))
@@ -245,9 +251,20 @@ async def _body(request: Request, answers: Answers) -> bytes:
     return bytes(body)
 
 
+def _by_name(number: int, row: Mapping[str, Any], columns: tuple[str, ...]) -> list[Any]:
+    """Return the values of a row that is an object, in the order of the columns."""
+    lacking = [column for column in columns if column not in row]
+    if lacking:
+        odd = [name for name in row if name not in columns]
+        found = f" (it has {listed(odd)}, which the model does not know)" if odd else ""
+        names = listed([repr(column) for column in lacking])
+        raise Malformed(f"{FIELD} row {number} lacks {names}{found}; expected a number for each of {listed(columns)}")
+    return [row[column] for column in columns]
+
+
 def _refuse_value(number: int, row: list[Any], columns: tuple[str, ...]) -> None:
     for column, value in zip(columns, row, strict=True):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
+        if not isinstance(value, int | float) or not _finite(value):
             shown = _kind(value) if value is None or isinstance(value, list | dict) else repr(value)[:60]
             raise Malformed(f"{FIELD} row {number}, column {column!r} is {shown}; expected a finite number")
 

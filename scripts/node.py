@@ -94,6 +94,7 @@ def node(
     from .result_table import result_line
     from .signals import Stopped
     from .signals import run as run_until_signal
+    from .site_tables import site_lines
     from .units import duration, size
     from .views import JsonView, PlainView, View
 
@@ -152,7 +153,8 @@ def node(
     if role == "client":  # the coordinator has the global model's figures
         view.note(f"done in {duration(summary['wall_s'])}, {size(summary['bytes_sent'])} sent")
     else:
-        view.note(result_line(summary))
+        for line in (result_line(summary), *site_lines(summary)):
+            view.note(line)
 
 
 def _check_way_in(role: str, broker: str | None, seed_peer: str | None) -> None:

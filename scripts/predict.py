@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -15,7 +15,6 @@ from .saved_model import best_option, load_saved, own_option, saved_argument
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel
-    from nervenet.models.tables.options import ColumnOptions
 
 
 @click.command()
@@ -35,7 +34,7 @@ def predict(saved: Path, file: Path, out: Path | None, proba: bool, best: bool, 
     if out is not None:
         _check_out(out)
     site_model, _ = load_saved(saved, best=best, own=own)
-    X, ignored = _inputs(site_model, file, saved)
+    X, ignored = _inputs(site_model, file)
     if ignored:
         warn(", ".join(ignored), "ignored")
     header, columns = _predictions(site_model, X, proba=proba)
@@ -53,32 +52,19 @@ def predict(saved: Path, file: Path, out: Path | None, proba: bool, best: bool, 
         raise ExperimentError(f"--out {out}: cannot be written: {error.strerror}") from None
 
 
-def _inputs(site_model: SiteModel, file: Path, saved: Path) -> tuple[Any, tuple[str, ...]]:
+def _inputs(site_model: SiteModel, file: Path) -> tuple[Any, tuple[str, ...]]:
     """Return the model's columns of a file, as the sites agreed on them, and the names of the other columns."""
     from nervenet.models.table_preprocessing import TablePreprocessing
     from nervenet.models.tables.inputs import read_inputs, read_numbers
 
     agreed = site_model.preprocessing
     if isinstance(agreed, TablePreprocessing):
-        return read_inputs(file, agreed.columns, agreed.schema.kinds, _said(saved))
-    found = read_numbers(file, agreed.columns)
+        return read_inputs(file, agreed.columns, agreed.schema.kinds, agreed.schema.written)
+    found = read_numbers(file, agreed.columns, agreed.written)
     if found.table.columns != agreed.columns:
         said = ", ".join(f"{own} is {name}" for own, name in zip(agreed.columns, found.table.columns, strict=True))
         sys.stderr.write(f"the model's columns have no names; the file's are taken by their places: {said}\n")
     return found.X, found.ignored
-
-
-def _said(saved: Path) -> Mapping[str, ColumnOptions]:
-    """Return the formats and the gaps of columns that a run folder's experiment names."""
-    from nervenet.nodes.config.keys import convert
-    from nervenet.nodes.config.schema import DataConfig
-    from nervenet.nodes.experiment.loader import read_toml
-
-    folder = saved if saved.is_dir() else saved.parent
-    if not (folder / "experiment.toml").is_file():
-        return {}
-    columns = read_toml(folder).get("data", {}).get("columns", {})
-    return convert({"columns": columns}, DataConfig).options.columns
 
 
 def _check_out(out: Path) -> None:

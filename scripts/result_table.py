@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from nervenet.nodes.runtime.printable import printable
 
+from .site_tables import site_lines
 from .units import duration, score, score_name, size
 
 
@@ -85,7 +86,7 @@ def print_result(summary: Mapping[str, Any], out: Path, file: TextIO) -> None:
     bold = "\x1b[1m{}\x1b[0m".format if file.isatty() and not os.environ.get("NO_COLOR") else str
     head, rule, best, *others = _compared(summary)
     title = printable(f"{summary['mode']} on {summary['data']}: {summary['nodes']} nodes, {model}")
-    lines = ("", bold(title), "", head, rule, bold(best), *others, "", *_facts(summary, out))
+    lines = ("", bold(title), "", head, rule, bold(best), *others, *site_lines(summary), "", *_facts(summary, out))
     print(*lines, sep="\n", file=file)
 
 
@@ -138,11 +139,13 @@ def _early(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _test_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what else is known of the saved model on the test rows."""
+    """Return what else is known of the saved model on rows that nobody trained on."""
     report = summary.get("report") or {}
-    names = {"macro_f1": "macro F1", "roc_auc": "ROC AUC", "brier": "Brier score", "mae": "MAE", "rmse": "RMSE"}
+    names = {"macro_f1": "macro F1", "roc_auc": "ROC AUC", "roc_auc_mean": "ROC AUC in the mean of the sites"}
+    names |= {"brier": "Brier score", "mae": "MAE", "rmse": "RMSE"}
     found = [f"{name} {report[key]:.4g}" for key, name in names.items() if isinstance(report.get(key), float)]
-    return [("test rows", f"{report['rows']}: {', '.join(found)}")] if found else []
+    label = "rows held out" if report.get("evaluated_on") == "holdout" else "test rows"
+    return [(label, f"{report['rows']}: {', '.join(found)}")] if found else []
 
 
 def _sites(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

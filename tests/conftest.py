@@ -47,6 +47,11 @@ def guarded_fork_exec(*arguments: Any) -> int:
 _posixsubprocess.fork_exec = guarded_fork_exec
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests: at the end, one of them would keep one process busy while the others idle."""
+    items.sort(key=lambda item: 0 if item.path.name == "test_pages.py" else 1 if "e2e" in item.path.parts else 2)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     GUARD.unmarked = "" if item.get_closest_marker("e2e") else item.nodeid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import re
 import shutil
@@ -100,6 +101,38 @@ def test_the_picture_names_files_that_exist() -> None:
     assert len(named) > 10
     folders = [ROOT / room for room in ROOMS]
     assert [name for name in named if not any((folder / name).exists() for folder in folders)] == []
+
+
+def too_long(sources: Iterator[tuple[str, str]]) -> list[str]:
+    """Modules of more than 450 lines, and classes of more than 300: what is that long is several ideas."""
+    found = []
+    for name, source in sources:
+        lengths = [(name, len(source.splitlines()), 450)]
+        lengths += [
+            (f"{name}: class {node.name}", (node.end_lineno or 0) - node.lineno + 1, 300)
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.ClassDef)
+        ]
+        found += [f"{what}: {length} lines, at most {most}" for what, length, most in lengths if length > most]
+    return found
+
+
+def test_no_module_and_no_class_is_too_long() -> None:
+    paths = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    assert len(paths) > 100
+    assert too_long((str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")) for path in paths) == []
+
+
+def test_a_class_that_is_too_long_is_noticed() -> None:
+    long = "class Long:\n" + "    x = 1\n" * 300
+    assert too_long(iter([("a.py", long), ("b.py", "x = 1\n" * 451)])) == [
+        "a.py: class Long: 301 lines, at most 300",
+        "b.py: 451 lines, at most 450",
+    ]
+
+
+def test_at_most_three_modules_stand_directly_in_nodes() -> None:
+    assert len([path for path in (ROOT / "nodes").glob("*.py") if path.name != "__init__.py"]) <= 3
 
 
 def test_a_broken_link_is_noticed() -> None:

@@ -9,10 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from nervenet.models import SiteModel, save_model
 from nervenet.models.datasets import load
-from nervenet.models.registry import named_model
-from nervenet.models.site_statistics import agree
 
 from .pages import NOT_RUN, Block, Command, Running, alike, blocks, differences, play, run_page, run_script, write_files
 from .test_extending import DISTRIBUTION, install
@@ -36,14 +33,6 @@ def install_extras(folder: Path) -> None:
     install(folder, DISTRIBUTION["entry-points"])
 
 
-def save_sgd(folder: Path) -> None:
-    """Leave what a run with that estimator leaves, for which every node would load scikit-learn."""
-    iris = load("iris")
-    site = SiteModel(named_model("sklearn.linear_model.SGDClassifier", {}), iris.X, iris.y, columns=iris.columns)
-    site.build(agree({"only": site.statistics()}), 0)
-    save_model(folder / "runs" / "sgd", site)
-
-
 def write_flowers(folder: Path) -> None:
     iris = load("iris")
     lines = [",".join(map(str, [*row, kind])) for row, kind in zip(iris.X, iris.y, strict=True)]
@@ -61,7 +50,6 @@ PREPARED: dict[str, Callable[[Path], None]] = {
     "README.md": write_flowers,
     "docs/describe.md": write_patients,
     "docs/extending.md": install_extras,
-    "docs/using-models.md": save_sgd,
 }
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..plugins import listed, suggest
+from .written import WrittenColumns
 
 Task = Literal["classification", "regression"]
 
@@ -67,6 +68,8 @@ class Dataset:
         The column of a file that is `y`; empty where it was none.
     notes
         What its owner should know of how it was read, a line each.
+    written
+        Which columns need a format or gap words to be read as here.
 
     Raises DataError: the shapes do not fit each other.
     """
@@ -80,6 +83,7 @@ class Dataset:
     test: Dataset | None = None
     target: str = ""
     notes: tuple[str, ...] = ()
+    written: WrittenColumns = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if isinstance(self.X, np.ndarray) and self.X.ndim != 2:
@@ -118,7 +122,8 @@ class Dataset:
         else:
             X = self.X.select(columns)
         test = None if self.test is None else self.test.with_sites(column)
-        return replace(self, X=X, columns=columns, sites=values, test=test)
+        written = {name: said for name, said in self.written.items() if name != column}
+        return replace(self, X=X, columns=columns, sites=values, test=test, written=written)
 
 
 def rows_of(X: NDArray[Any] | Columns, rows: NDArray[Any]) -> NDArray[Any] | Columns:

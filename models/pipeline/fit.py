@@ -131,7 +131,7 @@ def _fit(
         [_fit(part.step, join(path, part.name), part.frame(frame), before, task) for part in parts]
     )
     states = {below: state for found, _ in done for below, state in found.items()}
-    if shape_of(step) == "columns" and any(_maybe_sparse(part.step) for part in parts):
+    if shape_of(step) == "columns" and any(maybe_sparse(part.step) for part in parts):
         _, _, filled, cells = yield from _outputs(path, {**before, **states})
         states[path] = {"sparse": bool(cells and filled / cells < step.sparse_threshold)}
     return states, Frame(joined_names(step, parts, [some.names for _, some in done]), None, gives_frames(step))
@@ -175,7 +175,8 @@ def _size(value: Any) -> int:
     return 1 + len(value) // 9 if isinstance(value, str) else 1
 
 
-def _maybe_sparse(step: Any) -> bool:
+def maybe_sparse(step: Any) -> bool:
+    """Whether some of what a step makes of rows may be a sparse matrix."""
     for _, leaf in leaves(step):
         parameters = leaf.get_params(deep=False)
         if parameters.get("sparse_output") or parameters.get("encode") == "onehot":

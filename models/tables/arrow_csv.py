@@ -16,7 +16,7 @@ import numpy as np
 
 from ..data.data import EXACT, DataError
 from .arrow_cells import arrow_cells
-from .csv_file import Lines, header, read_csv, separator_of
+from .csv_file import Lines, dialect_of, header, read_csv
 from .kinds import number
 from .options import TARGET_NAMES, USUAL_GAPS, ColumnOptions
 from .raw import Cells, RawTable
@@ -49,8 +49,12 @@ def _read(path: Path, text: Collection[str]) -> RawTable | None:
     encoding = encodings(sample)[0]
     if encoding not in ("utf-8", "utf-8-sig"):
         return None
-    dialect = Dialect(encoding, separator_of(sample, encoding))
+    dialect = dialect_of(sample, encoding)
+    if dialect.quote != '"':
+        return None
     names, rows = _begin(sample, dialect)
+    if rows[:1] == [names]:  # a second header
+        return None
     columns, aside = header(path, names)
     last = next((name for wanted in TARGET_NAMES for name in columns if name.lower() == wanted), columns[-1])
     numeric = {name for name in _numeric(columns, rows) if name not in text and name != last}

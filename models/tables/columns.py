@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from .kinds import recognized
+from .kinds import DECIMAL_COMMA, recognized
 from .options import ReadOptions
 from .read import read_raw
 from .table import Table
@@ -24,7 +24,7 @@ def read_columns(path: str | Path, options: ReadOptions | None = None) -> tuple[
     names = tuple(name for name in raw.columns if name not in (*options.drop, options.id, *aside))
     columns = [recognized(raw, name, options.of(name)) for name in names]
     short = Path(raw.name).name
-    commas = ", ".join(name for name, column in zip(names, columns, strict=True) if column.note)
+    commas = ", ".join(name for name, column in zip(names, columns, strict=True) if column.form == DECIMAL_COMMA)
     written = ", ".join(filter(None, [raw.written, commas and f"decimal commas in {commas}"]))
     notes = (*([f"{short}: {written}"] if written else []), *aside.values())
     return Table(names, tuple(column.kind for column in columns), tuple(column.array for column in columns)), notes

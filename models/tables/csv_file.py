@@ -13,7 +13,7 @@ from ..data.data import DataError
 from .kinds import number
 from .raw import Places, RawTable, Words, check_columns
 from .suffixes import kind_of
-from .text_file import SAMPLE, SEPARATORS, Dialect, decoded, encodings, find_separator, opened
+from .text_file import SAMPLE, SEPARATORS, Dialect, decoded, encodings, find_marks, opened
 
 BLOCK = 10_000  # rows whose text is held at a time
 UNNAMED = "Unnamed: 0"  # what pandas calls a first column without a name
@@ -28,7 +28,7 @@ def read_csv(path: Path) -> RawTable:
     with opened(path) as stream:
         sample = stream.read(SAMPLE)
     for encoding in encodings(sample):
-        dialect = Dialect(encoding, separator_of(sample, encoding))
+        dialect = dialect_of(sample, encoding)
         try:
             return _read(path, dialect)
         except UnicodeDecodeError as error:
@@ -36,20 +36,21 @@ def read_csv(path: Path) -> RawTable:
     raise DataError(f"{path}: not a readable {kind_of(path)} file ({last})") from last
 
 
-def separator_of(sample: bytes, encoding: str) -> str:
-    """Return what separates the cells of a file that begins so: judged by its whole lines."""
+def dialect_of(sample: bytes, encoding: str) -> Dialect:
+    """Return how a file that begins so is written: judged by its whole lines."""
     text = sample.decode(encoding, errors="replace")
     if len(sample) >= SAMPLE and "\n" in text:
         text = text[: text.rindex("\n") + 1]
-    return find_separator(text)
+    return Dialect(encoding, *find_marks(text))
 
 
 def _read(path: Path, dialect: Dialect) -> RawTable:
     with decoded(path, dialect.encoding) as stream:
-        reader = csv.reader(stream, delimiter=dialect.separator, strict=True)
+        reader = csv.reader(stream, delimiter=dialect.separator, quotechar=dialect.quote, strict=True)
         lines: list[int] = []
         try:
-            columns, aside = header(path, [cell.strip() for cell in next(reader, [])])
+            names = [cell.strip() for cell in next(reader, [])]
+            columns, aside = header(path, names)
             known = [Places() for _ in columns]
             codes: list[list[NDArray[np.intp]]] = [[] for _ in columns]
             block: list[list[str]] = []
@@ -58,6 +59,8 @@ def _read(path: Path, dialect: Dialect) -> RawTable:
                     continue
                 if len(row) != len(columns):
                     raise DataError(_ragged(path, reader.line_num, row, columns))
+                if not lines and not block and names == [cell.strip() for cell in row]:
+                    raise DataError(f"{path}: line {reader.line_num} is the header once more: delete it")
                 block.append(row)
                 lines.append(reader.line_num)
                 if len(block) == BLOCK:

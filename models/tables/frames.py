@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data.data import DataError
+from ..data.written import WrittenColumns
 from ..plugins import suggest
+from .agreed import agreed_column
 from .arrow_cells import ALLOWED
 from .arrow_files import arrow_table
 from .kinds import category_name, recognized
@@ -25,7 +29,13 @@ def is_frame(X: object) -> bool:
     )
 
 
-def table_of(frame: Any, kinds: Mapping[str, Kind] | None = None, *, what: str = "X") -> Table:
+def table_of(
+    frame: Any,
+    kinds: Mapping[str, Kind] | None = None,
+    *,
+    written: WrittenColumns | None = None,
+    what: str = "X",
+) -> Table:
     """Return a data frame as a table, whose columns are of the kinds that their types, or else their values, say.
 
     Parameters
@@ -34,21 +44,28 @@ def table_of(frame: Any, kinds: Mapping[str, Kind] | None = None, *, what: str =
         A pandas or polars DataFrame, a pyarrow.Table, or another frame that narwhals knows where that is installed.
     kinds
         What columns are known to be, by name; further names are none of the frame's business.
+    written
+        How the sites' files write the texts of such columns.
     what
         What messages call it.
 
     Raises DataError: a column is nothing that a table can hold, or not of its kind.
     """
     raw = raw_frame(frame, what)
-    said = {name: ColumnOptions(kind) for name, kind in (kinds or {}).items()}
-    columns = [recognized(raw, name, said.get(name, ColumnOptions())) for name in raw.columns]
+    kinds, written = kinds or {}, written or {}
+    columns = [
+        agreed_column(raw, name, kinds[name], written.get(name))
+        if name in kinds
+        else recognized(raw, name, ColumnOptions())
+        for name in raw.columns
+    ]
     return Table(raw.columns, tuple(column.kind for column in columns), tuple(column.array for column in columns))
 
 
 def raw_frame(frame: Any, what: str = "X") -> RawTable:
     """Return a data frame as a raw table. Raises DataError for anything else."""
     if isinstance(getattr(frame, "column_names", None), list) and hasattr(frame, "num_rows"):
-        return arrow_table(what, frame, place=_place)
+        return replace(arrow_table(what, frame, place=_place), options=False)
     if not is_frame(frame):
         raise DataError(f"{what} is a {type(frame).__name__}; expected a data frame")
     if hasattr(frame, "iloc"):
@@ -70,7 +87,7 @@ def raw_frame(frame: Any, what: str = "X") -> RawTable:
 
 
 def _raw(what: str, names: Sequence[str], rows: int, cells: Any) -> RawTable:
-    return RawTable(what, tuple(names), rows, cells, _place)
+    return RawTable(what, tuple(names), rows, cells, _place, options=False)
 
 
 def _place(row: int) -> str:
@@ -133,10 +150,15 @@ def _objects(where: str, values: NDArray[Any], missing: NDArray[np.bool_]) -> Ce
         return filled.astype(np.float64) if missing.any() else np.array(filled.tolist())
     if all(hasattr(value, "year") and hasattr(value, "isoformat") for value in present):
         dates = np.full(len(values), "NaT", "datetime64[s]")
-        dates[~missing] = np.array([value.isoformat() for value in present], "datetime64[s]")
+        dates[~missing] = np.array([_plain(value).isoformat() for value in present], "datetime64[s]")
         return dates
     row = next(row for row, value in enumerate(values.tolist()) if not (missing[row] or isinstance(value, str)))
     raise DataError(f"{where}, row {row}: found {values[row]!r}, expected {ALLOWED}, all of one kind")
+
+
+def _plain(value: Any) -> Any:
+    """Return a date or time without its zone, in UTC."""
+    return value.astimezone(UTC).replace(tzinfo=None) if getattr(value, "tzinfo", None) is not None else value
 
 
 def _texts(series: Any, missing: NDArray[np.bool_]) -> list[str | None]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..data.arrays import changed_by_float64
 from ..data.data import EXACT, DataError
-from .dates import looks_like_date, parse_dates
+from .dates import looks_like_date, read_dates
 from .options import ColumnOptions
 from .raw import RawTable, Words
 from .table import DATES, GAP, Kind
@@ -31,11 +31,11 @@ DECIMAL_COMMA, THOUSANDS_COMMA = "1,5", "1,500"
 
 
 class Column(NamedTuple):
-    """A column of known kind: its array as `Table` has it."""
+    """A column of known kind: its array as `Table` has it, and the format of its cells where they need one."""
 
     kind: Kind
     array: NDArray[Any]
-    note: str = ""
+    form: str = ""
 
 
 def recognized(raw: RawTable, name: str, options: ColumnOptions) -> Column:
@@ -63,13 +63,11 @@ def _of_array(raw: RawTable, name: str, values: NDArray[Any], options: ColumnOpt
         return Column("date", dates)
     if options.kind == "date":
         if options.format is None:
-            raise DataError(
-                f'{raw.name}: column "{name}": found numbers, expected dates: say data.columns.{name}.format, such as '
-                '"%Y%m%d"'
-            )
+            say = f'say data.columns.{name}.format, such as "%Y%m%d"' if raw.options else "write them as in 2026-01-31"
+            raise DataError(f'{raw.name}: column "{name}": found numbers, expected dates: {say}')
         return _of_words(raw, name, Words.of(_as_text(values)), options)
     if options.kind == "category":
-        return Column("category", _objects(values, values != values, category_name))
+        return Column("category", _objects(values, (values != values) | _gap_numbers(values, options), category_name))
     if values.dtype.kind in "iu" and (changed := changed_by_float64(values)).any():
         row = int(np.flatnonzero(changed)[0])
         raise raw.refusal(row, name, f"found {values[row]}, expected {CONFUSED}")
@@ -77,7 +75,14 @@ def _of_array(raw: RawTable, name: str, values: NDArray[Any], options: ColumnOpt
     if np.isinf(numbers).any():
         row = int(np.flatnonzero(np.isinf(numbers))[0])
         raise raw.refusal(row, name, f"found {numbers[row]}, expected a finite number")
-    return Column("number", numbers)
+    missing = _gap_numbers(values, options)
+    return Column("number", np.where(missing, np.nan, numbers) if missing.any() else numbers)
+
+
+def _gap_numbers(values: NDArray[Any], options: ColumnOptions) -> NDArray[np.bool_]:
+    """Return which numbers are said to be gaps, such as -999."""
+    said = [value for word in options.gaps or () if (value := number(word)) is not None]
+    return np.isin(values, said) if said else np.zeros(len(values), np.bool_)
 
 
 def _objects(values: NDArray[Any], missing: NDArray[np.bool_], text: Callable[[Any], str]) -> NDArray[Any]:
@@ -156,18 +161,19 @@ class _Found:
 
     def dates(self) -> Column:
         try:
-            values = parse_dates(self.present, self.options.format)
+            values, form = read_dates(self.present, self.options.format)
         except ValueError as error:
-            raise DataError(
-                f'{self.raw.name}: column "{self.name}": {error}: say which, --set '
-                f'data.columns.{self.name}.format="%d/%m/%Y" or "%m/%d/%Y" (with the marks of the file), or '
-                f"--categorical {self.name}"
-            ) from None
+            say = (
+                f'say which, --set data.columns.{self.name}.format="%d/%m/%Y" or "%m/%d/%Y" (with the marks of the '
+                f"file), or --categorical {self.name}"
+            )
+            hint = say if self.raw.options else "write it as in 2026-01-31"
+            raise DataError(f'{self.raw.name}: column "{self.name}": {error}: {hint}') from None
         bad = {word for word, value in zip(self.present, values, strict=True) if value is None}
         if bad:
             expected = "a date" if self.options.format is None else f"a date of the form {self.options.format}"
             raise self._odd(bad, f"{expected}, as in 2026-01-31")
-        return Column("date", self._spread(values, np.full(len(self.missing), "NaT", DATES)))
+        return Column("date", self._spread(values, np.full(len(self.missing), "NaT", DATES)), form)
 
     def reading(self) -> Reading:
         return reading_of(self.raw, self.name, self.present, self.options)
@@ -180,8 +186,8 @@ class _Found:
             known = np.array(values, np.float64)
         for place in np.flatnonzero(np.abs(known) >= EXACT).tolist():
             self._check_large(self.present[place], float(known[place]))
-        note = "decimal commas" if reading is number_with_comma else ""
-        return Column("number", self._spread(known, np.full(len(self.missing), math.nan)), note)
+        form = _FORMS.get(reading, "")
+        return Column("number", self._spread(known, np.full(len(self.missing), math.nan)), form)
 
     def _check_large(self, word: str, value: float) -> None:
         row = int(self.cells.rows_of(word.__eq__)[0])
@@ -199,6 +205,8 @@ class _Found:
         also = f" (also {', '.join([*further, *more])})" if further else ""
         if len(rows) == 1 and self.raw.place(first) == "line 2":
             hint = "delete the line if it is a second header"
+        elif not self.raw.options:
+            hint = "an empty cell is a gap"
         else:
             words = ", ".join(f'"{_short(word)}"' for word in sorted(bad)[:SHOWN])
             hint = (
@@ -224,10 +232,10 @@ def reading_of(raw: RawTable, name: str, words: Sequence[str], options: ColumnOp
     if any("." in word and number(word) is not None for word in words):
         return number  # both marks: nobody can say which is which
     if all(_THREE_DIGITS.fullmatch(word) for word in odd):
-        raise DataError(
-            f'{raw.name}: column "{name}": "{odd[0]}" has a decimal comma or a comma between thousands: '
-            f'say which, --set data.columns.{name}.format="{DECIMAL_COMMA}" or "{THOUSANDS_COMMA}"'
-        )
+        say = f'say which, --set data.columns.{name}.format="{DECIMAL_COMMA}" or "{THOUSANDS_COMMA}"'
+        hint = say if raw.options else "write it with a decimal point, or without the comma"
+        found = f'"{odd[0]}" has a decimal comma or a comma between thousands: {hint}'
+        raise DataError(f'{raw.name}: column "{name}": {found}')
     return number_with_comma
 
 
@@ -276,3 +284,7 @@ def _all_truth(words: Sequence[str]) -> bool:
 
 def _short(word: str, most: int = 40) -> str:
     return word[:most].replace("\n", " ")
+
+
+_FORMS: dict[Reading, str] = {number_with_comma: DECIMAL_COMMA, number_with_thousands: THOUSANDS_COMMA}
+"""The format of a column that is read so."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..data.arrays import changed_by_float64
 from ..data.data import DataError, Dataset, Task, infer_task, is_whole
+from ..data.written import Written
 from .kinds import CONFUSED
 from .options import ReadOptions
 from .raw import RawTable
@@ -41,15 +42,15 @@ def as_dataset(raw: RawTable, options: ReadOptions) -> Dataset:
         y, kept = targets_of(raw, roles.target, options)
         columns, X = roles.inputs, _columns(raw, raw.matrix, roles.inputs)[kept]
         sites = None if roles.sites is None else sites_of(raw, roles.sites)[kept]
-        target, notes = roles.target, tuple[str, ...]()
+        target, notes, written = roles.target, tuple[str, ...](), dict[str, Written]()
     else:
         site = site_table(raw, options)
         columns, y, sites, notes = site.table.columns, site.target, site.sites, site.notes
-        X, target = plain_numbers(site.table), site.target_name
+        X, target, written = plain_numbers(site.table), site.target_name, dict(site.written)
         notes += _unweighted(site)
     y, task = _targets(raw.name, y, options.task)
     chosen = target if raw.target is None else ""  # a .npz file says itself which it is
-    found = Dataset(name, X, y, columns, task, sites, target=chosen, notes=notes)
+    found = Dataset(name, X, y, columns, task, sites, target=chosen, notes=notes, written=written)
     return found if isinstance(X, Table) else replace(found, notes=(*notes, *_ids(name, X, columns)))
 
 

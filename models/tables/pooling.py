@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.data import DataError, Dataset, Task, infer_task, is_whole
+from ..data.written import merged
 from .load import plain_numbers
 from .table import Kind, Table, empty
 
@@ -45,7 +46,7 @@ def stacked(sites: Sequence[Dataset], name: str) -> Dataset:
     else:
         X = np.concatenate([one.X for one in sites if isinstance(one.X, np.ndarray)])
     y = np.concatenate([one.y for one in sites])
-    return Dataset(name, X, y, first.columns, first.task)
+    return Dataset(name, X, y, first.columns, first.task, written=merged(one.written for one in sites))
 
 
 def _table(found: Dataset) -> Table:

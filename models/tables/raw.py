@@ -101,6 +101,8 @@ class RawTable:
         Which columns are the target, and where rows were collected, if the file itself says it.
     aside
         Columns that are no inputs unless somebody asks for them by name, each with the note that says so.
+    options
+        Whether who reads it can say of its columns what they hold: messages advise it only then.
     """
 
     name: str
@@ -113,6 +115,7 @@ class RawTable:
     target: str | None = None
     sites: str | None = None
     aside: Mapping[str, str] = field(default_factory=dict)
+    options: bool = True
 
     def __post_init__(self) -> None:
         check_columns(self.name, self.columns)

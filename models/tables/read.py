@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.data import DataError
+from ..data.written import Written, WrittenColumns
 from .arff_file import read_arff
 from .array_files import read_libsvm, read_npz
 from .arrow_csv import read_large_csv
 from .arrow_files import read_arrow
 from .csv_file import only_one_column, read_csv
-from .kinds import recognized
+from .kinds import DECIMAL_COMMA, Column, recognized
 from .options import ColumnOptions, ReadOptions
 from .raw import RawTable
-from .roles import Roles, ids_of, sites_of, targets_of, weights_of
+from .roles import Roles, has_decimal_commas, ids_of, sites_of, targets_of, weights_of
 from .suffixes import ALLOWED, kind_of
 from .table import Table
 
@@ -65,6 +66,8 @@ class SiteTable:
         Where each row was collected, shape (rows,), or None.
     notes
         What its owner should know of how it was read, a line each.
+    written
+        Which of the inputs need a format or gap words to be read.
     """
 
     name: str
@@ -75,6 +78,7 @@ class SiteTable:
     ids: NDArray[Any] | None = None
     sites: NDArray[Any] | None = None
     notes: tuple[str, ...] = ()
+    written: WrittenColumns = field(default_factory=dict)
 
 
 def read_table(path: str | Path, options: ReadOptions | None = None) -> SiteTable:
@@ -114,7 +118,8 @@ def site_table(raw: RawTable, options: ReadOptions) -> SiteTable:
     short = Path(raw.name).name
     target, kept = targets_of(raw, roles.target, options)
     columns = {name: recognized(raw, name, options.of(name)) for name in roles.inputs}
-    commas = ", ".join(name for name, column in columns.items() if column.note)
+    weight = None if roles.weight is None else weights_of(raw, roles.weight, options)[kept]
+    commas = ", ".join(_decimal_commas(raw, columns, {roles.target: target, roles.weight: weight}, options))
     written = ", ".join(filter(None, [raw.written, commas and f"decimal commas in {commas}"]))
     notes = [f"{short}: {written}"] if written else []
     if missing := raw.rows - len(kept):
@@ -127,8 +132,30 @@ def site_table(raw: RawTable, options: ReadOptions) -> SiteTable:
         Table(roles.inputs, tuple(column.kind for column in columns.values()), arrays),
         target,
         roles.target,
-        None if roles.weight is None else weights_of(raw, roles.weight, options)[kept],
+        weight,
         None if roles.id is None else ids_of(raw, roles.id)[kept],
         None if roles.sites is None else sites_of(raw, roles.sites)[kept],
         tuple(notes),
+        {name: said for name, column in columns.items() if (said := _written(column, options.of(name)))},
     )
+
+
+def _written(column: Column, options: ColumnOptions) -> Written:
+    return Written((column.form,) if column.form else (), options.gaps)
+
+
+def _decimal_commas(
+    raw: RawTable,
+    inputs: Mapping[str, Column],
+    others: Mapping[str | None, NDArray[Any] | None],
+    options: ReadOptions,
+) -> Iterator[str]:
+    """Yield the columns that were read so, in the order of the file."""
+    for name in raw.columns:
+        values = others.get(name)
+        if name in inputs:
+            found = inputs[name].form == DECIMAL_COMMA
+        else:
+            found = values is not None and has_decimal_commas(raw, name, values, options)
+        if found:
+            yield name

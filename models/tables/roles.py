@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..data.arrays import changed_by_float64
 from ..data.data import EXACT, DataError
 from ..plugins import listed
-from .kinds import CONFUSED, SHOWN, is_integer, number, reading_of, recognized
+from .kinds import CONFUSED, SHOWN, is_integer, number, number_with_comma, reading_of, recognized
 from .options import TARGET_NAMES, ColumnOptions, ReadOptions
 from .raw import RawTable, Words
 
@@ -75,6 +75,15 @@ def targets_of(raw: RawTable, name: str, options: ReadOptions) -> tuple[NDArray[
     if isinstance(cells, Words):
         return _of_words(raw, name, cells.take(kept), kept, options), kept
     return _of_array(raw, name, cells[kept], kept, options), kept
+
+
+def has_decimal_commas(raw: RawTable, name: str, values: NDArray[Any], options: ReadOptions) -> bool:
+    """Whether the values of a target or weight were read so."""
+    cells, said = raw.cells(name), options.of(name)
+    if values.dtype.kind == "U" or not isinstance(cells, Words):
+        return False
+    present = [word for word in cells.words if word not in said.gap_words]
+    return reading_of(raw, name, present, said) is number_with_comma
 
 
 def _missing(raw: RawTable, name: str, cells: Words | NDArray[Any], rows: NDArray[np.intp]) -> DataError:

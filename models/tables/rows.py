@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.written import Written
 from ..moments import IncompatibleSites
 from ..plugins import listed, suggest
 from .dates import parse_dates
+from .kinds import category_name
+from .options import ColumnOptions
 from .schema import Schema
 from .table import DATES, GAP, Kind, Table, gaps
 
@@ -57,11 +61,13 @@ def table_of_rows(rows: Sequence[object], schema: Schema) -> Table:
     """Return the table of rows in the order of the columns, or of maps by their names; None, or what is left out of a
     map, is a gap. A map that has all columns may have others, too: they are ignored.
 
-    A whole number where a category is agreed counts as its text. Raises BadCell for the first that cannot be used.
+    Texts are read as the cells of the sites' files: what is a gap there is one here, and dates may have their formats.
+    True and False are numbers, 1 and 0, and a number where a category is agreed counts as its text. Raises BadCell for
+    the first that cannot be used.
     """
     cells = [_cells(number, row, schema) for number, row in enumerate(rows)]
     arrays = [
-        _column(name, kind, [row[place] for row in cells])
+        _column(name, kind, schema.written.get(name, Written()), [row[place] for row in cells])
         for place, (name, kind) in enumerate(zip(schema.columns, schema.kinds, strict=True))
     ]
     return Table(schema.columns, schema.kinds, tuple(arrays))
@@ -82,37 +88,62 @@ def _cells(number: int, row: object, schema: Schema) -> Sequence[object]:
     return row
 
 
-def _column(name: str, kind: Kind, cells: Sequence[object]) -> NDArray[Any]:
-    array = _empty(kind, len(cells))
+def _column(name: str, kind: Kind, written: Written, cells: Sequence[object]) -> NDArray[Any]:
+    array, gap_words = _empty(kind, len(cells)), ColumnOptions(gaps=written.gaps).gap_words
     for row, cell in enumerate(cells):
-        if cell is None or cell != cell:
+        if _is_gap(cell):
             continue
-        if kind == "category" and isinstance(cell, str):  # as every reader of files takes it
-            cell = cell.strip() or None
-            if cell is None:
-                continue
-        value = _value(kind, cell)
+        text = cell.strip() if isinstance(cell, str) else _number_said(cell) if written.gaps else None
+        if text in gap_words:
+            continue
+        value = _value(kind, text if isinstance(cell, str) else cell, written.formats)
         if value is None:
             raise BadCell(row, name, _shown(cell), WANTED[kind])
         array[row] = value
     return array
 
 
-def _value(kind: Kind, cell: object) -> object:
+def _is_gap(cell: Any) -> bool:
+    """Whether a cell is None, NaN, NaT or pandas' NA."""
+    if cell is None:
+        return True
+    try:
+        return bool(cell != cell)
+    except (TypeError, ValueError):  # NA does not say whether it is itself; nor does an array
+        return type(cell).__name__ == "NAType"
+
+
+def _number_said(cell: object) -> str | None:
+    """Return a number as a file may have it, which may be a gap there: -999."""
+    return category_name(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else None
+
+
+def _value(kind: Kind, cell: object, formats: Sequence[str]) -> object:
     """Return a cell as an array of its kind has it; None where it is of another kind."""
+    plain = cell.item() if isinstance(cell, np.bool_ | np.number) else cell
     if kind == "category":
-        whole = isinstance(cell, int | np.integer) and not isinstance(cell, bool)
-        return str(cell) if whole or isinstance(cell, str) else None
+        return category_name(plain) if isinstance(plain, str | int | float) else None
     if kind == "number":
-        if isinstance(cell, bool | np.bool_) or not isinstance(cell, int | float | np.number):
-            return None
-        return float(cell) if _finite(cell) else None
+        return float(plain) if isinstance(plain, int | float) and _finite(plain) else None
+    return _date(cell, formats)
+
+
+def _date(cell: object, formats: Sequence[str]) -> object:
+    """Return a time to the second, in UTC where it has a zone; None for what is none, or can be several."""
     if isinstance(cell, str):
         try:
-            return parse_dates([cell])[0]
+            found = {parse_dates([cell], form)[0] for form in formats or (None,)} - {None}
         except ValueError:  # day and month may be either way round
             return None
-    return np.datetime64(cell, "s") if isinstance(cell, np.datetime64) else None  # type: ignore[call-overload]
+        return found.pop() if len(found) == 1 else None
+    if isinstance(cell, datetime):
+        try:
+            return np.datetime64((cell.astimezone(UTC) if cell.tzinfo else cell).replace(tzinfo=None), "s")
+        except OverflowError:
+            return None
+    if isinstance(cell, date | np.datetime64):
+        return np.datetime64(cell, "s")  # type: ignore[call-overload]
+    return None
 
 
 def _finite(cell: Any) -> bool:

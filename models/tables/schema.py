@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast, get_args
 
 import numpy as np
 
+from ..data.written import WrittenColumns, merged, written_from_dict, written_to_dict
 from ..moments import IncompatibleSites
 from ..plugins import listed
 from ..preprocessing import checked_columns
@@ -33,6 +34,7 @@ class Schema:
     kinds: tuple[Kind, ...]
     gaps: tuple[bool, ...]  # whether any site has an empty cell in the column
     left_out: Mapping[str, str]  # ids, constants, texts: a column's name, and why a model should do without it
+    written: WrittenColumns = field(default_factory=dict)  # how the sites' files write those that say it
 
     @property
     def used(self) -> Schema:
@@ -43,26 +45,29 @@ class Schema:
         """Return the schema of some columns, in this order, of which none is left out."""
         places = [self.columns.index(name) for name in columns]
         kinds, gaps = tuple(self.kinds[place] for place in places), tuple(self.gaps[place] for place in places)
-        return Schema(columns, kinds, gaps, {})
+        written = {name: said for name, said in self.written.items() if name in columns}
+        return Schema(columns, kinds, gaps, {}, written)
 
     def of_kind(self, kind: Kind) -> tuple[str, ...]:
         return tuple(name for name, known in zip(self.columns, self.kinds, strict=True) if known == kind)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the reasons for leaving columns out as plain values."""
-        return {"columns": list(self.columns), "kinds": list(self.kinds), "gaps": list(self.gaps)}
+        lists = {"columns": list(self.columns), "kinds": list(self.kinds), "gaps": list(self.gaps)}
+        return lists | written_to_dict(self.written)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Schema:
         """Return the schema that `to_dict` described. Raises IncompatibleSites for anything else."""
         try:
             columns, kinds, gaps = checked_columns(fields["columns"]), tuple(fields["kinds"]), tuple(fields["gaps"])
-        except (KeyError, TypeError) as error:
+            written = written_from_dict(fields, columns)
+        except (KeyError, TypeError, ValueError) as error:
             raise IncompatibleSites(f"a schema has columns, kinds and gaps: {error}") from error
         fits = len(columns) == len(kinds) == len(gaps) and all(type(known) is bool for known in gaps)
         if not fits or not set(kinds) <= set(get_args(Kind)):
             raise IncompatibleSites("a schema has a kind, and whether there are gaps, for each column")
-        return cls(columns, cast(tuple[Kind, ...], kinds), gaps, {})
+        return cls(columns, cast(tuple[Kind, ...], kinds), gaps, {}, written)
 
 
 def agree_schema(sites: Mapping[str, SiteSchema]) -> tuple[Schema, dict[str, SiteSchema]]:
@@ -80,7 +85,8 @@ def agree_schema(sites: Mapping[str, SiteSchema]) -> tuple[Schema, dict[str, Sit
     kinds = tuple(_agreed_kind(name, place, told) for place, name in enumerate(columns))
     gaps = tuple(any(site.gaps[place] > 0 for site in told.values()) for place in range(len(columns)))
     reasons = ((name, _why_left_out(name, place, kinds[place], told)) for place, name in enumerate(columns))
-    return Schema(columns, kinds, gaps, {name: why for name, why in reasons if why}), told
+    written = merged(site.statistics.written for site in told.values())
+    return Schema(columns, kinds, gaps, {name: why for name, why in reasons if why}, written), told
 
 
 def _agreed_kind(column: str, place: int, sites: Mapping[str, SiteSchema]) -> Kind:

@@ -124,9 +124,10 @@ class SiteSchema:
         """
         if "kinds" not in header:
             return cls.of_numbers(SiteStatistics.from_parts(header, vector))
-        if set(header) != _KEYS:
+        if set(header) - {"written"} != _KEYS:
             raise IncompatibleSites(f"the header of a site's schema has {', '.join(sorted(_KEYS))}, and nothing else")
-        statistics = SiteStatistics.from_parts({key: header[key] for key in ("columns", "classes")}, vector)
+        of_statistics = {key: part for key, part in header.items() if key in ("columns", "classes", "written")}
+        statistics = SiteStatistics.from_parts(of_statistics, vector)
         kinds = _listed(header["kinds"], str, "kinds")
         if odd := [kind for kind in kinds if kind not in get_args(Kind)]:
             raise IncompatibleSites(f"kind {odd[0]!r} is unknown; allowed: {', '.join(get_args(Kind))}")

@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import Any, BinaryIO, TextIO, cast
 
 from ..data.data import DataError
 from .suffixes import kind_of
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+QUOTES = ('"', "'")
 SAMPLE = 65_536  # bytes, of which the separator is recognized
 SAMPLE_ROWS = 200
 
@@ -26,12 +28,15 @@ class Dialect:
 
     encoding: str
     separator: str
+    quote: str = '"'
 
     def __str__(self) -> str:
         """Return what is unusual of it in words; empty where nothing is."""
         parts = []
         if self.separator != ",":
             parts.append(f"cells separated by {SEPARATORS[self.separator]}")
+        if self.quote == "'":
+            parts.append("single quotes")
         if self.encoding not in ("utf-8", "utf-8-sig"):
             parts.append(f"encoding {self.encoding}")
         return ", ".join(parts)
@@ -76,24 +81,44 @@ def decoded(path: Path, encoding: str) -> Iterator[TextIO]:
         yield text
 
 
-def find_separator(sample: str) -> str:
-    """Return what separates the cells: of what divides the first line, that which divides most others alike."""
-    best, score = ",", (0.0, 0)
-    for mark in SEPARATORS:
-        if mark not in sample:
-            continue
-        try:
-            rows = [
-                row
-                for row, _ in zip(
-                    csv.reader(io.StringIO(sample, newline=""), delimiter=mark), range(SAMPLE_ROWS), strict=False
-                )
-            ]
-        except csv.Error:
-            continue
-        rows = [row for row in rows if row]
-        width = len(rows[0]) if rows else 0
-        alike = sum(len(row) == width for row in rows) / max(1, len(rows))
-        if width > 1 and (alike, width) > score:
-            best, score = mark, (alike, width)
+def find_marks(sample: str) -> tuple[str, str]:
+    """Return what separates the cells, and what is around those that hold it.
+
+    Of what divides the first line, that which divides most others alike; single quotes where they divide more of them
+    alike than double ones, or all cells of a column stand in them.
+    """
+    best, score = (",", '"'), (0.0, 0, False)
+    for mark in filter(sample.__contains__, SEPARATORS):
+        for quote in QUOTES if _quoted_singly(sample, mark) else QUOTES[:1]:
+            rows = _divided(sample, mark, quote)
+            width = len(rows[0]) if rows else 0
+            alike = sum(len(row) == width for row in rows) / max(1, len(rows))
+            around = quote == "'" and _stands_around(_divided(sample, mark, None), quote)
+            if width > 1 and (alike, width, around) > score:
+                best, score = (mark, quote), (alike, width, around)
     return best
+
+
+def _quoted_singly(sample: str, mark: str) -> bool:
+    """Whether single quotes stand around some cell."""
+    edge = re.escape(mark)
+    return re.search(rf"(?m)(?:^|{edge})'(?:[^']|'')*'(?:{edge}|\r?$)", sample) is not None
+
+
+def _divided(sample: str, mark: str, quote: str | None) -> list[list[str]]:
+    """Return the first lines' cells, but for empty lines; none where they cannot be divided so."""
+    how: Any = {"quoting": csv.QUOTE_NONE} if quote is None else {"quotechar": quote}
+    lines = csv.reader(io.StringIO(sample, newline=""), delimiter=mark, **how)
+    try:
+        return [row for row, _ in zip(lines, range(SAMPLE_ROWS), strict=False) if row]
+    except csv.Error:
+        return []
+
+
+def _stands_around(rows: list[list[str]], quote: str) -> bool:
+    """Whether all cells of some column stand in quotes, header and empty ones aside."""
+    for cells in zip(*rows[1:], strict=False):
+        present = [cell.strip() for cell in cells if cell.strip()]
+        if present and all(len(cell) > 1 and cell[0] == cell[-1] == quote for cell in present):
+            return True
+    return False

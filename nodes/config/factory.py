@@ -13,6 +13,7 @@ from .site_names import site_names
 
 if TYPE_CHECKING:
     from nervenet.models.artifact import SavedModel
+    from nervenet.models.data.written import WrittenColumns
     from nervenet.models.model import Model
     from nervenet.models.site_model import SiteModel
 
@@ -63,10 +64,12 @@ def build_site_model(
     test: tuple[Any, Any] | None = None,
     holdout: float = 0.0,
     preprocess: object = None,
+    written: WrittenColumns | None = None,
 ) -> SiteModel:
     """Tie a model to one site's rows.
 
-    `preprocess` is a pipeline in place of that which ``data.preprocess`` names.
+    `preprocess` is a pipeline in place of that which ``data.preprocess`` names, `written` how the rows' file writes its
+    columns.
 
     `task` is what the whole data set is for ("classification" or "regression"), where that is known; else
     ``data.task`` says it, or the model, or in round 0 all sites together.
@@ -96,6 +99,7 @@ def build_site_model(
         scorers=experiment.evaluation.scorers,
         preprocess=experiment.data.preprocess if preprocess is None else preprocess,
         min_frequency=experiment.data.min_frequency,
+        written=written,
     )
 
 

@@ -136,6 +136,9 @@ class EvaluationConfig:
     min_delta: NotNegative = 0.0  # patience: what is no more than this is no improvement
     budget_s: Positive | None = None  # federated: stop at the end of the round that is open by then
     baseline: bool = True  # also train centrally and each node alone, for comparison
+    # How each site's own model does at the others, where they have rows of their own. None: under launch, with the
+    # baseline. true: also without the launcher, where clients then send their own models.
+    site_matrix: bool | None = None
 
     @property
     def may_stop_early(self) -> bool:

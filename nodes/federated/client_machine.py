@@ -12,11 +12,11 @@ from nervenet.broker import messages as m
 from ..config.schema import Timing
 from ..runtime import effects as e
 from ..runtime import events as ev
+from ..runtime.event_types import HOLDOUT
 from ..runtime.failure_detector import FailureDetector
 from .assignment import Assignment, misfit
 from .personalization import Personalization, wanted
 
-HOLDOUT = "holdout_"  # metrics of the weights that it was sent, on its own rows that are kept apart
 PUBLISH_EVERY_S = 0.1  # a client publishes its local metrics no more often: the coordinator has them all
 
 

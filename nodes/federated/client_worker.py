@@ -13,6 +13,7 @@ from nervenet.models.site_model import SiteModel
 from ..checkpoint.client_state import ClientStateStore
 from ..runtime import effects as e
 from ..runtime import events as ev
+from ..runtime.event_types import HOLDOUT
 from ..runtime.model_worker import ModelWorker, Scale, finite_only
 from ..runtime.worker import Cancellation, Deferred
 from .personalization import FINE_TUNE
@@ -60,7 +61,7 @@ class ClientWorker(ModelWorker):
         metrics: dict[str, float] = {}
         if effect.evaluate:
             self.local.set_weights(body, settings)
-            metrics = {f"holdout_{key}": value for key, value in self.site_model.evaluate("holdout").items()}
+            metrics = {f"{HOLDOUT}{key}": value for key, value in self.site_model.evaluate("holdout").items()}
         before = self.local.get_state()
         counted = effect.counted is None or effect.counted >= self._at
         result = self._trained(body, settings, effect, cancellation.requested, counted)

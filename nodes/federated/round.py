@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..runtime.event_types import HOLDOUT
 from .sampling import round_off
 from .strategies import Contribution
 
-HOLDOUT = "holdout_"  # an update's metrics of the weights it was sent, on the site's own rows kept apart
 RESERVED = {"examples", "round", "sites", "source", "spread", "worst"}  # what `site_metrics` says itself
 # What clients report of themselves is believed up to here: sums of such figures are finite, and whole numbers of that
 # size fit a message.

@@ -24,9 +24,11 @@ from ..config.factory import build_model, build_site_model, initial_model
 from ..config.schema import Experiment
 from ..runtime.report_client import report_once
 from ..runtime.secured import close_gate, security_of
+from .baseline_matrix import MOST_SITES, SiteRowsKept, own_hold_outs
 from .shared_rows import unpack_rows
 
 if TYPE_CHECKING:
+    from nervenet.models.site_model import SiteModel
     from numpy.typing import NDArray
 
 BASELINE = "baseline"  # the process's name, and its role
@@ -41,7 +43,7 @@ def too_large(experiment: Experiment, rows: int, rounds: int) -> str | None:
     return f"the baselines are left out: {visits:,} row visits are over the budget of {ROW_BUDGET:,}"
 
 
-def local_only_mean(
+def local_only(
     experiment: Experiment,
     rows: tuple[Any, Any],
     parts: Sequence[Any],
@@ -50,18 +52,27 @@ def local_only_mean(
     task: str,
     stop: Callable[[], bool],
     done: Callable[[], None] = lambda: None,
-) -> float | None:
-    """Return the mean score of models trained on each node's rows alone, scaled by its own statistics; None if one
-    diverged. `done` is called after each.
+    kept: SiteRowsKept | None = None,
+) -> tuple[float | None, list[list[float | None]]]:
+    """Return what models come to that are trained on each node's rows alone, scaled by its own statistics.
+
+    That is the mean of their scores on the test set, None if one diverged; and where sites have rows `kept` of their
+    own, the scores of each model at every site, in the order of the parts. `done` is called after each.
     """
     X, y = rows
     whole = build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task)
     classes = whole.answer({}).fields["classes"]
-    scores = []
+    scores: list[float | None] = []
+    matrix: list[list[float | None]] = []
     for part in parts:
-        scores.append(train_and_score(experiment, (rows_of(X, part), y[part]), test, columns, task, stop, classes))
+        own = (rows_of(X, part), y[part])
+        site_model = trained(experiment, own, test, columns, task, stop, classes)
+        scores.append(_score(site_model))
+        if kept is not None:
+            matrix.append(kept.scores(site_model) if scores[-1] is not None else [None] * kept.sites)
         done()
-    return None if any(s is None for s in scores) else float(np.mean([s for s in scores if s is not None]))
+    mean = None if any(s is None for s in scores) else float(np.mean([s for s in scores if s is not None]))
+    return mean, matrix
 
 
 def train_and_score(
@@ -73,8 +84,21 @@ def train_and_score(
     stop: Callable[[], bool],
     classes: tuple[Any, ...] | None = None,
 ) -> float | None:
-    """Return accuracy or R² on the test set, None if it diverged, of a model trained on these rows: for as many epochs
-    as the run has in all, from its initial weights, with its optimizer.
+    """Return accuracy or R² on the test set of a model `trained` on these rows; None if it diverged."""
+    return _score(trained(experiment, rows, test, columns, task, stop, classes))
+
+
+def trained(
+    experiment: Experiment,
+    rows: tuple[Any, Any],
+    test: tuple[Any, Any],
+    columns: Sequence[str],
+    task: str,
+    stop: Callable[[], bool],
+    classes: tuple[Any, ...] | None = None,
+) -> SiteModel:
+    """Return a model trained on these rows: for as many epochs as the run has in all, from its initial weights, with
+    its optimizer.
     """
     site_model = build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task, test=test)
 
@@ -98,6 +122,11 @@ def train_and_score(
     )
     with np.errstate(all="ignore"):
         site_model.train(work, generator(experiment.seed, "baseline", 0, "batches"), stop)
+    return site_model
+
+
+def _score(site_model: SiteModel) -> float | None:
+    with np.errstate(all="ignore"):
         found = site_model.evaluate("test")
     score = found.get("accuracy", found.get("r2", math.nan))
     return score if math.isfinite(score) else None
@@ -106,8 +135,16 @@ def train_and_score(
 async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
     """Train for the job's rounds, publish how far that is, and report what it came to."""
     experiment = dataclasses.replace(Experiment.from_dict(job["experiment"]), rounds=job["rounds"])
-    (rows, test), (order, sizes) = unpack_rows(descriptors[0], job["columns"], job.get("kinds"), sets=2)
+    (rows, test), (order, sizes, *owners) = unpack_rows(descriptors[0], job["columns"], job.get("kinds"), sets=2)
     parts: list[NDArray[Any]] = np.split(order, np.cumsum(sizes)[:-1])
+    kept: SiteRowsKept | None = None
+    if owners:
+        kept = SiteRowsKept(*test, owners[0], len(parts))
+    elif experiment.mode == "federated" and experiment.evaluation.sites:
+        # On what its client keeps a site alone does not train either.
+        parts, kept = own_hold_outs(experiment, rows, parts, job["task"])
+    if experiment.evaluation.site_matrix is False or not 1 < len(parts) <= MOST_SITES:
+        kept = None
     stop = threading.Event()
     loop, security = asyncio.get_running_loop(), security_of(experiment.network, BASELINE)
     publisher = Publisher(BASELINE, BASELINE, job["run"], new_incarnation(), security=security)
@@ -120,13 +157,15 @@ async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -
     def done() -> None:
         loop.call_soon_threadsafe(publish)
 
-    def compute() -> dict[str, float | None]:
+    def compute() -> dict[str, Any]:
         began = time.monotonic()
         common = (job["columns"], job["task"], stop.is_set)
         centralised = train_and_score(experiment, rows, test, *common)
         done()
-        alone = local_only_mean(experiment, rows, parts, test, *common, done)
-        return {"centralised": centralised, "local_only_mean": alone, "seconds": time.monotonic() - began}
+        alone, scores = local_only(experiment, rows, parts, test, *common, done, kept)
+        matrix = {} if kept is None else {"site_matrix": {"rows": kept.rows, "scores": scores}}
+        figures = {"centralised": centralised, "local_only_mean": alone}
+        return {**figures, **matrix, "seconds": time.monotonic() - began}
 
     publish()
     try:
@@ -135,7 +174,7 @@ async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -
         stop.set()
         raise
     except Exception as error:  # noqa: BLE001  (the run stands without its baselines)
-        found = {"failed": f"{type(error).__name__}: {error}"}  # type: ignore[dict-item]
+        found = {"failed": f"{type(error).__name__}: {error}"}
     finally:
         await publisher.close()
     await report_once(job["report_server"], job["run"], BASELINE, BASELINE, "result", found, security=security)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,21 +20,24 @@ from nervenet.models.site_model import task_of
 from nervenet.models.site_rows import check_targets
 from nervenet.models.tables.table import Table
 
-from ..config.factory import build_model
-from ..config.schema import is_file_name
+from ..config.factory import build_model, node_names
+from ..config.schema import DataConfig, is_file_name
 from ..config.site_names import site_names
+from .learnable import check_classes, check_columns, features_of
 from .shared_rows import pack_rows, unpack_rows
 
 if TYPE_CHECKING:
     from nervenet.models.data.data import Dataset, Task
+    from nervenet.models.data.written import WrittenColumns
     from nervenet.models.model import Model
     from nervenet.models.tables.table import Kind
     from numpy.typing import NDArray
 
     from ..config.schema import Experiment
 
-    Divided: TypeAlias = tuple[Dataset, Dataset, list[NDArray[np.intp]], tuple[str, ...]]
-    """Training rows, test rows, which of the former each node gets, and how they were read."""
+    Owners: TypeAlias = NDArray[np.intp] | None
+    Divided: TypeAlias = tuple[Dataset, Dataset, list[NDArray[np.intp]], Owners, tuple[str, ...]]
+    """Training rows, test rows, which of the former each node gets, whose the latter are, and how they were read."""
 
 
 @dataclass
@@ -45,13 +49,18 @@ class DataShares:
     rows: int  # for training, in all
     nodes: list[int] = field(default_factory=list)  # in name order: X and y of a node's part
     test: int = -1
-    whole: int = -1  # for the baselines: X, y, test X, test y, the row order of all parts and their sizes
+    # For the baselines: X, y, test X, test y, the row order of all parts and their sizes, and `test_sites` if known.
+    whole: int = -1
     majority: float | None = None  # the share of the test rows that have the most frequent label
     classes: tuple[object, ...] | None = None  # of the training rows, of a classification
     sizes: tuple[int, ...] = ()  # rows for training, in the order of `nodes`
+    # Whose each test row is, (test rows,), as a place in `nodes`, -1: nobody's. None: all nodes have them in common.
+    test_sites: NDArray[np.intp] | None = None
     target: str = ""  # the column of a file that is predicted
     notes: tuple[str, ...] = ()  # of how they were read
     kinds: tuple[Kind, ...] | None = None  # of the columns of tables; None: plain numbers
+    features: int = 0  # how many numbers a model sees of a row, as far as that is known before round 0
+    written: WrittenColumns = field(default_factory=dict)  # how the files write those columns that say it
 
     def test_rows(self) -> tuple[NDArray[Any] | Table, NDArray[Any]] | None:
         """Return the test rows, raw, as a shared memory map; None where there are none."""
@@ -118,8 +127,13 @@ def divide(experiment: Experiment) -> DataShares:
         For a model that cannot be built or averaged: found here, before any process starts.
     """
     model = build_model(experiment)
-    train, test, parts, notes = (_of_sites if experiment.data.sites else _of_one_source)(model, experiment)
+    divided = (_of_sites if experiment.data.sites else _of_one_source)(model, experiment)
+    train, test, parts, owners, notes = divided
     shares = DataShares(tuple(train.columns), train.task, len(train), sizes=tuple(map(len, parts)), notes=notes)
+    shares.test_sites = owners
+    shares.written, shares.features = train.written, len(train.columns)
+    if experiment.data.preprocess == DataConfig.preprocess:
+        shares.features = features_of(train, parts, experiment.data.min_frequency)
     shares.target = train.target  # empty where sites have brought files of their own
     if isinstance(train.X, Table):
         shares.kinds = train.X.kinds
@@ -131,8 +145,8 @@ def divide(experiment: Experiment) -> DataShares:
         if shares.task == "classification" and len(test.y):
             shares.majority = float(np.unique(test.y, return_counts=True)[1].max() / len(test.y))
         if experiment.evaluation.baseline:
-            order = (np.concatenate(parts), np.array(shares.sizes))
-            shares.whole = pack_rows((train.X, train.y), (test.X, test.y), further=order)
+            further = [np.concatenate(parts), np.array(shares.sizes), *(() if owners is None else (owners,))]
+            shares.whole = pack_rows((train.X, train.y), (test.X, test.y), further=further)
     except BaseException:
         shares.close()
         raise
@@ -142,6 +156,8 @@ def divide(experiment: Experiment) -> DataShares:
 def _of_one_source(model: Model, experiment: Experiment) -> Divided:
     data = experiment.data
     source = load_for(model, experiment, sites=data.column if data.partition == "column" else None)
+    if source.task == "classification":
+        check_classes([data.name], source.target, source.y)
     train, test = split(source, data.test_size, seed=data.split_seed)
     parts = partition(
         train,
@@ -153,7 +169,23 @@ def _of_one_source(model: Model, experiment: Experiment) -> Divided:
         column=None if train.sites is not None else data.column,
         seed=experiment.seed,
     )
-    return train, test, parts, source.notes
+    if is_file_name(data.name):
+        _check_columns([data.name], train, parts, experiment)
+    owners = _owners(train, test, parts, data.column) if data.partition == "column" else None
+    return train, test, parts, owners, source.notes
+
+
+def _owners(train: Dataset, test: Dataset, parts: Sequence[NDArray[np.intp]], column: str | None) -> Owners:
+    """Return at whose site each test row was collected, of rows that were divided by that."""
+
+    def sites(rows: Dataset) -> NDArray[Any] | None:
+        return rows.column(column) if column and train.sites is None else rows.sites
+
+    of_train, of_test = sites(train), sites(test)
+    if of_train is None or of_test is None:
+        return None
+    owner = {value: node for node, part in enumerate(parts) for value in np.unique(of_train[part]).tolist()}
+    return np.array([owner.get(value, -1) for value in of_test.tolist()], np.intp)
 
 
 def _of_sites(model: Model, experiment: Experiment) -> Divided:
@@ -165,9 +197,11 @@ def _of_sites(model: Model, experiment: Experiment) -> Divided:
         raise DataError("data.test_size must lie between 0 and 1, found 0: the test set is what all sites hold out")
     loaded = {site: load_for(model, experiment, file=file) for site, file in site_names(data.sites).items()}
     sites = aligned(loaded, task_of(model, data.task))
+    whole = stacked(list(sites.values()), data.label)
+    if whole.task == "classification":
+        check_classes(data.sites, next(iter(loaded.values())).target, whole.y)
     held = [_held_out(site, one, experiment) for site, one in sites.items()]
     edges = np.cumsum([len(one) for one in sites.values()])[:-1]
-    whole = stacked(list(sites.values()), data.label)
     offsets = [0, *edges.tolist()]
     out = np.concatenate([rows + offset for rows, offset in zip(held, offsets, strict=True)])
     if not len(out):
@@ -175,7 +209,18 @@ def _of_sites(model: Model, experiment: Experiment) -> Divided:
     kept = np.setdiff1d(np.arange(len(whole)), out)
     parts = np.split(np.arange(len(kept)), np.searchsorted(kept, edges))
     notes = tuple(note for one in loaded.values() for note in one.notes)
-    return whole.take(kept), whole.take(out), parts, notes
+    owners = np.repeat(np.arange(len(held)), [len(rows) for rows in held])
+    train = whole.take(kept)
+    _check_columns(data.sites, train, parts, experiment)
+    return train, whole.take(out), parts, owners, notes
+
+
+def _check_columns(
+    files: Sequence[str], train: Dataset, parts: Sequence[NDArray[np.intp]], experiment: Experiment
+) -> None:
+    """Raise DataError where a pipeline of round 0's own would leave all columns out."""
+    if experiment.data.preprocess == DataConfig.preprocess and experiment.init is None:
+        check_columns(files, train, dict(zip(node_names(experiment), parts, strict=True)))
 
 
 def _held_out(site: str, rows: Dataset, experiment: Experiment) -> NDArray[np.intp]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nervenet.models.data.written import written_to_dict
+
 from ..config.schema import Experiment
 from .data_shares import DataShares
 
@@ -34,7 +36,7 @@ def hosted_nodes(
 def data_job(kind: str, experiment: Experiment, shares: DataShares) -> dict[str, Any]:
     """Return what a process that is given rows has to know of them and of the run."""
     rows = {"columns": list(shares.columns), "kinds": shares.kinds and list(shares.kinds), "task": shares.task}
-    return {"kind": kind, "experiment": experiment.to_dict(), **rows}
+    return {"kind": kind, "experiment": experiment.to_dict(), **rows, **written_to_dict(shares.written)}
 
 
 def node_job(

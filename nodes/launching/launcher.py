@@ -21,6 +21,7 @@ from ..federated.row_cap import capped_of
 from ..results.collect import collect, write_results
 from ..results.run_dir import RunDir, check_run_dir, new_default_dir
 from ..results.run_result import RunResult, run_ended
+from ..results.score_reports import Judged
 from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import inbox_address
 from ..runtime.report_client import REPORT_SERVER
@@ -170,9 +171,9 @@ class _Launch:
                 from nervenet.models.pipeline.given import STEPS
 
                 self.fork_server.preload(STEPS)  # once, and not once a node
-            check_task(experiment, self.shares.task, len(self.shares.columns))
+            check_task(experiment, self.shares.task, self.shares.features)
             columns, classes = self.shares.columns, self.shares.classes
-            check_size(experiment, len(columns), None if classes is None else len(classes))
+            check_size(experiment, self.shares.features, None if classes is None else len(classes))
             if resume is None:
                 check_initial(experiment, columns, classes)
             if resume is None:
@@ -334,8 +335,12 @@ class _Launch:
         reported = (supervisor.results, supervisor.arrays, supervisor.best, supervisor.lost)
         result = collect(self.experiment, *map(dict, reported))
         result.status, result.reason, result.task = status, reason, self.shares.task
-        result.majority, result.test = self.shares.majority, self.shares.test_rows()
+        result.majority = self.shares.majority
+        names = tuple(node_names(self.experiment))
+        result.judged = Judged(self.shares.test_rows(), self.shares.test_sites, names)
         result.baseline, result.last_round = supervisor.baselines, events.last_round
+        if supervisor.site_matrix:
+            result.site_matrix = {"sites": list(names), **supervisor.site_matrix}
         result.wall_s, result.baseline_s = (self.ended_at or time.monotonic()) - self.began_at, supervisor.baseline_s
         result.startup_s = None if events.first_round_at is None else events.first_round_at - self.started_at
         write_results(self.experiment, self.run_dir, result)

@@ -20,12 +20,14 @@ import zmq
 from nervenet.broker.errors import MessageTooLarge
 from nervenet.broker.messages import Payload
 from nervenet.broker.sockets import Security
+from nervenet.models.data.written import written_from_dict
 
 from ..config.compatibility import shared_config_of
 from ..config.factory import build_model, build_site_model
 from ..config.schema import Experiment, NetworkConfig
 from ..results.collect import save_models
 from ..results.run_result import RunResult
+from ..results.score_reports import Judged
 from ..roles.client import Client
 from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
@@ -246,6 +248,7 @@ def _build(
         task=job["task"],
         test=None if role == "client" else test,
         holdout=experiment.data.test_size if role == "client" and at_clients else 0.0,
+        written=written_from_dict(job, job["columns"]),
     )
     folder = Path(spec["checkpoint_dir"]) if spec["checkpoint_dir"] else None
     identity = NodeIdentity(
@@ -278,6 +281,8 @@ def report_of(node: Node) -> dict[str, Any]:
 
 def result_of(name: str, node: Node, reason: str) -> RunResult:
     """Return what one node knows of the result: its figures, and its model."""
+    from nervenet.models.site_model import kept_rows
+
     site_model = node.model
     result = RunResult({name: report_of(node)}, status="failed" if reason else "completed", reason=reason)
     if isinstance(node, Coordinator) and node.best is not None:
@@ -286,6 +291,7 @@ def result_of(name: str, node: Node, reason: str) -> RunResult:
         result.weights = site_model.get_weights() if isinstance(node, Client) and not reason else node.weights
         result.task = site_model.preprocessing.task
         result.preprocessing, result.layout = site_model.preprocessing.to_dict(), site_model.layout.to_dict()
+        result.judged = Judged(holdout=kept_rows(site_model))
     return result
 
 

@@ -19,7 +19,7 @@ from ..config.compatibility import shared_config_of
 from ..config.factory import build_model, build_site_model
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment, is_file_name
-from ..results.collect import write_results
+from ..results.collect import report_scores, write_results
 from ..results.round_summaries import RoundSummaries
 from ..results.run_dir import RunDir, check_run_dir, read_nodes
 from ..results.run_result import RunResult, run_ended
@@ -150,6 +150,7 @@ async def run_node(
             if role != "client":
                 run_dir.write_rounds(experiment.mode, {name: [node.session.stats.history.to_report()]})
         else:
+            report_scores(experiment, result)
             result.summary = summarize(experiment, result)
     if interrupted is not None:  # the folder holds what was learned until then
         raise interrupted
@@ -226,7 +227,15 @@ def _site_model(
     rows = (source.X, source.y)
     # A file's targets may look otherwise at the other sites: all of them decide. A packaged set is the same at all.
     task = None if is_file_name(data.name) else source.task
-    site = build_site_model(model, rows, experiment, columns=source.columns, task=task, holdout=data.test_size)
+    site = build_site_model(
+        model,
+        rows,
+        experiment,
+        columns=source.columns,
+        task=task,
+        holdout=data.test_size,
+        written=source.written,
+    )
     return site, source.notes
 
 

@@ -65,6 +65,7 @@ class Supervisor:
     lost: dict[str, str] = field(default_factory=dict)
     baselines: Mapping[str, float | None] | None = None
     baseline_s: float | None = None  # seconds that their training took
+    site_matrix: Mapping[str, Any] | None = None  # ``rows`` by site, ``scores`` by model and site, in name order
 
     def __post_init__(self) -> None:
         self._processes = ProcessTable(self.fork_server, self._exited, self._abort)
@@ -146,7 +147,7 @@ class Supervisor:
             self._give_up_baselines(f"the baselines failed: {fields['failed']}")
         elif node == BASELINE:
             self.baselines = {key: fields.get(key) for key in ("centralised", "local_only_mean")}
-            self.baseline_s = fields.get("seconds")
+            self.baseline_s, self.site_matrix = fields.get("seconds"), fields.get("site_matrix")
         else:
             self.results[node] = fields
             if failed := str(fields.get("failed") or ""):

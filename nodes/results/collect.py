@@ -45,6 +45,7 @@ def collect(
     if experiment.mode == "gossip":
         result.weights = weighted_mean(vectors, [1.0] * len(vectors))
         result.consensus_distance = consensus_distance(vectors)
+        result.peers = dict(zip(names, vectors, strict=True))
     elif vectors:
         result.weights = vectors[0]
         result.models_saved = bool(reports[names[0]].get("models_saved"))
@@ -66,7 +67,7 @@ def write_results(experiment: Experiment, run_dir: RunDir, result: RunResult) ->
         with _noting(unwritten, f"the model of {name}", run_dir):
             _save_personal(experiment, run_dir, name, result, weights)
     _fail(result, unwritten)
-    result.score_report = score_report(experiment, result)
+    report_scores(experiment, result)
     result.summary = summarize(experiment, result)
     with _noting(unwritten, "the summary", run_dir):
         run_dir.write_summary(result.summary)
@@ -108,18 +109,20 @@ def save_models(experiment: Experiment, path: Path, result: RunResult) -> None:
         save_model(path, site_model, vector=result.best_weights, extra=extra | best, stem=BEST)
 
 
-def score_report(experiment: Experiment, result: RunResult) -> dict[str, Any]:
-    """Return how the model that is saved does on the test rows, class by class; empty where there is no such model."""
-    if result.weights is None or result.preprocessing is None or result.test is None or not len(result.test[1]):
-        return {}
-    from nervenet.models.score_report import report_on
+def report_scores(experiment: Experiment, result: RunResult) -> None:
+    """Add how the model that is saved does on rows that nobody trained on, and what each site has of it on its own.
+
+    Under gossip a site has the model of its own peer. Nothing is added where there is no model.
+    """
+    judged = result.judged
+    if result.weights is None or result.preprocessing is None or not judged:
+        return
+    from .score_reports import common_report, site_reports
 
     site_model = _site_model(experiment, result)
-    site_model.set_weights(result.weights)
-    try:
-        return report_on(site_model, *result.test)
-    except ValueError:  # a test row has a label that no site has
-        return {}
+    result.score_report = common_report(site_model, result.weights, judged)
+    common = dict.fromkeys({*judged.names, *judged.counts}, result.weights)
+    result.site_reports = site_reports(site_model, result.peers or common, judged)
 
 
 def _save_personal(experiment: Experiment, run_dir: RunDir, name: str, result: RunResult, weights: Any) -> None:

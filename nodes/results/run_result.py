@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .earlier import Earlier
+from .score_reports import Judged
 
 
 @dataclass(eq=False, repr=False)
@@ -19,17 +20,21 @@ class RunResult(Mapping[str, Any]):
     reason: str | None = None  # of another status
     task: str = "classification"  # or regression
     majority: float | None = None  # the share of the test rows that have the most frequent label, where it is known
-    score_report: Mapping[str, Any] = field(default_factory=dict)  # of the saved model, on the test rows
-    test: tuple[Any, Any] | None = None  # raw rows that nobody trained on, X (rows, columns) and y (rows,)
+    judged: Judged = field(default_factory=Judged)  # what the models are judged on
+    score_report: Mapping[str, Any] = field(default_factory=dict)  # of the saved model, on all of those rows
+    site_reports: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by site, on its own rows
     weights: Any = None  # of the final model (federated), or the mean of the survivors' (gossip)
     best_weights: Any = None  # those of a coordinator's best round
     models_saved: bool = False  # by the coordinator, which holds them
     personal: Mapping[str, Any] = field(default_factory=dict)  # the clients' own weights, by name
+    peers: Mapping[str, Any] = field(default_factory=dict)  # the surviving peers' weights, by name
     layout: Mapping[str, Any] = field(default_factory=dict)  # what makes weights a model, as dictionaries
     preprocessing: Mapping[str, Any] | None = None
     consensus_distance: float | None = None  # of the surviving peers, in the unit of the weights
     # ``centralised`` and ``local_only_mean``; a value that is None or not finite means that it diverged.
     baseline: Mapping[str, float | None] | None = None
+    # Each site's own model at the others: ``sites``, ``rows``, and ``scores``, a list for each model (docs/summary.md).
+    site_matrix: Mapping[str, Any] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)  # why a node was lost, by name
     wall_s: float = 0.0  # from the command's start to the last node's result
     baseline_s: float | None = None  # seconds that the baselines trained, concurrently with the run or after it

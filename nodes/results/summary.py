@@ -92,6 +92,8 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
         "mass": _mass(survivors),
         "personal": _personal(survivors, score),
         "report": dict(result.score_report),
+        "site_reports": {name: dict(found) for name, found in sorted(result.site_reports.items())},
+        "site_matrix": _site_matrix(result, score),
         "warnings": _lines(reports, "warnings"),
         "lost_because": dict(sorted(result.lost.items())),
     }
@@ -143,6 +145,15 @@ def _personal(survivors: Mapping[str, Mapping[str, Any]], score: str) -> dict[st
         "worst": worst,
         f"global_{score}": _over(common, statistics.fmean),
     }
+
+
+def _site_matrix(result: RunResult, score: str) -> dict[str, Any]:
+    """Return how each site's own model does at the others, beside the model of the run on the same rows."""
+    found = result.site_matrix
+    if not found:
+        return {}
+    shared = [_number(result.site_reports.get(name, {}).get(score)) for name in found["sites"]]
+    return {"score": score, **found, "shared": shared}
 
 
 def _mass(survivors: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

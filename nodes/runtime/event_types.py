@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 INTERRUPTED = "interrupted"  # why a run, or a node, ends that its owner or a signal has stopped
+HOLDOUT = "holdout_"  # before figures of the weights that a client was sent, on its own rows that are kept apart
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Time = Annotated[float, Meta(ge=0, le=2**53)]
 Coordinate = Annotated[float, Meta(ge=-1e100, le=1e100)]  # its square is finite, too

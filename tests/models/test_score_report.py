@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nervenet.models.score_report import classification_report, regression_report, reliability, roc_auc
+from nervenet.models.score_counts import roc_auc
+from nervenet.models.score_report import classification_report, regression_report, reliability
 from sklearn import metrics
 
 

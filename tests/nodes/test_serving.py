@@ -64,6 +64,13 @@ async def test_no_rows_are_no_predictions(client: httpx.AsyncClient) -> None:
     assert (answer.status_code, answer.json()) == (200, {"y_pred": []})
 
 
+async def test_rows_may_be_objects_and_truth_values_are_numbers(client: httpx.AsyncClient) -> None:
+    listed = await client.post("/predict", json={"X_test": [[1, 0, 3.5]]})
+    named = {"id": "a", "petal length": 3.5, "sepal width": False, "sepal length": True}
+    answer = await client.post("/predict", json={"X_test": [named]})
+    assert (answer.status_code, answer.json()) == (200, listed.json())
+
+
 async def test_many_rows_are_predicted_off_the_event_loop(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,12 +95,13 @@ async def test_many_rows_are_predicted_off_the_event_loop(
         (b"{}", ["field X_test is missing", "3 numbers"]),
         (b'{"X": [[1,2,3]]}', ["field X_test is missing", "fields received: X"]),
         (b'{"X_test": 3}', ["X_test is a number"]),
-        (b'{"X_test": [1, 2, 3]}', ["row 0 is a number", "expected a list"]),
+        (b'{"X_test": [1, 2, 3]}', ["row 0 is a number", "expected a list or an object"]),
         (b'{"X_test": [[5.1, 3.5]]}', ["row 0 has 2 values", "expected 3", "sepal length"]),
         (b'{"X_test": [[1,2,3],[1,2,3,4]]}', ["row 1 has 4 values", "expected 3"]),
         (b'{"X_test": [[1,2,"x"]]}', ["row 0, column 'petal length' is 'x'"]),
         (b'{"X_test": [[1,null,3]]}', ["column 'sepal width' is null"]),
-        (b'{"X_test": [[1,true,3]]}', ["column 'sepal width' is True"]),
+        (b'{"X_test": [{"sepal width": 1}]}', ["row 0 lacks 'sepal length', 'petal length'", "a number for each of"]),
+        (b'{"X_test": [{"sepal": 1}]}', ["row 0 lacks", "it has sepal, which the model does not know"]),
         (b'{"X_test": [[1,[2],3]]}', ["column 'sepal width' is a list"]),
         (b'{"X_test": [[NaN,2,3]]}', ["not JSON"]),
         (b'{"X_test": [[1e999,2,3]]}', ["X_test"]),

@@ -45,6 +45,30 @@ async def test_rows_are_lists_or_objects_and_null_is_a_gap(model: SiteModel) -> 
     assert await posted(model, {"X_test": [[50, "a ward that no site has", None]]}) != wanted
 
 
+@pytest.fixture(scope="module")
+def estimator() -> SiteModel:
+    """A model that wants a row at least."""
+    pytest.importorskip("sklearn")
+    from sklearn.linear_model import SGDClassifier
+
+    site = SiteModel(SGDClassifier(), TABLE, np.array(["good", "poor", "poor", "good"]))
+    site.build(settle(site.questions(), {"only": site.answer}).preprocessing, seed=0)
+    return site
+
+
+async def test_no_rows_are_no_predictions(model: SiteModel, estimator: SiteModel) -> None:
+    for served in (model, estimator):
+        assert await posted(served, {"X_test": []}) == (200, {"y_pred": []})
+
+
+async def test_without_the_look_at_their_number_no_rows_end_in_an_error(
+    estimator: SiteModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nervenet.nodes.serving.len", lambda _: 1, raising=False)
+    status, answer = await posted(estimator, {"X_test": []})
+    assert (status, "error" in answer) == (422, True)
+
+
 @pytest.mark.parametrize(
     ("rows", "words"),
     [

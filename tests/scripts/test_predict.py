@@ -54,7 +54,7 @@ def test_by_their_place_columns_would_be_mistaken(folder: Path, monkeypatch: pyt
     from nervenet.models.tables import inputs
     from nervenet.models.tables.table import Table
 
-    def by_place(path: Path, columns: tuple[str, ...]) -> inputs.Inputs:
+    def by_place(path: Path, columns: tuple[str, ...], _: object) -> inputs.Inputs:
         rows = [[float(cell) for cell in row[1:]] for row in csv.reader(path.read_text().splitlines()[1:])]
         return inputs.Inputs(Table(columns, ("number",) * len(columns), tuple(np.array(rows).T)), ())
 

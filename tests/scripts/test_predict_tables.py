@@ -19,15 +19,20 @@ p4,40,eye,2026-03-01,good
 """
 
 
+def learned(text: str) -> SiteModel:
+    """A model of one site's file."""
+    Path("site.csv").write_text(text)
+    rows = read_table(Path("site.csv"), ReadOptions(id="patient", target="outcome"))
+    site = SiteModel(MLP(hidden=(4,)), rows.table, rows.target, written=rows.written)
+    site.build(settle(site.questions(), {"only": site.answer}).preprocessing, seed=0)
+    return site
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A saved model of a small mixed table."""
     monkeypatch.chdir(tmp_path)
-    Path("site.csv").write_text(SITE)
-    rows = read_table(Path("site.csv"), ReadOptions(id="patient", target="outcome"))
-    site = SiteModel(MLP(hidden=(4,)), rows.table, rows.target)
-    site.build(settle(site.questions(), {"only": site.answer}).preprocessing, seed=0)
-    save_model("run", site)
+    save_model("run", learned(SITE))
     return tmp_path
 
 
@@ -41,10 +46,15 @@ def test_columns_are_found_by_name_and_gaps_are_filled(folder: Path, capsys: pyt
 
 
 @pytest.mark.parametrize("saved", ["run", "run/model.json"])
-def test_the_formats_of_the_run_are_known_whether_the_folder_or_its_model_is_named(folder: Path, saved: str) -> None:
+def test_the_formats_of_the_sites_are_part_of_the_model(
+    folder: Path, saved: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     Path("rows.csv").write_text("age,ward,day\n50,eye,02/01/2026\n")
     assert execute(["predict", saved, "rows.csv"]) == 2  # which is the month?
-    Path("run/experiment.toml").write_text('data.columns.day.format = "%m/%d/%Y"')
+    error = capsys.readouterr().err
+    assert 'column "day": "02/01/2026" can be' in error
+    assert "--" not in error  # no option of this command's
+    save_model("run", learned(SITE.replace("2026-01-31", "01/31/2026")))
     assert execute(["predict", saved, "rows.csv"]) == 0
 
 

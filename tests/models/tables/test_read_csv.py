@@ -2,7 +2,7 @@
 
 import pytest
 from nervenet.models.data.data import DataError
-from nervenet.models.tables import csv_file
+from nervenet.models.tables import arrow_csv, csv_file
 from nervenet.models.tables.read import ColumnOptions, ReadOptions, read_table
 
 ROWS = [("age", "ward", "y"), ("1.5", "Köln", "0"), ("2.5", "NA", "1")]
@@ -113,3 +113,49 @@ def test_of_thousands_of_columns_a_few_are_named(written):
     path = written(",".join(f"x{k}" for k in range(2000)) + "\n" + ",".join("1" * 2000) + "\n")
     with pytest.raises(DataError, match=r"no column 'z'; it has: x0, .*, … 1992 more$"):
         read_table(path, ReadOptions(target="z"))
+
+
+SINGLE = [
+    "'name','n','y'\n'it, is','1.5','p'\n'','2','q'\n",  # around every cell
+    "name,n,y\n'it, is',1.5,p\n,2,q\n",  # around those that hold a comma
+    "name,n,y\n'it, is',1.5,'p'\n'',2,'q'\n",  # around text
+    "name|n|y\r\n'it, is'|1.5|p\r\n|2|q\r\n",
+]
+
+
+@pytest.mark.parametrize("text", SINGLE)
+def test_single_quotes_are_recognized(written, text):
+    path = written(text)
+    assert rows_of(path) == (("category", "number"), [["it, is", None], [1.5, 2]], ["p", "q"])
+    [note] = read_table(path).notes
+    assert note.endswith("single quotes")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["name,y\n'tis,0\nO'Hara,1\n", 'name,y\n"it\'s, well",0\n"x",1\n', "name,y\nrock 'n' roll,0\nthe '90s,1\n"],
+)
+def test_apostrophes_are_no_quotes(written, text):
+    assert read_table(written(text)).notes == ()
+
+
+def test_by_double_quotes_alone_such_files_are_misread(written, monkeypatch):
+    monkeypatch.setattr("nervenet.models.tables.text_file.QUOTES", ('"',))
+    for text in SINGLE[:2]:
+        with pytest.raises(DataError, match="cells, the header names 3 columns"):
+            read_table(written(text))
+    assert rows_of(written(SINGLE[3]))[1][0] == ["'it, is'", None]
+
+
+@pytest.mark.parametrize("least", [0, 2**30], ids=["pyarrow", "standard library"])
+def test_a_second_header_among_texts_is_refused(written, least):
+    path = written("name,ward,y\nname, ward,y\n" + "x,u,p\nz,v,q\n" * 5)
+    with pytest.raises(DataError, match=r"site\.csv: line 2 is the header once more: delete it"):
+        arrow_csv.read_large_csv(path, (), least)
+
+
+def test_decimal_commas_of_the_target_and_the_weight_are_said_too(written):
+    path = written("x;w;y\n1;0,5;1,25\n2;1;2,5\n3;1;3\n")
+    found = read_table(path, ReadOptions(weight="w"))
+    assert found.target.tolist() == [1.25, 2.5, 3]
+    assert found.notes == ("site.csv: cells separated by semicolons, decimal commas in w, y",)

@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 from nervenet.models.data.data import DataError
+from nervenet.models.data.written import Written
 from nervenet.models.tables.inputs import read_inputs
-from nervenet.models.tables.read import ColumnOptions, ReadOptions, read_table
+from nervenet.models.tables.read import ReadOptions, read_table
 
 CSV = "day,ward,dose,seen,note,y\n2026-01-31,a,1.5,true,x,0\n,?,,false,,1\n2026-02-01,b,3,,y z,1\n"
 ARFF = """% as Weka writes them
@@ -150,7 +151,7 @@ def test_inputs_have_the_kinds_that_are_agreed(written):
         read_inputs(path, ("a", "c"), ("number", "number"))
     with pytest.raises(DataError, match='line 2, column "id": found text "x", expected a number'):
         read_inputs(path, ("id",), ("number",))
-    days = {"b": ColumnOptions(format="%d")}
+    days = {"b": Written(("%d",))}
     assert read_inputs(path, ("b",), ("date",), days).table["b"][0].astype(str) == "1900-01-07T00:00:00"
 
 

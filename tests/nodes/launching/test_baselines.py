@@ -10,7 +10,7 @@ from nervenet.models.data.data import infer_task
 from nervenet.models.data.splits import split
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching import baselines
-from nervenet.nodes.launching.baselines import ROW_BUDGET, local_only_mean, too_large, train_and_score
+from nervenet.nodes.launching.baselines import ROW_BUDGET, local_only, too_large, train_and_score
 from nervenet.nodes.launching.shared_arrays import pack
 
 COLUMNS = ("a", "b")
@@ -30,7 +30,7 @@ def test_all_rows_in_one_place_score_higher_than_each_nodes_alone() -> None:
     experiment, rows, test, columns = iris()
     together = train_and_score(experiment, rows, test, columns, "classification", never)
     parts = [np.arange(k, 120, 12) for k in range(12)]
-    apart = local_only_mean(experiment, rows, parts, test, columns, "classification", never)
+    apart = local_only(experiment, rows, parts, test, columns, "classification", never)[0]
     assert together is not None
     assert apart is not None
     assert together >= 0.9
@@ -46,7 +46,7 @@ def test_the_same_run_has_the_same_baseline() -> None:
 def test_a_node_that_never_met_a_class_is_measured_on_all_of_them() -> None:
     experiment, rows, test, columns = iris()
     order = np.argsort(rows[1], kind="stable")
-    score = local_only_mean(experiment, rows, np.array_split(order, 3), test, columns, "classification", never)
+    score = local_only(experiment, rows, np.array_split(order, 3), test, columns, "classification", never)[0]
     assert score == pytest.approx(1 / 3, abs=0.05)  # each knows its own class and no other
 
 
@@ -54,7 +54,7 @@ def test_what_diverged_is_unknown_and_no_number() -> None:
     experiment, rows, test, columns = iris(training={"learning_rate": 1e30})
     assert train_and_score(experiment, rows, test, columns, "regression", never) is None
     parts = [np.arange(60), np.arange(60, 120)]
-    assert local_only_mean(experiment, rows, parts, test, columns, "regression", never) is None
+    assert local_only(experiment, rows, parts, test, columns, "regression", never)[0] is None
 
 
 def many_classes() -> tuple[tuple[Any, Any], list[Any]]:
@@ -66,7 +66,7 @@ def many_classes() -> tuple[tuple[Any, Any], list[Any]]:
 def test_few_rows_of_many_classes_are_not_taken_for_quantities() -> None:
     rows, parts = many_classes()
     experiment = Experiment.from_dict({"rounds": 20})
-    score = local_only_mean(experiment, rows, parts, rows, COLUMNS, "classification", never)
+    score = local_only(experiment, rows, parts, rows, COLUMNS, "classification", never)[0]
     assert score is not None
     assert score > 0.5
 

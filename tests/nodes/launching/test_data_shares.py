@@ -123,6 +123,9 @@ def test_each_site_has_its_own_rows_and_the_test_set_is_what_all_hold_out(tmp_pa
         assert not set(tested) & (ages["north"] | ages["south"])
         assert (len(y), int(y.sum())) == (12, 6)  # of each site a fifth, of each class alike
         assert {age >= 100 for age in tested} == {True, False}
+        assert shares.test_sites is not None
+        known = ~X.gaps("age")
+        assert shares.test_sites[known].tolist() == [int(age >= 100) for age in tested]
     finally:
         shares.close()
 
@@ -140,3 +143,28 @@ def test_plain_numbers_of_sites_are_arrays_as_ever(tmp_path: Path) -> None:
 def test_a_site_with_too_few_rows_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"site south .south\.csv. has 2 rows, and takes part with 3 at least"):
         divide(sites(tmp_path, south=mixed(2, 100), north=mixed(40, 0)))
+
+
+def by_column(folder: Path, partition: str) -> DataShares:
+    """Rows of two wards, of which the second is the larger and so the first node's."""
+    rows = [f"{row},{'ab'[row % 3 > 0]},{row % 2}" for row in range(60)]
+    (folder / "a.csv").write_text("\n".join(["x,ward,y", *rows]))
+    how = {"partition": partition} | ({"column": "ward"} if partition == "column" else {})
+    return divide(Experiment.from_dict({"nodes": 2, "data": {"name": str(folder / "a.csv"), **how}}))
+
+
+def test_rows_divided_by_a_column_have_test_rows_of_their_sites(tmp_path: Path) -> None:
+    shares = by_column(tmp_path, "column")
+    try:
+        X, _ = shares.test_rows() or ((), ())
+        assert shares.test_sites is not None
+        rows = (X["x"] if hasattr(X, "columns") else X[:, 0]).astype(int)
+        assert shares.test_sites.tolist() == [0 if row % 3 else 1 for row in rows.tolist()]
+    finally:
+        shares.close()
+
+
+def test_drawn_parts_have_their_test_rows_in_common(tmp_path: Path) -> None:
+    shares = by_column(tmp_path, "iid")
+    assert shares.test_sites is None
+    shares.close()

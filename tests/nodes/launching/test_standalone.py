@@ -55,6 +55,9 @@ async def test_each_leaves_what_it_knows(tmp_path: Path) -> None:
     for folder in ("c", "s0", "s1"):
         for name in ("experiment.toml", "events.jsonl", "summary.json", "model.json", "model.safetensors"):
             assert (tmp_path / folder / name).exists(), (folder, name)
+    for name in ("s0", "s1"):  # each site sees for itself how the model does on what it has kept
+        report = json.loads((tmp_path / name / "summary.json").read_text())["report"]
+        assert (report["evaluated_on"], report["rows"]) == ("holdout", 8)
     weights = {(tmp_path / folder / "model.safetensors").read_bytes() for folder in ("c", "s0", "s1")}
     assert len(weights) == 1
     assert {e["round"] for e in events if e["type"] == "round.completed"} == {0, 1, 2}

@@ -14,6 +14,7 @@ from nervenet.nodes.experiment.loader import load_experiment
 from nervenet.nodes.results import collect
 from nervenet.nodes.results.run_dir import RunDir
 from nervenet.nodes.results.run_result import RunResult
+from nervenet.nodes.results.score_reports import Judged
 
 IRIS = load("iris")
 CLIENTS = ("client-0", "client.b")
@@ -73,12 +74,14 @@ def report_of(model_shift: float, label: int | None = None) -> dict[str, Any]:
     agreed = {"layout": one.layout.to_dict(), "preprocessing": one.preprocessing.to_dict()}
     y = IRIS.y if label is None else np.full(len(IRIS.y), label)
     weights = one.get_weights() + np.float32(model_shift)
-    return collect.score_report(experiment, RunResult({}, weights=weights, test=(IRIS.X, y), **agreed))
+    result = RunResult({}, weights=weights, judged=Judged((IRIS.X, y)), **agreed)
+    collect.report_scores(experiment, result)
+    return dict(result.score_report)
 
 
 def test_the_report_is_of_the_saved_weights_on_the_test_rows() -> None:
     first, second = report_of(0), report_of(1)
-    assert first["rows"] == 150
+    assert (first["rows"], first["evaluated_on"]) == (150, "test")
     assert np.sum(first["confusion"]["matrix"], axis=1).tolist() == [50, 50, 50]
     assert first["confusion"] != second["confusion"]
 

@@ -20,7 +20,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "summary.md").read_text(encoding="u
 ROW = re.compile(r"^\| `(?P<key>[^`]+)` \| [^|]+ \| (?P<mode>both|federated|gossip) \| [^|]+ \|$")
 NAMES = ("client-0", "coordinator", "peer-0", "peer-1", "peer-2")
 BY_NAME = ("updates_rejected", "lost_because", "mass.gone", "by_node.NAME.mixed_with", "scores")  # whose keys are names
-BY_NAME += ("report.per_class",)
+BY_NAME += ("report.per_class", "site_reports", "site_matrix.missing")
 Rows = Mapping[str, str]
 
 
@@ -83,11 +83,12 @@ def gossip(score: str) -> dict[str, Any]:
     return {f"peer-{k}": report("peer", score, **more) for k in range(2)}
 
 
-def rows_report(task: str) -> dict[str, Any]:
-    y = np.array([0, 1, 1])
+def rows_report(mode: str, task: str) -> dict[str, Any]:
+    y, known = np.array([0, 1, 1]), {"evaluated_on": "holdout"} | ({"sites": 2} if mode == "federated" else {})
     if task == "regression":
-        return regression_report(y, y)
-    return classification_report(y, y, np.eye(2)[y], ["no", "yes"])
+        return known | regression_report(y, y)
+    mean = {"roc_auc_mean": 0.5} if mode == "federated" else {}
+    return known | mean | classification_report(y, y, np.eye(2)[y], ["no", "yes"])
 
 
 def summary_of(mode: str, task: str) -> dict[str, Any]:
@@ -97,7 +98,10 @@ def summary_of(mode: str, task: str) -> dict[str, Any]:
     result = RunResult(
         federated(score) if mode == "federated" else gossip(score),
         task=task,
-        score_report=rows_report(task),
+        score_report=rows_report(mode, task),
+        site_reports={"client-0": rows_report(mode, task)},
+        site_matrix={"sites": ["client-0"], "rows": [9], "scores": [[0.5]]}
+        | ({"missing": {"client-1": "lost"}} if mode == "federated" else {}),
         majority=0.9,
         weights=np.zeros(3),
         baseline={"centralised": 0.9, "local_only_mean": 0.8},

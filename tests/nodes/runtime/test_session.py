@@ -338,7 +338,7 @@ async def second_by_a_seed_peer(monkeypatch: pytest.MonkeyPatch, *, replace: boo
             return Peers((me,), ("north",))
 
         monkeypatch.setattr(session, "discover_peers", listed)
-        identity = NodeIdentity("", "r", "north", seed_peer="tcp://seed:1", replace=replace)
+        identity = NodeIdentity("", "r", "north", seed_peer="tcp://127.0.0.1:1", replace=replace)
         second = Session("peer", identity, experiment, binds=True)
         try:
             await second.open(lambda _roster: None)
@@ -364,7 +364,7 @@ async def joined_by_a_later_seed_peer(*, patient: bool) -> tuple[str, list[str]]
 def late_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     attempts: list[float] = []
 
-    async def discover(address: str, _hello: object, _config: object, within_s: float, _context: object) -> Peers:
+    async def discover(address: str, _hello: object, _config: object, within_s: float, *_: object) -> Peers:
         attempts.append(within_s)
         await asyncio.sleep(min(0.05, within_s))
         if len(attempts) < 3:
