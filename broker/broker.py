@@ -291,9 +291,16 @@ class Broker:
         count = self._refusals.report(refusal, self._loop.time())
         if not count or self._failure.done():
             return
-        who = {"subject": refusal.name, "address": refusal.address, "key": refusal.key}
-        fields = {key: value for key, value in who.items() if value}
-        self.publish("connection.refused", "", service=refusal.service, reason=refusal.reason, count=count, **fields)
+        self.publish(
+            "connection.refused",
+            "",
+            subject=refusal.name,
+            service=refusal.service,
+            address=refusal.address,
+            key=refusal.key,
+            reason=refusal.reason,
+            count=count,
+        )
         where = f" from {refusal.address}" if refusal.address else ""
         times = f" ({count} times)" if count > 1 else ""
         self._on_refused(f"refused at {refusal.service}{where}: {refusal.reason}{times}")

@@ -326,12 +326,12 @@ class WarningEvent(Event, frozen=True, tag="warning"):
 class ConnectionRefused(Event, frozen=True, tag="connection.refused"):
     """With keys: a connection was refused, or a message that the owner of its key has no business to send."""
 
+    subject: str
     service: str
+    address: str
+    key: str
     reason: str
     count: Count
-    subject: str | None = None
-    address: str | None = None
-    key: str | None = None
 
 
 class Gap(Event, frozen=True, tag="gap"):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from nervenet.broker.errors import KeysError
 from nervenet.broker.security.plain import BROKER, Plain
+from nervenet.broker.security.refusals import Refusals
 from nervenet.broker.sockets import Security
+from nervenet.broker.transport_events import ConnectionRefused
 
 from ..config.schema import NetworkConfig
 
@@ -61,9 +65,43 @@ def check_way_in(security: Security, *addresses: str) -> None:
     for address in addresses:
         security.check(address)
     if not isinstance(security, Plain) and security.server(BROKER) is None:
-        from nervenet.broker.errors import KeysError
-
         raise KeysError(security.unknown(BROKER))
+
+
+def check_entrance(security: Security, broker: str, seed_name: str, seed_peer: str) -> None:
+    """Refuse a way into a run that cannot be taken: by a broker, or by a seed peer, which is named where there are keys.
+
+    Raises
+    ------
+    NotEncrypted, KeysError
+    """
+    if not seed_peer:
+        check_way_in(security, broker)
+    elif isinstance(security, Plain):
+        security.check(seed_peer)
+    elif not seed_name or security.server(seed_name) is None:
+        form = f"with keys a seed peer is named: --seed-peer NAME@{seed_peer}"
+        raise KeysError(security.unknown(seed_name) if seed_name else form)
+
+
+class RefusalEvents:
+    """Publishes who was not let in, `connection.refused`; a flood of them is one event in ten seconds."""
+
+    def __init__(self) -> None:
+        self._refusals = Refusals()
+
+    def publish(self, refusal: ConnectionRefused, publish: Callable[[str, Mapping[str, Any]], None]) -> None:
+        count = self._refusals.report(refusal, asyncio.get_running_loop().time())
+        if count:
+            fields = {
+                "subject": refusal.name,
+                "service": refusal.service,
+                "address": refusal.address,
+                "key": refusal.key,
+                "reason": refusal.reason,
+                "count": count,
+            }
+            publish("connection.refused", fields)
 
 
 def on_key_warning(security: Security, warn: Callable[[str], None]) -> None:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
-from nervenet.broker.errors import BrokerUnreachable, JoinRefused, KeysError, PeerUnreachable
+from nervenet.broker.errors import BrokerUnreachable, JoinRefused, PeerUnreachable
 from nervenet.broker.events import Publisher
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import VERSION, Goodbye, Hello, Join, Member, Peers, Roster
 from nervenet.broker.peer_discovery import check_name_free, discover_peers
-from nervenet.broker.security.plain import Plain
-from nervenet.broker.security.refusals import Refusals
 
 from ..config.schema import Experiment
 from .connections import Connections
@@ -26,11 +24,10 @@ from .node import Node
 from .node_stats import NodeStats
 from .reconnect import Reconnector
 from .report_client import DRAIN_S, REPORT_SERVER, ReportClient
-from .secured import check_way_in, close_gate, security_of
+from .said_waits import saying
+from .secured import RefusalEvents, check_entrance, close_gate, on_key_warning, security_of
 
 ATTEMPT_S = 10.0  # after which a broker that has not answered is asked again
-SAY_EVERY_S = 60.0
-SHOW_EVERY_S = 1.0  # for whom a node waits that people have started, where that has changed
 ANSWER_S = 2.0  # in which a peer that has this one's name answers, if it lives
 FOREVER_S = 1e9  # a deadline that the others can be told of
 JOIN_DEADLINE = "network.join_deadline_s"  # by which a node's owner knows its deadline
@@ -58,7 +55,7 @@ class Session:
         self.stats = NodeStats(role)
         self.security = identity.security or security_of(network, identity.name)
         self._seed_name, self._seed_peer = seed_of(identity.seed_peer)
-        self._refusals = Refusals()
+        self._refusals = RefusalEvents()
         self._incarnate(identity.previous_incarnation)
         self.connections = Connections()
         self.events_in = ""  # where its events go, once that is known
@@ -109,7 +106,9 @@ class Session:
         """
         identity, reason = self.identity, "could not join"
         try:
-            self._check_way_in()
+            check_entrance(self.security, identity.broker, self._seed_name, self._seed_peer)
+            if identity.context is None:
+                on_key_warning(self.security, self._warn)
             await self._open_transport()
             roster = None
             if identity.seed_peer:
@@ -136,18 +135,6 @@ class Session:
     async def _open_transport(self) -> None:
         await self.transport.open(self._receive, self._failed)
         self.reports.link()
-
-    def _check_way_in(self) -> None:
-        security, identity = self.security, self.identity
-        if not identity.seed_peer:
-            check_way_in(security, identity.broker)
-        elif isinstance(security, Plain):
-            security.check(self._seed_peer)
-        elif not self._seed_name or security.server(self._seed_name) is None:
-            form = f"with keys it is named: --seed-peer NAME@{self._seed_peer}"
-            raise KeysError(security.unknown(self._seed_name) if self._seed_name else form)
-        if not isinstance(security, Plain) and not self._shares_context:
-            security.gate.on_warning = self._warn
 
     async def _join_as_newest(self) -> None:
         """Join; where a previous incarnation is known by a larger number, since a clock was set back, as the next."""
@@ -208,32 +195,10 @@ class Session:
     def _join_deadline_s(self) -> float:
         return FOREVER_S if self.identity.patient else self.experiment.network.join_deadline_s
 
-    @asynccontextmanager
-    async def _saying(self, whom: Callable[[], str]) -> AsyncIterator[None]:
-        """Say every minute for whom this node waits, and show it at once where no launcher knows better."""
-
-        async def say() -> None:
-            waited_s = 0.0
-            while True:
-                await asyncio.sleep(SAY_EVERY_S)
-                waited_s += SAY_EVERY_S
-                self._warn(f"waiting for {whom()}, for {waited_s:g} s")
-
-        async def show() -> None:
-            shown = ""
-            while True:
-                await asyncio.sleep(SHOW_EVERY_S)
-                if whom() != shown:
-                    shown = whom()
-                    self.publish("node.waiting", {"reason": shown})
-
-        saying = [asyncio.create_task(say())]
-        saying += [] if self.identity.report_server else [asyncio.create_task(show())]
-        try:
-            yield
-        finally:
-            for task in saying:
-                task.cancel()
+    def _saying(self, whom: Callable[[], str]) -> AbstractAsyncContextManager[None]:
+        """Say for whom this node waits, and show it at once where no launcher knows better."""
+        shown = None if self.identity.report_server else lambda who: self.publish("node.waiting", {"reason": who})
+        return saying(whom, self._warn, shown)
 
     def _fell_short(self, reason: str) -> None:
         self._short = reason
@@ -324,7 +289,7 @@ class Session:
     def _receive(self, item: t.Arrival | t.TransportEvent) -> None:
         match item:
             case t.ConnectionRefused():
-                self._publish_refused(item)
+                self._refusals.publish(item, self.publish)
                 return
             case t.Arrival(sender, message) if sender != REPORT_SERVER and not isinstance(message, Goodbye):
                 pass
@@ -339,14 +304,6 @@ class Session:
             self._node.receive(item)
         elif len(self._backlog) < BACKLOG:
             self._backlog.append(item)
-
-    def _publish_refused(self, refusal: t.ConnectionRefused) -> None:
-        count = self._refusals.report(refusal, asyncio.get_running_loop().time())
-        if count:
-            who = {"subject": refusal.name, "address": refusal.address, "key": refusal.key}
-            known = {key: value for key, value in who.items() if value}
-            said = {"service": refusal.service, "reason": refusal.reason, "count": count}
-            self.publish("connection.refused", {**said, **known})
 
     def _failed(self, error: BaseException) -> None:
         self._failure = error
