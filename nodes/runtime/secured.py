@@ -69,7 +69,7 @@ def check_way_in(security: Security, *addresses: str) -> None:
 
 
 def check_entrance(security: Security, broker: str, seed_name: str, seed_peer: str) -> None:
-    """Refuse a way into a run that cannot be taken: by a broker, or by a seed peer, which is named where there are keys.
+    """Refuse a way into a run that cannot be taken: by a broker, or by a seed peer, which has to be named with keys.
 
     Raises
     ------
