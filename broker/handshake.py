@@ -46,6 +46,7 @@ class InboundPeer:
 class Link:
     """A node that this one dialed; ``answered`` holds, by lane, the incarnation whose HELLO came back.
 
+    ``up`` is the incarnation to which it leads, None while it leads to none; ``led_to`` the last one.
     ``monitored``: the end of its connection is reported from here.
     """
 
@@ -55,6 +56,7 @@ class Link:
     channels: dict[Lane, Channel] = field(default_factory=dict)
     answered: dict[Lane, int] = field(default_factory=dict)
     up: int | None = None
+    led_to: int = 0
     refused: bool = False
     timer: asyncio.TimerHandle | None = None
     monitors: list[DisconnectMonitor | Dialer] = field(default_factory=list)

@@ -94,8 +94,9 @@ class Outbound:
         return True
 
     def incarnation_of(self, peer: str) -> int:
+        """Return to which incarnation of a peer a link leads, or has led; 0 if it never has, or there is none."""
         link = self._links.get(peer)
-        return 0 if link is None or link.up is None else link.up
+        return 0 if link is None else link.led_to
 
     def sending(self, to: str) -> list[int] | None:
         link = self._links.get(to)
@@ -182,7 +183,7 @@ class Outbound:
                 self._restart(link, other)
         whole = [link.answered.get(each) for each in LANES] == [hello.incarnation] * len(LANES)
         if whole and link.up != hello.incarnation:
-            link.up = hello.incarnation
+            link.up = link.led_to = hello.incarnation
             self._endpoint.notify(LinkUp(link.peer, hello.role, hello.incarnation, True))
 
     def _not_let_in(self, link: Link, lane: Lane, reason: str) -> None:

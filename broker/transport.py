@@ -100,9 +100,10 @@ class ZmqTransport:
         check_size(message, envelope.frames, self._endpoint.limits)
         lane = message.lane
         for peer in (to,) if isinstance(to, str) else to:
-            # A peer that was restarted elsewhere is answered where it dialed: the link leads to its old address.
-            up = self._outbound.incarnation_of(peer)
-            if up and self._inbound.incarnation_of(peer) > up and self._inbound.send(peer, lane, envelope):
+            # A peer that was restarted elsewhere is answered where it dialed: the link leads to its old address, though
+            # it may have ended by now.
+            known = self._outbound.incarnation_of(peer)
+            if known and self._inbound.incarnation_of(peer) > known and self._inbound.send(peer, lane, envelope):
                 continue
             if not self._outbound.send(peer, lane, envelope) and not self._inbound.send(peer, lane, envelope):
                 reason = f"{peer} has not introduced itself on {lane}"

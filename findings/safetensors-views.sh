@@ -4,9 +4,9 @@
 # Guess: what is loaded equals what was saved, as with numpy.save and with safetensors 0.7.0; or a view is refused, as
 #        torch tensors that are not contiguous are.
 # Seen:  the bytes that lie where the view begins are written under the view's shape. Two columns of a table come back
-#        as other cells of it, columns that were not to be saved among them; every second weight as the first half of
-#        all; a transposed matrix permuted. Nothing is said at either end, and the file is valid. What fits the
-#        description without being asked for: `coef_` of LogisticRegression and LinearSVC, which are in Fortran order.
+#        as other cells of it; every second weight as the first half of all; a transposed matrix permuted. Nothing is
+#        said at either end, and the file is valid. What fits the description without being asked for: `coef_` of
+#        LogisticRegression and LinearSVC, which are in Fortran order.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

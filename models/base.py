@@ -1,15 +1,17 @@
 """Bases for families of models: all that the Model protocol asks for, but the arithmetic of one family."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from .checks import checked_inputs, checked_targets
+from .checks import checked_inputs, checked_targets, checked_weights
 from .model import Capability, Dtype, FitReport, LocalUnsupported, LocalWork
 from .weights import Array, Layout, Vector
+
+NO_WEIGHTS = "its training takes no sample_weight, and so neither data.weight nor training.class_weight"
 
 
 class FitJob(NamedTuple):
@@ -21,6 +23,7 @@ class FitJob(NamedTuple):
     rng: np.random.Generator
     stop: Callable[[], bool]
     correction: Vector | None
+    sample_weight: Array | None = None  # (n,), float64 above 0; None where all rows count the same
 
 
 class ModelBase:
@@ -34,6 +37,9 @@ class ModelBase:
     condition: ClassVar[str] = ""
     """In words, the settings under which an instance has the capabilities of its class; empty: always."""
 
+    unconditional: ClassVar[frozenset[Capability]] = frozenset()
+    """Those that it has whatever the settings."""
+
     dtype: Dtype = "float32"
     n_features = 0
     n_classes: int | None = None
@@ -45,14 +51,6 @@ class ModelBase:
         if self._layout is None:
             raise RuntimeError("the model is not built yet: call build() first")
         return self._layout
-
-    def misfit(self, classes: Sequence[object]) -> str | None:  # noqa: ARG002
-        """Return why a site whose rows have only these classes would spoil the model; None if it would not."""
-        return None
-
-    def caution(self, sites: Mapping[str, Sequence[object]], classes: Sequence[object]) -> str | None:  # noqa: ARG002
-        """Return why sites, each with rows of these classes, may learn little of all `classes`, or None."""
-        return None
 
     def probabilities(self, X: Array) -> Array | None:  # noqa: ARG002
         """Return class probabilities, shape (n, n_classes); here None: there are none."""
@@ -84,8 +82,13 @@ class ModelBase:
         rng: np.random.Generator,
         stop: Callable[[], bool],
         correction: Vector | None = None,
+        sample_weight: Array | None = None,
     ) -> FitReport:
-        asked: dict[Capability, bool] = {"proximal": work.proximal > 0, "correction": correction is not None}
+        asked: dict[Capability, bool] = {
+            "proximal": work.proximal > 0,
+            "correction": correction is not None,
+            "sample_weight": sample_weight is not None,
+        }
         for capability, wanted in asked.items():
             if wanted and capability not in self.capabilities:
                 raise LocalUnsupported(self.name, self.why_not(capability))
@@ -93,7 +96,8 @@ class ModelBase:
         y = checked_targets(y, len(X), self.n_classes, self.dtype)
         if correction is not None:
             self.layout.check(correction)
-        return self.run(FitJob(X, y, work, rng, stop, correction))
+        weight = None if sample_weight is None else checked_weights(sample_weight, len(X))
+        return self.run(FitJob(X, y, work, rng, stop, correction, weight))
 
     def run(self, job: FitJob) -> FitReport:
         raise NotImplementedError
@@ -105,6 +109,8 @@ class ModelBase:
 
     def why_not(self, capability: Capability) -> str:
         """Return why `fit` lacks a capability."""
+        if capability == "sample_weight":
+            return NO_WEIGHTS
         return f"its training cannot take a {capability} term"
 
 
@@ -170,7 +176,7 @@ class FlatModel(ModelBase):
         self.weights[:] = vector
 
     def run(self, job: FitJob) -> FitReport:
-        X, y, work, rng, stop, _ = job
+        X, y, work, rng, stop, *_ = job
         n, rows, target = len(X), min(work.batch_size, len(X)), work.steps(len(X))
         steps, losses, cancelled = 0, 0.0, False
         with np.errstate(all="ignore"):  # a diverging model shows in its weights, which every receiver checks

@@ -40,6 +40,16 @@ def checked_targets(y: Array, rows: int, n_classes: int | None, dtype: str) -> A
     return y.astype(np.int64, copy=False)
 
 
+def checked_weights(weight: Array, rows: int) -> Array:
+    """Return row weights as float64, one a row; ValueError unless they are finite and above 0."""
+    weight = np.asarray(weight, np.float64)
+    if weight.shape != (rows,):
+        raise ValueError(f"sample_weight has shape {weight.shape}, X has {rows} rows")
+    if not (np.isfinite(weight) & (weight > 0)).all():
+        raise ValueError("sample_weight must hold finite numbers above 0")
+    return weight
+
+
 def checked_choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
     """Return `value`; ValueError if it is not among the allowed ones."""
     if value not in allowed:

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from .model import Model
 from .weights import Array
 
 
-def evaluate(model: Model, X: Array, y: Array, scorers: Sequence[str] = ()) -> dict[str, float]:
+def evaluate(
+    model: Model, X: Array, y: Array, scorers: Sequence[str] = (), sample_weight: Array | None = None
+) -> dict[str, float]:
     """Return the scores of a model.
 
     Parameters
@@ -19,6 +22,8 @@ def evaluate(model: Model, X: Array, y: Array, scorers: Sequence[str] = ()) -> d
         As for `Model.fit`; float targets mean regression.
     scorers : sequence of str
         Names of scikit-learn scorers to add, such as ``"balanced_accuracy"``; scikit-learn is imported only for these.
+    sample_weight : (n,) array, above 0, or None
+        How much each row counts, as scikit-learn's ``score`` takes it; a scorer that takes none counts rows.
 
     Returns
     -------
@@ -32,21 +37,21 @@ def evaluate(model: Model, X: Array, y: Array, scorers: Sequence[str] = ()) -> d
     if len(y) == 0:
         raise ValueError("there are no rows to evaluate on")
     with np.errstate(all="ignore"):
-        figures = _regression(model, X, y) if y.dtype.kind == "f" else _classification(model, X, y)
+        figures = (_regression if y.dtype.kind == "f" else _classification)(model, X, y, sample_weight)
         if scorers:
-            figures |= _by_name(model, X, y, scorers)
+            figures |= _by_name(model, X, y, scorers, sample_weight)
     return {name: value if np.isfinite(value) else float("nan") for name, value in figures.items()}
 
 
-def _classification(model: Model, X: Array, y: Array) -> dict[str, float]:
+def _classification(model: Model, X: Array, y: Array, weight: Array | None) -> dict[str, float]:
     P = model.probabilities(X)
     if P is None:
-        right = float(np.mean(model.predict(X) == y))
+        right = _mean(model.predict(X) == y, weight)
         return {"accuracy": right, "loss": 1 - right}
     chosen = P[np.arange(len(y)), y].astype(np.float64)
     # Clipped as in training, so that one sure mistake does not make the loss infinite. NaN stays NaN.
     eps = np.finfo(P.dtype).eps
-    loss = -float(np.mean(np.log(np.clip(chosen, eps, 1 - eps))))
+    loss = -_mean(np.log(np.clip(chosen, eps, 1 - eps)), weight)
     if not np.isfinite(loss):  # a diverged model's NaN would count as class 0 in an argmax
         return {"accuracy": float("nan"), "loss": loss}
     found = P.argmax(axis=1)
@@ -54,18 +59,22 @@ def _classification(model: Model, X: Array, y: Array) -> dict[str, float]:
     alike = (P.max(axis=1, keepdims=True) == P).sum(axis=1) > 1
     if alike.any():
         found[alike] = model.predict(X[alike])
-    return {"accuracy": float(np.mean(found == y)), "loss": loss}
+    return {"accuracy": _mean(found == y, weight), "loss": loss}
 
 
-def _regression(model: Model, X: Array, y: Array) -> dict[str, float]:
+def _regression(model: Model, X: Array, y: Array, weight: Array | None) -> dict[str, float]:
     y = y.astype(np.float64)
     errors = np.square(model.predict(X) - y)
-    spread = float(np.square(y - y.mean()).sum())
-    r2 = 1 - float(errors.sum()) / spread if spread > 0 else np.nan
-    return {"r2": r2, "loss": float(errors.mean())}
+    squares = np.square(y - _mean(y, weight))
+    whole, spread = (float(each.sum() if weight is None else weight @ each) for each in (errors, squares))
+    return {"r2": 1 - whole / spread if spread > 0 else np.nan, "loss": _mean(errors, weight)}
 
 
-def _by_name(model: Model, X: Array, y: Array, scorers: Sequence[str]) -> dict[str, float]:
+def _mean(values: Array, weight: Array | None) -> float:
+    return float(np.mean(values) if weight is None else np.average(values, weights=weight))
+
+
+def _by_name(model: Model, X: Array, y: Array, scorers: Sequence[str], weight: Array | None) -> dict[str, float]:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.metrics import get_scorer
 
@@ -89,13 +98,14 @@ def _by_name(model: Model, X: Array, y: Array, scorers: Sequence[str]) -> dict[s
             return model.probabilities(X)
 
     fitted = Fitted() if P is None else WithProbabilities()
-    return {name: _score(get_scorer(name), fitted, X, y) for name in scorers}
+    return {name: _score(get_scorer(name), fitted, X, y, weight) for name in scorers}
 
 
-def _score(scorer: Any, fitted: Any, X: Array, y: Array) -> float:
+def _score(scorer: Any, fitted: Any, X: Array, y: Array, weight: Array | None) -> float:
     """Return a score; NaN where it is not defined on these rows, as an area under a curve without one class."""
+    takes = weight is not None and "sample_weight" in signature(scorer._score_func).parameters  # noqa: SLF001
     try:
-        return float(scorer(fitted, X, y))
+        return float(scorer(fitted, X, y, **({"sample_weight": weight} if takes else {})))
     except ValueError:
         return float("nan")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from .artifact import SavedModel
 from .model import Model
@@ -28,7 +29,11 @@ def start_from(saved: SavedModel, site_model: SiteModel, agreed: AnyPreprocessin
     check_sites(saved, agreed.all_columns, agreed.classes, scale)
     _check_kinds(saved.preprocessing, agreed)
     check_model(saved, site_model.model)
-    site_model.build(saved.preprocessing, seed)
+    weights = None
+    if agreed.classes is not None and agreed.class_weights is not None:  # those of this run, by label
+        known = dict(zip(agreed.classes, agreed.class_weights, strict=True))
+        weights = tuple(known.get(label, 1.0) for label in saved.preprocessing.classes or ())
+    site_model.build(replace(saved.preprocessing, class_weights=weights), seed)
     site_model.set_weights(saved.weights)
     site_model.clock = saved.clock
 

@@ -11,7 +11,7 @@ from .weights import Array, Layout, Vector
 
 Dtype = Literal["float32", "float64"]
 
-Capability = Literal["proximal", "correction", "fednova_normalizer"]
+Capability = Literal["proximal", "correction", "fednova_normalizer", "sample_weight"]
 
 
 class _Refusal(TypeError):
@@ -66,8 +66,9 @@ class LocalWork:
 class FitReport:
     """What one round of training did."""
 
-    loss: float  # mean training loss over the last epoch as it ran, without the L2 term; NaN if no step was taken
-    examples: int  # rows that took part: the weight of this update in an average
+    # Mean training loss, weighted as the rows are, over the last epoch as it ran, without the L2 term; NaN: no steps.
+    loss: float
+    examples: int  # rows that took part
     steps: int  # mini-batches done
     cancelled: bool  # `stop` ended it early
     # How far the steps reach, in units of `rate` (see `fednova`): a gradient g that stayed the same would move the
@@ -88,7 +89,8 @@ class Model(Protocol):
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What `fit` can do beyond plain training: `LocalWork.proximal`, `correction`, `FitReport.fednova_normalizer`.
+        """What `fit` can do beyond plain training: `LocalWork.proximal`, `correction`, `FitReport.fednova_normalizer`,
+        `sample_weight`.
 
         A model without this attribute can do none of them.
         """
@@ -131,6 +133,7 @@ class Model(Protocol):
         rng: np.random.Generator,
         stop: Callable[[], bool],
         correction: Vector | None = None,
+        sample_weight: Array | None = None,
     ) -> FitReport:
         """Train in place from the present weights, asking `stop` before each mini-batch.
 
@@ -147,11 +150,14 @@ class Model(Protocol):
         correction : (layout.size,) array of `dtype`, or None
             Added to the gradient of every step: c - c_i of SCAFFOLD (Karimireddy et al. 2020, arXiv 1910.06378,
             algorithm 1, line 10). Momentum and moments are of the corrected gradient.
+        sample_weight : (n,) array of float64, or None
+            How much each row counts, above 0 and 1 on average: the loss is Σ w_i l_i / Σ w_i. Given only where there
+            are weights.
 
         Raises
         ------
         LocalUnsupported
-            `work.proximal` or `correction` is asked of a model without that capability.
+            `work.proximal`, `correction` or `sample_weight` is asked of a model without that capability.
         """
         ...
 

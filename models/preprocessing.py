@@ -13,7 +13,7 @@ from .data.arrays import as_table, column_names
 from .data.written import WrittenColumns, written_from_dict, written_to_dict
 from .moments import BLOCK, Column, IncompatibleSites, described
 from .plugins import listed, suggest
-from .targets import Label, Targets, checked_classes
+from .targets import Label, Targets, checked_classes, weights_in
 from .weights import is_finite
 
 CLIP = 5.0
@@ -32,6 +32,7 @@ class Preprocessing(Targets):
     target_center: float = 0.0  # the same for regression targets, which are not cut
     target_scale: float = 1.0
     written: WrittenColumns = field(default_factory=dict)  # how the sites' files write those columns that say it
+    class_weights: tuple[float, ...] | None = None  # of a row of each class in training; None: 1
 
     def __post_init__(self) -> None:
         width = (len(self.columns),)
@@ -100,6 +101,7 @@ class Preprocessing(Targets):
             "clip": self.clip,
             "target_center": self.target_center,
             "target_scale": self.target_scale,
+            **self.of_weights(),
             **written_to_dict(self.written),
         }
 
@@ -117,6 +119,7 @@ class Preprocessing(Targets):
                 clip=None if clip is None else float(clip),
                 target_center=float(fields["target_center"]),
                 target_scale=float(fields["target_scale"]),
+                class_weights=weights_in(fields),
                 written=written_from_dict(fields, columns),
             )
 

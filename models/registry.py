@@ -47,6 +47,8 @@ def models_with(*capabilities: Capability) -> tuple[str, ...]:
     for name, cls in FAMILIES.items():
         if set(capabilities) <= getattr(cls, "capabilities", frozenset()):
             condition = getattr(cls, "condition", "")
+            if set(capabilities) <= getattr(cls, "unconditional", frozenset()):
+                condition = ""
             able.append(name.rpartition(".")[2] + (f" ({condition})" if condition else ""))
     return tuple(able)
 

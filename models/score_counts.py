@@ -152,8 +152,10 @@ def roc_auc(positive: NDArray[np.bool_], score: NDArray[Any]) -> float:
 
 
 def told(counts: Mapping[str, Any], least: int) -> Counts:
-    """Return what a site tells others of its counts: nothing of fewer than `least` rows, no matrix of many classes."""
-    if int(counts["rows"]) < max(1, least):
+    """Return what a site tells others of its counts: nothing of fewer than `least` rows, or of a model that has
+    diverged; no matrix of many classes.
+    """
+    if int(counts["rows"]) < max(1, least) or not all(math.isfinite(v) for v in counts.values() if type(v) is float):
         return {}
     wide = len(counts.get("truth", ())) > MOST_CLASSES
     return {name: value for name, value in counts.items() if not (wide and name == "confusion")}

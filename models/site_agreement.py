@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import reduce
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from .agreement.questions import Answers, Questions
+from .class_weights import ClassWeight, class_weight_questions
 from .data.data import Task
 from .moments import IncompatibleSites, Moments
 from .pipeline.given import AUTO
 from .plugins import listed
-from .site_statistics import Scale, SiteStatistics, agree, agreed_classes, agreed_task
+from .site_statistics import Scale, agree, agreed_classes, agreed_task
 from .table_preprocessing import AnyPreprocessing, TablePreprocessing
 from .tables.cautions import cautions
 from .tables.schema import Schema, agree_schema
 from .tables.site_schema import SiteSchema
-from .targets import Label
 
 T = TypeVar("T")
 
@@ -31,21 +32,13 @@ class Agreed(NamedTuple):
     cautions: tuple[str, ...] = ()
 
 
-class Judge(Protocol):
-    """What a `SiteModel` knows of the sites that its model can learn from."""
-
-    def misfit(self, classes: Sequence[object]) -> str | None: ...
-
-    def caution(self, sites: Mapping[str, Sequence[object]], classes: Sequence[object]) -> str | None: ...
-
-
 def agreement_questions(
-    judge: Judge,
     scale: Scale,
     task: Task | None,
     rows: Mapping[str, int],
     preprocess: Any = AUTO,
     min_frequency: int | None = None,
+    class_weight: ClassWeight = None,
 ) -> Questions[Agreed]:
     """Return the dialog.
 
@@ -54,8 +47,6 @@ def agreement_questions(
 
     Parameters
     ----------
-    judge
-        What knows which sites the model can learn from.
     scale, task
         As for `site_statistics.agree`.
     rows
@@ -65,22 +56,26 @@ def agreement_questions(
         `AUTO`, or an unfitted scikit-learn transformer.
     min_frequency
         Under `AUTO`: categories that fewer rows of all sites have are taken together.
+    class_weight
+        "balanced" over the training rows of all sites, which are then asked for their counts; or a weight by label.
 
-    Raises IncompatibleSites: the sites do not fit each other, or one does not fit the model, or has answered something
-    else.
+    Raises IncompatibleSites: the sites do not fit each other, or one has answered something else.
     """
     answers = yield {}
     told = _told(answers)
     plain = not any("kinds" in fields for fields, _ in answers.values())
     if plain and preprocess is AUTO:
         statistics = {site: known.statistics.limited(rows.get(site)) for site, known in told.items()}
-        agreed = agree(statistics, scale, task)
-        return Agreed(agreed, tuple(_judged(judge, statistics, agreed.classes)))
-    return (yield from _of_tables(judge, scale, task, preprocess, min_frequency, told))
+        found = Agreed(agree(statistics, scale, task))
+    else:
+        found = yield from _of_tables(scale, task, preprocess, min_frequency, told)
+    weights = yield from class_weight_questions(class_weight, found.preprocessing.classes, rows)
+    return (
+        found if weights is None else found._replace(preprocessing=replace(found.preprocessing, class_weights=weights))
+    )
 
 
 def _of_tables(
-    judge: Judge,
     scale: Scale,
     task: Task | None,
     preprocess: Any,
@@ -94,8 +89,7 @@ def _of_tables(
     statistics = {site: known.statistics for site, known in told.items()}
     task = task or agreed_task(statistics.values())
     classes = agreed_classes(statistics, task)
-    found = list(_judged(judge, statistics, classes))
-    found += cautions(schema, told, classes)
+    found = list(cautions(schema, told, classes))
     if preprocess is AUTO:
         from .tables.auto import auto_pipeline
 
@@ -135,18 +129,6 @@ def _told(answers: Answers) -> dict[str, SiteSchema]:
         except IncompatibleSites as error:
             raise IncompatibleSites(f"site {site}: {error}", site) from error
     return told
-
-
-def _judged(judge: Judge, sites: Mapping[str, SiteStatistics], classes: Sequence[Label] | None) -> list[str]:
-    """Return the model's caution, if it has one. Raises IncompatibleSites for a site that it cannot learn from."""
-    if classes is None:
-        return []
-    held = {site: known.classes or () for site, known in sorted(sites.items())}
-    for site, own in held.items():
-        if misfit := judge.misfit(own):
-            raise IncompatibleSites(f"site {site}: {misfit}", site)
-    caution = judge.caution(held, classes)
-    return [caution] if caution else []
 
 
 def _check_used(used: Schema, schema: Schema) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .agreement.asked import Field, MalformedQuestion, check_fields, is_list, is_map, is_scalar, shown
 from .agreement.questions import Answer, Question
-from .data.data import Task
-from .moments import IncompatibleSites, described
+from .class_weights import count_classes
+from .data.data import DataError, Task
+from .moments import IncompatibleSites
 from .site_agreement import TABLE
 from .site_rows import SiteRows
 from .site_statistics import SiteStatistics
@@ -22,6 +25,19 @@ from .targets import checked_classes, class_indices
 
 if TYPE_CHECKING:
     from .pipeline.fit import PipelineSite
+
+
+_STATISTICS = {"ask": Field("'statistics'", lambda found: found == "statistics", needed=False)}
+_COUNTS = {
+    "ask": Field("'class counts'", lambda found: found == "class counts"),
+    "classes": Field("a list of labels", lambda found: is_list(found) and all(map(is_scalar, found))),
+}
+ALLOWED = "'statistics', 'fit', 'class counts'"
+_ABOUT = {
+    "schema": Field("a schema", is_map),
+    "pipeline": Field("the description of a transformer", is_map),
+    "classes": Field("a list of labels, or nil", lambda found: found is None or isinstance(found, list | tuple)),
+}
 
 
 class SiteAnswers:
@@ -50,30 +66,50 @@ class SiteAnswers:
         """
         match question.get("ask", "statistics"):
             case "statistics":
+                check_fields("the question for the statistics of a site", question, _STATISTICS)
                 statistics = self.statistics()
                 return Answer(statistics.header(), statistics.vector())
+            case "class counts":
+                check_fields("the question 'class counts'", question, _COUNTS)
+                return count_classes(question, self._rows.y, self._rows.weight)
             case "fit":
-                return self._pipeline(question).answer({key: part for key, part in question.items() if key != TABLE})
-        raise IncompatibleSites(f"this site has no answer to the question {question['ask']!r:.80}")
+                return self._fit(question)
+        found = shown(question["ask"])
+        raise MalformedQuestion(f"ask is {found}, which this version does not know; allowed: {ALLOWED}")
+
+    def _fit(self, question: Question) -> Answer:
+        pipeline = self._pipeline(question)
+        try:
+            return pipeline.answer({key: part for key, part in question.items() if key != TABLE})
+        except (IncompatibleSites, DataError):
+            raise
+        except Exception as error:  # the steps come with the question, and may have any parameters
+            what = f"the question 'fit' (part {shown(question.get('part'))}, step {shown(question.get('step'))})"
+            raise MalformedQuestion(f"{what} cannot be answered: {type(error).__name__}: {error}") from error
 
     def _pipeline(self, question: Question) -> PipelineSite:
-        about = question.get(TABLE)
-        if not isinstance(about, dict):
-            raise IncompatibleSites("a question about a pipeline says which one")
+        found = question.get(TABLE)
+        about: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+        check_fields("the table of the question 'fit'", about, _ABOUT)
         key = json.dumps(about, sort_keys=True)
         if self._fitting is None or self._fitting[0] != key:
             self._fitting = key, self._fitted(about)
         return self._fitting[1]
 
-    def _fitted(self, about: dict[str, Any]) -> PipelineSite:
+    def _fitted(self, about: Mapping[str, Any]) -> PipelineSite:
         from .pipeline.description import rebuild_transformer
-        from .pipeline.fit import PipelineSite
+        from .pipeline.fit import PipelineSite, check_pipeline
 
-        with described("question about a pipeline"):
+        try:
             table = conform(self._rows.table(), Schema.from_dict(about["schema"]))
             pipeline, classes, y = rebuild_transformer(about["pipeline"]), about["classes"], self._rows.y
+            check_pipeline(pipeline)
             target = y.astype(np.float64) if classes is None else class_indices(y, checked_classes(classes))
             return PipelineSite(pipeline, table, target)
+        except IncompatibleSites:
+            raise
+        except Exception as error:  # another release of scikit-learn may raise anything at what it does not know
+            raise MalformedQuestion(f"the question 'fit' is about what this site cannot make: {error}") from error
 
     def forget(self) -> None:
         """Let go of what was kept from one question to the next."""

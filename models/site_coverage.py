@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -18,11 +17,10 @@ from .weights import Layout
 
 def check_covered(
     own: SiteRows | None, further: Mapping[str, SiteRows], preprocessing: AnyPreprocessing, task: Task | None
-) -> list[Any] | None:
-    """Return the labels of a site's `own` rows, None for none or for regression.
+) -> None:
+    """Raise IncompatibleSites for preprocessing that leaves out something of a site's `own` rows, or of `further`.
 
-    `further` rows are its hold-out and a test set, by their names. Raises IncompatibleSites for preprocessing that
-    leaves out something of any of them.
+    These are its hold-out and a test set, by their names.
     """
     sets = ({} if own is None else {"this site": own}) | {f"the {on} set": rows for on, rows in further.items()}
     for name, rows in sets.items():
@@ -40,10 +38,6 @@ def check_covered(
             preprocessing.encode(np.unique(rows.y))
         except ValueError as error:
             raise IncompatibleSites(f"{name} has targets that were not agreed: {error}") from error
-    if own is None or preprocessing.classes is None:
-        return None
-    labels: list[Any] = np.unique(own.y).tolist()
-    return labels
 
 
 def check_same_layout(before: Layout, layout: Layout, preprocessing: AnyPreprocessing) -> None:

@@ -9,14 +9,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .agreement.questions import Answer, Question, Questions
+from .class_weights import ClassWeight
 from .data.data import DataError, Task, checked_task
+from .data.row_weights import relative
 from .data.written import WrittenColumns
 from .evaluate import evaluate
+from .held_model import HeldModel
 from .model import FitReport, LocalWork
 from .moments import IncompatibleSites
 from .pipeline.given import AUTO, digest_of, given_pipeline, import_steps
 from .preprocessing import made_up
-from .registry import as_model
+from .registry import as_model, models_with
 from .rng import generator
 from .site_agreement import Agreed, agreement_questions
 from .site_answers import SiteAnswers
@@ -26,12 +29,12 @@ from .site_statistics import Scale, SiteStatistics
 from .table_preprocessing import AnyPreprocessing
 from .tables.site_schema import SiteSchema
 from .tables.table import Table
-from .weights import Layout, Vector, checked_finite
+from .weights import Layout, Vector
 
 Rows = tuple[NDArray[Any], NDArray[Any]]
 
 
-class SiteModel:
+class SiteModel(HeldModel):
     """A model on one site: `answer` the `questions` of round 0, `build` with what came of them, `train` and the rest.
 
     Parameters
@@ -41,6 +44,10 @@ class SiteModel:
     X, y
         This site's raw rows, shapes (rows, columns) and (rows,), which are not modified: arrays of numbers, a sparse
         matrix; a data frame or a `Table`, which may have categories, dates and gaps. None where it only predicts.
+    sample_weight
+        How much each row counts, shape (rows,), finite and at least 0: in the loss, in the figures of its hold-out, and
+        by their sum in how much this site counts. A row of weight 0 is as if it were not there. What round 0 agrees
+        on, such as scales, counts rows. None: all count the same.
     columns
         A name for each column; by default those of a data frame, else x1, x2, … Columns are matched by their names.
     preprocess
@@ -48,10 +55,14 @@ class SiteModel:
         ``module:object``. Plain numbers without gaps are standardized under "auto".
     min_frequency
         Categories that fewer rows of all sites have are taken together, under "auto"; None: none are.
+    class_weight
+        "balanced": n / (classes x rows of a class) over the training rows of all sites, as scikit-learn has it for one;
+        or a weight by label. A row's own weight is multiplied by that of its class; figures of evaluations are not.
     task
         "classification" or "regression"; by default what the model can do, else what `agree` finds in all sites' rows.
     test
-        A test set (X, y) in raw units, which may be read-only memory maps. It is prepared at its first use.
+        A test set (X, y), or (X, y, sample_weight), in raw units, which may be read-only memory maps. It is prepared at
+        its first use.
     holdout
         Share of this site's rows, drawn by `seed`, that is kept from training, for ``evaluate("holdout")``: of each
         class as far as there are rows.
@@ -64,8 +75,8 @@ class SiteModel:
         How the file of the rows writes those columns that say it, which rows to predict are read by.
 
     Raises CannotMerge: copies of the model cannot be averaged. Raises DataError: the arrays do not fit each other, are
-    not numbers, or hold targets that the task or the model rules out; a step of `preprocess` cannot be fitted on the
-    rows of all sites.
+    not numbers, or hold targets that the task or the model rules out; there are weights, and the model takes none; a
+    step of `preprocess` cannot be fitted on the rows of all sites.
     """
 
     def __init__(
@@ -73,21 +84,25 @@ class SiteModel:
         model: object,
         X: Any = None,
         y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
         *,
         columns: Sequence[str] | None = None,
         task: str | None = None,
-        test: tuple[Any, ArrayLike] | None = None,
+        test: tuple[Any, ...] | None = None,
         holdout: float = 0.0,
         min_rows: int = 1,
         seed: int = 0,
         scorers: Sequence[str] = (),
         preprocess: object = AUTO,
         min_frequency: int | None = None,
+        class_weight: ClassWeight = None,
         written: WrittenColumns | None = None,
     ) -> None:
         self.model = as_model(model)
         self.preprocess = given_pipeline(preprocess)
-        self._min_frequency = min_frequency
+        self._wanted: dict[str, Any] = {"min_frequency": min_frequency, "class_weight": class_weight}
+        if class_weight is not None:
+            check_weighable(self.model, "class weights")
         self.scorers = tuple(scorers)
         if (X is None) != (y is None):
             raise DataError("X and y come together, or neither")
@@ -99,7 +114,8 @@ class SiteModel:
         self._rows: SiteRows | None = None
         self._raw: dict[str, SiteRows] = {}
         if X is not None:
-            self._take(SiteRows.of("X", X, y, columns, written=written), task, holdout, min_rows, seed)
+            own = SiteRows.of("X", X, y, sample_weight, columns=columns, written=written)
+            self._take(own, task, holdout, min_rows, seed)
         if test is not None:
             self._raw["test"] = SiteRows.of("the test set", *test, finite=False).named(self.columns or None)
         self._answers: SiteAnswers | None = None
@@ -107,12 +123,20 @@ class SiteModel:
         self._seed: int | None = None
         self.common_weights: Vector | None = None  # where own weights were kept: those of the other sites
         self._train: Rows | None = None
+        self._train_weight: NDArray[np.float64] | None = None  # of its rows, 1 on average
+        self.weight: float | None = None
+        """How much this site counts in an average of sites: the sum of the weights of its training rows, those of their
+        classes included, as the objective Σ w_i l_i of all rows has it (McMahan et al. 2017, equation 1, with w_i for
+        1). None: its rows; and before `build`.
+        """
         self._prepared: dict[str, Rows] = {}
 
     def _take(self, rows: SiteRows, told: str | None, holdout: float, min_rows: int, seed: int) -> None:
         """Take this site's rows, after the checks that need no other site."""
         check_targets(rows.y, self.task, None if told else str(self.model.describe()["name"]).rpartition(".")[2])
         rows.check_floor(min_rows)
+        if rows.weight is not None:
+            check_weighable(self.model, "weights of rows")
         self.columns = rows.columns or made_up(rows.width)
         if isinstance(rows.X, Table):
             import_steps()  # before this site has joined
@@ -173,9 +197,7 @@ class SiteModel:
 
     def questions(self, scale: Scale = "standard", rows: Mapping[str, int] | None = None) -> Questions[Agreed]:
         """Return the dialog of round 0; `scale` as for `agree`, `rows` the most that each site counts for, by name."""
-        return agreement_questions(
-            self, scale, self.task, {} if rows is None else rows, self.preprocess, self._min_frequency
-        )
+        return agreement_questions(scale, self.task, rows or {}, self.preprocess, **self._wanted)
 
     def answer(self, question: Question) -> Answer:
         """Return this site's answer to a question of `questions`.
@@ -190,16 +212,6 @@ class SiteModel:
         if self._answers is None:
             self._answers = SiteAnswers(self._rows, self._raw.get("holdout"), self.columns, self.task)
         return self._answers
-
-    def misfit(self, classes: Sequence[object]) -> str | None:
-        """Return why a site with rows of only these classes would spoil the model; None if it would not."""
-        found: str | None = getattr(self.model, "misfit", lambda _: None)(classes)
-        return found
-
-    def caution(self, sites: Mapping[str, Sequence[object]], classes: Sequence[object]) -> str | None:
-        """Return why sites, each with rows of these classes, may learn little of all `classes`, or None."""
-        found: str | None = getattr(self.model, "caution", lambda *_: None)(sites, classes)
-        return found
 
     def build(self, preprocessing: AnyPreprocessing, seed: int, *, keep_weights: bool = False) -> Layout:
         """Build the model for what was agreed, with the initial weights of all, and prepare this site's rows; once.
@@ -218,9 +230,7 @@ class SiteModel:
         """
         if self._preprocessing is not None and preprocessing == self._preprocessing and seed == self._seed:
             return self.model.layout
-        labels = check_covered(self._rows, self._raw, preprocessing, self.task)
-        if labels is not None and (misfit := self.misfit(labels)):
-            raise IncompatibleSites(f"this site cannot take part: {misfit}")
+        check_covered(self._rows, self._raw, preprocessing, self.task)
         try:
             before = self.model.layout
         except RuntimeError:  # it is not built yet
@@ -239,6 +249,11 @@ class SiteModel:
         self._answers = None
         self._prepared.clear()
         self._train = None if self._rows is None else self._prepare(self._rows)
+        weight = None if self._rows is None else self._rows.weights(preprocessing)
+        if weight is not None:
+            check_weighable(self.model)
+        self._train_weight = None if weight is None else relative(weight)
+        self.weight = None if weight is None else float(weight.sum())
         return layout
 
     def train(
@@ -248,14 +263,16 @@ class SiteModel:
         stop: Callable[[], bool] = lambda: False,
         correction: Vector | None = None,
     ) -> FitReport:
-        rows = self._training_rows()
-        if correction is None:  # so that a model of the user's own need not know of corrections
-            return self.model.fit(*rows, work, rng, stop)
-        return self.model.fit(*rows, work, rng, stop, correction)
+        # Each only where it is wanted, so that a model of the user's own need not know of it.
+        further = () if correction is None else (correction,)
+        weighted = {} if self._train_weight is None else {"sample_weight": self._train_weight}
+        return self.model.fit(*self._training_rows(), work, rng, stop, *further, **weighted)
 
     def training_loss(self) -> float:
-        """Return the present model's mean loss over this site's training rows: the `loss` of `evaluate.evaluate`."""
-        return evaluate(self.model, *self._training_rows())["loss"]
+        """Return the present model's mean loss over this site's training rows, weighted as they are: the `loss` of
+        `evaluate.evaluate`.
+        """
+        return evaluate(self.model, *self._training_rows(), sample_weight=self._train_weight)["loss"]
 
     def _training_rows(self) -> Rows:
         self.preprocessing  # noqa: B018 - raises before build()
@@ -263,54 +280,19 @@ class SiteModel:
             raise RuntimeError("this site model has no rows to train on")
         return self._train
 
-    def get_weights(self) -> Vector:
-        return self.model.get_weights()
-
-    def trained_weights(self) -> Vector:
-        """Return a copy of the weights; ArithmeticError if training has diverged."""
-        return checked_finite(
-            self.model.get_weights(), "the weights after training (a smaller training.learning_rate may help)"
-        )
-
-    def set_weights(self, vector: Vector) -> None:
-        self.model.set_weights(vector)
-
-    def get_state(self, *, moments: bool = True) -> dict[str, NDArray[Any]]:
-        return self.model.get_state(moments=moments)
-
-    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        self.model.set_state(state)
-
-    @property
-    def scheduled(self) -> bool:
-        """Whether the model has a learning-rate schedule with a clock, the ``t`` of its state."""
-        return "t" in self.model.get_state(moments=False)
-
-    @property
-    def clock(self) -> float:
-        """How far the model's learning-rate schedule has come, usually in steps; 0 where there is none.
-
-        It belongs to the model: wherever weights travel, so does it. Setting it where there is no schedule does
-        nothing.
-        """
-        state = self.model.get_state(moments=False)
-        return float(state["t"][0]) - 1 if "t" in state else 0.0
-
-    @clock.setter
-    def clock(self, steps: float) -> None:
-        if self.scheduled:
-            self.model.set_state({"t": np.array([steps + 1], np.float64)})
-
     def evaluate(self, on: Literal["test", "holdout"] = "test") -> dict[str, float]:
-        """Return the figures of `evaluate.evaluate` for the present model, and `examples`, the number of rows; empty
-        where there is no such set. A regression's loss is in standardized units.
+        """Return the figures of `evaluate.evaluate` for the present model, weighted where the rows are, `examples`, the
+        number of rows, and `weight`, the sum of their weights where they have some; empty where there is no such set. A
+        regression's loss is in standardized units.
         """
         if on not in self._raw:
             return {}
         if on not in self._prepared:
             self._prepared[on] = self._prepare(self._raw[on])
         X, y = self._prepared[on]
-        return evaluate(self.model, X, y, self.scorers) | {"examples": len(y)}
+        weight = self._raw[on].weight
+        known = {"examples": len(y)} if weight is None else {"examples": len(y), "weight": float(weight.sum())}
+        return evaluate(self.model, X, y, self.scorers, weight) | known
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return original labels, or targets in their own units (float64), for raw inputs.
@@ -333,10 +315,24 @@ class SiteModel:
         return X, y.astype(self.model.dtype) if self.preprocessing.classes is None else y
 
 
-def kept_rows(site_model: SiteModel, on: Literal["test", "holdout"] = "holdout") -> tuple[Any, NDArray[Any]] | None:
-    """Return the raw rows that a built model is evaluated on, X in the agreed order of columns and y; None without."""
+def check_weighable(model: object, what: str = "weights of rows or classes") -> None:
+    """Raise DataError for a model whose training takes no row weights; it lists those that do."""
+    if "sample_weight" in getattr(model, "capabilities", ()):
+        return
+    name = str(model.describe()["name"]).rpartition(".")[2]  # type: ignore[attr-defined]
+    able = ", ".join(models_with("sample_weight"))
+    raise DataError(f"{name} takes no sample_weight, and so no {what}; models that do: {able}")
+
+
+def kept_rows(site_model: SiteModel, on: Literal["test", "holdout"] = "holdout") -> tuple[Any, ...] | None:
+    """Return the raw rows that a built model is evaluated on: X in the agreed order of columns, y, and their weights if
+    they have some; None without.
+    """
     rows = site_model._raw.get(on)  # noqa: SLF001  (its own module; the class is long enough)
-    return None if rows is None else (rows.inputs(site_model.preprocessing.columns), rows.y)
+    if rows is None:
+        return None
+    X = rows.inputs(site_model.preprocessing.columns)
+    return (X, rows.y) if rows.weight is None else (X, rows.y, rows.weight)
 
 
 def task_of(model: object, told: str | None = None) -> Task | None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .data.arrays import as_table, as_targets, column_names
 from .data.data import DataError, Task, infer_task, is_whole
+from .data.row_weights import as_weights, counting
 from .data.splits import hold_out
 from .data.written import WrittenColumns
 from .moments import TooFewRows
@@ -19,19 +20,22 @@ from .preprocessing import by_place, made_up
 from .rng import generator
 from .tables.rows import table_of_numbers
 from .tables.table import Table
+from .targets import Targets
 
 
 @dataclass(frozen=True, eq=False)
 class SiteRows:
     """Raw rows: X of shape (rows, columns), y of shape (rows,), and the names of the columns, None where unknown.
 
-    X is a `Table` where it has categories, dates or gaps, and an array of numbers otherwise, however it came.
+    X is a `Table` where it has categories, dates or gaps, and an array of numbers otherwise, however it came. `weight`,
+    float64 above 0 of shape (rows,), is how much each row counts; None: all the same.
     """
 
     X: NDArray[Any] | Table
     y: NDArray[Any]
     columns: tuple[str, ...] | None
     written: WrittenColumns = field(default_factory=dict)  # how the file that they come from writes them
+    weight: NDArray[np.float64] | None = None
 
     @classmethod
     def of(
@@ -39,12 +43,13 @@ class SiteRows:
         what: str,
         X: Any,
         y: Any,
-        columns: Sequence[str] | None = None,
+        sample_weight: Any = None,
         *,
+        columns: Sequence[str] | None = None,
         finite: bool = True,
         written: WrittenColumns | None = None,
     ) -> SiteRows:
-        """Return rows that fit each other, from arrays, tables or data frames.
+        """Return rows that fit each other, from arrays, tables or data frames, without those of weight 0.
 
         Raises DataError, which begins with `what`.
         """
@@ -66,7 +71,12 @@ class SiteRows:
         if names is not None and len(set(names)) != len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise DataError(f"{what} has two columns that are called {twice!r}")
-        return cls(table, targets, names, written or {})
+        rows = cls(table, targets, names, written or {})
+        if sample_weight is None:
+            return rows
+        weighted = replace(rows, weight=as_weights(f"the sample_weight of {what}", sample_weight, len(rows)))
+        counted = counting(weighted.weight)
+        return weighted if counted is None else weighted.take(counted)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -95,7 +105,15 @@ class SiteRows:
         return table_of_numbers(self.X, self.columns or made_up(self.X.shape[1]))
 
     def take(self, rows: NDArray[np.intp]) -> SiteRows:
-        return replace(self, X=self.X.take(rows) if isinstance(self.X, Table) else self.X[rows], y=self.y[rows])
+        X = self.X.take(rows) if isinstance(self.X, Table) else self.X[rows]
+        return replace(self, X=X, y=self.y[rows], weight=None if self.weight is None else self.weight[rows])
+
+    def weights(self, agreed: Targets) -> NDArray[np.float64] | None:
+        """Return how much each row counts in training, by itself and by its class; None where all count the same."""
+        if agreed.class_weights is None:
+            return self.weight
+        of_class: NDArray[np.float64] = np.array(agreed.class_weights)[agreed.encode(self.y)]
+        return of_class if self.weight is None else of_class * self.weight
 
     def counts(self, task: Task | None) -> dict[str, int]:
         """Return how many rows there are; of each class, where the targets look like labels."""

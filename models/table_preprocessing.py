@@ -17,7 +17,7 @@ from .preprocessing import Preprocessing
 from .tables.rows import conform, table_of_numbers, table_of_rows
 from .tables.schema import Schema
 from .tables.table import Table
-from .targets import Label, Targets, checked_classes
+from .targets import Label, Targets, checked_classes, weights_in
 from .weights import is_finite
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class TablePreprocessing(Targets):
     fitted: Fitted = field(repr=False)
     target_center: float = 0.0  # of regression targets
     target_scale: float = 1.0
+    class_weights: tuple[float, ...] | None = None  # of a row of each class in training; None: 1
 
     ignores_further: ClassVar[bool] = True  # columns that it does not know do no harm
 
@@ -138,6 +139,7 @@ class TablePreprocessing(Targets):
             "fitted": self.fitted.to_dict(),
             "target_center": self.target_center,
             "target_scale": self.target_scale,
+            **self.of_weights(),
         }
 
     @classmethod
@@ -155,6 +157,7 @@ class TablePreprocessing(Targets):
                 fitted=Fitted.from_dict(fields["fitted"]),
                 target_center=float(fields["target_center"]),
                 target_scale=float(fields["target_scale"]),
+                class_weights=weights_in(fields),
             )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -18,10 +19,12 @@ class Targets:
     """The half of a preprocessing that is about targets; who inherits it has these fields.
 
     `classes` is every label that any site has, sorted, or None for regression, whose targets are centered and scaled
-    by `target_center` and `target_scale`.
+    by `target_center` and `target_scale`. `class_weights` is how much a row of each class counts in training, None
+    where all count the same.
     """
 
     classes: tuple[Label, ...] | None
+    class_weights: tuple[float, ...] | None
     target_center: float
     target_scale: float
 
@@ -41,6 +44,15 @@ class Targets:
             raise IncompatibleSites("preprocessing with a scale or a clip that is not above 0")
         if self.classes is not None and (list(self.classes) != sorted(set(self.classes)) or len(self.classes) < 2):
             raise IncompatibleSites("the classes of preprocessing must be two or more, sorted, each once")
+        if self.class_weights is not None and (
+            len(self.class_weights) != len(self.classes or ())
+            or not all(math.isfinite(weight) and weight > 0 for weight in self.class_weights)
+        ):
+            raise IncompatibleSites("the class weights of preprocessing must be a finite number above 0 for each class")
+
+    def of_weights(self) -> dict[str, Any]:
+        """Return the class weights as plain values, nothing where there are none."""
+        return {} if self.class_weights is None else {"class_weights": list(self.class_weights)}
 
     def encode(self, y: ArrayLike) -> NDArray[Any]:
         """Return class indices (int64) for labels, or scaled targets (float64) for raw ones.
@@ -62,6 +74,12 @@ class Targets:
             return targets
         labels: NDArray[Any] = np.array(self.classes)[values]
         return labels
+
+
+def weights_in(fields: Mapping[str, Any]) -> tuple[float, ...] | None:
+    """Return the class weights of a preprocessing's plain values, None where there are none."""
+    weights = fields.get("class_weights")
+    return None if weights is None else tuple(float(weight) for weight in weights)
 
 
 def checked_classes(labels: object) -> tuple[Label, ...]:

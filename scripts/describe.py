@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 MIN_ROWS = 10
 OF_COLUMNS = ("data.drop", "data.id", "data.categorical", "data.numeric", "data.date")
 
+BY_HAND = ("nodes", "data.min_rows", "network.")
+"""Keys that a description by hand heeds at every node, and those that it heeds at one kind alone."""
+
+OF_COORDINATOR = ("deadline_s", "federated.deadline_s", "federated.min_clients", "federated.wait_deadline_s")
+BOUND = ("network.advertise", "network.bind")  # nobody dials a site
+OF_SITE = ("data.name", *OF_COLUMNS, "data.columns.")
+
 
 @click.command()
 @click.option(
@@ -78,6 +85,7 @@ def describe_by_hand(
     out: Any,
     correlations: Any,
     json: Any,
+    quiet: bool,
     **where: Any,
 ) -> None:
     """Take part in a description between machines, as coordinator or as one of the sites."""
@@ -94,6 +102,8 @@ def describe_by_hand(
         )
     if role != "coordinator" and (out is not None or correlations or json):
         raise ExperimentError("--out, --json and --correlations are the coordinator's: a site learns nothing of others")
+    refuse_idle(role, overrides)
+    where["on_wait"] = None if quiet else _note
     experiment = load_experiment(file, {**overrides, "mode": "federated"})
     min_rows = experiment.data.min_rows if "data.min_rows" in overrides else None
     if role != "coordinator":
@@ -108,20 +118,40 @@ def describe_by_hand(
     _show(found.to_dict(), out, json=json)
 
 
-async def _ask(experiment: Experiment, min_rows: int | None, *, correlations: bool, **where: Any) -> Description:
+async def _ask(
+    experiment: Experiment, min_rows: int | None, *, correlations: bool, on_wait: Any, **where: Any
+) -> Description:
     from nervenet.models.describe.questions import DescribeOptions
     from nervenet.nodes.describing.standalone import ask_sites, identity_of
 
     asked = DescribeOptions(min_rows or MIN_ROWS, correlations=correlations)
-    return await ask_sites(asked, experiment, identity_of("coordinator", experiment, **where), _note)
+    return await ask_sites(asked, experiment, identity_of("coordinator", experiment, **where), _note, on_wait)
 
 
-async def _answer(experiment: Experiment, min_rows: int | None, **where: Any) -> None:
+async def _answer(experiment: Experiment, min_rows: int | None, *, on_wait: Any, **where: Any) -> None:
     from nervenet.nodes.describing.standalone import answer_for, identity_of
 
     options = experiment.data.options
     identity = identity_of("client", experiment, **where)
-    await answer_for(Path(experiment.data.name), options, min_rows or MIN_ROWS, experiment, identity, _note)
+    await answer_for(Path(experiment.data.name), options, min_rows or MIN_ROWS, experiment, identity, _note, on_wait)
+
+
+def refuse_idle(role: str, overrides: Mapping[str, object]) -> None:
+    """Raise ExperimentError for an option that has no effect in a description; a file is for other runs, too."""
+    from nervenet.nodes.config.keys import ExperimentError
+
+    allowed = (*BY_HAND, *(OF_COORDINATOR if role == "coordinator" else OF_SITE))
+    for key in overrides:
+        heeded = key in allowed or any(known.endswith(".") and key.startswith(known) for known in allowed)
+        if heeded and (role == "coordinator" or key not in BOUND):
+            continue
+        names = {flag.key: f"--{flag.name}" for flag in FLAGS if flag.name not in ("mode", "sites")}
+        names["network.advertise"] = "--advertise"
+        others = ", ".join(names.get(known, f"--set {known}{'…' * known.endswith('.')}") for known in allowed)
+        what = "at a coordinator" if role == "coordinator" else "at a site"
+        raise ExperimentError(
+            f"{names.get(key, f'--set {key}')}: has no effect in a description {what}; allowed: {others}"
+        )
 
 
 def _note(text: str) -> None:

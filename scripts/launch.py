@@ -89,7 +89,9 @@ def _experiment_file(files: tuple[Path, ...], overrides: dict[str, object]) -> t
     sites = overrides.get("data.sites")
     rest = files
     if isinstance(sites, list):
-        rest = tuple(path for path in files if path.suffix == ".toml" or path.is_dir())
+        from nervenet.models.tables.suffixes import SUFFIXES, kind_of
+
+        rest = tuple(f for f in files if f.suffix == ".toml" or (f.is_dir() and kind_of(f) not in SUFFIXES))
         overrides = {**overrides, "data.sites": [*sites, *(str(path) for path in files if path not in rest)]}
     if len(rest) > 1:
         hint = "" if sites else "; the files of sites stand behind --sites"

@@ -106,8 +106,14 @@ def node(
         from .describe import describe_by_hand
 
         overrides |= {"network.advertise": advertise} if advertise else {}
-        here = {"broker": broker, "run": run, "name": name, "replace": replace, "patient": _patient(overrides, file)}
-        shown = {"out": out, "json": json, "correlations": correlations}
+        here: dict[str, Any] = {
+            "broker": broker,
+            "run": run,
+            "name": name,
+            "replace": replace,
+            "patient": _patient(overrides, file),
+        }
+        shown: dict[str, Any] = {"out": out, "json": json, "correlations": correlations, "quiet": quiet}
         describe_by_hand(role, file, overrides, resuming=resume is not None, **shown, **here)
         return
     if correlations:
@@ -174,6 +180,8 @@ def _check_init(role: str, overrides: dict[str, object]) -> None:
         raise ExperimentError(
             f"--init {overrides['init']}: a client starts from its coordinator's model: give it to that"
         )
+    if role == "client" and (weights := overrides.get("training.class_weight")):
+        raise ExperimentError(f"--class-weight {weights}: a client is told by its coordinator: give it to that")
 
 
 def _patient(overrides: dict[str, object], file: Path | None) -> bool:

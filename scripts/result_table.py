@@ -12,6 +12,8 @@ from nervenet.nodes.runtime.printable import printable
 from .site_tables import site_lines
 from .units import duration, score, score_name, size
 
+MOST_CLASSES = 8  # whose weights are shown
+
 
 def result_line(summary: Mapping[str, Any]) -> str:
     name = metric_of(summary)
@@ -75,7 +77,7 @@ def result_facts(summary: Mapping[str, Any], out: Path) -> list[tuple[str, str]]
     gone = (summary.get("mass") or {}).get("gone")
     if gone:
         facts.append(("push-sum mass gone", ", ".join(f"{mass:.3f} with {name}" for name, mass in gone.items())))
-    facts += _test_rows(summary) + _sites(summary)
+    facts += _class_weights(summary) + _test_rows(summary) + _sites(summary)
     facts.append(("run folder", str(out)))
     return facts
 
@@ -136,6 +138,13 @@ def _early(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append((f"best {score_name(name)}", text))
     scores = summary.get("scores") or {}
     return found + [(key, score(value, "not defined")) for key, value in scores.items()]
+
+
+def _class_weights(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    weights = summary.get("class_weights") or {}
+    shown = [f"{label} {weight:.4g}" for label, weight in list(weights.items())[:MOST_CLASSES]]
+    more = [f"{len(weights) - MOST_CLASSES} more"] if len(weights) > MOST_CLASSES else []
+    return [("class weights", ", ".join([*shown, *more]))] if weights else []
 
 
 def _test_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -22,15 +22,34 @@ if TYPE_CHECKING:
 
 REFRESH_S = 0.125
 PLAIN_LINE_EVERY_S = 2.0
+MOST_BY_SITES = 50
+"""So many warnings by sites are said where little is to be said: hundreds of nodes may each have another one."""
 
 
 class View:
-    """What a command prints of a run, within its `running` context: here nothing but notes."""
+    """What a command prints of a run, within its `running` context: here nothing but notes and warnings."""
+
+    def __init__(self) -> None:
+        self._by_sites: set[str] = set()
 
     def event(self, event: Fields) -> None:
-        """Show an event: here what launcher and coordinator warn of, such as a full disk, which no result tells."""
-        if event.get("type") == "warning" and event.get("role") in ("launcher", "coordinator"):
+        """Show an event: here a warning that no result tells of, such as a full disk, or what round 0 has found."""
+        if event.get("type") == "warning" and self._matters(event):
             print(f"warning: {printable(event.get('reason'))}", file=sys.stderr, flush=True)
+
+    def _matters(self, event: Fields) -> bool:
+        """Whether it is to be said at once: of what sites warn, each thing once, and not how one round went at one.
+
+        In gossip there is no coordinator, which says it for all.
+        """
+        if event.get("role") in ("launcher", "coordinator"):
+            return True
+        reason = str(event.get("reason"))
+        passing = event.get("subject") is not None or event.get("round") is not None
+        if passing or reason in self._by_sites or len(self._by_sites) >= MOST_BY_SITES:
+            return False
+        self._by_sites.add(reason)
+        return True
 
     def note(self, text: str) -> None:
         print(printable(text), flush=True)
@@ -67,6 +86,7 @@ class JsonView(View):
     def __init__(self) -> None:
         from nervenet.nodes.results.run_dir import to_json
 
+        super().__init__()
         self._to_json = to_json
         self._open = True
 
@@ -117,6 +137,7 @@ class PlainView(View):
     """
 
     def __init__(self, known: RunView | None = None, *, guessed: bool = False) -> None:
+        super().__init__()
         self._hint = " (--task would say otherwise)" if guessed else ""
         self._runs = RunViews(known)
         self._alone = known is not None

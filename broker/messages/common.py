@@ -46,7 +46,7 @@ class Refused(Base, frozen=True):
 class Report(Bulk, frozen=True):
     """A figure or a result for the launcher that must arrive: answered by the ``Receipt`` of the same ``id``."""
 
-    kind: Literal["ready", "best", "rounds", "result"]
+    kind: Literal["ready", "best", "rounds", "counts", "result"]
     id: Count
     fields: dict[str, Any]
     payload: Payload | None = None

@@ -10,8 +10,8 @@ from .base import Base, Bulk, Clock, Count, Payload, Seconds
 
 __all__ = ["Declined", "Ready", "Task", "TaskKind", "Update"]
 
-TaskKind = Literal["survey", "train", "evaluate", "finish"]
-"""What a task may ask for."""
+TaskKind = Literal["survey", "train", "evaluate", "alone", "judge", "finish"]
+"""What a task may ask for; ``alone``: a model of this site's rows only; ``judge``: the figures of such a model."""
 
 
 class Ready(Base, frozen=True):
@@ -27,8 +27,9 @@ class Task(Bulk, frozen=True):
 
     Rounds up to ``durable`` are on the coordinator's disk and are never asked for again. ``counted`` is the last round
     whose update of this client is in the model, where that matters to the state it keeps from round to round. ``clock``
-    is how far the learning-rate schedule of the model has come. ``rounds`` is how many the run has; in the last task,
-    how many were completed. ``question`` is what a survey asks; without one, for the statistics of the site.
+    is how far the learning-rate schedule of the model has come. ``rounds`` is how many the run has; where
+    ``work`` is finish or alone, how many were completed. ``question`` is what a survey asks; without one, for the
+    statistics of the site.
     """
 
     round: Count

@@ -22,6 +22,9 @@ from .questions import Answer, Answers, Question, Questions
 KEY = 64
 BITS = 16
 
+WIDTHS = (1, 2, 4, 8, 16)
+"""So many bits can be counted at a time."""
+
 MOST_NUMBERS = 1 << 20
 """A question is split where a site's answer could be longer: 8 MiB."""
 
@@ -70,8 +73,8 @@ def order_statistics(
     Returns one `Ordered` a column. Raises IncompatibleSites: an answer does not fit the question, or the one before,
     naming the site.
     """
-    if bits not in (1, 2, 4, 8, 16):
-        raise ValueError(f"bits is {bits}; allowed: 1, 2, 4, 8, 16")
+    if bits not in WIDTHS:
+        raise ValueError(f"bits is {bits}; allowed: {', '.join(map(str, WIDTHS))}")
     search = _Search(len(columns), 1 << bits)
     for known in range(0, KEY, bits):
         for groups in search.batches():
@@ -85,7 +88,7 @@ def order_statistics(
 
 
 def count(question: Question, values: Callable[[str | int], NDArray[Any]]) -> Answer:
-    """Return a site's answer: the counts of the bins that it occupies.
+    """Return a site's answer to a question as `order_asked.check_order` allows it: counts of the bins that it occupies.
 
     `values` gives a column's own values, shape (rows,), in which NaN is a gap. The vector holds, for each prefix that
     was asked, how many bins are occupied, and then for each of those 2**bits * count + bin.

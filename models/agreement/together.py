@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..moments import IncompatibleSites
+from .asked import MalformedQuestion, is_list, is_map, shown
 from .questions import Answer, Answers, Question, Questions
 
 
@@ -36,13 +37,18 @@ def together(dialogs: Sequence[Questions[Any]]) -> Questions[list[Any]]:
 
 
 def answer_together(question: Question, answer: Callable[[Question], Answer]) -> Answer:
-    """Return a site's answer to one question, or to several, which share the other fields."""
+    """Return a site's answer to one question, or to several, which share the other fields.
+
+    Raises MalformedQuestion unless several come as a list of maps.
+    """
     if "questions" not in question:
         return answer(question)
+    if not is_list(question["questions"]) or not all(is_map(one) and one for one in question["questions"]):
+        raise MalformedQuestion(f"questions are {shown(question['questions'])}; expected a list of maps")
     shared = {key: value for key, value in question.items() if key != "questions"}
     parts = [answer_together({**shared, **one}, answer) for one in question["questions"]]
     fields = {"parts": [dict(part.fields) for part in parts], "lengths": [len(part.vector) for part in parts]}
-    return Answer(fields, np.concatenate([part.vector for part in parts]))
+    return Answer(fields, np.concatenate([np.empty(0), *(part.vector for part in parts)]))
 
 
 def _go_on(

@@ -62,6 +62,8 @@ class Dataset:
         One name for each column of `X`.
     sites
         Where each row was collected, shape (rows,), or None. ``partition(..., "column")`` follows it.
+    weight
+        How much each row counts, float64 above 0 of shape (rows,); None: all the same.
     test
         The test set that was published with the data, or None. `splits.split` respects it.
     target
@@ -84,6 +86,7 @@ class Dataset:
     target: str = ""
     notes: tuple[str, ...] = ()
     written: WrittenColumns = field(default_factory=dict)
+    weight: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.X, np.ndarray) and self.X.ndim != 2:
@@ -93,17 +96,22 @@ class Dataset:
         width = self.X.shape[1] if isinstance(self.X, np.ndarray) else len(self.X.columns)
         if len(self.columns) != width:
             raise DataError(f"{self.name}: {len(self.columns)} column names for {width} columns")
-        for what, values in (("y", self.y), ("sites", self.sites)):
+        for what, values in (("y", self.y), ("sites", self.sites), ("weight", self.weight)):
             if values is not None and len(values) != len(self.X):
                 raise DataError(f"{self.name}: X has {len(self.X)} rows, {what} has {len(values)}")
 
     def __len__(self) -> int:
         return len(self.X)
 
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        """X and y, and the weights where there are some: what a model learns from."""
+        return (self.X, self.y) if self.weight is None else (self.X, self.y, self.weight)
+
     def take(self, rows: NDArray[np.intp]) -> Dataset:
         """Return a data set of these rows only, in this order, without the published test set."""
-        sites = None if self.sites is None else self.sites[rows]
-        return replace(self, X=rows_of(self.X, rows), y=self.y[rows], sites=sites, test=None)
+        sites, weight = (None if each is None else each[rows] for each in (self.sites, self.weight))
+        return replace(self, X=rows_of(self.X, rows), y=self.y[rows], sites=sites, weight=weight, test=None)
 
     def column(self, name: str) -> NDArray[Any]:
         """Return a column of the inputs, shape (rows,). Raises DataError if there is none of this name."""

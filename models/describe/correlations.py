@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from ..tables.table import Table
 
+CORRELATED = 1000
+"""Of so many columns at most correlations are asked for: a site tells six numbers of every two."""
+
 SUMS = 6
 """Of each pair: its rows, two sums, two sums of squares, the sum of products."""
 

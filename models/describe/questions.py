@@ -12,7 +12,7 @@ from ..agreement.order_statistics import order_statistics
 from ..agreement.questions import Answer, Answers, Question, Questions
 from ..moments import IncompatibleSites
 from ..tables.table import Kind
-from .correlations import correlations
+from .correlations import CORRELATED, correlations
 from .description import Account, Description
 from .figures import of_categories, of_numbers, pooled_moments
 from .histogram import common_edges
@@ -27,9 +27,6 @@ MOST_BYTES = 300_000
 
 COLUMNS = 20
 """Of so many columns a site tells figures and names in one answer."""
-
-CORRELATED = 1000
-"""Of so many columns at most correlations are asked for: a site tells six numbers of every two."""
 
 BITS = 4
 """Of the keys of values, so many at a time: sixteen questions, and little is said of what is far from a quartile."""

@@ -12,6 +12,7 @@ from ..agreement import order_statistics
 from ..agreement.questions import Answer, Question
 from ..moments import IncompatibleSites, Moments
 from ..tables.table import Table, gaps
+from .asked import check_asked, check_column
 from .correlations import co_moments
 from .histogram import count
 from .quartiles import of_values
@@ -51,13 +52,19 @@ class SiteDescriber:
         self._values: dict[str, NDArray[Any]] = {}
 
     def answer(self, question: Question) -> Answer:
-        """Return the answer to one question. Raises IncompatibleSites for one that nobody asks."""
-        floor = max(self.min_rows, int(question.get("min_rows", 0)))
+        """Return the answer to one question.
+
+        Raises MalformedQuestion for one that nobody asks; IncompatibleSites for a column of this site's own that has no
+        figures.
+        """
+        check_asked(question)
+        floor = max(self.min_rows, question["min_rows"])
         if len(self.table) < floor:
             return Answer({"declined": f"has fewer than {floor} rows"}, _NONE)
-        match question.get("part"):
-            case "columns":
-                return self._columns()
+        for name in question.get("columns", ()):
+            if self._enough(name, floor):
+                check_column(question, name, self.table.kind(name), self.values(name))
+        match question["part"]:
             case "figures":
                 return self._figures(question["columns"], floor)
             case "ranks":
@@ -69,7 +76,7 @@ class SiteDescriber:
             case "co-moments":
                 names = [name if self._enough(name, floor) else None for name in question["columns"]]
                 return Answer({}, co_moments(self.table, names, question["center"], floor))
-        raise IncompatibleSites(f"a question that no site knows: {question.get('part')!r}")
+        return self._columns()
 
     def values(self, column: str) -> NDArray[Any]:
         """Return a column without its gaps: text as objects, numbers as float64, dates as seconds since 1970."""

@@ -13,6 +13,7 @@ from ..fednova import fednova_normalizer
 from ..model import Capability, Dtype, FitReport
 from ..weights import Array
 from .activations import ACTIVATIONS
+from .batch_weights import BatchWeights
 from .drift_correction import corrected
 from .network import Layer, Pass, mean_loss
 from .optimizers import OPTIMIZERS
@@ -38,8 +39,8 @@ class MLP(FlatModel):
     momentum : float
         For momentum and nesterov.
     l2 : float or None
-        Coefficient λ of the penalty λ/2n Σ W² on weights (not biases), n the rows of the batch. None: 1e-4 for
-        classification, 1.0 for regression.
+        Coefficient λ of the penalty λ/2n Σ W² on weights (not biases), n the rows of the batch, or the sum of their
+        weights. None: 1e-4 for classification, 1.0 for regression.
     dtype : {"float32", "float64"}
 
     Raises
@@ -120,7 +121,7 @@ class MLP(FlatModel):
 
     def run(self, job: FitJob) -> FitReport:
         """Train forward, backward and by updates, batch after batch."""
-        X, y, work, rng, stop, correction = job
+        X, y, work, rng, stop, correction, weight = job
         Y = self._targets(y)
         rate = self.learning_rate if work.learning_rate is None else work.learning_rate
         self._update.set_rate(rate)
@@ -135,6 +136,10 @@ class MLP(FlatModel):
             (shuffled_X[i : i + rows], shuffled_Y[i : i + rows], outputs[i : i + rows], *tools[min(rows, n - i)])
             for i in range(0, n, rows)
         ]
+        weights = None
+        if weight is not None:
+            weights = BatchWeights(weight, rows, self._update.gain, self._l2, self.dtype)
+            batches = [(*some[:4], *own) for some, own in zip(batches, weights.batches, strict=True)]
         update = corrected(self._update, self.weights, self._gradient, work.proximal, correction)
         steps, seen, cancelled = 0, 0, False
         with np.errstate(all="ignore"):  # a diverging model shows in its weights, which every receiver checks
@@ -142,6 +147,8 @@ class MLP(FlatModel):
                 order, seen = rng.permutation(n), 0
                 np.take(X, order, axis=0, out=shuffled_X, mode="clip")
                 np.take(Y, order, axis=0, out=shuffled_Y, mode="clip")
+                if weights is not None:
+                    weights.shuffle(order)
                 for x, t, out, batch, scale, decay in batches[: target - steps]:
                     if seen and stop():
                         cancelled = True
@@ -151,7 +158,8 @@ class MLP(FlatModel):
                     update(decay)
                     steps += 1
                     seen += len(x)
-            loss = mean_loss(outputs[:seen], shuffled_Y[:seen], self._output) if seen else math.nan
+            of = None if weights is None else weights.shuffled[:seen]
+            loss = mean_loss(outputs[:seen], shuffled_Y[:seen], self._output, of) if seen else math.nan
         reach = fednova_normalizer(self.optimizer, steps, self.momentum, rate, work.proximal)
         return FitReport(loss, n, steps, cancelled, reach, rate)
 
@@ -187,9 +195,12 @@ class MLP(FlatModel):
             if len(self._passes) > 8:
                 self._passes.clear()
             self._passes[rows] = Pass(self._layers, rows, self.activation, self._output)
-        l2 = (1.0 if self.n_classes is None else 1e-4) if self.l2 is None else self.l2
         scale = self._update.gain / rows
-        return self._passes[rows], np.array(scale, self.dtype), np.array(scale * l2, self.dtype)
+        return self._passes[rows], np.array(scale, self.dtype), np.array(scale * self._l2, self.dtype)
+
+    @property
+    def _l2(self) -> float:
+        return (1.0 if self.n_classes is None else 1e-4) if self.l2 is None else self.l2
 
     def _targets(self, y: Array) -> Array:
         if self._output == "softmax":

@@ -9,6 +9,8 @@ Rows are examples. With A_0 = X the batch, W_l (fan-in x fan-out) and b_l (fan-o
                 each plus λ/2n Σ_l ||W_l||²
     backward    D_L = (A_L - Y) / n            the derivative by Z_L, the same for all three pairs of g and loss
                 ∂W_l = A_{l-1}ᵀ D_l            ∂b_l = Σ_i D_l[i]        D_{l-1} = D_l W_lᵀ ⊙ f'(Z_{l-1})
+    weights     with w_i of a row, w_i / Σ w for 1/n in the loss and in D_L, and λ/2Σw for λ/2n, as in scikit-learn from
+                1.7 on: a batch's gradient is the weighted mean, whatever its weights sum to (`batch_weights`)
     update      an `optimizers.Optimizer` on the flat parameter vector, which adds the derivative λ/n W_l of the penalty
 
 Every product writes into a buffer made once for the batch size, and the gradients into views of one flat vector.
@@ -77,7 +79,8 @@ class Pass:
         """Write the gradient of the data's loss into the layers' gradient views.
 
         `X` is the batch, (rows, features), `Y` its targets, (rows, outputs), one-hot for softmax, `outputs` what
-        `forward` wrote for it. `scale`, a 0-d array, is a factor on the gradient: 1 / rows times the optimizer's gain.
+        `forward` wrote for it. `scale`, a 0-d array, is a factor on the gradient: 1 / rows times the optimizer's gain;
+        of rows with weights, (rows, 1), each row's share of their sum times that gain.
         """
         D = self.D[-1]
         np.subtract(outputs, Y, out=D)
@@ -91,16 +94,23 @@ class Pass:
         np.dot(self.ones, self.D[0], out=self.first.db)
 
 
-def mean_loss(outputs: Array, Y: Array, output: str) -> float:
+def mean_loss(outputs: Array, Y: Array, output: str, weight: Array | None = None) -> float:
     """Return the loss over examples for metrics: without penalty, and the squared error whole where training halves it.
 
-    Probabilities are clipped to [eps, 1 - eps] of their dtype, as in scikit-learn, so that one sure mistake is finite.
+    With a `weight`, (rows,), it is the weighted mean. Probabilities are clipped to [eps, 1 - eps] of their dtype, as in
+    scikit-learn, so that one sure mistake is finite.
     """
     if output == "identity":
-        return float(np.mean(np.square(outputs - Y), dtype=np.float64))
+        squares = np.square(outputs - Y)
+        return float(np.mean(squares, dtype=np.float64)) if weight is None else _average(squares[:, 0], weight)
     eps = np.finfo(outputs.dtype).eps
     # The probability given to the true class: of the one column, or picked out of each row by the one-hot target.
     chosen = (
         np.where(Y > 0, outputs, 1 - outputs) if output == "logistic" else (outputs * Y) @ np.ones(Y.shape[1], Y.dtype)
     )
-    return -float(np.mean(np.log(np.clip(chosen, eps, 1 - eps)), dtype=np.float64))
+    logarithms = np.log(np.clip(chosen, eps, 1 - eps))
+    return -(float(np.mean(logarithms, dtype=np.float64)) if weight is None else _average(logarithms.ravel(), weight))
+
+
+def _average(values: Array, weight: Array) -> float:
+    return float(np.average(values.astype(np.float64), weights=weight))

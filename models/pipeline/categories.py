@@ -14,6 +14,7 @@ from ..moments import IncompatibleSites
 from .answers import counts_of, is_value, list_of, vector_of
 from .inputs import Inputs
 from .step import Asked
+from .values import NUMBER_TYPES
 
 MOST_VALUES = 10_000
 """A site that has more different values in a column does not tell them."""
@@ -66,7 +67,7 @@ def agreed_dtypes(answers: Answers, asked: Asked) -> list[str]:
                 raise IncompatibleSites(
                     f"{asked.title}: site {site} has {own} in column {name!r}, others have {usual}", site
                 )
-            if own != "object" and own not in _NUMBERS:
+            if own != "object" and own not in NUMBER_TYPES:
                 raise IncompatibleSites(
                     f"{asked.title}: site {site} has {own!r} in column {name!r}, which is neither numbers nor text",
                     site,
@@ -127,9 +128,6 @@ def tell_values(_: Question, inputs: Inputs) -> Answer:
 
 def dtypes(cells: list[NDArray[Any]]) -> list[str]:
     return ["object" if column.dtype.kind in "OU" else str(column.dtype) for column in cells]
-
-
-_NUMBERS = {f"{kind}{bits}" for kind in ("int", "uint", "float") for bits in (8, 16, 32, 64)} | {"bool"}
 
 
 def told_values(

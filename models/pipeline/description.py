@@ -7,12 +7,16 @@ file says so.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from inspect import Parameter, isclass, signature
 from typing import Any
 
 import numpy as np
+
+ARRAY = re.compile(r"[<>|=]?([biuf][1248]|O|U\d{1,4})")
+"""Types of an array in a description: an array of long texts would take memory that nothing in it needs."""
 
 FORM = "expected a transformer of scikit-learn's, a function of NumPy's, numbers, texts, lists or maps"
 
@@ -117,7 +121,7 @@ def _made(value: Any) -> Any:
             return float(text)
         case {"tuple": list(items)}:
             return tuple(_made(item) for item in items)
-        case {"array": list(items), "dtype": str(dtype)}:
+        case {"array": list(items), "dtype": str(dtype)} if ARRAY.fullmatch(dtype):
             return np.array([_made(item) for item in items], dtype)
         case {"map": Mapping() as items}:
             return {str(key): _made(item) for key, item in items.items()}

@@ -19,6 +19,7 @@ from ..data.data import DataError, Task
 from ..moments import IncompatibleSites
 from ..tables.table import Kind, Table
 from .answers import counts_of, vector_of
+from .asked import check_asked
 from .inputs import Inputs, is_sparse, matrix
 from .parts import tell
 from .step import Asked, NoExactMerge, State, family
@@ -206,13 +207,17 @@ class PipelineSite:
         self._kept: dict[str, tuple[Mapping[str, State], Inputs]] = {}
 
     def answer(self, question: Question) -> Answer:
-        """Return the answer to one question. Raises DataError: the rows have what a step does not take."""
+        """Return the answer to one question.
+
+        Raises DataError: the rows have what a step does not take, or the pipeline has no such step. Raises
+        IncompatibleSites: no fit comes of what was learned before; as a MalformedQuestion where nobody asks such a one.
+        """
         before, self._kept = self._kept, {}
         return answer_together(question, lambda one: self._answer(one, before))
 
     def _answer(self, question: Question, kept: Mapping[str, tuple[Mapping[str, State], Inputs]]) -> Answer:
-        path = question["step"]
-        if question["part"] == "outputs":
+        part, path = check_asked(question), question["step"]
+        if part == "outputs":
             return self._outputs(path, question["fitted"])
         known = self._kept.get(path) or kept.get(path)  # a step is asked about several times, and its branches in turns
         if known is None or known[0] != question["fitted"]:

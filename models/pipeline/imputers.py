@@ -13,7 +13,7 @@ from ..agreement.together import together
 from .categories import Column, dtypes_of, value_counts
 from .statistics import missing_counts, moments, orders
 from .step import Asked, ExactStep, State
-from .values import plain
+from .values import dtype_of, plain
 
 
 class _Imputer:
@@ -31,7 +31,7 @@ class _Imputer:
         return {"rows": total, "missing": plain(gaps), "statistics": found, "dtype": dtype}
 
     def restore(self, step: Any, state: State, width: int) -> Any:
-        dtype = np.dtype(state["dtype"])
+        dtype = dtype_of(state["dtype"])
         filled, empty = _marked(step, state, dtype, width)
         for place, value in enumerate(state["statistics"]):
             if value is not None:
@@ -52,7 +52,7 @@ class _Indicator:
         return {"rows": total, "missing": plain(gaps), "dtype": dtype}
 
     def restore(self, step: Any, state: State, width: int) -> Any:
-        filled, empty = _marked(step, state, np.dtype(state["dtype"]), width)
+        filled, empty = _marked(step, state, dtype_of(state["dtype"]), width)
         filled[empty] = step.missing_values
         step.fit(filled)
         return step

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..agreement.questions import Answer, Question
-from ..moments import IncompatibleSites
 from . import categories, decomposition, statistics, target_encoder, targets
+from .asked import check_columns
 from .inputs import Inputs
 
 TOLD: dict[str, Callable[[Question, Inputs], Answer]] = {
@@ -23,7 +23,9 @@ TOLD: dict[str, Callable[[Question, Inputs], Answer]] = {
 
 
 def tell(question: Question, inputs: Inputs) -> Answer:
-    """Return a site's answer about the input of a step. Raises IncompatibleSites: nobody here knows the question."""
-    if question["part"] not in TOLD:
-        raise IncompatibleSites(f"{inputs.title} is asked about {question['part']!r}, which this version does not know")
+    """Return a site's answer to a question, which `asked.check_asked` has seen, about the input of a step.
+
+    Raises MalformedQuestion for columns that the step does not get.
+    """
+    check_columns(question, inputs)
     return TOLD[question["part"]](question, inputs)

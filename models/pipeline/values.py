@@ -8,6 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+NUMBER_TYPES = {f"{kind}{bits}" for kind in ("int", "uint", "float") for bits in (8, 16, 32, 64)} | {"bool"}
+"""Types of a column of numbers, as a site tells them."""
+
+
+def dtype_of(name: str) -> np.dtype[Any]:
+    """Return the type of a column by its name. Raises ValueError: it is neither one of numbers nor "object"."""
+    if name != "object" and name not in NUMBER_TYPES:
+        raise ValueError(f"{name!r:.60} is no type of a column; allowed: object, {', '.join(sorted(NUMBER_TYPES))}")
+    return np.dtype(name)
+
 
 def plain(values: ArrayLike) -> list[Any]:
     """Return numbers as a list, nested as they are."""
@@ -29,7 +39,7 @@ def numbers(values: Sequence[Any]) -> NDArray[np.float64]:
 def categories(values: Sequence[Any], dtype: str) -> NDArray[Any]:
     """Return a column's categories in its own type; None becomes NaN."""
     if dtype != "object":
-        return np.array([np.nan if value is None else value for value in values], np.dtype(dtype))
+        return np.array([np.nan if value is None else value for value in values], dtype_of(dtype))
     found = np.empty(len(values), object)
     found[:] = [np.nan if value is None else value for value in values]
     return found

@@ -101,7 +101,7 @@ class Adapter(ModelBase):
         self.write({name: view.copy() for name, view in self.layout.views(vector).items()})
 
     def run(self, job: FitJob) -> FitReport:
-        X, y, work, rng, stop, _ = job
+        X, y, work, rng, stop, _, weight = job
         n, batch, target = len(X), min(work.batch_size, len(X)), work.steps(len(X))
         if not work.carry_optimizer:
             self.forget()
@@ -110,10 +110,12 @@ class Adapter(ModelBase):
             if stop():
                 cancelled = True
                 break
-            if not self.advance(X[rows], y[rows], batch):
+            own = {} if weight is None else {"sample_weight": weight[rows]}
+            if not self.advance(X[rows], y[rows], batch, **own):
                 return FitReport(nan, n, steps, cancelled)
             steps += count
-        return FitReport(evaluate(self, X, y)["loss"] if steps else nan, n, steps, cancelled)
+        loss = evaluate(self, X, y, sample_weight=weight)["loss"] if steps else nan
+        return FitReport(loss, n, steps, cancelled)
 
     def chunks(self, n: int, batch: int, target: int, rng: np.random.Generator) -> Iterator[tuple[Array, int]]:
         """Yield the row indices of one `partial_fit` after another, with their mini-batches; none spans two epochs."""
@@ -126,11 +128,11 @@ class Adapter(ModelBase):
                 rows = order[start : start + chunk]
                 yield rows, -(-len(rows) // batch)
 
-    def advance(self, X: Array, y: Array, batch: int) -> bool:  # noqa: ARG002
+    def advance(self, X: Array, y: Array, batch: int, **weights: Array) -> bool:  # noqa: ARG002
         """Do one `partial_fit`; False if the estimator diverged: every receiver then sees weights that are NaN."""
         try:
             with np.errstate(all="ignore"):
-                self.working.partial_fit(X, y)
+                self.working.partial_fit(X, y, **weights)
         except ValueError as error:
             if "overflow" not in str(error) and "non-finite" not in str(error):
                 raise

@@ -52,11 +52,14 @@ def _shifts_intercepts() -> bool:
     return [1, 6] <= release < [1, 7, 2]
 
 
-_BY_LABEL = "its weights go by label, and an estimator here is shown the agreed classes as indices from 0"
+_BY_LABEL = (
+    "its weights go by label, and an estimator here is shown the agreed classes as indices from 0; leave it out, and "
+    "give the table training.class_weight, as in --set training.class_weight.LABEL=3"
+)
 
 _BY_SHARE = (
-    "what is balanced would differ from node to node; leave it out, and set a threshold of your own for the rare class "
-    "on predict_proba"
+    'what is balanced would differ from node to node; leave it out, and say training.class_weight = "balanced" '
+    "(--class-weight balanced), which counts the rows of all sites"
 )
 
 

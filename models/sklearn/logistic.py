@@ -34,7 +34,7 @@ class LogisticAdapter(LinearAdapter):
     received, as all rows are under a proximal term: see `proximal_step`, by L-BFGS whatever the solver.
     """
 
-    capabilities = frozenset[Capability]({"proximal"})
+    capabilities = frozenset[Capability]({"proximal", "sample_weight"})
 
     def prepare(self, n_features: int, rng: np.random.Generator) -> None:  # noqa: ARG002
         classes = np.arange(self.n_classes or 0)
@@ -44,23 +44,23 @@ class LogisticAdapter(LinearAdapter):
         self.write({"coef": np.zeros((rows, n_features)), "intercept": np.zeros(rows)})
 
     def run(self, job: FitJob) -> FitReport:
-        X, y, work, _, stop, _ = job
+        X, y, work, _, stop, _, weight = job
         iterations = work.epochs if work.local_steps is None else work.local_steps
         if iterations == 0 or stop():
             return FitReport(nan, len(X), 0, iterations > 0)
         pull = work.proximal or (PULL if self._lacks_classes(y) else 0.0)
         with np.errstate(all="ignore"):
-            done = self._fit_near(X, y, iterations, pull) if pull else self._fit(X, y, iterations)
-        return FitReport(evaluate(self, X, y)["loss"], len(X), done, False)
+            done = self._fit_near(X, y, weight, iterations, pull) if pull else self._fit(X, y, weight, iterations)
+        return FitReport(evaluate(self, X, y, sample_weight=weight)["loss"], len(X), done, False)
 
     def _lacks_classes(self, y: Array) -> bool:
         return len(np.unique(y)) < (self.n_classes or 0)
 
-    def _fit(self, X: Array, y: Array, iterations: int) -> int:
+    def _fit(self, X: Array, y: Array, weight: Array | None, iterations: int) -> int:
         from sklearn.exceptions import ConvergenceWarning
 
         classes = np.arange(self.n_classes or 0)
-        present = np.concatenate([np.ones(len(X)), np.zeros(len(classes))])
+        present = np.concatenate([np.ones(len(X)) if weight is None else weight, np.zeros(len(classes))])
         self.working.max_iter = iterations
         # The filters of `warnings` belong to the whole process: one thread at a time may change them.
         with _warnings_lock, warnings.catch_warnings():
@@ -69,17 +69,18 @@ class LogisticAdapter(LinearAdapter):
             self.working.fit(X_all, y_all, sample_weight=present)
         return int(np.max(self.working.n_iter_))
 
-    def _fit_near(self, X: Array, y: Array, iterations: int, pull: float) -> int:
-        given = self.given
+    def _fit_near(self, X: Array, y: Array, weight: Array | None, iterations: int, pull: float) -> int:
+        given, total = self.given, len(X) if weight is None else float(weight.sum())
         reached, done = proximal_step(
             np.column_stack([self.working.coef_, self.working.intercept_]),
             X,
             y,
             pull=pull,
-            l2=0.0 if given.penalty is None else 1 / (given.C * len(X)),
+            l2=0.0 if given.penalty is None else 1 / (given.C * total),
             intercept=given.fit_intercept,
             iterations=iterations,
             tol=given.tol,
+            weight=weight,
         )
         self.write({"coef": reached[:, :-1].copy(), "intercept": reached[:, -1].copy()})
         return done

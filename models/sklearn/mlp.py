@@ -1,10 +1,13 @@
 """MLPClassifier and MLPRegressor: the same layout, start and batches as the built-in MLP of float64."""
 
 from collections.abc import Mapping
+from inspect import signature
 from math import sqrt
+from typing import Any
 
 import numpy as np
 
+from ..model import Capability
 from ..weights import Array
 from .adapters import Adapter
 from .mlp_memory import OptimizerMemory
@@ -12,6 +15,14 @@ from .mlp_memory import OptimizerMemory
 
 class MLPAdapter(Adapter):
     """Dense networks; what they carry from round to round is in `mlp_memory`."""
+
+    capabilities = frozenset[Capability]({"sample_weight"})
+    condition = "scikit-learn 1.7 or later"
+
+    def __init__(self, given: Any, path: str) -> None:
+        super().__init__(given, path)
+        if "sample_weight" not in signature(type(given).partial_fit).parameters:
+            self.capabilities = frozenset()
 
     def prepare(self, n_features: int, rng: np.random.Generator) -> None:  # noqa: ARG002
         working = self.working
@@ -33,9 +44,9 @@ class MLPAdapter(Adapter):
         self.working.coefs_ = [arrays[f"weight.{i}"] for i in range(depth)]
         self.working.intercepts_ = [arrays[f"bias.{i}"] for i in range(depth)]
 
-    def advance(self, X: Array, y: Array, batch: int) -> bool:
+    def advance(self, X: Array, y: Array, batch: int, **weights: Array) -> bool:
         self.working.batch_size = min(batch, len(X))
-        return super().advance(X, y, batch)
+        return super().advance(X, y, batch, **weights)
 
     def forget(self) -> None:
         self._memory.forget()

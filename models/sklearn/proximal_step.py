@@ -13,7 +13,16 @@ Weights = NDArray[np.float64]
 
 
 def proximal_step(
-    start: Weights, X: Array, y: Array, *, pull: float, l2: float, intercept: bool, iterations: int, tol: float
+    start: Weights,
+    X: Array,
+    y: Array,
+    *,
+    pull: float,
+    l2: float,
+    intercept: bool,
+    iterations: int,
+    tol: float,
+    weight: Array | None = None,
 ) -> tuple[Weights, int]:
     """Minimize ``mean log loss + l2/2 ||coef||² + pull/2 ||w - start||²`` by L-BFGS.
 
@@ -39,6 +48,8 @@ def proximal_step(
         The most that are done, at least 1.
     tol : float
         They end earlier where no element of the gradient is larger.
+    weight : (rows,) array, or None
+        How much each row counts in the mean.
 
     Returns
     -------
@@ -53,7 +64,7 @@ def proximal_step(
     def objective(w: NDArray[np.float64]) -> tuple[float, Any]:
         weights = w.reshape(start.shape)
         moved = weights - start
-        loss, gradient = _log_loss(weights, inputs, y)
+        loss, gradient = _log_loss(weights, inputs, y, weight)
         value = loss + float(np.sum(penalty * weights**2 + pull * moved**2)) / 2
         return value, (gradient + penalty * weights + pull * moved).ravel()
 
@@ -63,7 +74,7 @@ def proximal_step(
     return found.x.reshape(start.shape), int(found.nit)
 
 
-def _log_loss(weights: Weights, inputs: Array, y: Array) -> tuple[float, Weights]:
+def _log_loss(weights: Weights, inputs: Array, y: Array, of_rows: Array | None) -> tuple[float, Weights]:
     """Return the mean log loss and its gradient: of two classes by one row of weights, of more by one each."""
     from scipy.special import expit, log_softmax
 
@@ -75,4 +86,7 @@ def _log_loss(weights: Weights, inputs: Array, y: Array) -> tuple[float, Weights
         logarithms = log_softmax(logits, axis=1)
         losses, residuals = -logarithms[rows, y], np.exp(logarithms)
         residuals[rows, y] -= 1
-    return float(losses.mean()), residuals.T @ inputs / len(y)
+    if of_rows is None:
+        return float(losses.mean()), residuals.T @ inputs / len(y)
+    shares = of_rows / of_rows.sum()
+    return float(shares @ losses), (residuals * shares[:, None]).T @ inputs

@@ -31,12 +31,13 @@ class SGDAdapter(LinearAdapter):
 
     capabilities = frozenset(get_args(Capability))
     condition = "learning_rate constant, invscaling or optimal"
+    unconditional = frozenset[Capability]({"sample_weight"})
     _split: SplitSteps | None = None
 
     def __init__(self, given: Any, path: str) -> None:
         super().__init__(given, path)
         if given.learning_rate not in SCHEDULES:  # the rates depend on the losses on the way
-            self.capabilities = frozenset()
+            self.capabilities = self.unconditional
 
     def prepare(self, n_features: int, rng: np.random.Generator) -> None:
         super().prepare(n_features, rng)
@@ -83,9 +84,9 @@ class SGDAdapter(LinearAdapter):
         if joined:
             yield np.concatenate(joined), steps
 
-    def advance(self, X: Array, y: Array, batch: int) -> bool:
+    def advance(self, X: Array, y: Array, batch: int, **weights: Array) -> bool:
         begun = self.working.t_
-        going = super().advance(X, y, batch)
+        going = super().advance(X, y, batch, **weights)
         if going and self._split:
             self._split.follow(self.read(), self.rates(begun, len(X)))
         return going

@@ -2,18 +2,21 @@
 
 Read here, since SciPy's reader refuses a file with a text attribute, which most mixed tables have, takes a ``?`` among
 nominal values for a label, and names no line; scikit-learn's is private. All that is needed of the header is the names,
-and that nominal attributes are categories: other kinds are told by the values.
+and that nominal attributes are categories, and strings no numbers: other kinds are told by the values.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ..data.data import DataError
 from .csv_file import Lines, check_header
+from .dates import looks_like_date
+from .options import USUAL_GAPS
 from .raw import RawTable, Words
 from .suffixes import kind_of
 from .text_file import SAMPLE, decoded, encodings, opened
@@ -40,6 +43,7 @@ def read_arff(path: Path) -> RawTable:
 
 def _read(path: Path, encoding: str) -> RawTable:
     nominal: dict[str, bool] = {}
+    texts: set[str] = set()
     rows: list[list[str]] = []
     lines: list[int] = []
     in_data = False
@@ -58,6 +62,8 @@ def _read(path: Path, encoding: str) -> RawTable:
                 if name in nominal:
                     raise DataError(f"{path}: line {place}: two columns are called {name!r}")
                 nominal[name] = kind.startswith("{")
+                if kind.lower() == "string":
+                    texts.add(name)
             elif line.lower().startswith("@data"):
                 check_header(path, list(nominal))
                 in_data = True
@@ -67,6 +73,10 @@ def _read(path: Path, encoding: str) -> RawTable:
         raise DataError(f"{path}: no rows below @data")
     columns = dict(zip(nominal, zip(*rows, strict=True), strict=True))
     cells = {name: Words.of(values, category=nominal[name]) for name, values in columns.items()}
+    for name in texts:  # whose words may be numbers, and are none; dates have long been written as strings
+        words = [word for word in cells[name].words if word not in USUAL_GAPS]
+        if not all(map(looks_like_date, words)):
+            cells[name] = replace(cells[name], category=True)
     return RawTable(str(path), tuple(nominal), len(rows), cells.__getitem__, Lines(np.array(lines)))
 
 

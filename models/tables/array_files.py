@@ -13,6 +13,9 @@ from ..data.data import DataError
 from .raw import Cells, RawTable, Words, in_rows
 from .text_file import opened
 
+WEIGHT = "sample_weight"
+"""The array of a .npz file that says how much each row counts, by scikit-learn's name."""
+
 
 def read_arrays(path: Path, *needed: str) -> dict[str, NDArray[Any]]:
     """Return the arrays of a .npz file, of which X holds numbers. DataError where one of `needed` is missing."""
@@ -32,7 +35,8 @@ def read_arrays(path: Path, *needed: str) -> dict[str, NDArray[Any]]:
 
 
 def read_npz(path: Path) -> RawTable:
-    """Return a .npz file: arrays X (rows, columns) and y (rows,); columns (names) and sites (rows,) if they are there.
+    """Return a .npz file: arrays X (rows, columns) and y (rows,); if they are there columns (names), and sites and
+    sample_weight (rows,).
 
     Raises DataError: an array is missing or has another shape, or is pickled.
     """
@@ -44,18 +48,22 @@ def read_npz(path: Path) -> RawTable:
         columns = tuple(str(name) for name in arrays["columns"].ravel().tolist())
     else:
         columns = tuple(f"x{place}" for place in range(1, X.shape[1] + 1))
-    further = {"y": y} | ({"sites": arrays["sites"]} if "sites" in arrays else {})
+    further = {"y": y} | {name: arrays[name] for name in ("sites", WEIGHT) if name in arrays}
+    if WEIGHT in arrays and (arrays[WEIGHT].ndim != 1 or arrays[WEIGHT].dtype.kind not in "biuf"):
+        found = f"{arrays[WEIGHT].ndim} dimensions of {arrays[WEIGHT].dtype}"
+        raise DataError(f"{path}: {WEIGHT} must be one row of numbers, found {found}")
     return of_arrays(str(path), X, columns, further)
 
 
 def of_arrays(name: str, X: NDArray[Any], columns: tuple[str, ...], further: dict[str, NDArray[Any]]) -> RawTable:
-    """Return a raw table of the columns of X, and of the arrays y and, if they are known, sites."""
+    """Return a raw table of the columns of X, and of the arrays y and, if they are known, sites and sample_weight."""
     if len(columns) != X.shape[1]:
         raise DataError(f"{name}: {len(columns)} column names for {X.shape[1]} columns")
     for what, values in further.items():
         if len(values) != len(X):
             raise DataError(f"{name}: X has {len(X)} rows, {what} has {len(values)}")
-    own = {what if what not in columns else f"the array {what}": values for what, values in further.items()}
+    names = {what: what if what not in columns else f"the array {what}" for what in further}
+    own = {names[what]: values for what, values in further.items()}
     places = {column: place for place, column in enumerate(columns)}
 
     def cells(column: str) -> Cells:
@@ -64,8 +72,9 @@ def of_arrays(name: str, X: NDArray[Any], columns: tuple[str, ...], further: dic
         values = own[column]
         return Words.of(values.tolist()) if values.dtype.kind in "UO" else values
 
-    target, sites = [*own, None, None][:2]
-    return RawTable(name, (*columns, *own), len(X), cells, in_rows, matrix=X, target=target, sites=sites)
+    target, sites, weight = (names.get(what) for what in ("y", "sites", WEIGHT))
+    all_columns = (*columns, *own)
+    return RawTable(name, all_columns, len(X), cells, in_rows, matrix=X, target=target, sites=sites, weight=weight)
 
 
 def read_libsvm(path: Path) -> RawTable:

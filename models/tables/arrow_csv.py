@@ -50,7 +50,7 @@ def _read(path: Path, text: Collection[str]) -> RawTable | None:
     if encoding not in ("utf-8", "utf-8-sig"):
         return None
     dialect = dialect_of(sample, encoding)
-    if dialect.quote != '"':
+    if not dialect.plain:
         return None
     names, rows = _begin(sample, dialect)
     if rows[:1] == [names]:  # a second header

@@ -13,7 +13,7 @@ from ..data.data import DataError
 from .kinds import number
 from .raw import Places, RawTable, Words, check_columns
 from .suffixes import kind_of
-from .text_file import SAMPLE, SEPARATORS, Dialect, decoded, encodings, find_marks, opened
+from .text_file import SAMPLE, SEPARATORS, Dialect, decoded, dialect_of_text, encodings, opened
 
 BLOCK = 10_000  # rows whose text is held at a time
 UNNAMED = "Unnamed: 0"  # what pandas calls a first column without a name
@@ -41,7 +41,7 @@ def dialect_of(sample: bytes, encoding: str) -> Dialect:
     text = sample.decode(encoding, errors="replace")
     if len(sample) >= SAMPLE and "\n" in text:
         text = text[: text.rindex("\n") + 1]
-    return Dialect(encoding, *find_marks(text))
+    return dialect_of_text(text, encoding)
 
 
 def _read(path: Path, dialect: Dialect) -> RawTable:
@@ -49,7 +49,7 @@ def _read(path: Path, dialect: Dialect) -> RawTable:
         reader = csv.reader(stream, delimiter=dialect.separator, quotechar=dialect.quote, strict=True)
         lines: list[int] = []
         try:
-            names = [cell.strip() for cell in next(reader, [])]
+            names = [*([""] if dialect.row_names else []), *(cell.strip() for cell in next(reader, []))]
             columns, aside = header(path, names)
             known = [Places() for _ in columns]
             codes: list[list[NDArray[np.intp]]] = [[] for _ in columns]
@@ -99,11 +99,12 @@ def header(path: Path, cells: list[str]) -> tuple[list[str], dict[str, str]]:
 
     R and pandas write the number or name of each row there. Raises DataError where other names are missing.
     """
-    if len(cells) > 1 and not cells[0] and UNNAMED not in cells:
-        columns = [UNNAMED, *cells[1:]]
+    if len(cells) > 1 and not cells[0]:
         check_header(path, cells[1:], first=2)
+        names = (UNNAMED, *(f"{UNNAMED}.{count}" for count in range(1, len(cells))))  # a file written and read again
+        own = next(name for name in names if name not in cells)
         note = f"{path.name}: the first column has no name and is left out, as the names of rows"
-        return columns, {UNNAMED: note}
+        return [own, *cells[1:]], {own: note}
     check_header(path, cells)
     return cells, {}
 

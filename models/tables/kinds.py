@@ -192,7 +192,10 @@ class _Found:
     def _check_large(self, word: str, value: float) -> None:
         row = int(self.cells.rows_of(word.__eq__)[0])
         if math.isinf(value):
-            raise self.raw.refusal(row, self.name, f"found {word}, expected a finite number")
+            hint = (
+                f"; --set 'data.columns.{self.name}.gaps=[\"{word}\"]' takes it for a gap" if self.raw.options else ""
+            )
+            raise self.raw.refusal(row, self.name, f"found {word}, expected a finite number{hint}")
         if is_integer(word) and int(word) != int(value):
             raise self.raw.refusal(row, self.name, f"found {word}, expected {CONFUSED}")
 

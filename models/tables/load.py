@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from ..data.arrays import changed_by_float64
 from ..data.data import DataError, Dataset, Task, infer_task, is_whole
+from ..data.row_weights import counting
 from ..data.written import Written
 from .kinds import CONFUSED
 from .options import ReadOptions
 from .raw import RawTable
-from .read import SiteTable, read_raw, site_table
-from .roles import Roles, sites_of, targets_of
+from .read import read_raw, site_table
+from .roles import Roles, sites_of, targets_of, weights_of
 from .table import Table
 
 SEVERAL = 20
@@ -42,15 +43,21 @@ def as_dataset(raw: RawTable, options: ReadOptions) -> Dataset:
         y, kept = targets_of(raw, roles.target, options)
         columns, X = roles.inputs, _columns(raw, raw.matrix, roles.inputs)[kept]
         sites = None if roles.sites is None else sites_of(raw, roles.sites)[kept]
+        weight = None if roles.weight is None else weights_of(raw, roles.weight, options)[kept]
         target, notes, written = roles.target, tuple[str, ...](), dict[str, Written]()
     else:
         site = site_table(raw, options)
         columns, y, sites, notes = site.table.columns, site.target, site.sites, site.notes
         X, target, written = plain_numbers(site.table), site.target_name, dict(site.written)
-        notes += _unweighted(site)
+        weight = site.weight
+    if weight is not None and (rows := counting(weight)) is not None:
+        # Nothing is known of the others, not even what their targets look like.
+        notes += (_left_out(raw, name, len(y) - len(rows), len(y)),)
+        X = X.take(rows) if isinstance(X, Table) else X[rows]
+        y, weight, sites = y[rows], weight[rows], None if sites is None else sites[rows]
     y, task = _targets(raw.name, y, options.task)
     chosen = target if raw.target is None else ""  # a .npz file says itself which it is
-    found = Dataset(name, X, y, columns, task, sites, target=chosen, notes=notes, written=written)
+    found = Dataset(name, X, y, columns, task, sites, target=chosen, notes=notes, written=written, weight=weight)
     return found if isinstance(X, Table) else replace(found, notes=(*notes, *_ids(name, X, columns)))
 
 
@@ -81,10 +88,11 @@ def _targets(name: str, y: NDArray[Any], task: Task | None) -> tuple[NDArray[Any
     return (y.astype(np.int64) if y.dtype.kind in "iuf" and is_whole(y) else y), found
 
 
-def _unweighted(site: SiteTable) -> tuple[str, ...]:
-    if site.weight is None:
-        return ()
-    return (f"{Path(site.name).name}: the weights are no input, and training does not use them yet",)
+def _left_out(raw: RawTable, name: str, count: int, of: int) -> str:
+    """Return what is said of rows of weight 0."""
+    if count == of:
+        raise DataError(f"{raw.name}: all {of} rows with a target have weight 0, expected one above 0")
+    return f"{name}: {count} {'row' if count == 1 else 'rows'} of weight 0 left out"
 
 
 def _ids(name: str, X: NDArray[Any], columns: tuple[str, ...]) -> Iterator[str]:

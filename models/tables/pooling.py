@@ -46,7 +46,11 @@ def stacked(sites: Sequence[Dataset], name: str) -> Dataset:
     else:
         X = np.concatenate([one.X for one in sites if isinstance(one.X, np.ndarray)])
     y = np.concatenate([one.y for one in sites])
-    return Dataset(name, X, y, first.columns, first.task, written=merged(one.written for one in sites))
+    weight = None
+    if any(one.weight is not None for one in sites):
+        weight = np.concatenate([np.ones(len(one)) if one.weight is None else one.weight for one in sites])
+    written = merged(one.written for one in sites)
+    return Dataset(name, X, y, first.columns, first.task, written=written, weight=weight)
 
 
 def _table(found: Dataset) -> Table:

@@ -97,8 +97,8 @@ class RawTable:
         What is unusual of how the file is written, in words: "cells separated by tabs".
     matrix
         The columns side by side, in their order, where the file has them so; further columns, y and sites, may follow.
-    target, sites
-        Which columns are the target, and where rows were collected, if the file itself says it.
+    target, sites, weight
+        Which columns are the target, where rows were collected, and how much they count, if the file itself says it.
     aside
         Columns that are no inputs unless somebody asks for them by name, each with the note that says so.
     options
@@ -116,6 +116,7 @@ class RawTable:
     sites: str | None = None
     aside: Mapping[str, str] = field(default_factory=dict)
     options: bool = True
+    weight: str | None = None
 
     def __post_init__(self) -> None:
         check_columns(self.name, self.columns)

@@ -21,7 +21,7 @@ from .kinds import DECIMAL_COMMA, Column, recognized
 from .options import ColumnOptions, ReadOptions
 from .raw import RawTable
 from .roles import Roles, has_decimal_commas, ids_of, sites_of, targets_of, weights_of
-from .suffixes import ALLOWED, kind_of
+from .suffixes import ALLOWED, kind_of, why_no_file
 from .table import Table
 
 READERS: dict[str, Callable[[Path], RawTable]] = {
@@ -98,8 +98,8 @@ def read_raw(path: Path, least_columns: int = 2, options: ReadOptions | None = N
     is known. With the `options` that the columns are read by, a large one is read by pyarrow where that is installed.
     Raises DataError: the file is not there, or of no kind that is known.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
+    if why := why_no_file(path):
+        raise DataError(f"{path}: {why}")
     kind = kind_of(path)
     if kind not in READERS:
         raise DataError(f"{path}: cannot read {kind or 'a file without ending'}; allowed: {ALLOWED}")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..data.arrays import changed_by_float64
 from ..data.data import EXACT, DataError
+from ..data.row_weights import check_weights
 from ..plugins import listed
 from .kinds import CONFUSED, SHOWN, is_integer, number, number_with_comma, reading_of, recognized
 from .options import TARGET_NAMES, ColumnOptions, ReadOptions
@@ -40,8 +41,9 @@ class Roles:
                 f"{Path(raw.name).suffix} file it is the array y"
             )
         options.check_names(raw.name, raw.columns)
-        sites = options.sites or raw.sites
-        said = {name for name in (raw.sites, sites, options.id, options.weight) if name is not None}
+        sites, weight = options.sites or raw.sites, options.weight or raw.weight
+        own = (raw.sites, raw.weight)
+        said = {name for name in (*own, sites, options.id, weight) if name is not None}
         wanted = {options.target, *said, *options.kinds}
         said.update(options.drop, (name for name in raw.aside if name not in wanted))
         eligible = [name for name in raw.columns if name not in said]
@@ -52,7 +54,7 @@ class Roles:
         inputs = tuple(name for name in eligible if name != target)
         if target is None or not inputs:
             raise DataError(f"{raw.name}: no columns are left for the inputs; it has: {listed(raw.columns)}")
-        return cls(inputs, target, options.id, options.weight, sites)
+        return cls(inputs, target, options.id, weight, sites)
 
 
 def targets_of(raw: RawTable, name: str, options: ReadOptions) -> tuple[NDArray[Any], NDArray[np.intp]]:
@@ -154,13 +156,10 @@ def _of_array(
 
 
 def weights_of(raw: RawTable, name: str, options: ReadOptions) -> NDArray[np.float64]:
-    """Return the column of weights. Raises DataError for one that is no number of at least 0."""
+    """Return the column of weights. Raises DataError for one that is no number of at least 0, and where all are 0."""
     said = options.of(name)
     weights: NDArray[np.float64] = recognized(raw, name, ColumnOptions("number", said.format, said.gaps)).array
-    bad = np.flatnonzero(~(weights >= 0))
-    if len(bad):
-        found = "an empty cell" if np.isnan(weights[bad[0]]) else f"{weights[bad[0]]:g}"
-        raise raw.refusal(int(bad[0]), name, f"found {found}, expected a weight of at least 0")
+    check_weights(weights, lambda row, finding: raw.refusal(row, name, finding), f'{raw.name}: column "{name}"')
     return weights
 
 

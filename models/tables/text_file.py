@@ -17,6 +17,8 @@ from ..data.data import DataError
 from .suffixes import kind_of
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+BLANK = " "  # as R separates cells, where nothing else does
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|NA|", re.ASCII)
 QUOTES = ('"', "'")
 SAMPLE = 65_536  # bytes, of which the separator is recognized
 SAMPLE_ROWS = 200
@@ -29,12 +31,18 @@ class Dialect:
     encoding: str
     separator: str
     quote: str = '"'
+    row_names: bool = False  # before the first column, which the header does not name, as R writes them
+
+    @property
+    def plain(self) -> bool:
+        """Whether a reader of its own kind needs to know no more than the separator."""
+        return self.quote == '"' and not self.row_names
 
     def __str__(self) -> str:
         """Return what is unusual of it in words; empty where nothing is."""
         parts = []
         if self.separator != ",":
-            parts.append(f"cells separated by {SEPARATORS[self.separator]}")
+            parts.append(f"cells separated by {SEPARATORS.get(self.separator, 'blanks')}")
         if self.quote == "'":
             parts.append("single quotes")
         if self.encoding not in ("utf-8", "utf-8-sig"):
@@ -81,22 +89,46 @@ def decoded(path: Path, encoding: str) -> Iterator[TextIO]:
         yield text
 
 
-def find_marks(sample: str) -> tuple[str, str]:
-    """Return what separates the cells, and what is around those that hold it.
+def dialect_of_text(sample: str, encoding: str) -> Dialect:
+    """Return how a text that begins so is written.
 
-    Of what divides the first line, that which divides most others alike; single quotes where they divide more of them
-    alike than double ones, or all cells of a column stand in them.
+    Of what divides the first line, that which divides most others alike, or into one cell more; single quotes where
+    they divide more of them alike than double ones, or all cells of a column stand in them. Blanks are taken where
+    nothing else divides the first line, all lines are divided alike, and numbers are among the cells.
     """
-    best, score = (",", '"'), (0.0, 0, False)
+    best, score = Dialect(encoding, ","), (0.0, 0, False)
     for mark in filter(sample.__contains__, SEPARATORS):
         for quote in QUOTES if _quoted_singly(sample, mark) else QUOTES[:1]:
             rows = _divided(sample, mark, quote)
             width = len(rows[0]) if rows else 0
-            alike = sum(len(row) == width for row in rows) / max(1, len(rows))
+            row_names = _row_names(rows)
+            alike = 1.0 if row_names else sum(len(row) == width for row in rows) / max(1, len(rows))
             around = quote == "'" and _stands_around(_divided(sample, mark, None), quote)
             if width > 1 and (alike, width, around) > score:
-                best, score = (mark, quote), (alike, width, around)
-    return best
+                best, score = Dialect(encoding, mark, quote, row_names), (alike, width, around)
+    return best if score[1] else _blanks(sample, encoding) or best
+
+
+def _blanks(sample: str, encoding: str) -> Dialect | None:
+    single = _stands_around(_divided(sample, BLANK, None), "'")
+    for quote in reversed(QUOTES) if single else QUOTES:
+        rows = _divided(sample, BLANK, quote)
+        row_names = _row_names(rows)
+        widths = {len(row) - row_names for row in rows[1:]}
+        if len(rows) > 1 and len(rows[0]) > 1 and widths == {len(rows[0])} and _has_numbers(rows[1:]):
+            return Dialect(encoding, BLANK, quote, row_names)
+    return None
+
+
+def _has_numbers(rows: list[list[str]]) -> bool:
+    return any(all(_NUMBER.fullmatch(cell) for cell in column) for column in zip(*rows, strict=True))
+
+
+def _row_names(rows: list[list[str]]) -> bool:
+    """Whether each line has a name of its own before the cells that the header names: there are none behind them."""
+    width, lines = len(rows[0]) if rows else 0, rows[1:]
+    more = len(lines) > 1 and all(len(row) == width + 1 for row in lines)
+    return more and len({row[0] for row in lines} - {""}) == len(lines) and any(row[-1].strip() for row in lines)
 
 
 def _quoted_singly(sample: str, mark: str) -> bool:
@@ -116,8 +148,8 @@ def _divided(sample: str, mark: str, quote: str | None) -> list[list[str]]:
 
 
 def _stands_around(rows: list[list[str]], quote: str) -> bool:
-    """Whether all cells of some column stand in quotes, header and empty ones aside."""
-    for cells in zip(*rows[1:], strict=False):
+    """Whether all cells of the header, or of some column below it, stand in quotes, empty ones aside."""
+    for cells in (*rows[:1], *zip(*rows[1:], strict=False)):
         present = [cell.strip() for cell in cells if cell.strip()]
         if present and all(len(cell) > 1 and cell[0] == cell[-1] == quote for cell in present):
             return True

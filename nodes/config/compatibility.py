@@ -75,6 +75,9 @@ def shared_config_of(experiment: Experiment, site_model: SiteModel) -> dict[str,
         shared |= {key: value for key, value in drawn.items() if value is not None}
         if (preprocess := site_model.preprocess_digest) is not None:  # a coordinator sends its own with the questions
             shared["data.preprocess"] = preprocess
+        if (weights := experiment.training.class_weight) is not None:  # a coordinator tells them
+            told = weights if isinstance(weights, str) else ", ".join(f"{k}={v:g}" for k, v in sorted(weights.items()))
+            shared["training.class_weight"] = told
         if experiment.data.min_frequency is not None:
             shared["data.min_frequency"] = experiment.data.min_frequency
         if experiment.init is not None:

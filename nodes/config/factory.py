@@ -56,17 +56,17 @@ def initial_model(experiment: Experiment) -> SavedModel | None:
 
 def build_site_model(
     model: object,
-    data: tuple[Any, Any] | None,
+    data: tuple[Any, ...] | None,
     experiment: Experiment,
     *,
     columns: Sequence[str] | None = None,
     task: str | None = None,
-    test: tuple[Any, Any] | None = None,
+    test: tuple[Any, ...] | None = None,
     holdout: float = 0.0,
     preprocess: object = None,
     written: WrittenColumns | None = None,
 ) -> SiteModel:
-    """Tie a model to one site's rows.
+    """Tie a model to one site's rows: X and y, and how much each of them counts, if that differs.
 
     `preprocess` is a pipeline in place of that which ``data.preprocess`` names, `written` how the rows' file writes its
     columns.
@@ -84,12 +84,9 @@ def build_site_model(
     from nervenet.models.registry import as_model
     from nervenet.models.site_model import SiteModel
 
-    X, y = data if data is not None else (None, None)
-    ready = as_model(model)
     return SiteModel(
-        ready,
-        X,
-        y,
+        as_model(model),
+        *(data or (None, None)),
         columns=columns,
         task=task or experiment.data.task,
         test=test,
@@ -99,6 +96,7 @@ def build_site_model(
         scorers=experiment.evaluation.scorers,
         preprocess=experiment.data.preprocess if preprocess is None else preprocess,
         min_frequency=experiment.data.min_frequency,
+        class_weight=experiment.training.class_weight,
         written=written,
     )
 

@@ -31,6 +31,7 @@ GATHERED = {"model": "parameters", "federated": "arguments", "gossip": "argument
 """Fields that no file names: what is chosen in a table has further keys of its own, which are gathered there."""
 
 
+_OF_COLUMN = re.compile(r"data\.columns\.(?P<name>.+)\.(?P<leaf>[^.]+)")
 _SHORT_NUMBER = re.compile(r"[+-]?(\.[0-9]+|[0-9]+\.)([eE][+-]?[0-9]+)?")
 """Numbers as people type them, which TOML wants with a digit on both sides of the point."""
 
@@ -46,7 +47,7 @@ def parse_set(text: str) -> tuple[str, object]:
     """
     key, equals, value = text.partition("=")
     key, value = key.strip(), value.strip()
-    if not equals or not key or not all(key.split(".")):
+    if not equals or not key or not all(_path(key)):
         raise ExperimentError(f"--set {text}: expected KEY=VALUE with a dotted key, as in --set training.epochs=3")
     try:
         table = tomllib.loads(f"value = {value}")
@@ -75,7 +76,7 @@ def override(tables: Mapping[str, Any], overrides: Mapping[str, object]) -> dict
     """Return the tables with other values for some dotted keys; None takes a key back."""
     merged = {key: dict(value) if isinstance(value, Mapping) else value for key, value in tables.items()}
     for dotted, value in overrides.items():
-        *parents, leaf = dotted.split(".")
+        *parents, leaf = _path(dotted)
         table: dict[str, Any] = merged
         for parent in parents:
             below = table.setdefault(parent, {})
@@ -87,6 +88,16 @@ def override(tables: Mapping[str, Any], overrides: Mapping[str, object]) -> dict
         else:
             table[leaf] = value
     return merged
+
+
+def _path(dotted: str) -> list[str]:
+    """Return the parts of a key; the name of a column may have points itself, and stand in quotes or not."""
+    found = _OF_COLUMN.fullmatch(dotted)
+    if found is None:
+        return dotted.split(".")
+    name = found["name"]
+    quoted = len(name) > 1 and name[0] == name[-1] == '"'
+    return ["data", "columns", name[1:-1] if quoted else name, found["leaf"]]
 
 
 def check_keys(kind: type, tables: Mapping[str, Any], open_tables: tuple[str, ...] = ()) -> None:
@@ -229,6 +240,18 @@ def _first_wrong(keys: str, tables: Mapping[str, Any], key: str, hint: Any) -> t
     return keys, tables
 
 
+def _of_table(key: str, found: Mapping[str, Any], hint: Any) -> str:
+    """Say which value of a table, whose names are the user's, is none."""
+    for name, value in found.items():
+        try:
+            msgspec.convert(value, hint)
+        except msgspec.ValidationError as error:
+            expected = str(error).removeprefix("Expected ").split(", got ")[0].replace("`", "")
+            expected = re.sub(r"\b(" + "|".join(_TYPES) + r")\b", lambda m: _TYPES[m[1]], expected)
+            return f"{key}.{name} = {value!r}: expected {expected}"
+    return f"{key} = {found!r}: expected a table"
+
+
 def _is_literal(hint: Any) -> bool:
     return typing.get_origin(hint) is typing.Literal
 
@@ -246,11 +269,15 @@ def _explain(message: str, tables: Mapping[str, Any], kind: type) -> str:
             keys, found = _first_wrong(keys, found, key, typing.get_type_hints(hint)[key])
         else:
             found = found[key]
-        hint = typing.get_type_hints(hint)[key]
+        hint = typing.get_type_hints(hint, include_extras=True)[key]
+    by_name = next((one for one in typing.get_args(hint) if typing.get_origin(one) is dict), None)
+    if by_name is not None and isinstance(found, Mapping):
+        return _of_table(keys, found, typing.get_args(by_name)[1])
     allowed = next((typing.get_args(one) for one in (hint, *typing.get_args(hint)) if _is_literal(one)), ())
     if allowed:
         names = [str(name) for name in allowed]
-        return f"{keys} = {found!r}: expected one of {', '.join(names)}{suggest(str(found), names)}"
+        table = "" if by_name is None else f", or a table (--set {keys}.NAME=…)"
+        return f"{keys} = {found!r}: expected one of {', '.join(names)}{table}{suggest(str(found), names)}"
     expected = what.removeprefix("Expected ").split(", got ")[0].replace("`", "")
     expected = re.sub(r"\b(" + "|".join(_TYPES) + r")\b", lambda m: _TYPES[m[1]], expected).replace(" | ", " or ")
     return f"{keys or _UNDER_ROOT} = {found!r}: expected {expected}"

@@ -116,6 +116,8 @@ def _type(hint: Any) -> str:
         return " ".join([_KINDS[arguments[0]], " and ".join(bounds)]).strip()
     if origin is typing.Literal:
         return ", ".join(map(str, arguments))
+    if origin is dict:
+        return f"table: {_type(arguments[1])} by name"
     if origin is tuple:
         return f"list: {_type(arguments[0])}"
     if type(None) in arguments:

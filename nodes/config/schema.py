@@ -45,7 +45,7 @@ class DataConfig:
     task: Literal["classification", "regression"] | None = None
     drop: tuple[Text, ...] = ()  # columns that are left out
     id: Text | None = None  # the column that names each row: no input
-    weight: Text | None = None  # the column of how much each row counts: no input, and not used in training yet
+    weight: Text | None = None  # the column of how much each row counts, in training, scores and averages: no input
     categorical: tuple[Text, ...] = ()  # columns that hold categories, though they may look like numbers
     numeric: tuple[Text, ...] = ()  # columns that hold numbers
     date: tuple[Text, ...] = ()  # columns that hold dates
@@ -116,6 +116,9 @@ class TrainingConfig:
     nesterov: bool = True  # of sgd with momentum
     l2: NotNegative | None = None  # 1e-4 for classification, 1.0 for regression
     carry_optimizer: bool | None = None  # keep moments from round to round: false federated, true under gossip
+    # How much a row of each class counts: balanced (n / (classes x rows of the class), over the training rows of all
+    # sites), or a table by label, 1 where one is left out. The coordinator's; under gossip the same at every peer.
+    class_weight: Literal["balanced"] | dict[str, Positive] | None = None
 
     @property
     def rule(self) -> str:
@@ -136,6 +139,8 @@ class EvaluationConfig:
     min_delta: NotNegative = 0.0  # patience: what is no more than this is no improvement
     budget_s: Positive | None = None  # federated: stop at the end of the round that is open by then
     baseline: bool = True  # also train centrally and each node alone, for comparison
+    # federated: a site with fewer rows kept from training tells only its scores of them, and no counts by class.
+    report_rows: Count = 10
     # How each site's own model does at the others, where they have rows of their own. None: under launch, with the
     # baseline. true: also without the launcher, where clients then send their own models.
     site_matrix: bool | None = None

@@ -31,6 +31,16 @@ def site_names(files: Sequence[str | Path]) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def repeated(files: Sequence[str | Path]) -> list[str]:
+    """Return a line for each file that several sites have, by whatever path: its rows count several times."""
+    same: dict[Path, list[str]] = {}
+    for file in files:
+        same.setdefault(Path(file).resolve(), []).append(str(file))
+    return [
+        f"{len(paths)} sites have the rows of one file: {', '.join(paths)}" for paths in same.values() if len(paths) > 1
+    ]
+
+
 def _clean(name: str) -> str:
     cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:64] or "site"
     return f"{cleaned[:58]}-site" if cleaned in TAKEN else cleaned

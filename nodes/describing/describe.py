@@ -13,9 +13,10 @@ from nervenet.models.describe.description import Description
 from nervenet.models.describe.questions import DescribeOptions, describe_questions
 from nervenet.models.describe.site import MIN_ROWS, SiteDescriber
 from nervenet.models.tables.options import ReadOptions
+from nervenet.models.tables.suffixes import why_no_file
 from nervenet.models.tables.table import Table
 
-from ..config.site_names import site_names
+from ..config.site_names import repeated, site_names
 
 if TYPE_CHECKING:
     from ..launching.forkserver_client import ForkServerClient
@@ -73,9 +74,11 @@ async def describe(
 
     files = {name: Path(file) for name, file in sorted(given.items())}
     for file in files.values():
-        if not file.is_file():
-            raise DataError(f"{file}: no such file")
+        if why := why_no_file(file):
+            raise DataError(f"{file}: {why}")
     note = on_note or (lambda _: None)
+    for line in repeated(list(files.values())):
+        note(f"warning: {line}")
     return await describe_files(files, asked, options or ReadOptions(), fork_server=fork_server, on_note=note)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from ..launching.described_site import SHARED, UNTOLD
 from ..roles.base import Role
 from ..roles.inquiry import Inquirer, Respondent
 from ..runtime.identity import NodeIdentity, default_name
+from ..runtime.printable import listed
 from ..runtime.secured import key_name, security_of
 
 OnNote = Callable[[str], None]
@@ -27,15 +28,20 @@ Node = TypeVar("Node", bound=Role)
 
 
 async def ask_sites(
-    asked: DescribeOptions, experiment: Experiment, identity: NodeIdentity, on_note: OnNote
+    asked: DescribeOptions,
+    experiment: Experiment,
+    identity: NodeIdentity,
+    on_note: OnNote,
+    on_wait: OnNote | None = None,
 ) -> Description:
     """Ask `experiment.nodes` sites, each at a node of its own, and return their description.
 
+    `on_note` is told what a person should know, `on_wait` whom this node waits for, each time that has changed.
     Raises NodeFailed if they could not agree, or fewer than `federated.min_clients` answered (all of them by default).
     """
     if experiment.federated.min_clients is None:
         experiment = replace(experiment, federated=replace(experiment.federated, min_clients=experiment.nodes))
-    async with _noted(Inquirer(lambda: describe_questions(asked), experiment, identity), on_note) as node:
+    async with _noted(Inquirer(lambda: describe_questions(asked), experiment, identity), on_note, on_wait) as node:
         return await node.agreed()
 
 
@@ -46,8 +52,9 @@ async def answer_for(
     experiment: Experiment,
     identity: NodeIdentity,
     on_note: OnNote,
+    on_wait: OnNote | None = None,
 ) -> None:
-    """Answer the questions of the coordinator for one file, and say how much was given away.
+    """Answer the questions of the coordinator for one file, and say how much was given away; as `ask_sites` otherwise.
 
     Raises DataError for a file that cannot be described; NodeFailed if the run failed.
     """
@@ -64,7 +71,7 @@ async def answer_for(
         declined.update([found.fields["declined"]] if "declined" in found.fields else [])
         return found
 
-    async with _noted(Respondent(answer, UNTOLD, experiment, identity), on_note) as node:
+    async with _noted(Respondent(answer, UNTOLD, experiment, identity), on_note, on_wait) as node:
         await node.done()
     gave = f"answered {len(told)} questions, with {sum(told):,} numbers"
     on_note(f"told nothing: {file.name} {declined.pop()}" if declined else gave)
@@ -80,10 +87,12 @@ def identity_of(
     return NodeIdentity(broker, run, name, shared_config=shared_config, security=security, **where)
 
 
-def _noted(node: Node, on_note: OnNote) -> Node:
-    """Have what happens on the way said: warnings, and who is lost."""
+def _noted(node: Node, on_note: OnNote, on_wait: OnNote | None) -> Node:
+    """Have what happens on the way said: warnings, who is lost, and whom it waits for."""
 
     def said(event: dict[str, Any]) -> None:
+        if on_wait is not None and (waited_for := _waited_for(event)):
+            on_wait(f"waiting for {waited_for}")
         if event.get("type") == "warning":
             on_note(f"warning: {event.get('reason')}")
         elif event.get("type") in ("node.lost", "node.suspect"):
@@ -91,3 +100,13 @@ def _noted(node: Node, on_note: OnNote) -> Node:
 
     node.session.on_event = said
     return node
+
+
+def _waited_for(event: Mapping[str, Any]) -> str:
+    """Return whom a node waits for, by its event; empty where it is none of those."""
+    if event.get("type") == "node.waiting":
+        return str(event.get("reason") or "")
+    if event.get("type") != "round.progress" or not event.get("unanswered"):
+        return ""
+    names = [str(name) for name in event.get("waiting", ())]
+    return f"{listed(names, 3)} to answer question {event.get('question')}"

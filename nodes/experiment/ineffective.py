@@ -8,13 +8,14 @@ from typing import Any
 
 from ..config.idle_parameters import idle_lines
 from ..config.schema import Experiment
+from ..config.site_names import repeated
 
 STEERING = ("sites", "until", "patience", "min_delta", "budget_s")  # keys of [evaluation] that a coordinator heeds
 PARTITIONS = {"alpha": ("dirichlet", "quantity"), "shards_per_node": ("shards",), "column": ("column",)}
 
 
 def warnings(experiment: Experiment) -> list[str]:
-    """Return a line for each setting that has no effect in this run, or less than one would think."""
+    """Return a line for each setting that has no effect in this run, or another than one would think."""
     mode, name, data, federated = experiment.mode, experiment.model.name, experiment.data, experiment.federated
     other = "gossip" if mode == "federated" else "federated"
     rows: list[tuple[str, Container[str], str]] = [(other, _changed(getattr(experiment, other)), f"in {mode} mode")]
@@ -44,7 +45,11 @@ def warnings(experiment: Experiment) -> list[str]:
         for key in _changed(getattr(experiment, table))
         if key in keys
     ]
+    found += [f"data.sites: {line}" for line in repeated(data.sites or ())]
     found += idle_lines(name, experiment.model.parameters)
+    weighted = experiment.training.class_weight is not None or data.weight is not None
+    if weighted and experiment.training.batch_size == 1 and (name == "mlp" or "neural_network" in name):
+        found.append("training.batch_size = 1: a batch is divided by its weights, so that in training they cancel")
     if mode == "federated" and federated.personal:
         found.append(
             "federated.personal: the coordinator's model has only the initial values of these arrays, and its "

@@ -93,6 +93,8 @@ def experiment_from_keywords(mode: str, keywords: Mapping[str, object], base: Ex
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the tables of an experiment file, or of the ``experiment.toml`` in a run directory."""
     file = path / "experiment.toml" if path.is_dir() else path
+    if file.is_fifo() and file.parts[:2] != ("/", "dev"):  # as a shell's <(…) is
+        raise ExperimentError(f"{file}: is a named pipe, to which nobody may ever write; expected an experiment file")
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

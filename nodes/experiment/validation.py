@@ -91,6 +91,31 @@ def _rows(experiment: Experiment) -> Iterator[str]:
         )
 
 
+def _weights(experiment: Experiment) -> Iterator[str]:
+    """Find weights of rows or classes that the task has not, or the model cannot take."""
+    classes = experiment.training.class_weight is not None
+    key = "training.class_weight" if classes else "data.weight"
+    if not classes and experiment.data.weight is None:
+        return
+    if classes and experiment.data.task == "regression":
+        yield _NOT_OF_CLASSES
+    from nervenet.models.data.data import DataError
+    from nervenet.models.site_model import check_weighable
+
+    model = build_model(experiment)
+    if classes and getattr(model, "classifies", None) is False:
+        yield f"{key}: is for classification, and {experiment.model.name} is a regressor"
+    try:
+        check_weighable(model, "class weights" if classes else "weights of rows")
+    except DataError as error:
+        yield f"{key}: {error}"
+
+
+_NOT_OF_CLASSES = (
+    "training.class_weight: is for classification, and the target is a quantity (data.task = 'regression')"
+)
+
+
 def _network(experiment: Experiment) -> Iterator[str]:
     network = experiment.network
     if experiment.process_count > experiment.nodes:
@@ -259,7 +284,7 @@ def _algorithm(experiment: Experiment) -> Iterator[str]:
 
 Check = Callable[[Experiment], Iterator[str]]
 
-ALWAYS: tuple[Check, ...] = (_arguments, _names, _rows, _network, _goal)
+ALWAYS: tuple[Check, ...] = (_arguments, _names, _rows, _weights, _network, _goal)
 FEDERATED: tuple[Check, ...] = (_strategy, _clients)
 GOSSIP: tuple[Check, ...] = (_topology, _algorithm)
 
@@ -288,6 +313,24 @@ def check_task(experiment: Experiment, task: str, columns: int) -> None:
         personal_names(layout, experiment.federated.personal)
     except ValueError as error:
         raise ExperimentError(f"federated.{error}") from None
+
+
+def check_class_weight(experiment: Experiment, classes: Sequence[object] | None) -> None:
+    """Raise :class:`ExperimentError` for class weights of a regression (no classes), or of a label that none has."""
+    wanted = experiment.training.class_weight
+    if wanted is None:
+        return
+    if classes is None:
+        raise ExperimentError(_NOT_OF_CLASSES)
+    if isinstance(wanted, str):
+        return
+    labels = [str(label) for label in classes]
+    for label in wanted:
+        if label not in labels:
+            raise ExperimentError(
+                f"training.class_weight.{label}: there is no such class{suggest(label, labels)}; "
+                f"the target has {', '.join(labels)}"
+            )
 
 
 def check_size(experiment: Experiment, columns: int, classes: int | None) -> None:

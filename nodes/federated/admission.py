@@ -46,12 +46,15 @@ def unfit(
 
 
 def admit(event: ev.Arrived, update: m.Update, work: str, base: ev.Body, most: int) -> Contribution:
-    """Return what counts of an update, whose client started from `base`; the body of a survey goes with its fields.
+    """Return what counts of an update, whose client started from `base`.
+
+    The body of a survey goes with its fields; of an evaluation they are all there is.
 
     It counts for `most` rows at most: a site is never refused for its size alone, which it may well have.
     """
     relative = update.payload is not None and update.payload.encoding.startswith("delta")
-    body = (update.fields or {}, event.body) if work == "survey" else event.body
+    fields = update.fields or {}
+    body = (fields, event.body) if work == "survey" else fields if work in ("evaluate", "judge") else event.body
     rows, metrics = min(update.examples, most), dict(update.metrics)
     return Contribution(event.sender, body, base, rows, metrics, relative, clock=update.clock)
 

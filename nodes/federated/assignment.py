@@ -44,11 +44,25 @@ class Assignment:
     def decline(self, to: str, reason: str) -> e.Effect:
         return e.Send((to,), m.Declined(round=self.task.round, attempt=self.task.attempt, reason=reason))
 
+    def leave(self, to: str) -> list[e.Effect]:
+        """Return how a client ends after its last task."""
+        task = self.task
+        return [
+            e.Send((to,), m.Goodbye(round=task.round, reason="done")),
+            e.Publish("node.finished", {"round": task.rounds or task.round}),
+            e.Finish("completed"),
+        ]
 
-def misfit(task: m.Task, model: ev.ModelReady | None) -> str | None:
-    """Return why what a task brings does not fit the client's model; None if it does."""
+
+def misfit(task: m.Task, model: ev.ModelReady | None, *, sends_own: bool = False) -> str | None:
+    """Return why what a task brings does not fit the client's model, or is not wanted here; None if it is fine.
+
+    `sends_own`: a model of this site's rows only may leave it.
+    """
     if model is None:
         return "no agreement has reached this client"
+    if task.work == "alone":
+        return None if sends_own else "evaluation.site_matrix is not true at this site, whose model stays there"
     layout = model.payload.layout
     if task.payload is None or task.payload.layout != layout:
         found = task.payload.layout if task.payload else "no payload"

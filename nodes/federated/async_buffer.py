@@ -196,8 +196,10 @@ class AsyncBuffer:
         if step is None:
             return []
         run.round.closing = "buffer"
+        updates, warnings = run.by_weight([waiting.update for waiting in step.taken])
+        step = self.buffer.counted_as(updates)
         fold = e.Fold(step.number, step.attempt, run.weights, step.contributions())
-        return [run.work_timer("fold", step.number, now), fold]
+        return [*warnings, run.work_timer("fold", step.number, now), fold]
 
     def folded(self, event: ev.Folded, now: float) -> list[e.Effect]:
         run, step, current = self.run, self.buffer.step, self.run.round

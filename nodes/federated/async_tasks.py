@@ -156,3 +156,11 @@ class UpdateBuffer:
         taken, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
         self.step = Step(completed + 1, attempt, sorted(taken, key=lambda w: w.address), taken[-1].update.client)
         return self.step
+
+    def counted_as(self, updates: Sequence[Contribution]) -> Step:
+        """Replace the updates of the step that is being made by these, in their order."""
+        if self.step is None:
+            raise RuntimeError("no step is being made")
+        taken = [replace(waiting, update=update) for waiting, update in zip(self.step.taken, updates, strict=True)]
+        self.step = replace(self.step, taken=taken)
+        return self.step

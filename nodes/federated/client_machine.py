@@ -31,6 +31,7 @@ class ClientConfig:
     codecs: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)  # how it trains where the coordinator leaves that to it
     told: Mapping[str, Any] = field(default_factory=dict)  # those of them that its owner has chosen
+    sends_own: bool = False  # a model of its rows only, to be judged at the other sites
 
 
 class ClientMachine:
@@ -86,6 +87,8 @@ class ClientMachine:
                 return self._timer(key, due, now)
             case ev.Surveyed():
                 return self._surveyed(event, now)
+            case ev.QuestionRefused(reason=reason):
+                return self._decline(f"no such question is answered here: {reason}", now)
             case ev.ModelReady():
                 self.model = event
                 if self.pending or self._void:
@@ -93,6 +96,8 @@ class ClientMachine:
                 return self._start(self.current, now) if self.current else []
             case ev.Trained():
                 return self._trained(event, now)
+            case ev.TrainedAlone():
+                return self._trained_alone(event, now)
             case ev.Evaluated():
                 return self._evaluated(event, now)
             case ev.WorkFailed("apply agreement", _, _, reason):
@@ -167,34 +172,29 @@ class ClientMachine:
     def _start(self, assignment: Assignment, now: float) -> list[e.Effect]:
         task, body = assignment.task, assignment.body
         if task.work == "survey":
-            return [e.Survey(question=task.question or {})]
+            return [e.Survey(question=task.question or {}, asker=self.config.coordinator)]
         if task.work == "finish" and task.payload is None:
-            return self._leave(task)  # the run was round 0 alone
-        flaw = misfit(task, self.model)
+            return assignment.leave(self.config.coordinator)  # the run was round 0 alone
+        flaw = misfit(task, self.model, sends_own=self.config.sends_own)
         if flaw:
             return self._decline(flaw, now)
         match task.work:
             case "train":
                 given = (*assignment.key, body, task.settings, task.evaluate)
                 return [e.Train(*given, task.durable, self._incarnation or 0, task.counted, clock=task.clock)]
-            case "evaluate":
-                return [e.Evaluate(task.round, "holdout", body)]
+            case "evaluate" | "judge" as work:
+                return [e.Evaluate(task.round, "holdout", body, counted=work == "evaluate", plain=work == "judge")]
+            case "alone":
+                return [e.TrainAlone(*assignment.key, task.settings, task.rounds)]
             case "finish":
                 self.completed = task.round
+                *leaving, finish = assignment.leave(self.config.coordinator)
                 if not wanted(task.settings):
-                    *leaving, finish = self._leave(task)
                     return [*leaving, e.LoadWeights(body), finish]
                 self._personalization = Personalization(task, body)
-                return [*self._leave(task)[:-1], *self._personalization.begin(now)]
+                return [*leaving, *self._personalization.begin(now)]
             case _:
-                return self._decline(f"work must be survey, train, evaluate or finish, found {task.work}", now)
-
-    def _leave(self, task: m.Task) -> list[e.Effect]:
-        return [
-            e.Send((self.config.coordinator,), m.Goodbye(round=task.round, reason="done")),
-            e.Publish("node.finished", {"round": task.rounds or task.round}),
-            e.Finish("completed"),
-        ]
+                return self._decline(f"work must be one of those of the protocol, found {task.work}", now)
 
     def _surveyed(self, event: ev.Surveyed, now: float) -> list[e.Effect]:
         if not self.current or self.current.task.work != "survey":
@@ -235,9 +235,17 @@ class ClientMachine:
         return [answer, *effects, *others]
 
     def _evaluated(self, event: ev.Evaluated, now: float) -> list[e.Effect]:
-        if not self.current or self.current.task.work != "evaluate":
+        if not self.current or self.current.task.work not in ("evaluate", "judge"):
             return []
-        return self._answer(now, metrics={f"{HOLDOUT}{key}": float(value) for key, value in event.metrics.items()})
+        metrics = {f"{HOLDOUT}{key}": float(value) for key, value in event.metrics.items()}
+        return self._answer(now, metrics=metrics, fields={"counts": dict(event.counts)} if event.counts else None)
+
+    def _trained_alone(self, event: ev.TrainedAlone, now: float) -> list[e.Effect]:
+        if not self.current or (event.round, event.attempt) != self.current.key:
+            return []
+        if event.body is None or self.model is None:
+            return self._decline("its own model was not done in time", now)
+        return self._answer(now, event.body, payload=self.model.payload)
 
     def _answer(self, now: float, body: ev.Body = None, **fields: Any) -> list[e.Effect]:
         if self.current is None or self._void:
@@ -311,7 +319,8 @@ class ClientMachine:
         if not self._overdue:
             self._overdue = True
             keep = current.partial and not self._void and not self.pending
-            effects = [e.CancelTraining(keep=keep), e.Publish("warning", {"reason": self._busy(now)})]
+            warning = {"reason": self._busy(now), "round": current.task.round}
+            effects = [e.CancelTraining(keep=keep), e.Publish("warning", warning)]
         if self.pending:
             effects.append(self.pending.decline(self.config.coordinator, self._busy(now)))
             self.pending = None

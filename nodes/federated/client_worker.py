@@ -8,7 +8,7 @@ from typing import Any
 
 from nervenet.broker.messages import Payload
 from nervenet.models.local import LocalSettings, LocalTraining
-from nervenet.models.site_model import SiteModel
+from nervenet.models.site_model import SiteModel, kept_rows
 
 from ..checkpoint.client_state import ClientStateStore
 from ..runtime import effects as e
@@ -21,9 +21,17 @@ from .personalization import FINE_TUNE
 
 class ClientWorker(ModelWorker):
     def __init__(
-        self, site_model: SiteModel, *, node: str, seed: int, states: ClientStateStore, scale: Scale = "standard"
+        self,
+        site_model: SiteModel,
+        *,
+        node: str,
+        seed: int,
+        states: ClientStateStore,
+        scale: Scale = "standard",
+        report_rows: int = 10,
     ) -> None:
         super().__init__(site_model, node=node, seed=seed, scale=scale)
+        self._report_rows = report_rows  # of fewer nothing is counted for others
         self.local = LocalTraining(site_model, node=node, seed=seed)
         self.states = states
         self.personal: Any = None  # this client's own model, a flat vector, once personalization has made one
@@ -37,8 +45,23 @@ class ClientWorker(ModelWorker):
                 return self.train(effect, cancellation)
             case e.Personalize():
                 return self.personalize(effect, cancellation.requested)
+            case e.TrainAlone():
+                return self.train_alone(effect, cancellation.requested)
+            case e.Evaluate(number, which, body, plain=True):
+                self.site_model.set_weights(body)  # another site's model is judged with all its arrays
+                return ev.Evaluated(number, which, self._evaluate(which, None))
+            case e.Evaluate(number, which, body, counted=True):
+                return ev.Evaluated(number, which, self._evaluate(which, body), self._counts())
             case _:
                 return super().perform(effect, cancellation)
+
+    def _counts(self) -> dict[str, Any]:
+        """Return what this site tells of the present model's predictions of its hold-out, by rows; empty: nothing."""
+        from nervenet.models.score_counts import told
+        from nervenet.models.score_report import counts_on
+
+        rows = kept_rows(self.site_model)
+        return {} if rows is None else told(counts_on(self.site_model, *rows[:2]), self._report_rows)
 
     def train(self, effect: e.Train, cancellation: Cancellation) -> ev.Trained:
         """Do one task.
@@ -76,9 +99,25 @@ class ClientWorker(ModelWorker):
             dtype = "uint8" if result.encoding else layout.dtype
             length = 0 if vector is None else vector.size
             payload = Payload(layout.hash, dtype, length, result.encoding, result.parts)
-        figures = finite_only({**result.metrics, **metrics})
+        weight = self.site_model.weight
+        weighed = {} if weight is None else {"weight": weight}
+        figures = finite_only({**result.metrics, **metrics, **weighed})
         sent, clock = (result.vector, result.examples, figures), result.clock
         return ev.Trained(effect.round, effect.attempt, *sent, payload=payload, clock=clock)
+
+    def train_alone(self, effect: e.TrainAlone, stop: Callable[[], bool]) -> ev.TrainedAlone:
+        """Train a model of this site's rows only, beside the one that it shares.
+
+        Raises
+        ------
+        ArithmeticError
+            It has diverged.
+        """
+        from nervenet.models.local.alone import train_alone
+
+        work = self._checked(effect.settings)
+        weights = train_alone(self.site_model, work, effect.rounds, node=self.node, seed=self.seed, stop=stop)
+        return ev.TrainedAlone(effect.round, effect.attempt, weights)
 
     def set_weights(self, body: Any) -> None:
         """Put the weights of all into the model as this client uses them: its FedPer arrays over them."""
@@ -103,7 +142,10 @@ class ClientWorker(ModelWorker):
             self.site_model.set_weights(self.local.personal_weights(effect.body))
         self.personal = self.site_model.get_weights()
         own = self.site_model.evaluate("holdout")
-        figures = {**own, **{f"global_{key}": value for key, value in common.items() if key != "examples"}}
+        figures = {
+            **own,
+            **{f"global_{key}": value for key, value in common.items() if key not in ("examples", "weight")},
+        }
         return ev.Personalized(effect.round, finite_only(figures))
 
     def _trained(

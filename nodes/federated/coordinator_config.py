@@ -25,6 +25,7 @@ class CoordinatorConfig:
     strategy: Strategy = field(default_factory=FedAvg)
     evaluate_test: bool = True  # there are test rows at the coordinator
     evaluate_sites: bool = False  # clients have hold-outs, and judge the model on them
+    site_matrix: bool = False  # each site's own model is judged at all sites, once the last round is over
     settings: Mapping[str, Any] = field(default_factory=dict)  # of each task
     final_settings: Mapping[str, Any] = field(default_factory=dict)  # of the last task beside
     first_question: Mapping[str, Any] = field(default_factory=dict)  # of round 0; empty: for the sites' statistics
@@ -56,6 +57,7 @@ class CoordinatorConfig:
             strategy=strategy,
             evaluate_test=has_test,
             evaluate_sites=evaluation.sites or not has_test,
+            site_matrix=evaluation.site_matrix is True and (evaluation.sites or not has_test),
             settings={**task_settings(experiment, model), **strategy.demands.settings},
             final_settings=final_task_settings(experiment),
         )

@@ -222,7 +222,7 @@ class CoordinatorMachine:
     def _proceed(self, number: int, attempt: int, now: float, failure: str) -> list[e.Effect]:
         run = self.run
         if run.closing:
-            return self._conclude(now)
+            return self.rounds.compare(now) or self._conclude(now)
         if run.completed >= run.config.rounds:
             return self._end(now)
         if run.stop_due and run.completed:
@@ -278,8 +278,8 @@ class CoordinatorMachine:
         run = self.run
         effects = self.buffer.stop() if self.buffer else []
         run.closing = True
-        if not run.config.evaluate_sites or run.evaluation.sited == run.completed:
-            return effects + self._conclude(now)
+        if not run.config.evaluate_sites or run.evaluation.sited == run.evaluation.counted == run.completed:
+            return effects + (self.rounds.compare(now) or self._conclude(now))
         # An attempt of its own: a late answer to the training must not pass for one to this.
         number, attempt = run.newest_key
         effects += self.rounds.open(number, attempt + 1, now, "evaluate")

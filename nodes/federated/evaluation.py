@@ -32,6 +32,8 @@ class Evaluation:
         self.stopping = EarlyStopping(config.evaluation)
         self.best: Best | None = None
         self.sited = 0  # the last round whose model the sites have judged
+        self.counted = 0  # the round whose predictions are in `counts`, by site: what reports are made of
+        self.counts: dict[str, Mapping[str, Any]] = {}
         self.pause_until = float("-inf")  # an evaluation before that would take the worker too much of its time
         goal = self.stopping.goal
         self._expected = {*config.evaluation.scorers, *([goal.metric] if goal else [])}
@@ -99,6 +101,18 @@ class Evaluation:
         effects = [*reports, e.Publish("metric.test", {"round": number, **found}), *self._undefined(found)]
         return effects, self._judge(number, body, clock, found)
 
+    def take_counts(self, number: int, admitted: Mapping[str, Contribution], classes: int | None) -> list[e.Effect]:
+        """Keep what sites have counted of a model's predictions, as far as it is that."""
+        from nervenet.models.score_counts import flaw
+
+        told = {name: each.body.get("counts") for name, each in admitted.items() if each.body}
+        flaws = {name: flaw(counts, classes) for name, counts in told.items() if counts}
+        self.counted = number
+        self.counts = {name: told[name] for name, found in flaws.items() if found is None}
+        reason = "the counts of {}'s hold-out are left out: {}".format
+        wrong = {name: reason(name, found) for name, found in sorted(flaws.items()) if found}
+        return [e.Publish("warning", {"subject": name, "reason": line}) for name, line in wrong.items()]
+
     def unreachable_goal(self, task: str | None) -> str | None:
         """Return why a task that all have agreed on can never reach the goal; None where it can."""
         goal = self.stopping.goal
@@ -115,7 +129,8 @@ class Evaluation:
         best = None if self.best is None else {"round": self.best.round, "metrics": dict(self.best.metrics)}
         if best and self.best and self.best.clock:
             best["clock"] = self.best.clock
-        return {"stopping": self.stopping.to_dict(now), "best": best, "sited": self.sited}
+        found = {"stopping": self.stopping.to_dict(now), "best": best, "sited": self.sited}
+        return found | ({"counted": self.counted, "counts": dict(self.counts)} if self.counted else {})
 
     def restore(self, record: Mapping[str, Any], completed: int, weights: ev.Body, best: ev.Body = None) -> None:
         """Go on from what `to_dict` returned when a round was complete, with the weights of then.
@@ -124,6 +139,7 @@ class Evaluation:
         """
         self.stopping.restore(record["stopping"])
         self.sited = int(record["sited"])
+        self.counted, self.counts = int(record.get("counted", 0)), dict(record.get("counts", {}))
         if self.sited < completed:  # nobody has reported that round yet, if it is for the sites to judge
             self.completed(completed, {"round": completed})
         known = record["best"]
@@ -152,4 +168,4 @@ class Evaluation:
 def figures(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Leave out what is no figure of the model itself, such as how many rows it was judged on."""
     known = {k: v for k, v in metrics.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
-    return {k: float(v) for k, v in known.items() if k not in ("examples", "round", "sites")}
+    return {k: float(v) for k, v in known.items() if k not in ("examples", "weight", "round", "sites")}

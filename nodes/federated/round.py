@@ -15,7 +15,7 @@ from ..runtime.event_types import HOLDOUT
 from .sampling import round_off
 from .strategies import Contribution
 
-RESERVED = {"examples", "round", "sites", "source", "spread", "worst"}  # what `site_metrics` says itself
+RESERVED = {"examples", "weight", "round", "sites", "source", "spread", "worst"}  # what `site_metrics` says itself
 # What clients report of themselves is believed up to here: sums of such figures are finite, and whole numbers of that
 # size fit a message.
 MOST, MOST_BYTES = 1e100, 2.0**53
@@ -128,7 +128,8 @@ def encoding_figures(admitted: Mapping[str, Contribution]) -> dict[str, Any]:
 
 
 def site_metrics(admitted: Mapping[str, Contribution], ratio: float = 100.0) -> dict[str, Any]:
-    """Average what the sites measured on their hold-outs by size; empty where no site has one.
+    """Average what the sites measured on their hold-outs by size, or by the weight of their rows; empty where no site
+    has one.
 
     Nobody counts for more than `ratio` times the median site: a size is only a claim. ``spread`` has by metric the
     standard deviation ``std``, the ``min`` and the ``max`` over the sites, each of which counts the same; ``worst`` is
@@ -140,12 +141,15 @@ def site_metrics(admitted: Mapping[str, Contribution], ratio: float = 100.0) -> 
         return {}
     most = max(1, int(ratio * statistics.median_low(sizes.values())))
     sizes = {n: min(size, most) for n, size in sizes.items()}
+    counted = _weights(sizes, admitted, ratio)
     counts = Counter(key.removeprefix(HOLDOUT) for n in sizes for key in admitted[n].metrics if key.startswith(HOLDOUT))
     usual = sorted(name for name in counts if name not in RESERVED and len(name) <= LONGEST_NAME)
     names = sorted(sorted(usual, key=lambda name: -counts[name])[:MOST_NAMES])  # those that most report
     found: dict[str, Any] = {"examples": sum(sizes.values()), "sites": len(sizes), "source": "sites", "spread": {}}
+    if counted is not sizes:
+        found["weight"] = math.fsum(counted.values())
     for name in names:
-        pairs = {n: (admitted[n].metrics.get(HOLDOUT + name, math.nan), size) for n, size in sizes.items()}
+        pairs = {n: (admitted[n].metrics.get(HOLDOUT + name, math.nan), size) for n, size in counted.items()}
         mean = _weighted(pairs)
         if mean is None:
             continue
@@ -159,7 +163,18 @@ def site_metrics(admitted: Mapping[str, Contribution], ratio: float = 100.0) -> 
     return found
 
 
-def _weighted(values: Mapping[str, tuple[float, int]]) -> float | None:
+def _weights(sizes: Mapping[str, int], admitted: Mapping[str, Contribution], ratio: float) -> Mapping[str, float]:
+    """Return the weights of the sites' hold-outs, where one has some; a row of the others counts as 1."""
+    weights = {n: admitted[n].metrics.get(f"{HOLDOUT}weight", math.nan) for n in sizes}
+    told = {n: weight for n, weight in weights.items() if 0 < weight <= MOST}
+    if not told:
+        return sizes
+    known = {n: told.get(n, float(size)) for n, size in sizes.items()}
+    limit = ratio * statistics.median_low(known.values())
+    return {n: min(weight, limit) for n, weight in known.items()}
+
+
+def _weighted(values: Mapping[str, tuple[float, float]]) -> float | None:
     finite = [(v, n) for _, (v, n) in sorted(values.items()) if abs(v) <= MOST]
     total = sum(n for _, n in finite)
     return sum(v * n for v, n in finite) / total if total else None

@@ -5,7 +5,7 @@ Nothing here opens or closes a round.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from ..runtime import events as ev
 from ..runtime.payload_checks import Fault
 from .admission import refuse
 from .async_tasks import TaskLedger
+from .by_weight import by_weight
 from .checkpointing import CheckpointPolicy
 from .client_registry import STRIKES, ClientRegistry
 from .coordinator_config import CoordinatorConfig
@@ -25,6 +26,7 @@ from .evaluation import Evaluation
 from .quorum import too_few_living
 from .round import Round
 from .round_zero import RoundZero
+from .site_matrix import SiteMatrix
 from .strategies import Contribution
 from .task_dispatch import tasks
 
@@ -46,6 +48,7 @@ class RunState:
         self.clock = 0.0  # how far the learning-rate schedule of the global weights has come
         self.outgoing: ev.Body = None  # handle of those with whatever else goes to clients that train
         self.evaluation = Evaluation(config)
+        self.matrix = SiteMatrix(wanted=config.site_matrix)
         self.checkpoints = CheckpointPolicy(timing.work_deadline_s)
         self.stop_due: Stop | None = None  # why the run is to end as soon as no round is open
         self.stopped: Stop | None = None  # why it ends before its last round
@@ -102,7 +105,10 @@ class RunState:
     def last(self) -> bool:
         return self.completed >= self.config.rounds or bool(self.stop_due and self.completed)
 
-    def tasks(self, names: Iterable[str], work: m.TaskKind, number: int, attempt: int) -> list[e.Effect]:
+    def tasks(
+        self, names: Iterable[str], work: m.TaskKind, number: int, attempt: int, body: ev.Body = None
+    ) -> list[e.Effect]:
+        """Return one task for each client, with the model of the run, or with another one."""
         return tasks(
             self.config,
             self.registry,
@@ -110,11 +116,11 @@ class RunState:
             names,
             work,
             (number, attempt),
-            self.outgoing if work == "train" else self.weights,
+            body if body is not None else self.outgoing if work == "train" else self.weights,
             durable=self.checkpoints.durable,
             resumed_after=self._resumed_after,
             clock=self.clock,
-            rounds=self.completed if work == "finish" else self.config.rounds,
+            rounds=self.completed if work in ("finish", "alone") else self.config.rounds,
             question=self.zero.question if work == "survey" else {},
         )
 
@@ -131,6 +137,18 @@ class RunState:
             self.clock = max(self.clock, found)  # an update that is stale is of an earlier clock
         self.completed, self.failures = number, 0
         self.checkpoints.completed(number)
+
+    def by_weight(self, updates: Sequence[Contribution]) -> tuple[list[Contribution], list[e.Effect]]:
+        """Return updates that count by their weights, where rows have some; and a warning of each that is cut, once."""
+        counted, lines = by_weight(updates, self.config.federated.max_examples_ratio)
+        new = {
+            name: line
+            for name, line in lines.items()
+            if name in self.registry and not self.registry[name].weight_capped
+        }
+        for name in new:
+            self.registry[name].weight_capped = True
+        return counted, [e.Publish("warning", {"subject": name, "reason": line}) for name, line in new.items()]
 
     def work_timer(self, kind: str, number: int, now: float) -> e.Effect:
         """Return the deadline of the coordinator's own worker, which must not hold a run forever."""

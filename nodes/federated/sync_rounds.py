@@ -18,7 +18,11 @@ from .admission import admit, misplaced, refuse, unfit
 from .quorum import floor_of, least, least_for_strategy
 from .round import Round, closing_fields
 from .run_state import RunState
-from .task_dispatch import capped_claims, choose
+from .site_matrix import Asked
+from .task_dispatch import capped_claims, choose, deadline_s
+
+LAST = ("evaluate", "alone", "judge")
+"""Kinds of work that are asked for when the rounds are over: of all who are there, and any answers will do."""
 
 EXTENSIONS = 10  # a round never lasts longer than this many deadlines, whatever its transfers say
 
@@ -33,33 +37,38 @@ class SyncRounds:
         self.run = run
         self._proceed = proceed
 
-    def open(self, number: int, attempt: int, now: float, work: m.TaskKind | None = None) -> list[e.Effect]:
-        """Ask the clients of a round: for surveys in round 0, else to train, unless `work` says otherwise."""
+    def open(
+        self, number: int, attempt: int, now: float, work: m.TaskKind | None = None, ask: Asked | None = None
+    ) -> list[e.Effect]:
+        """Ask the clients of a round: for surveys in round 0, else to train, unless `work` says otherwise.
+
+        `ask` says which of the clients, and about which model, where that is not the run's.
+        """
         run, config = self.run, self.run.config
         work = work or ("survey" if number == 0 else "train")
-        pool = run.registry.living()
+        pool = run.registry.living() if ask is None else list(ask.names)
         if work == "survey":
             pool = run.zero.pool(pool, least(config, run.registry))
-        if work != "evaluate" and len(pool) < least(config, run.registry):
+        if work not in LAST and len(pool) < least(config, run.registry):
             return run.wait(number, attempt, now)
         wanted, asked = len(pool), tuple(pool)
-        floor = floor_of(config, run.registry, work=work) if work != "evaluate" else 0
+        floor = 0 if work in LAST else floor_of(config, run.registry, work=work)
         if work == "train":
             asked, wanted = choose(number, attempt, config, run.registry, least(config, run.registry), floor)
         quorum = config.federated.quorum if work == "train" else 1.0
         enough = least_for_strategy(floor, wanted, config) if quorum < 1 else 0
         effects = self._ask(Round(number, attempt, work, asked, wanted, quorum, floor, now, enough), now)
-        if work != "evaluate":
+        if work not in LAST:
             effects.append(e.Publish("round.started", {"round": number, "attempt": attempt, "asked": list(asked)}))
             effects += capped_claims(config, run.registry)
-        return effects + run.tasks(asked, work, number, attempt)
+        return effects + run.tasks(asked, work, number, attempt, None if ask is None else ask.body)
 
     def _ask(self, current: Round, now: float) -> list[e.Effect]:
         run = self.run
         run.round, run.status = current, "asking"
         run.registry.outgoing.clear()
         run.registry.ask(current.awaited(), current.key)
-        return [e.SetTimer(("deadline", *current.key), now + run.config.timing.deadline_s)]
+        return [e.SetTimer(("deadline", *current.key), now + deadline_s(run.config, current.work))]
 
     def ask_next(self, event: ev.NextQuestion, now: float) -> list[e.Effect]:
         """Ask the sites that have answered all questions of round 0 so far the next one, as an attempt of its own."""
@@ -165,21 +174,37 @@ class SyncRounds:
             rows: dict[str, int] = {}
             if not current.step:
                 run.zero.begin(current, run.registry)
-                rows = {survey.client: survey.examples for survey in current.contributions()}
+                rows = {survey.client: int(survey.examples) for survey in current.contributions()}
             agree = e.ApplyAgreement(surveys=surveys, rows=rows, step=current.step)
             return [*effects, run.work_timer("agreement", 0, now), agree]
+        if current.work in ("alone", "judge"):
+            run.matrix.take(current)
+            return [*effects, *self._proceed(*current.key, now, "")]
         if current.work == "evaluate":
             return [*effects, *self._judged_by_sites(current), *self._proceed(*current.key, now, "")]
-        effects += self._dismiss(current)
+        effects += [*self._dismiss(current), *self._weigh(current)]
         current.held = run.evaluation.holds
         return effects if current.held else [*effects, *self._fold(current, now)]
+
+    def compare(self, now: float) -> list[e.Effect]:
+        """Ask the sites for models of their own, and then about each; nothing where none is left to ask about."""
+        asked = self.run.matrix.next(self.run.registry.living())
+        if asked is None:
+            return []
+        number, attempt = self.run.newest_key
+        return self.open(number, attempt + 1, now, asked.work, asked)
 
     def _judged_by_sites(self, current: Round) -> list[e.Effect]:
         """Take what the sites think of the last model, unless so few have answered that it is but theirs."""
         run, answers = self.run, len(current.admitted)
         floor = floor_of(run.config, run.registry, work="evaluate")
         if answers >= floor or not current.asked:
-            return run.evaluation.of_sites(run.completed, run.weights, run.clock, current.admitted)[0]
+            classes = run.model.agreement.get("classes") if run.model else None
+            known = None if classes is None else len(classes)
+            effects = run.evaluation.take_counts(run.completed, current.admitted, known)
+            if run.evaluation.sited == run.completed:  # they had judged it before the run ended early
+                return effects
+            return effects + run.evaluation.of_sites(run.completed, run.weights, run.clock, current.admitted)[0]
         reason = f"{answers} of at least {floor} sites have judged the last model: their figures are left out"
         reason += "".join(f"; {name}: {why}" for name, why in current.missing("no answer").items())
         return [e.Publish("warning", {"round": run.completed, "reason": reason})]
@@ -188,6 +213,12 @@ class SyncRounds:
         late = self.run.registry.owing(current.missing(""), current.key)
         reason = f"round {current.number} has closed by {current.closing}"
         return [e.Send(late, m.Refused("task", current.number, "stale", reason))] if late else []
+
+    def _weigh(self, current: Round) -> list[e.Effect]:
+        """Let the updates count by their weights, where rows have some."""
+        updates, warnings = self.run.by_weight(current.contributions())
+        current.admitted = {update.client: update for update in updates}
+        return warnings
 
     def _fold(self, current: Round, now: float) -> list[e.Effect]:
         fold = e.Fold(current.number, current.attempt, self.run.weights, current.contributions())
@@ -251,16 +282,17 @@ class SyncRounds:
         run, current, timing = self.run, self.run.round, self.run.config.timing
         if current is None or key != ("deadline", *current.key) or current.closing:
             return []
+        within = f"within {deadline_s(run.config, current.work):g} s"
         moving = [name for name in current.awaited() if run.registry.moving(name, current.number)]
         if moving and now < current.opened_at + EXTENSIONS * timing.deadline_s:
             return [e.SetTimer(("deadline", *current.key), now + 2 * timing.heartbeat_s)]
         effects: list[e.Effect] = []
         for name in current.awaited():
             heard = run.registry.doing(name)
-            reason = current.excused[name] = f"no answer within {timing.deadline_s:g} s (last heard: {heard})"
+            reason = current.excused[name] = f"no answer {within} (last heard: {heard})"
             if current.work == "train":  # whoever lives and never answers makes every round last its deadline
                 effects += run.strike(name, current.key, reason)
-        if current.work == "evaluate" or len(current.admitted) >= max(1, current.floor):
+        if current.work in LAST or len(current.admitted) >= max(1, current.floor):
             return effects + self._close("deadline", now)
         there = f"{len(current.admitted)} of at least {current.floor} clients"
-        return effects + self.fail(f"{there} answered within {timing.deadline_s:g} s", now)
+        return effects + self.fail(f"{there} answered {within}", now)

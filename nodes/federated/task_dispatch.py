@@ -17,6 +17,12 @@ from .row_cap import capped
 from .sampling import sample, share_of, surplus
 
 NO_ROUND = -1
+DEADLINES_ALONE = 10  # of a round: how long sites may train models of their own, which takes as long as all rounds
+
+
+def deadline_s(config: CoordinatorConfig, work: str) -> float:
+    """Return how long a task of this kind may take, in seconds."""
+    return config.timing.deadline_s * (DEADLINES_ALONE if work == "alone" else 1)
 
 
 def expected_payload(work: str, model: ev.ModelReady | None, config: CoordinatorConfig) -> m.Payload | None:
@@ -77,6 +83,8 @@ def tasks(
     `durable` than the one `resumed_after`: what it carries of later ones is of the previous incarnation.
     """
     payload, compression = expected_payload(work, model, config), config.federated.compression
+    if work == "alone":
+        payload = None  # it starts from what the seed gives to all
     number, attempt = key
     effects: list[e.Effect] = []
     groups: dict[tuple[bool, str, int], list[str]] = {}
@@ -91,7 +99,7 @@ def tasks(
             round=number,
             attempt=attempt,
             work=work,
-            deadline_s=config.timing.deadline_s,
+            deadline_s=deadline_s(config, work),
             evaluate=config.evaluate_sites and work == "train" and number > 1,
             settings=_settings(work, encoding, config),
             agreement=dict(model.agreement) if model and new else None,

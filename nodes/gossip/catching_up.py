@@ -12,7 +12,7 @@ from typing import Any
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
-from .survey_flood import SurveyFlood
+from .survey_flood import Position, SurveyFlood
 
 TOO_FAR = 2  # questions that another cannot be ahead, unless this peer has forgotten its own answers
 
@@ -26,6 +26,7 @@ class CatchingUp:
         self._flood = flood
         self._agreement: Mapping[str, Any] | None = None
         self._done = False
+        self._before: tuple[bool, Position] | None = None  # where this peer was when it was last told a question
 
     @property
     def waiting(self) -> bool:
@@ -70,7 +71,15 @@ class CatchingUp:
             return [e.CancelTimer(("join",)), e.ApplyAgreement(agreement=told.agreement)]
         if told.question is None or (self.following and told.step <= flood.step):
             return []
+        self._before = (self.following, flood.position)
         self.following = True
         others = tuple(peer for peer in flood.neighbors if peer != source)
         onward = [e.Send(others, m.CatchUp(told.step, told.question))] if others else []
-        return [*onward, *flood.follow(told.step, told.question)]
+        return [*onward, *flood.follow(told.step, told.question, source)]
+
+    def unfollow(self) -> list[e.Effect]:
+        """Go back to where this peer was before it was told the question that is open."""
+        if self._before is None:
+            return []
+        (self.following, position), self._before = self._before, None
+        return self._flood.go_back(position)

@@ -61,14 +61,29 @@ class PeerLifecycle:
         told = self.catching_up.tell(peer) if restarted or peer in self.catching_up.followers else []
         return [*told, *self.flood.greet(peer)]
 
-    def asked(self, event: ev.NextQuestion | ev.Surveyed, now: float, held: Mapping[str, Any] = {}) -> list[e.Effect]:
-        """Go on with the next question, or with this site's answer; `held` goes with its statistics."""
+    def asked(
+        self,
+        event: ev.NextQuestion | ev.Surveyed | ev.QuestionRefused,
+        now: float,
+        held: Mapping[str, Any] = {},
+    ) -> list[e.Effect]:
+        """Go on with the next question, or with this site's answer, if it has one; `held` goes with its statistics."""
         if self.settled is not None:
             return []
+        if isinstance(event, ev.QuestionRefused):
+            return self._refused(event)
         if isinstance(event, ev.NextQuestion):
             return self._next_question(event, now)
         fields = event.fields if event.step else {**event.fields, **held}
         return self._surveyed(self.flood.name, fields, event.body, now, step=event.step)
+
+    def _refused(self, event: ev.QuestionRefused) -> list[e.Effect]:
+        """Go back to where this peer was before a neighbor told it a question that nobody asks; or fail at its own."""
+        if event.step != self.flood.step:
+            return []
+        if not event.asker:
+            return self.fail(f"question {event.step} of round 0 cannot be answered: {event.reason}")
+        return [*self.reject(event.asker, 0, event.reason), *self.catching_up.unfollow()]
 
     def unsent(self, peer: str, tag: str) -> bool:
         """Whether that was an answer of round 0: it is sent again until all hold it, and no news."""

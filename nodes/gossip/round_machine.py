@@ -99,7 +99,7 @@ class PeerMachine:
                 return self._arrived(event, now)
             case ev.TimerFired(key):
                 return self._timer(key, now)
-            case ev.Surveyed() | ev.NextQuestion():
+            case ev.Surveyed() | ev.NextQuestion() | ev.QuestionRefused():
                 return self.lifecycle.asked(event, now, self.checkpoints.fields)
             case ev.ModelReady():
                 return self._settled(event, now)

@@ -7,7 +7,7 @@ needs the other's answer to go on: what it holds of the question before is what 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from nervenet.broker import messages as m
 
@@ -21,6 +21,15 @@ AT_ONCE = 32  # answers that a neighbor is sent again with one heartbeat: a floo
 NUMBERS_AT_ONCE = 1 << 20  # and how long they may be together, but for one
 
 Answer: TypeAlias = tuple[Mapping[str, Any], ev.Body]
+
+
+class Position(NamedTuple):
+    """Where round 0 is at a peer: the open question, who has told it (nobody: empty), and the answers that are held."""
+
+    step: int
+    question: Mapping[str, Any]
+    asker: str
+    held: dict[int, dict[str, Answer]]
 
 
 class SurveyFlood:
@@ -37,7 +46,7 @@ class SurveyFlood:
         self.step = 0
         self.question: Mapping[str, Any] = {}
         self.fault: str | None = None
-        self._following = False
+        self._asker = ""  # who has told this peer the open question; it asks itself nothing then
         self._held: dict[int, dict[str, Answer]] = {0: {}}  # of the question before, the open one, the next one
         self._received_from: dict[str, set[tuple[int, str]]] = {}  # which answers each neighbor has sent, and so holds
         self._taken = 0  # answers so far
@@ -111,10 +120,19 @@ class SurveyFlood:
         """Open the next question, and have it answered here; answers of others may have come before it."""
         return self._open(event.step, event.question)
 
-    def follow(self, step: int, question: Mapping[str, Any]) -> list[e.Effect]:
+    def follow(self, step: int, question: Mapping[str, Any], asker: str) -> list[e.Effect]:
         """Open a question that others have come to; that all have answered it is theirs to say."""
-        self._following = True
+        self._asker = asker
         return self._open(step, question)
+
+    @property
+    def position(self) -> Position:
+        return Position(self.step, self.question, self._asker, {step: dict(a) for step, a in self._held.items()})
+
+    def go_back(self, before: Position) -> list[e.Effect]:
+        """Return to an earlier `position`; a question that this site had not answered then is put to it again."""
+        self.step, self.question, self._asker, self._held = before
+        return [] if self.name in self.surveys else [e.Survey(self.question, self.step, self._asker)]
 
     def _open(self, step: int, question: Mapping[str, Any]) -> list[e.Effect]:
         self.step, self.question = step, question
@@ -124,13 +142,13 @@ class SurveyFlood:
         self._spared.clear()
         self._pauses.clear()
         self._unsent.clear()
-        return [e.Survey(question, step)]
+        return [e.Survey(question, step, self._asker)]
 
     def progress(self) -> list[e.Effect]:
         return self._progress.show(self.step, self.question, self.missing)
 
     def _go_on(self) -> list[e.Effect]:
-        if self.missing or self._following:
+        if self.missing or self._asker:
             return []
         surveys = dict(sorted(self.surveys.items()))
         done = e.CancelTimer(("join",))

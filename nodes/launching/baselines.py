@@ -45,9 +45,9 @@ def too_large(experiment: Experiment, rows: int, rounds: int) -> str | None:
 
 def local_only(
     experiment: Experiment,
-    rows: tuple[Any, Any],
+    rows: tuple[Any, ...],
     parts: Sequence[Any],
-    test: tuple[Any, Any],
+    test: tuple[Any, ...],
     columns: Sequence[str],
     task: str,
     stop: Callable[[], bool],
@@ -59,13 +59,13 @@ def local_only(
     That is the mean of their scores on the test set, None if one diverged; and where sites have rows `kept` of their
     own, the scores of each model at every site, in the order of the parts. `done` is called after each.
     """
-    X, y = rows
+    X, *of_rows = rows
     whole = build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task)
     classes = whole.answer({}).fields["classes"]
     scores: list[float | None] = []
     matrix: list[list[float | None]] = []
     for part in parts:
-        own = (rows_of(X, part), y[part])
+        own = (rows_of(X, part), *(values[part] for values in of_rows))
         site_model = trained(experiment, own, test, columns, task, stop, classes)
         scores.append(_score(site_model))
         if kept is not None:
@@ -77,8 +77,8 @@ def local_only(
 
 def train_and_score(
     experiment: Experiment,
-    rows: tuple[Any, Any],
-    test: tuple[Any, Any],
+    rows: tuple[Any, ...],
+    test: tuple[Any, ...],
     columns: Sequence[str],
     task: str,
     stop: Callable[[], bool],
@@ -90,8 +90,8 @@ def train_and_score(
 
 def trained(
     experiment: Experiment,
-    rows: tuple[Any, Any],
-    test: tuple[Any, Any],
+    rows: tuple[Any, ...],
+    test: tuple[Any, ...],
     columns: Sequence[str],
     task: str,
     stop: Callable[[], bool],
@@ -135,14 +135,15 @@ def _score(site_model: SiteModel) -> float | None:
 async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
     """Train for the job's rounds, publish how far that is, and report what it came to."""
     experiment = dataclasses.replace(Experiment.from_dict(job["experiment"]), rounds=job["rounds"])
-    (rows, test), (order, sizes, *owners) = unpack_rows(descriptors[0], job["columns"], job.get("kinds"), sets=2)
+    described = {"kinds": job.get("kinds"), "weighted": job.get("weighted", False)}
+    (rows, test), (order, sizes, *owners) = unpack_rows(descriptors[0], job["columns"], **described, sets=2)
     parts: list[NDArray[Any]] = np.split(order, np.cumsum(sizes)[:-1])
     kept: SiteRowsKept | None = None
     if owners:
-        kept = SiteRowsKept(*test, owners[0], len(parts))
+        kept = SiteRowsKept(test[0], test[1], owners[0], len(parts))
     elif experiment.mode == "federated" and experiment.evaluation.sites:
         # On what its client keeps a site alone does not train either.
-        parts, kept = own_hold_outs(experiment, rows, parts, job["task"])
+        parts, kept = own_hold_outs(experiment, (rows[0], rows[1]), parts, job["task"])
     if experiment.evaluation.site_matrix is False or not 1 < len(parts) <= MOST_SITES:
         kept = None
     stop = threading.Event()

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from nervenet.models import datasets
-from nervenet.models.data.data import DataError, rows_of
+from nervenet.models.data.data import DataError
 from nervenet.models.data.partition import partition
 from nervenet.models.data.splits import hold_out, split, split_rows
 from nervenet.models.rng import generator
-from nervenet.models.site_model import task_of
+from nervenet.models.site_model import check_weighable, task_of
 from nervenet.models.site_rows import check_targets
 from nervenet.models.tables.table import Table
 
 from ..config.factory import build_model, node_names
 from ..config.schema import DataConfig, is_file_name
 from ..config.site_names import site_names
-from .learnable import check_classes, check_columns, features_of
+from .learnable import check_classes, check_columns, features_of, large_steps
 from .shared_rows import pack_rows, unpack_rows
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ class DataShares:
     columns: tuple[str, ...]
     task: str
     rows: int  # for training, in all
-    nodes: list[int] = field(default_factory=list)  # in name order: X and y of a node's part
+    nodes: list[int] = field(default_factory=list)  # in name order: X and y of a node's part, and weights if any
     test: int = -1
-    # For the baselines: X, y, test X, test y, the row order of all parts and their sizes, and `test_sites` if known.
+    # For the baselines: training rows, test rows, the order of all parts and their sizes, and `test_sites` if known.
     whole: int = -1
     majority: float | None = None  # the share of the test rows that have the most frequent label
     classes: tuple[object, ...] | None = None  # of the training rows, of a classification
@@ -59,14 +59,17 @@ class DataShares:
     target: str = ""  # the column of a file that is predicted
     notes: tuple[str, ...] = ()  # of how they were read
     kinds: tuple[Kind, ...] | None = None  # of the columns of tables; None: plain numbers
+    weighted: bool = False  # whether weights come with the rows
     features: int = 0  # how many numbers a model sees of a row, as far as that is known before round 0
     written: WrittenColumns = field(default_factory=dict)  # how the files write those columns that say it
 
-    def test_rows(self) -> tuple[NDArray[Any] | Table, NDArray[Any]] | None:
-        """Return the test rows, raw, as a shared memory map; None where there are none."""
+    def test_rows(self) -> tuple[Any, ...] | None:
+        """Return the test rows (X, y), raw, with their weights if they have some, as a shared memory map; None where
+        there are none.
+        """
         if self.test < 0:
             return None
-        [rows], _ = unpack_rows(os.dup(self.test), self.columns, self.kinds)
+        [rows], _ = unpack_rows(os.dup(self.test), self.columns, self.kinds, weighted=self.weighted)
         return rows
 
     def close(self) -> None:
@@ -87,6 +90,16 @@ def load_for(model: Model, experiment: Experiment, sites: str | None = None, fil
     DataError
         For data that is not there, or not what the task or the model needs; it names the file and the place.
     """
+    found = _loaded(model, experiment, sites, file)
+    if found.weight is not None:
+        try:
+            check_weighable(model, "weights of rows")
+        except DataError as error:
+            raise DataError(f"model.name: {error} ({found.name})") from None
+    return found
+
+
+def _loaded(model: Model, experiment: Experiment, sites: str | None, file: str | Path | None) -> Dataset:
     data = experiment.data
     try:
         told = task_of(model, data.task)
@@ -129,6 +142,7 @@ def divide(experiment: Experiment) -> DataShares:
     model = build_model(experiment)
     divided = (_of_sites if experiment.data.sites else _of_one_source)(model, experiment)
     train, test, parts, owners, notes = divided
+    notes += large_steps(train.task, train.X, experiment)
     shares = DataShares(tuple(train.columns), train.task, len(train), sizes=tuple(map(len, parts)), notes=notes)
     shares.test_sites = owners
     shares.written, shares.features = train.written, len(train.columns)
@@ -137,16 +151,18 @@ def divide(experiment: Experiment) -> DataShares:
     shares.target = train.target  # empty where sites have brought files of their own
     if isinstance(train.X, Table):
         shares.kinds = train.X.kinds
+    shares.weighted = train.weight is not None
     shares.classes = None if train.task == "regression" else tuple(np.unique(train.y).tolist())
     try:
         for part in parts:
-            shares.nodes.append(pack_rows((rows_of(train.X, part), train.y[part])))
-        shares.test = pack_rows((test.X, test.y))
+            shares.nodes.append(pack_rows(train.take(part).arrays))
+        shares.test = pack_rows(test.arrays)
         if shares.task == "classification" and len(test.y):
-            shares.majority = float(np.unique(test.y, return_counts=True)[1].max() / len(test.y))
+            counts = np.bincount(np.unique(test.y, return_inverse=True)[1], test.weight)
+            shares.majority = float(counts.max() / counts.sum())
         if experiment.evaluation.baseline:
             further = [np.concatenate(parts), np.array(shares.sizes), *(() if owners is None else (owners,))]
-            shares.whole = pack_rows((train.X, train.y), (test.X, test.y), further=further)
+            shares.whole = pack_rows(train.arrays, test.arrays, further=further)
     except BaseException:
         shares.close()
         raise

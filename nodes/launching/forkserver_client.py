@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from ..runtime.printable import listed
 from .forkserver import MessageReader, send
 
 ONE_THREAD = dict.fromkeys(
@@ -19,8 +20,14 @@ ONE_THREAD = dict.fromkeys(
 """N nodes share the cores: each multiplies matrices in one thread."""
 
 
-PRELOAD_S = 60.0
-"""How much longer the first child may take while the fork server imports something: scikit-learn on a busy machine."""
+IMPORT_S = 600.0
+"""How much longer a child may take while the fork server starts or imports something: scikit-learn on a busy machine.
+
+Whether it lives is known without a deadline: this one is for a machine that reads no more of its disk.
+"""
+
+SAY_EVERY_S = 15.0
+"""While so much is waited for, it is said."""
 
 
 class ForkServerError(RuntimeError):
@@ -31,7 +38,7 @@ class ForkServerClient:
     """Owns a fork server. Create it as early as possible: it imports while the launcher prepares the data.
 
     On the event loop `exited` is called with (pid, status) when a child has ended, `died` with a reason when the server
-    has.
+    has, `waits` now and then with what a child is waiting for.
     """
 
     def __init__(self) -> None:
@@ -52,18 +59,22 @@ class ForkServerClient:
         self._sock = ours
         self._reader = MessageReader(ours)
         self._spawned: dict[int, asyncio.Future[int]] = {}
-        self._next = self._preloading = 0
+        self._next = 0
+        # What it has yet to tell of, by the number of the request, which it answers in their order.
+        self._imports = {0: ["its own modules"]}
         self._loop: asyncio.AbstractEventLoop | None = None
         self.exited: Callable[[int, int], None] = lambda _pid, _status: None
         self.died: Callable[[str], None] = lambda _reason: None
+        self.waits: Callable[[str], None] = lambda _reason: None
 
     def attach(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._sock.fileno(), self._read)
 
     def preload(self, modules: Sequence[str]) -> None:
-        """Import modules, so that children have them; those that are forked meanwhile come `PRELOAD_S` later."""
-        self._preloading += 1
+        """Import modules, so that children have them; those that are forked meanwhile may come `IMPORT_S` later."""
+        self._next += 1
+        self._imports[self._next] = list(modules)
         send(self._sock, {"preload": list(modules)})
 
     async def spawn(self, job: Mapping[str, Any], descriptors: Sequence[int], *, within_s: float) -> int:
@@ -76,12 +87,13 @@ class ForkServerClient:
         """
         if self._loop is None:
             self.attach()
-        if self._preloading:
-            within_s += PRELOAD_S
+        if self._imports:
+            within_s += IMPORT_S
         self._next += 1
         number = self._next
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._spawned[number] = future
+        saying = asyncio.create_task(self._say())
         try:
             send(self._sock, {"spawn": number, "job": dict(job), "descriptors": len(descriptors)}, tuple(descriptors))
             async with asyncio.timeout(within_s):
@@ -91,7 +103,17 @@ class ForkServerClient:
                 f"no process could be forked within {within_s:g} s: {type(error).__name__} {error}"
             ) from error
         finally:
+            saying.cancel()
             self._spawned.pop(number, None)
+
+    async def _say(self) -> None:
+        waited_s = 0.0
+        while True:
+            await asyncio.sleep(SAY_EVERY_S)
+            waited_s += SAY_EVERY_S
+            modules = [module for some in self._imports.values() for module in some]
+            doing = f"still imports {listed(modules)}" if modules else "has not answered"
+            self.waits(f"the process from which nodes are forked {doing}, for {waited_s:g} s")
 
     def signal(self, pid: int, number: int) -> None:
         with suppress(OSError):  # the fork server is gone, and `died` was called
@@ -104,6 +126,7 @@ class ForkServerClient:
             messages, self._reader.closed = [], True
         for message, _ in messages:
             if "spawned" in message:
+                self._imported(message["spawned"])
                 future = self._spawned.get(message["spawned"])
                 if future and not future.done():
                     if "failed" in message:
@@ -111,7 +134,8 @@ class ForkServerClient:
                     else:
                         future.set_result(message["pid"])
             elif "preloaded" in message:
-                self._preloading -= 1
+                number = next((n for n, some in self._imports.items() if some == message["preloaded"]), -1)
+                self._imported(number + 1)
             elif "exited" in message:
                 self.exited(message["exited"], message["status"])
         if self._reader.closed:
@@ -121,6 +145,9 @@ class ForkServerClient:
                 if not future.done():
                     future.set_exception(ForkServerError(reason))
             self.died(reason)
+
+    def _imported(self, before: int) -> None:
+        self._imports = {number: some for number, some in self._imports.items() if number >= before}
 
     def _detach(self) -> None:
         if self._loop is not None and not self._loop.is_closed():

@@ -35,7 +35,12 @@ def hosted_nodes(
 
 def data_job(kind: str, experiment: Experiment, shares: DataShares) -> dict[str, Any]:
     """Return what a process that is given rows has to know of them and of the run."""
-    rows = {"columns": list(shares.columns), "kinds": shares.kinds and list(shares.kinds), "task": shares.task}
+    rows: dict[str, Any] = {
+        "columns": list(shares.columns),
+        "kinds": shares.kinds and list(shares.kinds),
+        "weighted": shares.weighted,
+        "task": shares.task,
+    }
     return {"kind": kind, "experiment": experiment.to_dict(), **rows, **written_to_dict(shares.written)}
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from ..config.factory import node_names
 from ..config.schema import DataConfig, Experiment
-from ..experiment.validation import check_initial, check_members, check_size, check_task, validate
+from ..experiment.validation import check_class_weight, check_initial, check_members, check_size, check_task, validate
 from ..federated.row_cap import capped_of
 from ..results.collect import collect, write_results
 from ..results.run_dir import RunDir, check_run_dir, new_default_dir
@@ -172,6 +172,7 @@ class _Launch:
 
                 self.fork_server.preload(STEPS)  # once, and not once a node
             check_task(experiment, self.shares.task, self.shares.features)
+            check_class_weight(experiment, self.shares.classes)
             columns, classes = self.shares.columns, self.shares.classes
             check_size(experiment, self.shares.features, None if classes is None else len(classes))
             if resume is None:
@@ -316,7 +317,8 @@ class _Launch:
     def _capped(self) -> list[str]:
         """Return what federated.max_examples_ratio will do, which only the launcher can say before anything starts."""
         experiment, sizes = self.experiment, self.shares.sizes
-        if experiment.mode == "gossip":
+        weighted = self.shares.weighted or experiment.training.class_weight is not None
+        if experiment.mode == "gossip" or weighted:  # then it is the weights that are compared, round by round
             return []
         names = node_names(experiment)
         return capped_of(dict(zip(names, sizes, strict=True)), experiment.federated.max_examples_ratio)
@@ -337,7 +339,7 @@ class _Launch:
         result.status, result.reason, result.task = status, reason, self.shares.task
         result.majority = self.shares.majority
         names = tuple(node_names(self.experiment))
-        result.judged = Judged(self.shares.test_rows(), self.shares.test_sites, names)
+        result.judged = Judged(self.shares.test_rows(), self.shares.test_sites, names, counts=supervisor.site_counts)
         result.baseline, result.last_round = supervisor.baselines, events.last_round
         if supervisor.site_matrix:
             result.site_matrix = {"sites": list(names), **supervisor.site_matrix}

@@ -13,8 +13,12 @@ from nervenet.models.tables.schema import agree_schema
 from nervenet.models.tables.site_schema import MOST_CATEGORIES, SiteSchema
 from nervenet.models.tables.table import Table, gaps
 
+from ..config.schema import ModelConfig, TrainingConfig
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from ..config.schema import Experiment
 
 SHOWN = 6
 OF_A_DATE = 5  # elapsed time, sine and cosine of its place in year and week
@@ -73,6 +77,19 @@ def _features(kind: str, array: NDArray[Any], parts: Sequence[NDArray[np.intp]],
         counts.update(told)
     rare = sum(count < (min_frequency or 0) for count in counts.values())
     return len(counts) - rare + bool(rare) + bool(missing.any())
+
+
+def large_steps(task: str, X: object, experiment: Experiment) -> tuple[str, ...]:
+    """Return what to say where nobody has chosen the steps of the built-in network, and smaller ones learn better.
+
+    Measured: quantities over columns of categories, whose errors have no bound (docs/tables.md).
+    """
+    training, default = experiment.training, TrainingConfig.learning_rate
+    mixed = isinstance(X, Table) and "category" in X.kinds
+    chosen = training.optimizer != "sgd" or training.learning_rate != default
+    if task != "regression" or not mixed or chosen or experiment.model.name != ModelConfig.name:
+        return ()
+    return (f"training.learning_rate = {default:g}: for a quantity and categories --learning-rate 0.005 learns better",)
 
 
 def _varies(kind: str, array: NDArray[Any]) -> bool:

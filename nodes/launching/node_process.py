@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,6 +144,8 @@ def _mute(hosted: Sequence[Node]) -> None:
 
 async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: list[Node]) -> int:
     experiment = Experiment.from_dict(job["experiment"])
+    # The baselines have it, and no model need leave its site for that.
+    experiment = replace(experiment, evaluation=replace(experiment.evaluation, site_matrix=False))
     shares = [_rows(job, descriptor) for descriptor in descriptors]
     test = shares[0]
     # One I/O thread and one set of descriptors for all nodes of this process.
@@ -173,9 +176,9 @@ def _secured_by(network: NetworkConfig, gate: Gate, name: str) -> Security:
     return security_of(network, name, gate=gate)
 
 
-def _rows(job: Mapping[str, Any], descriptor: int) -> tuple[Any, Any] | None:
-    """Return the rows X, y of an open file; None of an empty one."""
-    sets, _ = unpack_rows(descriptor, job["columns"], job.get("kinds"))
+def _rows(job: Mapping[str, Any], descriptor: int) -> tuple[Any, ...] | None:
+    """Return the rows X, y of an open file, and their weights if they have some; None of an empty one."""
+    sets, _ = unpack_rows(descriptor, job["columns"], job.get("kinds"), weighted=job.get("weighted", False))
     return sets[0] if sets else None
 
 
@@ -183,8 +186,8 @@ async def _node(
     job: Mapping[str, Any],
     experiment: Experiment,
     spec: Mapping[str, Any],
-    share: tuple[Any, Any] | None,
-    test: tuple[Any, Any] | None,
+    share: tuple[Any, ...] | None,
+    test: tuple[Any, ...] | None,
     context: zmq.Context[zmq.Socket[bytes]],
     hosted: list[Node],
     secure: Callable[[str], Security],
@@ -233,8 +236,8 @@ def _build(
     job: Mapping[str, Any],
     experiment: Experiment,
     spec: Mapping[str, Any],
-    share: tuple[Any, Any] | None,
-    test: tuple[Any, Any] | None,
+    share: tuple[Any, ...] | None,
+    test: tuple[Any, ...] | None,
     context: zmq.Context[zmq.Socket[bytes]],
     security: Security,
 ) -> Node:
@@ -292,6 +295,8 @@ def result_of(name: str, node: Node, reason: str) -> RunResult:
         result.task = site_model.preprocessing.task
         result.preprocessing, result.layout = site_model.preprocessing.to_dict(), site_model.layout.to_dict()
         result.judged = Judged(holdout=kept_rows(site_model))
+        if isinstance(node, Coordinator):
+            result.judged, result.site_matrix = Judged(counts=node.site_counts), node.site_matrix
     return result
 
 
@@ -317,6 +322,8 @@ async def _report(node: Node, failure: str, folder: str, experiment: Experiment)
     for how, numbers in session.stats.history.to_reports(experiment.network.max_message_bytes // 2):
         rounds = Payload(layout="rounds", dtype="float64", length=numbers.size)
         await session.reports.report("rounds", how, numbers, payload=rounds)
+    for site, counts in sorted(node.site_counts.items()) if isinstance(node, Coordinator) else ():
+        await session.reports.report("counts", {"site": site, "counts": dict(counts)})
     if weights is None or not site_model.built:
         await _report_result(session.reports, fields)
         return

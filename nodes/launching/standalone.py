@@ -31,6 +31,7 @@ from ..runtime.identity import NodeFailed, NodeIdentity, default_name, inbox_add
 from ..runtime.secured import key_name, security_of
 from ..runtime.session import Session
 from .data_shares import load_for
+from .learnable import large_steps
 from .node_process import ROLES, Node, result_of
 
 SITES = "sites"  # the name of the data of a run whose sites each bring their own
@@ -224,19 +225,18 @@ def _site_model(
     source = load_for(model, experiment)
     if source.target and on_target is not None:
         on_target(source.target)
-    rows = (source.X, source.y)
     # A file's targets may look otherwise at the other sites: all of them decide. A packaged set is the same at all.
     task = None if is_file_name(data.name) else source.task
     site = build_site_model(
         model,
-        rows,
+        source.arrays,
         experiment,
         columns=source.columns,
         task=task,
         holdout=data.test_size,
         written=source.written,
     )
-    return site, source.notes
+    return site, source.notes + large_steps(source.task, source.X, experiment)
 
 
 class _Recorder:

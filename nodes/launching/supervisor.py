@@ -62,6 +62,7 @@ class Supervisor:
     arrays: dict[str, Any] = field(default_factory=dict)  # final weights
     best: dict[str, Any] = field(default_factory=dict)  # weights of the best round, where they differ
     rounds: dict[str, list[Reported]] = field(default_factory=dict)  # figures of each, in the parts that came
+    site_counts: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # of the last model, at each hold-out
     lost: dict[str, str] = field(default_factory=dict)
     baselines: Mapping[str, float | None] | None = None
     baseline_s: float | None = None  # seconds that their training took
@@ -74,6 +75,7 @@ class Supervisor:
             spawn=lambda job: self._spawn(job, (BROKER,), []),
             on_exit=lambda how: self._exited((BROKER,), how),
         )
+        self.fork_server.waits = lambda reason: self.publish("warning", reason=reason)
         self._awake = AwakeTime(monotonic())
         self._progress_at = 0.0  # by that clock
         self._stopping = False
@@ -111,7 +113,8 @@ class Supervisor:
         finally:
             os.close(empty)
         deadline_s = self.experiment.network.join_deadline_s
-        await self._until(lambda: self.survivors() <= set(self.ready), deadline_s, "not every node was ready")
+        everybody = "not every node was ready"  # within that time of the one before: they share the cores
+        await self._until(lambda: self.survivors() <= set(self.ready), deadline_s, everybody, of_progress=True)
         self._check()
 
     async def start_baselines(self, shares: DataShares, rounds: int) -> None:
@@ -143,6 +146,8 @@ class Supervisor:
             self.best[node] = array
         elif kind == "rounds":
             self.rounds.setdefault(node, []).append((fields, array))
+        elif kind == "counts":
+            self.site_counts[str(fields["site"])] = fields["counts"]
         elif node == BASELINE and "failed" in fields:
             self._give_up_baselines(f"the baselines failed: {fields['failed']}")
         elif node == BASELINE:
@@ -269,10 +274,13 @@ class Supervisor:
             node = min(self.lost)
             raise RunAborted(f"every node was lost; {node}: {self.lost[node]}")
 
-    async def _until(self, condition: Callable[[], bool], within_s: float, otherwise: str) -> None:
+    async def _until(
+        self, condition: Callable[[], bool], within_s: float, otherwise: str, *, of_progress: bool = False
+    ) -> None:
         until = self._now() + within_s
         while not condition():
             self._check()
+            until = max(until, self._progress_at + within_s) if of_progress else until
             if self._now() >= until:
                 missing = ", ".join(sorted(self.survivors() - set(self.ready))) if BROKER in self.ready else ""
                 raise RunAborted(f"{otherwise} within {within_s:g} s" + (f"; missing: {missing}" if missing else ""))

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel
     from numpy.typing import NDArray
 
-Rows = tuple[Any, Any]
-"""Raw rows, X (rows, columns) and y (rows,)."""
+Rows = tuple[Any, ...]
+"""Raw rows, X (rows, columns) and y (rows,), and their weights, (rows,), where they have some."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,8 @@ class Judged:
         if self.test is None or self.site_of is None or name not in self.names:
             return None
         place = (self.site_of == self.names.index(name)).nonzero()[0]
-        return (rows_of(self.test[0], place), self.test[1][place]) if len(place) else None
+        X, *of_rows = self.test
+        return (rows_of(X, place), *(values[place] for values in of_rows)) if len(place) else None
 
 
 def common_report(site_model: SiteModel, weights: Any, judged: Judged) -> dict[str, Any]:
@@ -86,7 +87,13 @@ def _report(site_model: SiteModel, weights: Any, rows: Rows, evaluated_on: str) 
     from nervenet.models.score_report import report_on
 
     site_model.set_weights(weights)
+    X, y, *weight = rows
     try:
-        return {"evaluated_on": evaluated_on, **report_on(site_model, *rows)}
+        report = {"evaluated_on": evaluated_on, **report_on(site_model, X, y)}
+        if weight:
+            from nervenet.models.weighted_report import weighted_report_on
+
+            report["weighted"] = weighted_report_on(site_model, X, y, *weight)
+        return report
     except ValueError:  # a test row has a label that no site has
         return {}

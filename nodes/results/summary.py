@@ -91,6 +91,7 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
         "staleness": coordinator.get("staleness"),
         "mass": _mass(survivors),
         "personal": _personal(survivors, score),
+        "class_weights": _class_weights(result.preprocessing or {}),
         "report": dict(result.score_report),
         "site_reports": {name: dict(found) for name, found in sorted(result.site_reports.items())},
         "site_matrix": _site_matrix(result, score),
@@ -100,7 +101,9 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
     summary |= {key: value for key, value in further.items() if value}
     if status == "completed":
         losses = {name: report["losses"] for name, report in reports.items() if report.get("losses")}
-        flaw = doubt(experiment, result.task, summary[score], result.majority, losses, list(evaluators))
+        # With class weights the rare classes are worth some accuracy.
+        majority = None if summary.get("class_weights") else result.majority
+        flaw = doubt(experiment, result.task, summary[score], majority, losses, list(evaluators))
         summary |= {"doubt": flaw} if flaw else {}
     if sites:
         summary["worst_site"] = sites.get("worst", {}).get("site")
@@ -145,6 +148,11 @@ def _personal(survivors: Mapping[str, Mapping[str, Any]], score: str) -> dict[st
         "worst": worst,
         f"global_{score}": _over(common, statistics.fmean),
     }
+
+
+def _class_weights(agreed: Mapping[str, Any]) -> dict[str, float]:
+    """Return how much a row of each class counted in training, by label; empty where all counted the same."""
+    return dict(zip(map(str, agreed.get("classes") or ()), agreed.get("class_weights") or (), strict=False))
 
 
 def _site_matrix(result: RunResult, score: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from nervenet.broker.messages import Roster
+from nervenet.broker.messages import Member, Roster
 from nervenet.models.site_model import SiteModel
 
 from ..config.compatibility import shared_config_of
@@ -18,7 +18,7 @@ from ..config.idle_parameters import idle_lines_of
 from ..config.schema import Experiment
 from ..runtime import effects as e
 from ..runtime import events as ev
-from ..runtime.identity import NodeFailed, NodeIdentity, default_name
+from ..runtime.identity import NodeFailed, NodeIdentity, default_name, members_of
 from ..runtime.node import Node
 from ..runtime.round_reports import RoundReport, RoundReports
 from ..runtime.secured import key_name, security_of
@@ -104,6 +104,19 @@ class Role(ABC):
         session.publish("node.ready", {"pid": os.getpid(), **rows}, by_class)
         self._node.post(ev.Started())
         return self._node
+
+    def _coordinator_in(self, roster: Roster) -> Member:
+        """Return the coordinator, which a client answers. Raises NodeFailed where the run has none."""
+        found = next(iter(members_of(roster, "coordinator").values()), None)
+        if found is None:
+            raise NodeFailed(f"run {self.identity.run!r} has no coordinator")
+        return found
+
+    def _answer_to(self, coordinator: Member, machine: e.Machine, worker: RoleWorker) -> None:
+        """Start the node of a client, which dials its coordinator."""
+        node = self._start(machine, worker)
+        self.session.follow(coordinator)
+        self.session.attach(node)
 
     def _own_rows(self) -> tuple[int, Mapping[str, int]]:
         """Return how many rows this site trains on, and how many it keeps from training, by class."""

@@ -17,7 +17,7 @@ from ..config.factory import training_settings
 from ..config.schema import Experiment, TrainingConfig
 from ..federated.client_machine import ClientConfig, ClientMachine
 from ..federated.client_worker import ClientWorker
-from ..runtime.identity import NodeFailed, NodeIdentity, members_of
+from ..runtime.identity import NodeIdentity
 from ..runtime.node import Publish
 from .base import Role
 
@@ -36,7 +36,8 @@ class Client(Role):
         as the coordinator's.
     data
         This site's rows, raw (scaling is agreed with the others): X of shape (n, d), numbers, or a data frame that may
-        have text, dates and gaps; and y of shape (n,).
+        have text, dates and gaps; y of shape (n,); and, as a third, sample_weight of shape (n,) where rows count
+        differently: see `nervenet.models.SiteModel`.
     broker, run
         Address of the broker that introduces the nodes, and the name of the run.
     name
@@ -73,7 +74,7 @@ class Client(Role):
     def __init__(
         self,
         model: object,
-        data: tuple[Any, Any],
+        data: tuple[Any, ...],
         *,
         broker: str,
         run: str,
@@ -102,13 +103,11 @@ class Client(Role):
         await self._leave_coordinator(self._coordinator, error[0])
 
     def _begin(self, roster: Roster) -> None:
-        coordinators = members_of(roster, "coordinator")
-        if not coordinators:
-            raise NodeFailed(f"run {self.identity.run!r} has no coordinator")
+        coordinator = self._coordinator_in(roster)
         from nervenet.models.compress import supported
 
         session = self.session
-        self._coordinator = next(iter(coordinators))
+        self._coordinator = coordinator.node
         timing = self.experiment.timing
         settings = training_settings(self.experiment, self.model.model)
         config = ClientConfig(
@@ -118,15 +117,17 @@ class Client(Role):
             timing,
             supported(),
             settings,
+            sends_own=self.experiment.evaluation.site_matrix is True,
             told={key: value for key, value in settings.items() if value != getattr(TrainingConfig, key)},
         )
         name, seed, loop = self.identity.name, self.experiment.seed, asyncio.get_running_loop()
         states = ClientStateStore(self.identity.checkpoint_dir, _from_thread(loop, session.publish))
         scale = self.experiment.data.scaling
-        self._worker = ClientWorker(self.model, node=name, seed=seed, states=states, scale=scale)
-        node = self._start(ClientMachine(config), self._worker)
-        session.follow(coordinators[self._coordinator])
-        session.attach(node)
+        report_rows = self.experiment.evaluation.report_rows
+        self._worker = ClientWorker(
+            self.model, node=name, seed=seed, states=states, scale=scale, report_rows=report_rows
+        )
+        self._answer_to(coordinator, ClientMachine(config), self._worker)
 
     @property
     def weights(self) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -49,8 +50,8 @@ class Coordinator(Role):
     init
         A run folder or a saved model: start from its weights, with its scaler and the clock of its schedule.
     test
-        Rows (X, y) on which to measure the global model after each round; without them the clients' hold-outs are
-        asked.
+        Rows (X, y), or (X, y, sample_weight), on which to measure the global model after each round; without them the
+        clients' hold-outs are asked.
     preprocess
         An unfitted scikit-learn transformer for tables, in place of ``data.preprocess``; the sites are told.
     checkpoint_dir
@@ -91,7 +92,7 @@ class Coordinator(Role):
         quorum: float | None = None,
         deadline_s: float | None = None,
         init: Path | str | None = None,
-        test: tuple[Any, Any] | None = None,
+        test: tuple[Any, ...] | None = None,
         preprocess: object = None,
         checkpoint_dir: Path | str | None = None,
         experiment: Experiment | None = None,
@@ -193,6 +194,18 @@ class Coordinator(Role):
         By the metric of ``evaluation.until``, else by accuracy or R²; of two that are equal, the earlier.
         """
         return None if self._state is None else self._state.run.evaluation.best
+
+    @property
+    def site_counts(self) -> dict[str, Mapping[str, Any]]:
+        """What sites have counted of the last model's predictions of their hold-outs, by name, once they have told:
+        `nervenet.models.score_counts`, which pools them, and of which `nervenet.models.score_report` makes reports.
+        """
+        return {} if self._state is None else dict(self._state.run.evaluation.counts)
+
+    @property
+    def site_matrix(self) -> dict[str, Any]:
+        """How each site's own model does at the others, with ``evaluation.site_matrix``: see docs/summary.md."""
+        return {} if self._state is None else self._state.run.matrix.result()
 
     @property
     def stopped(self) -> Stop | None:

@@ -18,7 +18,7 @@ from ..federated.coordinator_machine import CoordinatorMachine
 from ..federated.strategies.averaging import FedAvg
 from ..runtime import effects as e
 from ..runtime import events as ev
-from ..runtime.identity import NodeFailed, NodeIdentity, members_of
+from ..runtime.identity import NodeIdentity, members_of
 from ..runtime.inquiry import Inquiry, survey
 from ..runtime.worker import Cancellation
 from .base import Role
@@ -139,14 +139,10 @@ class Respondent(Role):
         await self._leave_coordinator(self._coordinator, error[0])
 
     def _begin(self, roster: Roster) -> None:
-        coordinators = members_of(roster, "coordinator")
-        if not coordinators:
-            raise NodeFailed(f"run {self.identity.run!r} has no coordinator")
-        self._coordinator = next(iter(coordinators))
+        coordinator = self._coordinator_in(roster)
+        self._coordinator = coordinator.node
         config = ClientConfig(self._coordinator, self._examples, os.getpid(), self.experiment.timing)
-        node = self._start(ClientMachine(config), self._worker)
-        self.session.follow(coordinators[self._coordinator])
-        self.session.attach(node)
+        self._answer_to(coordinator, ClientMachine(config), self._worker)
 
     def _own_rows(self) -> tuple[int, Mapping[str, int]]:
         return self._examples, {}

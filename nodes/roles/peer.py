@@ -45,7 +45,8 @@ class Peer(Role):
         An `MLP`, any other `nervenet.models.Model`, or a scikit-learn estimator whose copies can be averaged.
     data
         This site's rows, raw (scaling is agreed with the others): X of shape (n, d), numbers, or a data frame that may
-        have text, dates and gaps; and y of shape (n,).
+        have text, dates and gaps; y of shape (n,); and, as a third, sample_weight of shape (n,) where rows count
+        differently: see `nervenet.models.SiteModel`.
     broker
         Address of the broker that introduces the peers, such as ``tcp://broker:5555``.
     run
@@ -64,7 +65,8 @@ class Peer(Role):
         Shorthands for ``gossip.topology``, ``seed`` and ``training.epochs``; all peers of a run must bring the same
         topology and seed.
     test
-        Rows (X, y) on which to measure after each round; without them, `holdout` of `data` is kept apart and used.
+        Rows (X, y), or (X, y, sample_weight), on which to measure after each round; without them, `holdout` of `data`
+        is kept apart and used.
     holdout
         Share of this site's rows that is not trained on, in [0, 1).
     columns
@@ -103,7 +105,7 @@ class Peer(Role):
     def __init__(
         self,
         model: object,
-        data: tuple[Any, Any],
+        data: tuple[Any, ...],
         *,
         broker: str = "",
         run: str,
@@ -114,7 +116,7 @@ class Peer(Role):
         topology: str | None = None,
         seed: int | None = None,
         epochs: int | None = None,
-        test: tuple[Any, Any] | None = None,
+        test: tuple[Any, ...] | None = None,
         holdout: float = 0.2,
         columns: Sequence[str] | None = None,
         preprocess: object = None,
@@ -196,8 +198,8 @@ class Peer(Role):
             self._state = self._asynchronous(members)
         self._prepare_writer()
         node = self._start(self._state, self._worker)
-        for neighbor in self._neighbors if self._algorithm is None else ():  # the machine links by itself
-            self.session.transport.link(neighbor, members[neighbor].addresses)
+        if self._algorithm is None:  # else the machine links by itself, and learns from others who was started again
+            self.session.follow(*(members[neighbor] for neighbor in self._neighbors))
         self.session.attach(node)
 
     def _prepare_writer(self) -> None:

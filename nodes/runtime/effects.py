@@ -67,10 +67,15 @@ class CancelTimer(Effect, frozen=True):
 
 
 class Survey(Effect, frozen=True):
-    """Answer a question of round 0 from the site's own rows (empty: its statistics); answered by `Surveyed`."""
+    """Answer a question of round 0 from the site's own rows (empty: its statistics).
+
+    Answered by `Surveyed`, or by `QuestionRefused` where nobody asks such a question. `asker` is the node that has
+    asked, by whose name a question is refused; empty for this node's own questions.
+    """
 
     question: Mapping[str, Any] = {}
     step: int = 0
+    asker: str = ""
 
 
 class ApplyAgreement(Effect, frozen=True):
@@ -127,6 +132,15 @@ class Personalize(Effect, frozen=True):
     body: Body
     settings: Mapping[str, Any]
     clock: float = 0.0
+
+
+class TrainAlone(Effect, frozen=True):
+    """Train a model of this site's rows only, for as much as `rounds` rounds; answered by `TrainedAlone`."""
+
+    round: int
+    attempt: int
+    settings: Mapping[str, Any]
+    rounds: int
 
 
 class Fold(Effect, frozen=True):
@@ -189,11 +203,16 @@ class CopyPart(Effect, frozen=True):
 
 
 class Evaluate(Effect, frozen=True):
-    """Measure the model (`body`: after loading it) on "test" or "holdout" data; answered by `Evaluated`."""
+    """Measure the model (`body`: after loading it) on "test" or "holdout" data; answered by `Evaluated`.
+
+    `counted`: also count what a report is made of. `plain`: the model is another site's, and is taken as it came.
+    """
 
     round: int
     which: str
     body: Body = None
+    counted: bool = False
+    plain: bool = False
 
 
 class Checkpoint(Effect, frozen=True):

@@ -243,6 +243,7 @@ class _Metric(Event, frozen=True):
     r2: float | None = None
     loss: float | None = None
     examples: Count | None = None
+    weight: float | None = None
 
 
 class _Evaluation(_Metric, frozen=True):
@@ -285,6 +286,7 @@ class MetricLocal(_Metric, frozen=True, tag="metric.local"):
     holdout_r2: float | None = None
     holdout_loss: float | None = None
     holdout_examples: float | None = None
+    holdout_weight: float | None = None
 
 
 class MetricPersonal(_Metric, frozen=True, tag="metric.personal"):

@@ -84,6 +84,14 @@ class Surveyed(Event, frozen=True):
     step: int = 0
 
 
+class QuestionRefused(Event, frozen=True):
+    """Nobody asks such a question as number `step` of round 0, which `asker` has put to this site (empty: itself)."""
+
+    step: int
+    asker: str
+    reason: str
+
+
 class NextQuestion(Event, frozen=True):
     """All sites have answered the question before: this is what they are to be asked next, from the same rows."""
 
@@ -157,6 +165,14 @@ class Personalized(Event, frozen=True):
     metrics: Mapping[str, float]
 
 
+class TrainedAlone(Event, frozen=True):
+    """A model of this site's rows only has been trained; None: it was cancelled."""
+
+    round: int
+    attempt: int
+    body: Body
+
+
 class Folded(Event, frozen=True):
     """The updates of (`round`, `attempt`) are the next model; `rejected` says whose were left out, and why."""
 
@@ -189,11 +205,12 @@ class Combined(Event, frozen=True):
 
 
 class Evaluated(Event, frozen=True):
-    """The model of `round` was measured on `which` data."""
+    """The model of `round` was measured on `which` data; `counts` of its predictions, where they were to be told."""
 
     round: int
     which: str
     metrics: Mapping[str, Any]
+    counts: Mapping[str, Any] = {}
 
 
 class Saved(Event, frozen=True):

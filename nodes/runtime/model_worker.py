@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from nervenet.broker.messages import Payload
+from nervenet.models.data.data import DataError
+from nervenet.models.moments import IncompatibleSites
 from nervenet.models.site_model import SiteModel
 from nervenet.models.table_preprocessing import AnyPreprocessing, preprocessing_of
 from nervenet.models.weights import is_finite, sketch
@@ -98,7 +100,14 @@ class ModelWorker:
             They do not fit the saved model that the run starts from.
         """
         if effect.agreement is not None:
-            return self._ready(preprocessing_of(effect.agreement))
+            try:
+                return self._ready(preprocessing_of(effect.agreement))
+            except (IncompatibleSites, DataError):
+                raise
+            except Exception as error:  # another node's word: whatever it leads to, this is what it was
+                raise IncompatibleSites(
+                    f"what others have agreed on cannot be used here: {type(error).__name__}: {error}"
+                ) from error
         found = self._inquiry.take(effect)
         if isinstance(found, ev.NextQuestion):
             return found

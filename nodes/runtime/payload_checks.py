@@ -6,6 +6,7 @@ from nervenet.broker.messages import Payload, Update
 
 from .events import Arrived
 
+MOST_WEIGHT = 1e100  # of all rows of a site: sums over sites are finite
 LONGEST = 500  # characters of what others say that are passed on
 MOST_NUMBERS = 1 << 24  # of a survey: 128 MiB, where those of all sites are held together
 
@@ -42,9 +43,12 @@ def update_fault(update: Update, event: Arrived, work: str, expected: Payload | 
         return "examples", f"examples must be at least 1, found {update.examples}"
     if update.examples > rows:
         return "examples", f"examples must be at most {rows}, with which it enrolled, found {update.examples}"
+    weight = update.metrics.get("weight", 1.0)
+    if not 0 < weight <= MOST_WEIGHT:
+        return "examples", f"the weight of all rows must be above 0 and at most {MOST_WEIGHT:g}, found {weight:g}"
     if event.flaw:
         return "values", event.flaw
-    if work == "evaluate":
+    if work in ("evaluate", "judge"):
         return None
     if update.payload is None:
         return "payload", f"a {work} answer must carry a payload, found none"

@@ -61,7 +61,7 @@ class ReportClient:
 
     async def report(
         self,
-        kind: Literal["ready", "best", "rounds", "result"],
+        kind: Literal["ready", "best", "rounds", "counts", "result"],
         fields: Mapping[str, Any],
         array: Any = None,
         payload: Payload | None = None,

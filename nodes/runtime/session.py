@@ -248,9 +248,9 @@ class Session:
                     within = f"within {self._join_deadline_s:g} s ({JOIN_DEADLINE})"
                     raise PeerUnreachable(error.peer, f"{error.problem} {within}") from None
 
-    def follow(self, peer: Member) -> None:
-        """Dial a node, and keep the way to it: wherever, and however often, it is started again under its name."""
-        self._reconnector = Reconnector(self.transport, self._joined(), peer, self._warn)
+    def follow(self, *peers: Member) -> None:
+        """Dial nodes, and keep the way to each: wherever, and however often, it is started again under its name."""
+        self._reconnector = Reconnector(self.transport, self._joined(), peers, self._warn)
 
     def attach(self, node: Node) -> None:
         """Hand what arrives, and what has arrived so far, to `node`."""

@@ -87,7 +87,7 @@ class Worker:
         """
         if isinstance(effect, e.Fold | e.Mix | e.Combine | e.Merge | e.CopyPart) and _bytes(effect) <= INLINE_SUM:
             return self.answer(effect)
-        if isinstance(effect, e.Train | e.Personalize):
+        if isinstance(effect, e.Train | e.TrainAlone | e.Personalize):
             self.cancellation.reset()
         concurrent = isinstance(effect, e.Combine | e.Merge | e.CopyPart)
         job = self.role.snapshot(effect)

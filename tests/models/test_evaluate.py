@@ -6,7 +6,15 @@ from nervenet.models import MLP, generator
 from nervenet.models.evaluate import evaluate
 from nervenet.models.registry import as_model
 from sklearn.linear_model import SGDClassifier
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, mean_squared_error, r2_score
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    log_loss,
+    matthews_corrcoef,
+    max_error,
+    mean_squared_error,
+    r2_score,
+)
 
 
 def built(n_classes, seed=0):
@@ -78,3 +86,27 @@ def test_a_diverged_model_scores_nan_without_a_warning(classes):
 def test_no_rows_are_refused():
     with pytest.raises(ValueError, match="no rows"):
         evaluate(built(3), X[:0], np.zeros(0, int))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_weighted_classification(classes):
+    model, y = built(classes), np.arange(40) % classes
+    weight = 0.5 + np.arange(40) % 3
+    figures = evaluate(model, X, y, ["balanced_accuracy", "matthews_corrcoef"], weight)
+    assert figures == {
+        "accuracy": pytest.approx(accuracy_score(y, model.predict(X), sample_weight=weight)),
+        "loss": pytest.approx(log_loss(y, model.probabilities(X), sample_weight=weight)),
+        "balanced_accuracy": pytest.approx(balanced_accuracy_score(y, model.predict(X), sample_weight=weight)),
+        "matthews_corrcoef": pytest.approx(matthews_corrcoef(y, model.predict(X), sample_weight=weight)),
+    }
+    assert all(type(value) is float for value in figures.values())
+
+
+def test_weighted_regression_and_a_scorer_that_takes_no_weights():
+    model, y, weight = built(None), X @ [1.0, 2.0, 3.0, 4.0], 0.5 + np.arange(40) % 3
+    predicted = model.predict(X)
+    assert evaluate(model, X, y, ["neg_max_error"], weight) == {
+        "r2": pytest.approx(r2_score(y, predicted, sample_weight=weight)),
+        "loss": pytest.approx(mean_squared_error(y, predicted, sample_weight=weight)),
+        "neg_max_error": pytest.approx(-max_error(y, predicted)),
+    }

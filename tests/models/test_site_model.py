@@ -306,3 +306,47 @@ def test_by_names_that_nobody_gave_no_frame_would_fit(room: str, monkeypatch: py
     monkeypatch.setattr(f"nervenet.models.{room}.by_place", lambda *_: False)
     with pytest.raises(ValueError, match="x1"):
         check_frames_fit_a_model_of_arrays()
+
+
+def weighted(zeros: bool, **options: Any) -> SiteModel:
+    """Return a site model whose first ten rows have weight 0, or without them."""
+    train, test = split(load("iris"))
+    weight = 1.0 + np.arange(len(train)) % 3
+    rows = (train.X, train.y, np.where(np.arange(len(train)) < 10, 0, weight))
+    given = rows if zeros else tuple(each[10:] for each in rows)
+    return SiteModel(MLP(hidden=(10,)), *given, test=(test.X, test.y, np.arange(len(test))), **options)
+
+
+@pytest.mark.parametrize("holdout", [0.0, 0.2])
+def test_a_row_of_weight_0_is_not_there_to_the_last_bit(holdout: float) -> None:
+    ends = []
+    for zeros in (True, False):
+        one = built(weighted(zeros, holdout=holdout, min_rows=20))
+        report = one.train(LocalWork(epochs=2), generator(0))
+        ends.append((one.get_weights().tobytes(), report, one.evaluate("holdout"), one.evaluate(), one.weight))
+    assert ends[0][0] == ends[1][0]
+    assert ends[0][2:] == ends[1][2:]
+
+
+def test_the_size_of_weights_decides_how_much_a_site_counts_and_nothing_of_its_training() -> None:
+    train, _ = split(load("iris"))
+    weight = 1.0 + np.arange(len(train)) % 4
+    small, large = (built(SiteModel(MLP(), train.X, train.y, factor * weight)) for factor in (1.0, 2.0**20))
+    for one in (small, large):
+        one.train(LocalWork(), generator(0))
+    assert small.get_weights().tobytes() == large.get_weights().tobytes()
+    assert small.weight == weight.sum()
+    assert large.weight == 2.0**20 * weight.sum()
+    assert built(site_model()).weight is None
+
+
+def test_figures_are_weighted_and_say_by_how_much() -> None:
+    _, test = split(load("iris"))
+    one = built(weighted(zeros=False))
+    weight = np.arange(len(test), dtype=float)
+    found = one.evaluate()
+    assert found["examples"] == len(test) - 1
+    assert found["weight"] == weight.sum()
+    right = one.predict(test.X) == test.y
+    assert found["accuracy"] == pytest.approx(np.average(right, weights=weight))
+    assert "weight" not in built(site_model()).evaluate()

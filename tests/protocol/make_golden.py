@@ -21,6 +21,37 @@ DOUBLES = m.Payload("fedcba9876543210", "float64", 3)
 MEMBER = m.Member("client-0", "client", 1_700_000_000_000_000, 4711, {"control": "tcp://10.0.0.2:41000"}, "alive")
 NEWS = m.MemberState("peer-3", 9, "suspect", 1, {"control": "tcp://h:1", "bulk": "tcp://h:2"})
 FACTS = {"columns": ["a", "b"], "classes": [0, 1, 2]}
+SURVEYED = {
+    "columns": ["age", "ward"],
+    "classes": ["no", "yes"],
+    "kinds": ["number", "category"],
+    "gaps": [2, 0],
+    "differ": [False, False],
+    "rows": 120,
+    "categories": {"ward": ["north", "south"]},
+}
+PIPELINE = {"step": "sklearn.impute.SimpleImputer", "parameters": {"strategy": "median"}}
+SCHEMA = {"columns": ["age"], "kinds": ["number"], "gaps": [True]}
+ABOUT = {"schema": SCHEMA, "classes": ["no", "yes"], "pipeline": PIPELINE}
+FIT = {
+    "ask": "fit",
+    "step": "",
+    "class": "SimpleImputer",
+    "fitted": {},
+    "questions": [{"part": "missing", "missing": None}, {"part": "moments", "missing": None}],
+    "table": ABOUT,
+}
+STATES = {"": {"rows": 120, "missing": [2.0], "statistics": [50.5], "dtype": "float64"}}
+TABLE = {
+    "kind": "table",
+    "schema": SCHEMA,
+    "left_out": ["ward"],
+    "classes": ["no", "yes"],
+    "pipeline": PIPELINE,
+    "fitted": {"columns": ["age"], "kinds": ["number"], "states": STATES, "names": ["age"]},
+    "target_center": 0.0,
+    "target_scale": 1.0,
+}
 EVENT = {
     "type": "warning",
     "run": "demo",
@@ -78,6 +109,11 @@ EXAMPLES: dict[str, tuple[m.Message, Any]] = {
 
 FURTHER: dict[str, tuple[m.Message, Any]] = {
     "task-question": (m.Task(0, 2, "survey", 30.0, False, {}, question={"ask": "spread", "mean": [0.5]}), None),
+    "task-fit": (m.Task(0, 2, "survey", 30.0, False, {}, question=FIT), None),
+    "task-table": (m.Task(1, 0, "train", 30.0, False, {"epochs": 5}, TABLE, FLOATS), WEIGHTS),
+    "update-table": (m.Update(0, 1, 120, {}, SURVEYED, DOUBLES), STATISTICS),
+    "peer_survey-table": (m.PeerSurvey("peer-2", SURVEYED, DOUBLES), STATISTICS),
+    "catch_up-fit": (m.CatchUp(3, FIT), None),
     "peer_survey-step": (m.PeerSurvey("peer-2", FACTS, DOUBLES, step=2), STATISTICS),
     "catch_up-agreement": (m.CatchUp(3, agreement={"center": [0.5]}), None),
     "exchange-mass": (m.Exchange(5, FLOATS, mass=0.75), WEIGHTS),

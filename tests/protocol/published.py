@@ -24,6 +24,7 @@ ROLES = {
     "nodes/roles/base.py": ["coordinator", "client", "peer"],
     "nodes/roles/coordinator.py": ["coordinator"],
     "nodes/federated/evaluation.py": ["coordinator"],
+    "nodes/federated/assignment.py": ["client"],
     "nodes/federated/client_machine.py": ["client"],
     "nodes/federated/personalization.py": ["client"],
     "nodes/roles/client.py": ["client"],

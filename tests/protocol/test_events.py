@@ -150,9 +150,9 @@ def total(X: Any) -> Any:
     return X.sum(axis=1)
 
 
-def rows(seed: int, target: Any) -> tuple[Any, Any]:
+def rows(seed: int, target: Any) -> tuple[Any, Any, Any]:
     X = np.random.default_rng(seed).normal(size=(40, 3))
-    return X, target(X)
+    return X, target(X), 1.0 + np.arange(40) % 3
 
 
 def simulated() -> Found:

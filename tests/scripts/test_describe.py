@@ -4,6 +4,10 @@ import pytest
 from nervenet.scripts.describe import _options
 from nervenet.scripts.main import execute
 
+WHERE = ["--run", "d", "--broker", "tcp://127.0.0.1:1"]
+COORDINATOR = ["node", "coordinator", "--describe", *WHERE]
+SITE = ["node", "site", *WHERE]
+
 
 @pytest.fixture
 def file(tmp_path):
@@ -24,6 +28,18 @@ def file(tmp_path):
         (["node", "peer", "--describe", "--run", "d", "--broker", "tcp://127.0.0.1:1"], "not for peers"),
         (["node", "site", "--json", "--run", "d", "--broker", "tcp://127.0.0.1:1"], "are the coordinator's"),
         (["node", "site", "--run", "d", "--broker", "tcp://127.0.0.1:1"], "this site's own file (--data FILE)"),
+        (
+            [*COORDINATOR, "--rounds", "50"],
+            "--rounds: has no effect in a description at a coordinator; allowed: --nodes",
+        ),
+        ([*COORDINATOR, "--data", "FILE"], "--data: has no effect in a description at a coordinator"),
+        ([*COORDINATOR, "--init", "run"], "--init: has no effect in a description"),
+        ([*COORDINATOR, "--set", "mode=gossip"], "--set mode: has no effect in a description"),
+        (
+            [*SITE, "--data", "FILE", "--target", "k"],
+            "--target: has no effect in a description at a site; allowed: --no",
+        ),
+        ([*SITE, "--data", "FILE", "--set", "model.hidden=3"], "--hidden: has no effect in a description at a site"),
         (["node", "coordinator", "--correlations", "--run", "d", "--broker", "tcp://127.0.0.1:1"], "--describe beside"),
     ],
 )

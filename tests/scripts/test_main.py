@@ -116,7 +116,7 @@ def test_as_any_other_text_none_would_be_refused(launched: Launched, monkeypatch
 def test_every_flag_of_the_surface_is_there_with_its_default() -> None:
     text = " ".join(CliRunner().invoke(build(), ["launch", "--help"], terminal_width=200).output.split())
     surface = """mode nodes rounds seed data sites target task drop id weight categorical numeric date partition
-        alpha shards-per-node model hidden epochs batch-size learning-rate strategy compression fine-tune
+        alpha shards-per-node model hidden epochs batch-size learning-rate class-weight strategy compression fine-tune
         sampling topology algorithm participation quorum deadline min-clients until patience budget
         processes init keys"""
     assert {flag.name for flag in FLAGS} == set(surface.split())

@@ -20,5 +20,8 @@ def test_files_behind_the_first_are_sites_and_an_experiment_is_told_by_its_endin
     file, overrides = _experiment_file(files, {"data.sites": ["a.csv"]})
     assert (file, overrides) == (Path("run.toml"), {"data.sites": ["a.csv", "b.csv", "c.parquet"]})
     assert _experiment_file((tmp_path,), {"data.sites": ["a.csv"]})[0] == tmp_path
+    (tmp_path / "west.csv").mkdir()
+    _, overrides = _experiment_file((tmp_path / "west.csv",), {"data.sites": ["a.csv"]})
+    assert overrides["data.sites"] == ["a.csv", str(tmp_path / "west.csv")], "which is refused as a site's file"
     with pytest.raises(ExperimentError, match="one experiment file at most"):
         _experiment_file((Path("run.toml"), Path("b.csv")), {})

@@ -147,6 +147,16 @@ def test_what_else_is_known_of_the_test_rows_is_one_line() -> None:
     assert "test rows 30: macro F1 0.9333, ROC AUC 0.99 " in " ".join(file.getvalue().split())
 
 
+def test_class_weights_are_one_line_with_the_first_of_many() -> None:
+    file = io.StringIO()
+    print_result({**SUMMARY, "class_weights": {"good": 0.58123, "poor": 3.5}}, Path("runs/x"), file)
+    many = {str(label): float(label) for label in range(1, 11)}
+    print_result({**SUMMARY, "class_weights": many}, Path("runs/x"), file)
+    text = " ".join(file.getvalue().split())
+    assert "class weights good 0.5812, poor 3.5 " in text
+    assert "class weights 1 1, 2 2, 3 3, 4 4, 5 5, 6 6, 7 7, 8 8, 2 more " in text
+
+
 def test_the_runs_of_several_seeds_are_one_table() -> None:
     file = io.StringIO()
     figures = {"seeds": [0, 7], "accuracy": {"mean": 0.9, "std": 0.01, "values": [0.893, 0.907]}}

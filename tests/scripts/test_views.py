@@ -221,9 +221,46 @@ def test_a_peer_by_itself_says_where_it_is_for_those_who_come_later(capsys: pyte
 def test_quiet_still_tells_that_the_disk_is_full(capsys: pytest.CaptureFixture[str]) -> None:
     view = choose_view(quiet=True)
     view.event({"type": "warning", "role": "launcher", "node": "launcher", "reason": "events.jsonl is not whole"})
-    view.event({"type": "warning", "role": "peer", "node": "peer-0", "reason": "something else"})
+    view.event(event("round.completed", round=1))
     out, err = capsys.readouterr()
     assert (out, err) == ("", "warning: events.jsonl is not whole\n")
+
+
+UNITS = 'column "dose": its values at site north are about 1000 times those at south'
+
+
+def said_quietly(capsys: pytest.CaptureFixture[str], role: str) -> str:
+    """Return what is said of a run of which these nodes warn, with --quiet."""
+    view = choose_view(quiet=True)
+    for node in ("north", "south"):
+        warning = event("warning") | {"role": role, "node": node}
+        view.event(warning | {"reason": UNITS})
+        view.event(warning | {"reason": "exchange of round 3 could not be sent: slow", "subject": "east"})
+        view.event(warning | {"reason": "joined round 7 with the model at hand", "round": 7})
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err
+
+
+@pytest.mark.parametrize("role", ["peer", "client"])
+def test_quiet_still_tells_once_what_sites_warn_of_and_not_how_a_round_went(
+    capsys: pytest.CaptureFixture[str], role: str
+) -> None:
+    assert said_quietly(capsys, role) == f"warning: {UNITS}\n"
+
+
+def test_else_nobody_would_hear_what_round_zero_has_found_among_peers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(View, "_matters", lambda _, event: event.get("role") in ("launcher", "coordinator"))
+    assert said_quietly(capsys, "peer") == ""
+
+
+def test_quiet_ends_with_so_many_warnings_of_sites(capsys: pytest.CaptureFixture[str]) -> None:
+    view = choose_view(quiet=True)
+    for number in range(2 * views.MOST_BY_SITES):
+        view.event(event("warning", reason=f"disk {number} is full") | {"role": "peer", "node": f"peer-{number}"})
+    assert len(capsys.readouterr().err.splitlines()) == views.MOST_BY_SITES
 
 
 def fits_in_a_view(monkeypatch: pytest.MonkeyPatch) -> int:
@@ -293,6 +330,13 @@ def test_a_client_that_is_to_start_from_a_model_is_refused(capsys: pytest.Captur
         execute(["node", "client", "--broker", "tcp://h:1", "--run", "r", "--data", "iris", "--init", "runs/old"]) == 2
     )
     said = "--init runs/old: a client starts from its coordinator's model: give it to that"
+    assert capsys.readouterr().err == f"nervenet: {said}\n"
+
+
+def test_a_client_does_not_say_how_classes_weigh(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["node", "client", "--broker", "tcp://h:1", "--run", "r", "--data", "iris", "--class-weight", "balanced"]
+    assert execute(command) == 2
+    said = "--class-weight balanced: a client is told by its coordinator: give it to that"
     assert capsys.readouterr().err == f"nervenet: {said}\n"
 
 

@@ -42,7 +42,7 @@ class Contribution:
     client: str
     body: Any  # (parts * n,): the client's weights, or their difference to `base` if `relative`; then the further parts
     base: Any  # (n,): the weights that the client started from
-    examples: int
+    examples: float  # rows behind it, or the sum of their weights where these have some
     # What the client reported: loss, steps, probe_loss, fednova_normalizer, as far as it was asked.
     metrics: Mapping[str, float] = field(default_factory=dict)
     relative: bool = False

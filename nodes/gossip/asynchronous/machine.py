@@ -127,7 +127,7 @@ class AsyncPeerMachine(ABC):
                 return self._arrived(event, now)
             case ev.TimerFired(key, due):
                 return self._timer(key, due, now)
-            case ev.Surveyed() | ev.NextQuestion():
+            case ev.Surveyed() | ev.NextQuestion() | ev.QuestionRefused():
                 return self.lifecycle.asked(event, now)
             case ev.ModelReady():
                 return self._settle(event, now)

@@ -55,5 +55,5 @@ def test_a_malformed_answer_names_the_site(part, lie):
 
 
 def test_a_question_that_no_site_knows_is_refused():
-    with pytest.raises(IncompatibleSites, match="no site knows: 'rows'"):
+    with pytest.raises(IncompatibleSites, match="is asked 'describe', part 'rows'; allowed: 'describe'"):
         honest().answer({"ask": "describe", "part": "rows"})

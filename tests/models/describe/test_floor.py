@@ -43,8 +43,15 @@ def test_a_site_below_the_floor_tells_nothing_and_is_named_with_the_reason():
 
 def test_a_sites_own_floor_cannot_be_lowered_by_who_asks():
     own = SiteDescriber(numbers(*range(20)), min_rows=30)
-    for part in ("columns", "figures", "ranks", "counts", "co-moments"):
-        answer = own.answer({"ask": "describe", "part": part, "min_rows": 1})
+    asked = {
+        "columns": {},
+        "figures": {"columns": ["x"]},
+        "ranks": {"columns": ["x"], "bits": 4, "known": 0, "prefixes": [[0]]},
+        "counts": {"columns": {"x": [0, 9]}},
+        "co-moments": {"columns": ["x"], "center": [0.0]},
+    }
+    for part, fields in asked.items():
+        answer = own.answer({"ask": "describe", "part": part, "min_rows": 1, **fields})
         assert dict(answer.fields) == {"declined": "has fewer than 30 rows"}
         assert answer.vector.size == 0
 

@@ -207,7 +207,7 @@ def test_a_site_with_another_pipeline_says_so():
         PipelineSite(make_pipeline("passthrough"), rows_of_site).answer({**question, "step": "scale"})
     with pytest.raises(DataError, match="nothing was learned of step 'standardscaler'"):
         PipelineSite(make_pipeline(StandardScaler(), PCA()), rows_of_site).answer({**question, "step": "pca"})
-    with pytest.raises(IncompatibleSites, match="is asked about 'modes', which this version does not know"):
+    with pytest.raises(IncompatibleSites, match="is about the part 'modes', which this version does not know"):
         PipelineSite(StandardScaler(), rows_of_site).answer({**question, "part": "modes"})
 
 

@@ -280,7 +280,7 @@ def test_a_diverging_estimator_shows_in_its_weights():
         (SGDRegressor(average=5), "average=5"),
         (
             SGDClassifier(class_weight="balanced"),
-            "class_weight='balanced'.*differ from node to node.*leave it out.*threshold",
+            "class_weight='balanced'.*differ from node to node.*leave it out.*--class-weight balanced",
         ),
         (SGDClassifier(class_weight={0: 1.0, 1: 9.0}), "class_weight={0: 1.0.*weights go by label"),
         (SGDClassifier(learning_rate="adaptive", eta0=0.1), "begins anew at eta0"),

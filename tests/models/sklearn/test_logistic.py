@@ -4,11 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nervenet.models.base import ModelBase
 from nervenet.models.evaluate import evaluate
 from nervenet.models.local import LocalSettings, LocalTraining
 from nervenet.models.model import CannotMerge, LocalWork
-from nervenet.models.moments import IncompatibleSites
 from nervenet.models.registry import as_model
 from nervenet.models.rng import generator
 from nervenet.models.site_model import SiteModel
@@ -184,21 +182,6 @@ def test_round_zero_warns_of_nothing_where_no_site_has_all_classes() -> None:
     ready = survey(overlapping())
     assert isinstance(ready, ev.ModelReady)
     assert ready.cautions == ()
-
-
-def test_round_zero_warns_of_what_a_model_says_of_its_sites(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ModelBase, "caution", lambda _, sites, classes: f"{len(sites)} sites, {len(classes)} classes")
-    ready = survey(overlapping())
-    assert isinstance(ready, ev.ModelReady)
-    assert ready.cautions == ("6 sites, 3 classes",)
-
-
-def test_round_zero_ends_by_the_name_of_a_site_that_would_spoil_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ModelBase, "misfit", lambda _, classes: "it has one class" if len(classes) == 1 else None)
-    X, y = blobs(3)
-    sites = {name: SiteModel(LogisticRegression(), X[own], y[own]) for name, own in {"a": y < 2, "b": y == 2}.items()}
-    with pytest.raises(IncompatibleSites, match="site b: it has one class"):
-        survey(sites)
 
 
 @pytest.mark.parametrize(

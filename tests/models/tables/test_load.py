@@ -2,6 +2,7 @@
 
 import builtins
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,7 @@ def test_a_column_of_sites_may_be_text_and_is_no_input(tmp_path: Path) -> None:
         ("1,2,3\n4,5,6\n", "line 1 holds numbers only, expected the names"),
         ("a,,y\n1,2,3\n", "line 1: column 2 has no name"),
         ("a,a,y\n1,2,3\n", "line 1: two columns are called 'a'"),
-        ("a b y\n1 2 3\n", "line 1: only one column .'a b y'.; cells are separated by commas"),
+        ("a b y\np q r\n", "line 1: only one column .'a b y'.; cells are separated by commas"),
         ('a,b,y\n1,"2,3\n', "not a readable .csv file"),
     ],
 )
@@ -138,10 +139,71 @@ def test_a_table_is_cut_by_a_column_of_it(tmp_path: Path) -> None:
     assert [part.tolist() for part in partition(again, 2, "column")] == [part.tolist() for part in parts]
 
 
-def test_weights_are_said_not_to_be_used(tmp_path: Path) -> None:
-    found = load(csv_file(tmp_path, "a,w,y\n1,2,0\n2,3,1\n"), options=ReadOptions(weight="w"))
+WEIGHTED = "a,w,y\n1,2,0\n2,0,7\n3,0.5,1\n4,,\n"
+
+
+def test_a_column_of_weights_is_no_input_and_a_row_of_weight_0_as_if_it_were_not_there(tmp_path: Path) -> None:
+    found = load(csv_file(tmp_path, WEIGHTED.replace("4,,\n", "")), options=ReadOptions(weight="w"))
     assert found.columns == ("a",)
-    assert found.notes == ("table.csv: the weights are no input, and training does not use them yet",)
+    assert (found.X.tolist(), found.y.tolist(), found.weight.tolist()) == ([[1], [3]], [0, 1], [2, 0.5])
+    assert found.notes == ("table.csv: 1 row of weight 0 left out",)
+    assert found.take(np.array([1])).weight.tolist() == [0.5]
+
+
+def test_the_weights_of_a_npz_file_are_its_sample_weight(tmp_path: Path) -> None:
+    X, path = np.arange(6.0).reshape(3, 2), tmp_path / "a.npz"
+    np.savez(path, X=X, y=[0, 1, 1], sample_weight=[1.0, 0, 3], sites=["n", "n", "s"])
+    found = load(path)
+    assert (found.X.tolist(), found.weight.tolist(), found.sites.tolist()) == ([[0, 1], [4, 5]], [1, 3], ["n", "s"])
+    np.savez(path, X=X, y=[0, 1, 1], sample_weight=[1, 2])
+    with pytest.raises(DataError, match=r"a\.npz: X has 3 rows, sample_weight has 2"):
+        load(path)
+    np.savez(path, X=X, y=[0, 1, 1], sample_weight=["1", "2", "3"])
+    with pytest.raises(DataError, match=r"a\.npz: sample_weight must be one row of numbers, found 1 dimensions of <U1"):
+        load(path)
+    np.savez(path, X=X, y=[0, 1, 1], sample_weight=[1, -2, 1])
+    with pytest.raises(DataError, match=r'a\.npz: row 2, column "sample_weight": found -2, expected a weight'):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        (
+            "a,w,y\n1,2,0\n2,,1\n",
+            r'table\.csv: line 3, column "w": found an empty cell, expected a weight',
+        ),
+        ("a,w,y\n1,2,0\n2,-1,1\n", r'line 3, column "w": found -1, expected a weight of at least 0'),
+        ("a,w,y\n1,2,0\n2,inf,1\n", r'line 3, column "w": found inf'),
+        ("a,w,y\n1,2,0\n2,1e300,1\n", r'line 3, column "w": found 1e\+300, expected .* of at most 1e\+80'),
+        ("a,w,y\n1,2,0\n2,heavy,1\n", r'column "w".*heavy'),
+        ("a,w,y\n1,0,0\n2,0,1\n", r'table\.csv: column "w": all 2 weights are 0, expected one above 0'),
+    ],
+)
+def test_what_is_no_weight_is_named_with_file_column_and_line(tmp_path: Path, text: str, finding: str) -> None:
+    with pytest.raises(DataError, match=finding):
+        load(csv_file(tmp_path, text), options=ReadOptions(weight="w"))
+
+
+def test_weights_of_rows_without_a_target_do_not_count(tmp_path: Path) -> None:
+    said = ReadOptions(weight="w", missing_target="drop")
+    path = csv_file(tmp_path, "a,w,y\n1,0,1\n2,3,\n3,0,0\n")
+    with pytest.raises(DataError, match=r"table\.csv: all 2 rows with a target have weight 0"):
+        load(path, options=said)
+
+
+def test_what_is_there_and_no_file_is_said_to_be_that(tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "link.csv").symlink_to("nowhere.csv")
+    found = {
+        "folder": "is a folder, expected a file",
+        "pipe": "is a pipe or a device",
+        "link": "a link to no such file",
+    }
+    for name, why in found.items():
+        with pytest.raises(DataError, match=rf"{name}\.csv: {why}"):
+            load(tmp_path / f"{name}.csv")
 
 
 def test_a_missing_file_and_an_unknown_column_are_named(tmp_path: Path) -> None:

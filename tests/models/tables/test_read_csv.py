@@ -3,6 +3,7 @@
 import pytest
 from nervenet.models.data.data import DataError
 from nervenet.models.tables import arrow_csv, csv_file
+from nervenet.models.tables.columns import read_columns
 from nervenet.models.tables.read import ColumnOptions, ReadOptions, read_table
 
 ROWS = [("age", "ward", "y"), ("1.5", "Köln", "0"), ("2.5", "NA", "1")]
@@ -71,7 +72,7 @@ def test_a_quoted_cell_may_hold_separators_and_line_ends(written):
         ("a,a,y\n1,2,3\n", "line 1: two columns are called 'a'"),
         ("a,,y\n1,2,3\n", "line 1: column 2 has no name"),
         ("a,y\n1,2\n\n1,2,3\n", "line 4 has 3 cells, the header names 2 columns"),
-        ("a y\n1 2\n", "line 1: only one column .'a y'.; cells are separated by commas, semicolons, tabs or bars"),
+        ("a y\np q\n", "line 1: only one column .'a y'.; cells are separated by commas, semicolons, tabs or bars"),
         ('a,y\n1,"2\n', "not a readable .csv file .line"),
     ],
 )
@@ -159,3 +160,42 @@ def test_decimal_commas_of_the_target_and_the_weight_are_said_too(written):
     found = read_table(path, ReadOptions(weight="w"))
     assert found.target.tolist() == [1.25, 2.5, 3]
     assert found.notes == ("site.csv: cells separated by semicolons, decimal commas in w, y",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"n","w","y"\n"a",1.5,"u","p"\n"b",2,"v","q"\n',
+        "n w y\na 1.5 u p\nb 2 v q\n",
+        "'n'\t'w'\t'y'\n'a'\t1.5\t'u'\t'p'\n'b'\t2\t'v'\t'q'\n",
+        "n,w,y\na,1.5,u,p\nb,2,v,q\n",
+    ],
+)
+def test_names_of_rows_that_the_header_does_not_name_are_left_out(written, text):
+    """As R's write.table has them, whose cells are separated by blanks unless something else is said."""
+    path = written(text)
+    assert rows_of(path) == (("number", "category"), [[1.5, 2], ["u", "v"]], ["p", "q"])
+    assert read_table(path).notes[-1].endswith("the first column has no name and is left out, as the names of rows")
+
+
+@pytest.mark.parametrize("text", ["n,y\n1,p,\n2,q,\n", "n,y\n1,p,q\n2,q\n", "n,y\na,1,p\na,2,q\n"])
+def test_other_lines_with_a_cell_too_many_are_refused(written, text):
+    with pytest.raises(DataError, match="line 2 has 3 cells, the header names 2 columns"):
+        read_table(written(text))
+
+
+def test_blanks_divide_numbers_alone(written):
+    assert rows_of(written("n y\n1.5 0\n2 1\n")) == (("number",), [[1.5, 2]], [0, 1])
+    assert read_columns(written("full name\nAnn Smith\nBob Jones\n"))[0].columns == ("full name",)
+
+
+def test_a_file_whose_row_names_were_kept_twice_is_read(written):
+    path = written(",Unnamed: 0,n,y\n0,0,1.5,p\n1,1,2,q\n")
+    assert read_table(path).table.columns == ("Unnamed: 0", "n")
+
+
+def test_an_infinity_says_how_it_becomes_a_gap(written):
+    path = written("n,y\n1.5,p\nInf,q\n")
+    with pytest.raises(DataError, match=r"""found Inf, .*; --set 'data\.columns\.n\.gaps=\["Inf"\]' takes it for"""):
+        read_table(path)
+    assert rows_of(path, columns={"n": ColumnOptions(gaps=("Inf",))})[1] == [[1.5, None]]

@@ -163,3 +163,18 @@ def test_numbers_that_a_file_calls_categories_are_named_alike_with_gaps_and_with
         found = table_of(pa.table({"code": pa.array(cells).dictionary_encode(), "age": [1, 2, 3]}))
         assert found.kind("code") == "category"
         assert found["code"].tolist()[:2] == ["1", "2"]
+
+
+ARFF_STRINGS = "@relation r\n@attribute ticket string\n@attribute day string\n@attribute y {0,1}\n@data\n" + "".join(
+    f"{ticket},{day},{place % 2}\n"
+    for place, (ticket, day) in enumerate([("110", "2026-01-31"), ("112", "2026-02-01"), ("'PC 17'", "?")])
+)
+
+
+def test_strings_of_arff_are_no_numbers(tmp_path, monkeypatch):
+    (tmp_path / "a.arff").write_text(ARFF_STRINGS)
+    found = read_table(tmp_path / "a.arff")
+    assert found.table.kinds == ("category", "date")
+    monkeypatch.setattr("nervenet.models.tables.arff_file.looks_like_date", lambda _: True)  # nothing is known of them
+    with pytest.raises(DataError, match='column "ticket": found text "PC 17", expected a number'):
+        read_table(tmp_path / "a.arff")

@@ -165,3 +165,14 @@ def test_a_model_given_as_an_object_is_described_like_one_that_is_named() -> Non
     assert shared_config_of(experiment, SiteModel(MLP((8,)))) == shared_config_of(
         experiment, SiteModel(build_model(experiment))
     )
+
+
+def test_peers_bring_the_same_class_weights_and_clients_are_told() -> None:
+    balanced = {"training": {"class_weight": "balanced"}}
+    by_label = {"training": {"class_weight": {"b": 2.0, "a": 3.0}}}
+    for one, other in ((balanced, {}), (balanced, by_label)):
+        assert refused(shared(mode="gossip", **one), shared(mode="gossip", **other)) == "training.class_weight"
+        assert refused(shared(**one), shared(**other)) is None
+    turned = {"training": {"class_weight": {"a": 3.0, "b": 2.0}}}
+    assert refused(shared(mode="gossip", **by_label), shared(mode="gossip", **turned)) is None
+    assert "training.class_weight" not in shared(mode="gossip")

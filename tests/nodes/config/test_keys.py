@@ -1,6 +1,7 @@
 """What ``--set`` takes."""
 
 import pytest
+from nervenet.nodes.config import keys
 from nervenet.nodes.config.keys import ExperimentError, left_open, override, parse_set
 from nervenet.nodes.config.schema import Experiment
 
@@ -50,3 +51,14 @@ def test_none_takes_back_a_key_that_may_be_left_open(key: str) -> None:
 )
 def test_none_is_a_value_like_others_for_the_rest(key: str) -> None:
     assert not left_open(Experiment, key, "none")
+
+
+@pytest.mark.parametrize("name", ["wt.loss", "a.b.c", '"wt.loss"', "plain", "a b"])
+def test_the_name_of_a_column_may_have_points(name: str) -> None:
+    key, value = parse_set(f'data.columns.{name}.gaps=["?"]')
+    assert override({}, {key: value}) == {"data": {"columns": {name.strip('"'): {"gaps": ["?"]}}}}
+
+
+def test_at_every_point_the_name_of_a_column_would_fall_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "_path", lambda dotted: dotted.split("."))
+    assert override({}, {"data.columns.wt.loss.gaps": []}) != {"data": {"columns": {"wt.loss": {"gaps": []}}}}

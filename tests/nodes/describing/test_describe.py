@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from nervenet.models.moments import IncompatibleSites
 from nervenet.models.tables.options import ReadOptions
 from nervenet.models.tables.table import Table
 from nervenet.nodes import Experiment, NodeFailed, describe
+from nervenet.nodes.describing import standalone
 from nervenet.nodes.describing.spawned import _Spawned
 from nervenet.nodes.describing.standalone import answer_for, ask_sites, identity_of
+from nervenet.nodes.runtime import session
 
 DEADLINE_S = 60.0
 
@@ -65,6 +68,62 @@ def test_over_sockets_as_in_memory(tmp_path: Path) -> None:
     assert notes["a"][0].startswith("answered ")
     everything = np.concatenate([np.loadtxt(files[k], delimiter=",", skiprows=1, usecols=0) for k in "ab"])
     assert found.columns["value"]["pooled"]["median"] == np.median(everything)
+
+
+async def waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what a coordinator says of its waiting, which has come before its sites."""
+    monkeypatch.setattr(session, "SHOW_EVERY_S", 0.01)
+    experiment, said, come = Experiment.from_dict({"nodes": 1}), list[str](), asyncio.Event()
+
+    def on_wait(text: str) -> None:
+        said.append(text)
+        if "0 of 1" in text:
+            come.set()
+
+    async with asyncio.timeout(DEADLINE_S), Broker("tcp://127.0.0.1:0") as broker, asyncio.TaskGroup() as tasks:
+        where = {"broker": broker.address, "run": "study", "patient": True}
+        asking = identity_of("coordinator", experiment, name=None, **where)
+        tasks.create_task(ask_sites(DescribeOptions(), experiment, asking, lambda _: None, on_wait))
+        await come.wait()
+        answering = identity_of("client", experiment, name="a", **where)
+        file = site(tmp_path, "a", 40)
+        tasks.create_task(answer_for(file, ReadOptions(), 10, experiment, answering, lambda _: None))
+    return said
+
+
+def test_who_is_waited_for_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = asyncio.run(waited_for(tmp_path, monkeypatch))
+    assert any("the other nodes of run 'study'" in text and "0 of 1" in text for text in said)
+    assert all(text.startswith("waiting for ") for text in said)
+
+
+def said_of(events: list[dict[str, Any]]) -> list[str]:
+    """Return what a node of a description says of these events, notes and whom it waits for."""
+    node: Any = SimpleNamespace(session=SimpleNamespace())
+    said: list[str] = []
+    standalone._noted(node, said.append, said.append)
+    for event in events:
+        node.session.on_event(event)
+    return said
+
+
+WAITING = [
+    {"type": "node.waiting", "reason": "the broker at tcp://hub:5555"},
+    {"type": "round.progress", "question": 2, "unanswered": 4, "waiting": ["a", "b", "c", "d"]},
+    {"type": "round.progress", "question": 3, "unanswered": 0, "waiting": []},
+]
+
+
+def test_whose_answer_is_awaited_is_said() -> None:
+    assert said_of(WAITING) == [
+        "waiting for the broker at tcp://hub:5555",
+        "waiting for a, b, c and 1 more to answer question 2",
+    ]
+
+
+def test_else_a_description_between_machines_waits_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standalone, "_waited_for", lambda _: "")
+    assert said_of(WAITING) == []
 
 
 def test_a_sites_own_floor_holds_between_machines(tmp_path: Path) -> None:

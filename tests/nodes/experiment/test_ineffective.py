@@ -50,3 +50,9 @@ def test_logistic_regression_has_no_batches() -> None:
     given = {"model.name": "sklearn.linear_model.LogisticRegression", "training.batch_size": 3, "training.epochs": 2}
     (found,) = warnings(load_experiment(overrides=given))
     assert "training.batch_size has no effect on LogisticRegression" in found
+
+
+def test_weights_that_cancel_in_batches_of_one_row_are_named() -> None:
+    given = {"training.class_weight": "balanced", "training.batch_size": 1}
+    assert "so that in training they cancel" in warnings(load_experiment(overrides=given))[0]
+    assert warnings(load_experiment(overrides=given | {"model.name": "sklearn.linear_model.SGDClassifier"})) == []

@@ -1,5 +1,6 @@
 """Experiments from files, run directories and flags."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,12 @@ def test_a_file_of_edges_is_found_beside_the_experiment(tmp_path: Path, edges: s
             check_members(experiment, default_node_names(3, "peer"))
     else:
         check_members(experiment, default_node_names(3, "peer"))
+
+
+def test_a_pipe_to_which_nobody_writes_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "one.toml")
+    with pytest.raises(ExperimentError, match=r"one\.toml: is a named pipe, to which nobody may ever write"):
+        load_experiment(tmp_path / "one.toml")
 
 
 def test_flags_win_over_the_file_and_the_deadline_goes_to_the_mode(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from nervenet.nodes.config.factory import build_schedule, default_node_names
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.experiment.loader import load_experiment
+from nervenet.nodes.experiment.validation import check_class_weight
 from nervenet.nodes.topology import TOPOLOGIES
 
 
@@ -28,6 +29,28 @@ from nervenet.nodes.topology import TOPOLOGIES
             "epidemic-oracle, epidemic-local, edges (did you mean ring?)",
         ),
         ({"no.such": 1}, "no: there is no such key; the top level has mode, nodes"),
+        (
+            {"training.class_weight": "balancd"},
+            "training.class_weight = 'balancd': expected one of balanced, or a table (--set training.class_weight.NAME",
+        ),
+        ({"training.class_weight": {"poor": 0}}, "training.class_weight.poor = 0: expected a number > 0"),
+        ({"training.class_weight": {"a": 1, "b": "x"}}, "training.class_weight.b = 'x': expected a number"),
+        (
+            {"training.class_weight": "balanced", "data.task": "regression"},
+            "training.class_weight: is for classification, and the t",
+        ),
+        (
+            {"training.class_weight": {"a": 2}, "model.name": "sklearn.linear_model.SGDRegressor"},
+            "training.class_weight: is for classification, and sklearn.linear_model.SGDRegressor is a regressor",
+        ),
+        (
+            {"training.class_weight": "balanced", "model.name": "pegasos"},
+            "training.class_weight: pegasos takes no sample_weight, and so no class weights; models that do: mlp, SGD",
+        ),
+        (
+            {"data.weight": "w", "data.name": "a.csv", "model.name": "pegasos"},
+            "data.weight: pegasos takes no sample_weight, and so no weights of rows; models that do: mlp",
+        ),
         ({"data.columns": ["a"]}, "data.columns = ['a']: expected a table for each name, as in [data.columns.NAME]"),
         ({"data.partition": "column", "data.name": "a.csv"}, "data.partition = 'column': needs data.column"),
         ({"epochs": 3}, "epochs: there is no such key; did you mean training.epochs?"),
@@ -144,3 +167,14 @@ def test_a_file_of_edges_that_falls_apart_is_refused_with_its_parts(tmp_path: Pa
     given = {"mode": "gossip", "nodes": 4, "gossip.topology": "edges", "gossip.edges": str(tmp_path / "graph.csv")}
     with pytest.raises(ExperimentError, match="2 components: peer-0, peer-1; peer-2, peer-3; join"):
         load_experiment(overrides=given)
+
+
+def test_class_weights_are_for_labels_that_there_are() -> None:
+    experiment = load_experiment(overrides={"training.class_weight": {"poor": 3}})
+    check_class_weight(load_experiment(), None)
+    check_class_weight(experiment, ("good", "poor"))
+    check_class_weight(load_experiment(overrides={"training.class_weight": {"1": 3}}), (0, 1))
+    with pytest.raises(ExperimentError, match=r"class_weight\.poor: there is no such class; the target has 0, 1"):
+        check_class_weight(experiment, (0, 1))
+    with pytest.raises(ExperimentError, match="is for classification"):
+        check_class_weight(experiment, None)

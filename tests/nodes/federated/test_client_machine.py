@@ -93,7 +93,31 @@ def test_an_answer_to_a_question_that_is_no_longer_open_is_not_sent() -> None:
     bench.say(task(0, 4, work="survey", payload=None))
     effects = bench.tell(ev.Surveyed({}, (1.0,)))
     assert sent(effects) == []
-    assert only(e.Survey, effects) == [e.Survey()]
+    assert only(e.Survey, effects) == [e.Survey(asker="coordinator")]
+
+
+def check_it_declines_a_question_that_nobody_asks_and_answers_the_next() -> None:
+    bench = Bench()
+    (survey,) = only(e.Survey, bench.say(task(0, 3, work="survey", payload=None, question={"ask": 3})))
+    assert survey.asker == "coordinator", "by whose name it is refused"
+    (declined,) = sent(
+        bench.tell(ev.QuestionRefused(0, "coordinator", "asked by coordinator: ask is 3; allowed: 'fit'"))
+    )
+    assert isinstance(declined, m.Declined)
+    assert declined.reason == "no such question is answered here: asked by coordinator: ask is 3; allowed: 'fit'"
+    bench.say(task(0, 4, work="survey", payload=None, question={"ask": "median"}))
+    (answer,) = sent(bench.tell(ev.Surveyed({"of": "me"}, (1.0,))))
+    assert isinstance(answer, m.Update)
+
+
+def test_it_declines_a_question_that_nobody_asks_and_answers_the_next() -> None:
+    check_it_declines_a_question_that_nobody_asks_and_answers_the_next()
+
+
+def test_else_the_coordinator_would_wait_for_an_answer_until_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ClientMachine, "_decline", lambda *_: [])
+    with pytest.raises(ValueError, match="not enough values"):
+        check_it_declines_a_question_that_nobody_asks_and_answers_the_next()
 
 
 def test_a_coordinator_that_was_started_again_in_round_0_gets_answers_to_its_own_questions_alone() -> None:
@@ -103,7 +127,7 @@ def test_a_coordinator_that_was_started_again_in_round_0_gets_answers_to_its_own
     bench.say(task(0, 0, work="survey", payload=None))
     effects = bench.tell(ev.Surveyed({"of": "the question before"}, (1.0,)))
     assert sent(effects) == []
-    assert only(e.Survey, effects) == [e.Survey()]
+    assert only(e.Survey, effects) == [e.Survey(asker="coordinator")]
     (answer,) = sent(bench.tell(ev.Surveyed({"of": "me"}, (1.0,))))
     assert isinstance(answer, m.Update)
     assert (answer.attempt, answer.fields) == (0, {"of": "me"})
@@ -166,7 +190,7 @@ def test_its_report_keeps_training_and_hold_out_apart() -> None:
 
 def test_it_measures_its_hold_out_when_asked() -> None:
     bench = Bench().settle()
-    assert only(e.Evaluate, bench.say(task(2, 1, "evaluate"), "w2")) == [e.Evaluate(2, "holdout", "w2")]
+    assert only(e.Evaluate, bench.say(task(2, 1, "evaluate"), "w2")) == [e.Evaluate(2, "holdout", "w2", counted=True)]
     (update,) = sent(bench.tell(ev.Evaluated(2, "holdout", {"accuracy": 0.5, "examples": 6})))
     assert update == m.Update(2, 1, 25, {"holdout_accuracy": 0.5, "holdout_examples": 6.0})
 

@@ -178,6 +178,10 @@ def test_sites_stop_a_run_that_has_no_test_set_before_their_round_counts() -> No
     assert harness.published("metric.test")[-1]["round"] == 1
     assert harness.published("run.stopping")[0]["round"] == 1
     assert [f["round"] for f in harness.published("round.completed")] == [0, 1]
+    (asked,) = (effect.message for effect in effects if isinstance(effect, e.Send))
+    assert (asked.work, harness.state.run.completed) == ("evaluate", 1), "what reports are made of"
+    for name in NAMES:
+        effects = harness.tell(ev.Arrived(name, m.Update(2, asked.attempt, 10, {}), None))
     assert (effects[-1], harness.state.run.completed) == (e.Finish("completed"), 1)
     assert e.LoadWeights("w1") in effects
 

@@ -400,6 +400,43 @@ def test_a_question_that_cannot_be_answered_here_ends_round_0_for_all(meeting: C
     assert goodbye.message == m.Goodbye(0, "b failed in round 0: survey failed: IncompatibleSites: no such column")
 
 
+def check_a_peer_lives_on_after_a_question_that_nobody_asks(peer: Meeting) -> None:
+    """It was started again, and is told first by c and then by a where the others are."""
+    peer.tell(ev.Arrived("c", m.CatchUp(7, {"ask": 3}, None)))
+    refused = ev.QuestionRefused(7, "c", "asked by c: ask is 3; allowed: 'statistics', 'fit'")
+    effects = peer.tell(refused)
+    (rejected,) = only(e.Publish, effects)
+    assert rejected.type == "update.rejected"
+    assert rejected.fields["subject"] == "c"
+    assert "ask is 3; allowed" in rejected.fields["reason"]
+    assert only(e.Survey, effects) == [e.Survey()], "its own answer to the question before came too late to count"
+    assert peer.finished() is None
+    assert only(e.Survey, peer.tell(ev.Arrived("a", m.CatchUp(2, QUESTIONS[2], None)))) == [
+        e.Survey(QUESTIONS[2], 2, "a")
+    ]
+    assert sent(peer.own(2)) == [(("a", "c"), "b", 2)]
+
+
+def test_a_peer_lives_on_after_a_question_that_nobody_asks(meeting: Callable[..., Meeting]) -> None:
+    check_a_peer_lives_on_after_a_question_that_nobody_asks(meeting())
+
+
+def test_a_neighbor_could_end_a_run_by_it(meeting: Callable[..., Meeting], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PeerLifecycle, "_refused", lambda lifecycle, event: lifecycle.fail(event.reason))
+    with pytest.raises((AssertionError, ValueError)):
+        check_a_peer_lives_on_after_a_question_that_nobody_asks(meeting())
+
+
+def test_a_question_of_its_own_that_nobody_can_answer_ends_round_0_by_name(meeting: Callable[..., Meeting]) -> None:
+    peer = meeting()
+    peer.question(0)
+    peer.tell(ev.NextQuestion(1, QUESTIONS[1]))
+    peer.tell(ev.QuestionRefused(1, "", "the question 'spread' cannot be answered here: TypeError: no"))
+    finish = peer.finished()
+    assert finish is not None
+    assert finish.reason.startswith("question 1 of round 0 cannot be answered: the question 'spread'")
+
+
 # ----------------------------------------------------------------------------------------------------------- to be seen
 
 
@@ -464,13 +501,13 @@ def test_a_peer_that_was_started_again_answers_the_question_that_is_open_and_ask
     peer = meeting()
     peer.own(0)
     effects = told(peer, "a", 2, question=QUESTIONS[2])
-    assert only(e.Survey, effects) == [e.Survey(QUESTIONS[2], 2)]
+    assert only(e.Survey, effects) == [e.Survey(QUESTIONS[2], 2, "a")]
     assert guides(effects) == [(("c",), m.CatchUp(2, QUESTIONS[2]))], "c may have been started again as well"
     assert sent(peer.own(2)) == [(("a", "c"), "b", 2)]
     for origin, source in OTHERS:
         assert only(e.ApplyAgreement, peer.heard(origin, source, 2)) == []
     assert only(e.Survey, told(peer, "c", 2, question=QUESTIONS[2])) == [], "it has answered that"
-    assert only(e.Survey, told(peer, "c", 3, question={"ask": "more"})) == [e.Survey({"ask": "more"}, 3)]
+    assert only(e.Survey, told(peer, "c", 3, question={"ask": "more"})) == [e.Survey({"ask": "more"}, 3, "c")]
     (agree,) = only(e.ApplyAgreement, told(peer, "c", 3, agreement={"columns": ["x"]}))
     assert (agree.agreement, agree.surveys) == ({"columns": ["x"]}, {})
     assert ("join",) not in peer.timers

@@ -1,6 +1,7 @@
 """What a data set is for is decided once, whatever kind of file holds it; what the model cannot learn is refused."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +169,32 @@ def test_drawn_parts_have_their_test_rows_in_common(tmp_path: Path) -> None:
     shares = by_column(tmp_path, "iid")
     assert shares.test_sites is None
     shares.close()
+
+
+def test_weights_come_with_the_rows_of_each_site_and_with_the_test_set(tmp_path: Path) -> None:
+    text = "\n".join(["a,w,y", *(f"{row},{row % 4},{row % 2}" for row in range(40))])
+    plan = sites(tmp_path, south=text, north=text)
+    plan = replace(plan, data=replace(plan.data, weight="w"))
+    shares = divide(plan)
+    try:
+        assert (shares.columns, shares.weighted) == (("a",), True)
+        assert "north.csv: 10 rows of weight 0 left out" in shares.notes
+        for node in shares.nodes:
+            [(X, _, weight)], _ = unpack_rows(os.dup(node), shares.columns, shares.kinds, weighted=True)
+            assert (weight == X[:, 0] % 4).all()
+        X, y, weight = shares.test_rows() or ()
+        assert (len(X), len(y)) == (12, 12)
+        assert (weight == X[:, 0] % 4).all()
+        (first, second), order = unpack_rows(os.dup(shares.whole), shares.columns, shares.kinds, weighted=True, sets=2)
+        assert [len(one) for one in (*first, *second)] == [48, 48, 48, 12, 12, 12]
+        assert [len(one) for one in order] == [48, 2, 12]
+    finally:
+        shares.close()
+
+
+def test_a_model_that_takes_no_weights_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    text = "\n".join(["a,w,y", *(f"{row},{row % 4},{row % 2}" for row in range(40))])
+    plan = sites(tmp_path, south=text, north=text)
+    plan = replace(plan, data=replace(plan.data, weight="w"), model=replace(plan.model, name="pegasos"))
+    with pytest.raises(DataError, match=r"model\.name: pegasos takes no sample_weight.*models that do: mlp"):
+        divide(plan)

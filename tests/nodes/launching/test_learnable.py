@@ -78,3 +78,22 @@ def test_a_model_is_as_wide_as_its_categories_make_it(tmp_path: Path, monkeypatc
     assert shares(drop=["code"]) == 6
     monkeypatch.setattr(learnable, "_features", lambda *_: 1)
     assert shares() == 3  # by its columns alone the model would pass
+
+
+QUANTITY = ("x,ward,y", lambda row: f"{row / 4},{'abc'[row % 3]},{row * 1.5}")
+
+
+def test_of_a_quantity_and_categories_smaller_steps_are_advised(tmp_path: Path) -> None:
+    def notes(kind: Any = QUANTITY, **tables: Any) -> tuple[str, ...]:
+        chosen = experiment(tmp_path, kind, sites=True).to_dict() | tables
+        shares = divide(Experiment.from_dict(chosen))
+        shares.close()
+        return shares.notes
+
+    [advice] = notes()
+    assert "--learning-rate 0.005" in advice
+    assert notes(training={"learning_rate": 0.005}) == ()
+    assert notes(training={"optimizer": "adam"}) == ()
+    assert notes(model={"name": "sklearn.linear_model.SGDRegressor"}) == ()
+    assert notes(ONLY_DATES) == ()
+    assert notes(("x,z,y", lambda row: f"{row / 4},{row % 3},{row * 1.5}")) == ()

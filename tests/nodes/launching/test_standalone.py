@@ -10,13 +10,22 @@ import numpy as np
 import pytest
 from nervenet.broker.broker import Broker
 from nervenet.broker.errors import BrokerError
+from nervenet.models.artifact import load_model
 from nervenet.models.data.data import DataError
+from nervenet.models.local.alone import train_alone
+from nervenet.models.model import LocalWork
+from nervenet.models.score_report import report_on
+from nervenet.models.site_model import SiteModel, kept_rows
+from nervenet.models.site_statistics import agree
+from nervenet.nodes.config.factory import build_model, build_site_model
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching import standalone
+from nervenet.nodes.launching.data_shares import load_for
 from nervenet.nodes.launching.standalone import run_node
 from nervenet.nodes.roles.base import Role
 from nervenet.nodes.runtime.identity import NodeFailed
 from nervenet.nodes.runtime.session import Session
+from sklearn import metrics
 
 
 def site(folder: Path, name: str, seed: int, columns: str = "a,b,y") -> str:
@@ -63,6 +72,86 @@ async def test_each_leaves_what_it_knows(tmp_path: Path) -> None:
     assert {e["round"] for e in events if e["type"] == "round.completed"} == {0, 1, 2}
     lines = (tmp_path / "c" / "events.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == events
+
+
+def own_site(file: str) -> SiteModel:
+    """A site of `plan` with its rows."""
+    experiment = plan(file)
+    source = load_for(build_model(experiment), experiment)
+    rows = (source.X, source.y)
+    return build_site_model(build_model(experiment), rows, experiment, columns=source.columns, holdout=0.2)
+
+
+def hold_out_of(file: str) -> tuple[Any, Any]:
+    """The rows that it keeps."""
+    own = own_site(file)
+    own.build(agree({"one": own.statistics()}), 0)
+    found = kept_rows(own)
+    assert found is not None
+    return found
+
+
+async def test_what_sites_tell_is_the_report_of_all_their_rows(tmp_path: Path) -> None:
+    files = [site(tmp_path, f"s{k}", k) for k in range(3)]
+    floors = (5, 8, 9)  # of rows below which a site tells no counts: each keeps 8
+    async with Broker("tcp://127.0.0.1:0") as broker:
+        where = {"broker": broker.addresses["directory"], "run": "r"}
+        found = await together(
+            run_node("coordinator", plan(nodes=3), **where, out=tmp_path / "c"),
+            *(
+                run_node("client", plan(f, nodes=3, evaluation={"report_rows": floor}), **where, name=f"s{k}")
+                for k, (f, floor) in enumerate(zip(files, floors, strict=True))
+            ),
+        )
+    summary = found[0]
+    assert set(summary["site_reports"]) == {"s0", "s1"}
+    model = load_model(tmp_path / "c")
+    kept = [hold_out_of(file) for file in files[:2]]
+    X, y = (np.concatenate(arrays) for arrays in zip(*kept, strict=True))
+    pooled, launched = summary["report"], report_on(model, X, y)  # as the launcher makes it, which has the rows
+    assert (pooled["evaluated_on"], pooled["sites"], pooled["rows"]) == ("holdout", 2, 16)
+    for name in ("accuracy", "macro_f1", "confusion", "per_class"):
+        assert pooled[name] == launched[name]
+    assert pooled["confusion"]["matrix"] == metrics.confusion_matrix(y, model.predict(X)).tolist()
+    assert pooled["brier"] == pytest.approx(launched["brier"], rel=1e-6)
+    assert pooled["reliability"]["rows"] == launched["reliability"]["rows"]
+    for (X, y), name in zip(kept, ("s0", "s1"), strict=True):
+        there = summary["site_reports"][name]
+        assert there["accuracy"] == metrics.accuracy_score(y, model.predict(X))
+        assert there["roc_auc"] == pytest.approx(metrics.roc_auc_score(y, model.predict_proba(X)[:, 1]))
+    assert summary["sites"]["sites"] == 3, "the scores of the third count all the same"
+
+
+async def test_by_hand_each_sites_own_model_is_judged_at_all_sites(tmp_path: Path) -> None:
+    files = [site(tmp_path, f"s{k}", k) for k in range(3)]
+    async with Broker("tcp://127.0.0.1:0") as broker:
+        where = {"broker": broker.addresses["directory"], "run": "r"}
+        wanted = {"evaluation": {"site_matrix": True}}
+        found = await together(
+            run_node("coordinator", plan(nodes=3, **wanted), **where, out=tmp_path / "c"),
+            *(
+                run_node("client", plan(f, nodes=3, **(wanted if k < 2 else {})), **where, name=f"s{k}")
+                for k, f in enumerate(files)
+            ),
+        )
+    summary = found[0]
+    matrix = summary["site_matrix"]
+    assert (summary["status"], summary["undisturbed"]) == ("completed", True)
+    assert (matrix["sites"], matrix["rows"], matrix["score"]) == (["s0", "s1", "s2"], [8, 8, 8], "accuracy")
+    assert matrix["missing"] == {
+        "s2": "has sent no model of its own: declined: evaluation.site_matrix is not true at this site, "
+        "whose model stays there"
+    }
+    assert matrix["scores"][2] == [None] * 3
+    common = load_model(tmp_path / "c")
+    own = own_site(files[0])
+    own.build(common.preprocessing, 0)
+    weights = train_alone(own, LocalWork(), 2, node="s0", seed=0, stop=lambda: False)
+    assert weights is not None
+    own.set_weights(weights)
+    kept = [hold_out_of(file) for file in files]
+    assert matrix["scores"][0] == [metrics.accuracy_score(y, own.predict(X)) for X, y in kept]
+    assert matrix["shared"] == [None] * 3, "of fewer than ten rows no report is told"
 
 
 async def ended(tmp_path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

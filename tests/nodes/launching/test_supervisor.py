@@ -319,6 +319,37 @@ async def test_nodes_that_are_never_ready_are_named() -> None:
         await scenario.supervisor.start_nodes(DataShares(("a",), "classification", 9, nodes=[10, 11, 12], test=13))
 
 
+async def ready_one_after_the_other() -> None:
+    """Each node is ready 40 s after the one before, of which 60 are allowed."""
+    scenario = Scenario()
+    await scenario.supervisor.start_broker()
+    scenario.fork_server.on_spawn = lambda pid, job: None
+    shares = DataShares(("a",), "classification", 9, nodes=[10, 11, 12], test=13)
+    starting = asyncio.create_task(scenario.supervisor.start_nodes(shares))
+    for name in ("coordinator", "client-0", "client-1", "client-2"):
+        scenario.supervisor._awake.seconds += 40.0
+        scenario.supervisor._processes.notify()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        scenario.supervisor.reported(name, "ready", {"pid": 9, "addresses": {}}, None)
+    await starting
+
+
+async def test_nodes_that_are_ready_one_after_the_other_are_waited_for() -> None:
+    await ready_one_after_the_other()
+
+
+async def test_a_deadline_for_all_of_them_would_end_the_run_of_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    until = Supervisor._until
+
+    async def for_all(*arguments: Any, **options: Any) -> None:
+        await until(*arguments, **{**options, "of_progress": False})
+
+    monkeypatch.setattr(Supervisor, "_until", for_all)
+    with pytest.raises(RunAborted, match="not every node was ready within 60 s"):
+        await ready_one_after_the_other()
+
+
 async def test_a_failed_fork_aborts_the_run() -> None:
     scenario = Scenario()
     scenario.fork_server.refusing = "no process could be forked"

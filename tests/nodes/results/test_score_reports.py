@@ -106,3 +106,20 @@ def test_each_peers_own_model_is_judged_on_the_rows_of_its_site() -> None:
     site.set_weights(weights * 2)
     assert found["west"]["accuracy"] == metrics.accuracy_score(y[2::3], site.predict(X[2::3]))
     assert found["east"]["accuracy"] == np.mean(y[::3] == 0)  # the weights of its model are all 0
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_rows_with_weights_have_a_part_that_counts_these_and_else_count_as_one(task: str) -> None:
+    site, X, y = trained(task)
+    weight, owners = 0.5 + np.arange(len(y)) % 4, parts(len(y))
+    weights = site.get_weights()
+    plain, weighted = (common_report(site, weights, Judged(rows)) for rows in ((X, y), (X, y, weight)))
+    of = weighted.pop("weighted")
+    assert weighted == plain
+    score, truth = ("accuracy", metrics.accuracy_score) if task == "classification" else ("r2", metrics.r2_score)
+    assert of["weight"] == weight.sum()
+    assert of[score] == pytest.approx(truth(y, site.predict(X), sample_weight=weight))
+    found = site_reports(site, dict.fromkeys(NAMES, weights), Judged((X, y, weight), owners, NAMES))
+    assert [report["weighted"]["weight"] for report in found.values()] == [weight[owners == k].sum() for k in range(3)]
+    own = common_report(site, weights, Judged(holdout=(X[:30], y[:30], weight[:30])))
+    assert own["weighted"]["weight"] == weight[:30].sum()

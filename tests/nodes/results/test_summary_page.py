@@ -20,7 +20,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "summary.md").read_text(encoding="u
 ROW = re.compile(r"^\| `(?P<key>[^`]+)` \| [^|]+ \| (?P<mode>both|federated|gossip) \| [^|]+ \|$")
 NAMES = ("client-0", "coordinator", "peer-0", "peer-1", "peer-2")
 BY_NAME = ("updates_rejected", "lost_because", "mass.gone", "by_node.NAME.mixed_with", "scores")  # whose keys are names
-BY_NAME += ("report.per_class", "site_reports", "site_matrix.missing")
+BY_NAME += ("class_weights", "report.per_class", "report.weighted", "site_reports", "site_matrix.missing")
 Rows = Mapping[str, str]
 
 
@@ -67,8 +67,8 @@ def report(role: str, score: str, **more: Any) -> dict[str, Any]:
 def federated(score: str) -> dict[str, Any]:
     spread = {name: {"std": 0.1, "min": 0.0, "max": 0.2} for name in (score, "loss")}
     sites = {
-        "round": 5, score: 0.1, "loss": 0.5, "examples": 60, "sites": 2, "source": "sites", "spread": spread,
-        "worst": {"site": "client-0", score: 0.0},
+        "round": 5, score: 0.1, "loss": 0.5, "examples": 60, "weight": 90.0, "sites": 2, "source": "sites",
+        "spread": spread, "worst": {"site": "client-0", score: 0.0},
     }  # fmt: skip
     best = {"round": 3, "metrics": {score: 0.2, "loss": 0.4}}
     stopped = {"stopped_by": "patience", "reason": "no improvement"}
@@ -84,7 +84,8 @@ def gossip(score: str) -> dict[str, Any]:
 
 
 def rows_report(mode: str, task: str) -> dict[str, Any]:
-    y, known = np.array([0, 1, 1]), {"evaluated_on": "holdout"} | ({"sites": 2} if mode == "federated" else {})
+    y, known = np.array([0, 1, 1]), {"evaluated_on": "holdout", "weighted": {"weight": 4.5}}
+    known |= {"sites": 2} if mode == "federated" else {}
     if task == "regression":
         return known | regression_report(y, y)
     mean = {"roc_auc_mean": 0.5} if mode == "federated" else {}
@@ -103,6 +104,7 @@ def summary_of(mode: str, task: str) -> dict[str, Any]:
         site_matrix={"sites": ["client-0"], "rows": [9], "scores": [[0.5]]}
         | ({"missing": {"client-1": "lost"}} if mode == "federated" else {}),
         majority=0.9,
+        preprocessing={"classes": ["no", "yes"], "class_weights": [0.5, 2.0]},
         weights=np.zeros(3),
         baseline={"centralised": 0.9, "local_only_mean": 0.8},
         lost={"peer-2": "killed"},

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nervenet.models.agreement.asked import MalformedQuestion
 from nervenet.models.agreement.questions import Answer, Questions
 from nervenet.models.moments import IncompatibleSites
 from nervenet.nodes.runtime import effects as e
@@ -76,7 +77,65 @@ def test_an_answer_has_a_vector_of_float64(vector: Any) -> None:
         survey(lambda question: Answer({}, vector), e.Survey())
 
 
+def no_such_question(question: Any) -> Answer:
+    raise MalformedQuestion(f"ask is {question['ask']!r}; allowed: 'statistics', 'fit'")
+
+
+def broken(question: Any) -> Answer:
+    return Answer({}, np.zeros(len(question["columns"])))
+
+
+def check_refused(answer: Any, question: dict[str, Any], reason: str) -> None:
+    found = survey(answer, e.Survey(question, 4, "hub"))
+    assert found == ev.QuestionRefused(4, "hub", f"asked by hub: {reason}")
+
+
+REFUSED = [
+    (no_such_question, {"ask": 3}, "ask is 3; allowed: 'statistics', 'fit'"),
+    (
+        broken,
+        {"ask": "fit", "part": "rows", "columns": 7},
+        "the question 'fit' (part 'rows') cannot be answered here: TypeError: object of type 'int' has no len()",
+    ),
+]
+
+
+@pytest.mark.parametrize(("answer", "question", "reason"), REFUSED)
+def test_a_question_that_nobody_asks_is_refused_by_the_name_of_the_asker(
+    answer: Any, question: dict[str, Any], reason: str
+) -> None:
+    check_refused(answer, question, reason)
+
+
+@pytest.mark.parametrize(("answer", "question", "reason"), REFUSED)
+def test_else_the_site_would_raise_what_its_code_raises(
+    monkeypatch: pytest.MonkeyPatch, answer: Any, question: dict[str, Any], reason: str
+) -> None:
+    monkeypatch.setattr(inquiry, "_refused", lambda *_: answer(question))
+    with pytest.raises((TypeError, MalformedQuestion)):
+        check_refused(answer, question, reason)
+
+
+def test_a_site_that_is_at_fault_itself_says_so() -> None:
+    def answer(question: Any) -> Answer:
+        raise IncompatibleSites("column 'age' has an infinity")
+
+    with pytest.raises(IncompatibleSites, match=r"^column 'age' has an infinity"):
+        survey(answer, e.Survey({}, 0, "hub"))
+
+
+def test_answers_of_which_nobody_can_make_sense_are_told_by_whose_they_are() -> None:
+    def ask(_rows: Mapping[str, int]) -> Questions[float]:
+        found = yield {"ask": "mean"}
+        return sum(answer.fields["mean"] for answer in found.values())
+
+    wrong = {"a": ({"mean": 1.0}, np.empty(0)), "b": ({"mean": [1.0]}, np.empty(0))}
+    with pytest.raises(IncompatibleSites, match=r"what a, b answered to the question 'mean' does not fit .*TypeError"):
+        Inquiry(ask).take(e.ApplyAgreement(surveys=wrong))
+
+
 def test_an_answer_says_which_question_it_answers() -> None:
     found = survey(lambda question: Answer({"asked": dict(question)}, np.arange(4.0)[::2]), e.Survey({"ask": "x"}, 3))
+    assert isinstance(found, ev.Surveyed)
     assert (found.fields, found.step) == ({"asked": {"ask": "x"}}, 3)
     assert found.body.flags.c_contiguous

@@ -15,7 +15,7 @@ from nervenet.broker import transport as t
 from nervenet.broker.broker import Broker
 from nervenet.broker.errors import BadAddress, JoinRefused
 from nervenet.broker.lease import Lease
-from nervenet.broker.messages import Heartbeat, Join, Member, Ready, Roster
+from nervenet.broker.messages import Goodbye, Heartbeat, Join, Member, Ready, Roster
 from nervenet.models import MLP
 from nervenet.nodes import Client, Experiment, NodeFailed
 from nervenet.nodes.config.compatibility import shared_config_of
@@ -71,7 +71,7 @@ def reported() -> list[str]:
 
 @pytest.fixture
 def following(calls: Calls, reported: list[str]) -> Reconnector:
-    follows = Reconnector(calls, calls, coordinator(1, "here"), reported.append)  # type: ignore[arg-type]
+    follows = Reconnector(calls, calls, [coordinator(1, "here")], reported.append)  # type: ignore[arg-type]
     assert calls.since() == [("link", "here"), "watch"]
     return follows
 
@@ -115,6 +115,48 @@ def test_an_address_that_cannot_be_dialed_ends_nobody(
     following.roster(roster(coordinator(2, "bad")))
     assert calls.since() == ["unlink"]
     assert "cannot be dialed" in reported[0]
+
+
+def peer(name: str, incarnation: int, address: str) -> Member:
+    return Member(name, "peer", incarnation, 1, {"control": address}, "alive")
+
+
+@pytest.fixture
+def two(calls: Calls) -> Reconnector:
+    """Return one that follows a and b, to both of which it has links."""
+    follows = Reconnector(calls, calls, [peer("a", 1, "a1"), peer("b", 1, "b1")], pytest.fail)  # type: ignore[arg-type]
+    assert calls.since() == [("link", "a1"), ("link", "b1"), "watch"]
+    for name in "ab":
+        follows.heard(t.LinkUp(name, "peer", 1, True))
+    assert calls.since() == ["unwatch"], "when all are there"
+    return follows
+
+
+def test_of_several_each_is_dialed_anew_where_it_is(calls: Calls, two: Reconnector) -> None:
+    two.heard(t.LinkLost("b", 1, "gone"))
+    two.heard(t.LinkLost("a", 1, "gone"))
+    assert calls.since() == ["watch", "watch"]
+    two.roster(roster(peer("a", 1, "a1"), peer("b", 2, "b2")))
+    assert calls.since() == ["unlink", ("link", "b2")]
+    two.heard(t.LinkUp("b", "peer", 2, True))
+    assert calls.since() == [], "a is still sought"
+    two.heard(t.LinkUp("a", "peer", 1, True))
+    assert calls.since() == ["unwatch"]
+
+
+def test_who_has_dialed_in_a_newer_incarnation_is_looked_for(calls: Calls, two: Reconnector) -> None:
+    two.heard(t.LinkUp("a", "peer", 1, False))
+    assert calls.since() == [], "the one that is known"
+    two.heard(t.LinkUp("a", "peer", 2, False))
+    assert calls.since() == ["watch"]
+
+
+def test_nobody_looks_for_one_that_has_said_goodbye(calls: Calls, two: Reconnector) -> None:
+    two.heard(t.Arrival("a", Goodbye(7, "done"), None, 20))
+    two.heard(t.LinkLost("a", 1, "gone"))
+    assert calls.since() == ["unwatch"]
+    two.heard(t.LinkUp("a", "peer", 2, False))
+    assert calls.since() == ["watch"], "unless it is there again"
 
 
 class CoordinatorStandIn:

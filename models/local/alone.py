@@ -1,0 +1,31 @@
+"""A model of one site's rows alone, beside the one that it trains with the others."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+
+from ..model import LocalWork
+from ..rng import generator
+from ..site_model import SiteModel
+from ..weights import Vector
+
+
+def train_alone(
+    site_model: SiteModel, work: LocalWork, rounds: int, *, node: str, seed: int, stop: Callable[[], bool]
+) -> Vector | None:
+    """Return the weights of a model trained on a site's rows alone, from the initial weights that the seed gives all.
+
+    It trains for as much as `work` says, `rounds` times, prepared as all sites have agreed; the model of `site_model`
+    and its state stay as they are. None if `stop` ended it. Raises ArithmeticError if they are not finite.
+    """
+    agreed, own = site_model.preprocessing, copy.copy(site_model)
+    own.model = copy.deepcopy(site_model.model)
+    own.model.build(agreed.n_features, agreed.n_classes, generator(seed, "init"))
+    steps = None if work.local_steps is None else work.local_steps * rounds
+    whole = LocalWork(work.epochs * rounds, steps, work.batch_size, learning_rate=work.learning_rate)
+    with np.errstate(all="ignore"):
+        report = own.train(whole, generator(seed, node, "alone"), stop)
+    return None if report.cancelled else own.trained_weights()
