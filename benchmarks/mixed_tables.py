@@ -100,9 +100,9 @@ for site in "abc":
     found = model.predict(frame)
     if hasattr(model, "classes_"):
         labels += int((found.astype(str) != told["prediction"]).sum())
-        apart = max(apart, np.abs(model.predict_proba(frame) - told.iloc[:, 1:].to_numpy()).max())
+        apart = np.maximum(apart, np.abs(model.predict_proba(frame) - told.iloc[:, 1:].to_numpy()).max())
     else:
-        apart = max(apart, np.abs(found - told["prediction"].to_numpy()).max() / told["prediction"].std())
+        apart = np.maximum(apart, np.abs(found - told["prediction"].to_numpy()).max() / told["prediction"].std())
     rows += len(frame)
 print(f"{'same' if apart < 1e-5 and not labels else 'DIFFERENT'}, {rows} rows ({apart:.0e})")
 """

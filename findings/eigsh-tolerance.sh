@@ -5,8 +5,9 @@
 #        algebraic connectivity, each to about 8 digits, or ARPACK says that it has not converged.
 # Seen:  it costs an eigenvalue. On rings, paths and grids of 50 to 100 nodes 0 is left out, and what comes are the
 #        second and third, each right to ten digits, with nothing said; with tol=0 it is found. networkx passes its
-#        tol=1e-8 on and takes the second of what comes: a ring mixes four times as fast, it says, a grid twice as
-#        fast. A spectral gap that chooses a topology is wrong by that. Its other methods are right.
+#        tol=1e-8 on and takes the second of what comes: a ring mixes four times as fast, it says, a grid often twice
+#        as fast (its start is random). A spectral gap that chooses a topology is wrong by that. Its other methods are
+#        right.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

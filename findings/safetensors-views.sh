@@ -6,7 +6,7 @@
 # Seen:  the bytes that lie where the view begins are written under the view's shape. Two columns of a table come back
 #        as other cells of it; every second weight as the first half of all; a transposed matrix permuted. Nothing is
 #        said at either end, and the file is valid. What fits the description without being asked for: `coef_` of
-#        LogisticRegression and LinearSVC, which are in Fortran order.
+#        LogisticRegression and LinearSVC with three classes or more, which is in Fortran order.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -128,6 +128,8 @@ def node(
     view = JsonView() if json else View() if quiet else plain
     for line in warnings(experiment):
         warn(line)
+    if role == "peer" and experiment.evaluation.site_matrix:
+        warn("evaluation.site_matrix has no effect at a peer, which sends no model of its rows alone")
     if experiment.network.insecure:
         warn(INSECURE, "insecure")
     leaves = (out is not None or resume is not None) and role != "client" and not quiet

@@ -15,6 +15,17 @@ from typing import Any
 
 import numpy as np
 
+SELECTS = ("pattern", "dtype_include", "dtype_exclude")
+"""What a `make_column_selector` chooses columns by."""
+
+_SLOW = re.compile(r"\)[*+?{]|(?:[*+?{].*){4}", re.DOTALL)
+"""In a selector's pattern: repetitions by which a search may take for ever, at a site that was sent it."""
+
+PATTERN = "a selector's pattern is a regular expression of at most 200 characters, 3 repetitions and no repeated group"
+
+_NUMBERS = (float, int, bool)
+"""Python's types, which a `dtype` may be; described as NumPy's."""
+
 ARRAY = re.compile(r"[<>|=]?([biuf][1248]|O|U\d{1,4})")
 """Types of an array in a description: an array of long texts would take memory that nothing in it needs."""
 
@@ -30,8 +41,11 @@ def describe_transformer(step: Any) -> dict[str, Any]:
     cls = type(step)
     if not hasattr(step, "get_params") or cls.__module__.partition(".")[0] != "sklearn":
         raise TypeError(f"{cls.__module__}.{cls.__qualname__} is not of scikit-learn; {FORM}")
-    known, defaults = signature(cls).parameters, step.get_params(deep=False)
-    chosen = {name: value for name, value in defaults.items() if not _same(value, known[name])}
+    known, values = signature(cls).parameters, step.get_params(deep=False)
+    values = {
+        name: np.dtype(value).type if isclass(value) and value in _NUMBERS else value for name, value in values.items()
+    }
+    chosen = {name: value for name, value in values.items() if not _same(value, known[name])}
     module = (
         cls.__module__.rpartition("._")[0] or cls.__module__
     )  # sklearn.preprocessing of sklearn.preprocessing._data
@@ -70,11 +84,37 @@ def _plain(value: Any, what: str) -> Any:
             return {"array": [_plain(item, what) for item in value.tolist()], "dtype": value.dtype.str}
         case dict() if all(isinstance(key, str) for key in value):
             return {"map": {key: _plain(item, what) for key, item in value.items()}}
+    if _is_selector(value):
+        if not _is_quick(value.pattern):
+            raise TypeError(f"{what}: found {value.pattern!r:.60}; {PATTERN}")
+        return {"selector": {name: _selected(getattr(value, name), what) for name in SELECTS}}
     if hasattr(value, "get_params") and not isclass(value):
         return describe_transformer(value)
     if path := _public_path(value):
         return {"named": path}
     raise TypeError(f"{what}: found {value!r:.60}; {FORM}")
+
+
+def _is_selector(value: Any) -> bool:
+    return type(value).__name__ == "make_column_selector" and type(value).__module__.partition(".")[0] == "sklearn"
+
+
+def _is_quick(pattern: Any) -> bool:
+    """Whether it is a pattern that any site can search for in the names of its columns, or None."""
+    if pattern is None or not isinstance(pattern, str) or len(pattern) > 200 or _SLOW.search(pattern):
+        return pattern is None
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return True
+
+
+def _selected(value: Any, what: str) -> Any:
+    """Return what a selector goes by; types that have no path of NumPy's by the names that pandas has for them."""
+    if isinstance(value, list | tuple):
+        return [_selected(item, what) for item in value]
+    return value.__name__ if value in (object, str, float, int, bool) else _plain(value, what)
 
 
 def _public_path(value: Any) -> str | None:
@@ -125,6 +165,12 @@ def _made(value: Any) -> Any:
             return np.array([_made(item) for item in items], dtype)
         case {"map": Mapping() as items}:
             return {str(key): _made(item) for key, item in items.items()}
+        case {"selector": Mapping() as chosen} if set(chosen) <= set(SELECTS):
+            if not _is_quick(chosen.get("pattern")):
+                raise ValueError(f"found {chosen['pattern']!r:.60}; {PATTERN}")
+            from sklearn.compose import make_column_selector
+
+            return make_column_selector(**{str(key): _made(item) for key, item in chosen.items()})
     raise ValueError(f"not a value of a transformer's description: {value!s:.80}")
 
 

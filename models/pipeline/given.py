@@ -1,4 +1,4 @@
-"""The pipeline that a user brings: as an object, or by its import path."""
+"""The pipeline that a user brings: as an object, by its import path, or as the JSON that describes one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from ..data.data import DataError
 from ..plugins import imported
+from .description_text import is_described, normalized
 
 AUTO = "auto"
 """In place of a pipeline: what suits the columns."""
@@ -23,17 +24,20 @@ STEPS = (
 
 
 def given_pipeline(preprocess: object) -> Any:
-    """Return an unfitted scikit-learn transformer as it is, or the one of an import path, or `AUTO`.
+    """Return an unfitted scikit-learn transformer as it is, the one of an import path or of JSON, or `AUTO`.
 
     Raises DataError for anything else, and where one of its steps cannot be fitted on the rows of all sites.
     """
     if isinstance(preprocess, str) and preprocess == AUTO:
         return AUTO
     found, shown = preprocess, f"data.preprocess = {preprocess!r:.60}"
-    if isinstance(preprocess, str):
+    if isinstance(preprocess, str) and is_described(preprocess):
+        found = _rebuilt(preprocess)
+    elif isinstance(preprocess, str):
         if ":" not in preprocess:
             raise DataError(
-                f'{shown}: expected "{AUTO}", or the import path of a scikit-learn transformer, as in mine:prepare'
+                f'{shown}: expected "{AUTO}", the import path of a scikit-learn transformer, as in mine:prepare, or, '
+                "in an experiment file, a .json file that describes one"
             )
         try:
             found = imported(preprocess, "data.preprocess")
@@ -53,6 +57,25 @@ def given_pipeline(preprocess: object) -> Any:
     return found
 
 
+def description_of(pipeline: Any) -> str:
+    """Return an unfitted pipeline as the JSON that `given_pipeline` takes; equal texts mean equal pipelines.
+
+    Raises TypeError, naming it, for what has no description.
+    """
+    from .description import describe_transformer
+
+    return normalized(describe_transformer(pipeline))
+
+
+def _rebuilt(text: str) -> Any:
+    from .description import rebuild_transformer
+
+    try:
+        return rebuild_transformer(json.loads(text))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"data.preprocess: {text:.60}… describes no pipeline: {error}") from None
+
+
 def import_steps() -> None:
     """Import what every pipeline needs: it takes seconds, in which nobody should wait for a site's answer."""
     from importlib import import_module
@@ -63,7 +86,5 @@ def import_steps() -> None:
 
 def digest_of(pipeline: Any) -> str:
     """Return a short text that is the same for the same pipeline, and most likely for no other."""
-    from .description import describe_transformer
-
-    described = json.dumps(describe_transformer(pipeline), sort_keys=True)
-    return f"{type(pipeline).__name__} {blake2b(described.encode(), digest_size=4).hexdigest()}"
+    described = description_of(pipeline).encode()
+    return f"{type(pipeline).__name__} {blake2b(described, digest_size=4).hexdigest()}"

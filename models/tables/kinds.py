@@ -206,10 +206,10 @@ class _Found:
         further = [f'{self.raw.place(row)} "{_short(self.cells.cell(row))}"' for row in rows[1:SHOWN].tolist()]
         more = [f"{len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
         also = f" (also {', '.join([*further, *more])})" if further else ""
-        if len(rows) == 1 and self.raw.place(first) == "line 2":
-            hint = "delete the line if it is a second header"
-        elif not self.raw.options:
+        if not self.raw.options:
             hint = "an empty cell is a gap"
+        elif len(rows) == 1 and self.raw.place(first) == "line 2":
+            hint = "delete the line if it is a second header"
         else:
             words = ", ".join(f'"{_short(word)}"' for word in sorted(bad)[:SHOWN])
             hint = (

@@ -118,7 +118,8 @@ def check_same_run(where: str, found: Experiment, experiment: Experiment) -> Non
     for key in sorted(ours.keys() | theirs.keys()):
         fixed = key in FIXED or not any(fnmatchcase(key, free) for free in FREE)
         if fixed and ours.get(key) != theirs.get(key):
+            found_value, expected = (f"{each.get(key)!r:.200}" for each in (ours, theirs))  # a pipeline's may be long
             raise ExperimentError(
-                f"{where}: is of another experiment: found {as_in_file(key)} = {ours.get(key)!r}, "
-                f"expected {theirs.get(key)!r}; only {', '.join(FREE)} may change"
+                f"{where}: is of another experiment: found {as_in_file(key)} = {found_value}, "
+                f"expected {expected}; only {', '.join(FREE)} may change"
             )

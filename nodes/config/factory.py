@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..topology import Schedule, schedule
@@ -63,13 +64,11 @@ def build_site_model(
     task: str | None = None,
     test: tuple[Any, ...] | None = None,
     holdout: float = 0.0,
-    preprocess: object = None,
     written: WrittenColumns | None = None,
 ) -> SiteModel:
     """Tie a model to one site's rows: X and y, and how much each of them counts, if that differs.
 
-    `preprocess` is a pipeline in place of that which ``data.preprocess`` names, `written` how the rows' file writes its
-    columns.
+    `written` is how the rows' file writes its columns.
 
     `task` is what the whole data set is for ("classification" or "regression"), where that is known; else
     ``data.task`` says it, or the model, or in round 0 all sites together.
@@ -94,11 +93,25 @@ def build_site_model(
         min_rows=experiment.data.min_rows,
         seed=experiment.seed,
         scorers=experiment.evaluation.scorers,
-        preprocess=experiment.data.preprocess if preprocess is None else preprocess,
+        preprocess=experiment.data.preprocess,
         min_frequency=experiment.data.min_frequency,
         class_weight=experiment.training.class_weight,
         written=written,
     )
+
+
+def with_preprocess(experiment: Experiment, preprocess: object) -> Experiment:
+    """Return an experiment with a pipeline of the user's own: as JSON, which any process, and a run folder, can hold.
+
+    Raises DataError, naming the step, for one that cannot be fitted on the rows of all sites, or has no description.
+    """
+    if preprocess is None:
+        return experiment
+    from nervenet.models.pipeline.given import description_of, given_pipeline
+
+    found = given_pipeline(preprocess)
+    text = preprocess if isinstance(preprocess, str) else description_of(found)
+    return replace(experiment, data=replace(experiment.data, preprocess=text))
 
 
 def training_settings(experiment: Experiment, model: object) -> dict[str, Any]:

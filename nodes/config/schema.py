@@ -55,7 +55,8 @@ class DataConfig:
     split_seed: Natural = 42  # apart from `seed`: repeated runs are then judged on the same rows
     # Agreed by all nodes before any training: standard, but none for images, whose pixels lie in [0, 1] already.
     scale: Literal["standard", "unit", "none"] | None = None
-    # Of tables with text, dates or gaps: auto, or the import path of your own unfitted ColumnTransformer or Pipeline.
+    # Of tables with text, dates or gaps: auto, the import path of your own unfitted ColumnTransformer or Pipeline, or a
+    # .json file that describes one, as a run folder has it where a program gave the object.
     preprocess: Text = "auto"
     min_frequency: Count | None = None  # auto: categories that fewer rows of all sites have are taken together
     # Which node holds which rows.

@@ -10,7 +10,14 @@ from ..config.idle_parameters import idle_lines
 from ..config.schema import Experiment
 from ..config.site_names import repeated
 
-STEERING = ("sites", "until", "patience", "min_delta", "budget_s")  # keys of [evaluation] that a coordinator heeds
+STEERING = (
+    "sites",
+    "report_rows",
+    "until",
+    "patience",
+    "min_delta",
+    "budget_s",
+)  # keys of [evaluation] that a coordinator heeds
 PARTITIONS = {"alpha": ("dirichlet", "quantity"), "shards_per_node": ("shards",), "column": ("column",)}
 
 

@@ -1,9 +1,12 @@
 """From files, flags and keywords to one checked experiment."""
 
+import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from nervenet.models.pipeline.description_text import is_described, normalized
 
 from ..config.keys import ExperimentError, override
 from ..config.schema import Experiment, is_file_name
@@ -46,6 +49,7 @@ def load_experiment(path: Path | None = None, overrides: Mapping[str, object] | 
     _find_files_beside(Path.cwd(), tables)
     if isinstance(tables.get("data"), dict) and "path" in tables["data"]:
         tables["data"]["name"] = tables["data"].pop("path")
+    _read_preprocess(tables)
     return checked_experiment(tables)
 
 
@@ -122,14 +126,38 @@ def _without_derived(tables: dict[str, Any]) -> dict[str, Any]:
 
 def _find_files_beside(folder: Path, tables: dict[str, Any]) -> None:
     """Make the paths of files absolute, so that the copy in the run directory still finds them."""
-    for section, key in (("", "init"), ("data", "name"), ("data", "path"), ("gossip", "edges")):
+    is_file = {"name": is_file_name, "preprocess": _is_json_file}
+    files = (("", "init"), ("data", "name"), ("data", "path"), ("data", "preprocess"), ("gossip", "edges"))
+    for section, key in files:
         table = tables.get(section) if section else tables
         name = table.get(key) if isinstance(table, dict) else None
-        if isinstance(table, dict) and isinstance(name, str) and name and (key != "name" or is_file_name(name)):
+        if isinstance(table, dict) and isinstance(name, str) and name and is_file.get(key, bool)(name):
             table[key] = _beside(folder, name)
     data = tables.get("data")
     if isinstance(data, dict) and isinstance(sites := data.get("sites"), list):
         data["sites"] = [_beside(folder, file) if isinstance(file, str) and file else file for file in sites]
+
+
+def _read_preprocess(tables: dict[str, Any]) -> None:
+    """Put the description of a pipeline in the place of its file, so that a run depends on no other file."""
+    data = tables.get("data")
+    path = data.get("preprocess") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(path, str) or not _is_json_file(path):
+        return
+    where = f"data.preprocess = {path!r}"
+    try:
+        described = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise ExperimentError(f"{where}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ExperimentError(f"{where}: is not JSON: {error}") from None
+    if not isinstance(described, dict):
+        raise ExperimentError(f"{where}: describes no pipeline; a run folder's preprocess.json does")
+    data["preprocess"] = normalized(described)
+
+
+def _is_json_file(name: str) -> bool:
+    return name.endswith(".json") and not is_described(name)
 
 
 def _beside(folder: Path, name: str) -> str:

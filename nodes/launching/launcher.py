@@ -14,9 +14,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..config.factory import node_names
+from ..config.factory import node_names, with_preprocess
 from ..config.schema import DataConfig, Experiment
-from ..experiment.validation import check_class_weight, check_initial, check_members, check_size, check_task, validate
+from ..experiment.validation import (
+    check_class_weight,
+    check_initial,
+    check_members,
+    check_preprocess,
+    check_size,
+    check_task,
+    validate,
+)
 from ..federated.row_cap import capped_of
 from ..results.collect import collect, write_results
 from ..results.run_dir import RunDir, check_run_dir, new_default_dir
@@ -62,6 +70,7 @@ class RunFailed(RuntimeError):
 async def launch(
     experiment: Experiment,
     *,
+    preprocess: object = None,
     out: Path | None = None,
     resume: Path | None = None,
     on_event: Callable[[dict[str, Any]], None] | None = None,
@@ -78,6 +87,9 @@ async def launch(
     ----------
     experiment
         What to run.
+    preprocess
+        An unfitted scikit-learn transformer for tables, in place of ``data.preprocess``: a Pipeline, a
+        ColumnTransformer or a single step. The run folder describes it (``preprocess.json``), and repeats the run.
     out
         The run folder; default ``runs/<UTC time>-<mode>-<data>``.
     resume
@@ -114,7 +126,10 @@ async def launch(
     started_at = started_at or time.time()
     fork_server = fork_server or ForkServerClient()
     try:
+        experiment = with_preprocess(experiment, preprocess)
         validate(experiment)
+        if preprocess is None:  # what a file or a program names, and has not been looked at
+            check_preprocess(experiment)
         if progress or (progress is None and somebody_watches(sys.stderr)):
             on_event = _both(Progress(_to_stderr, time.monotonic).event, on_event or _ignore)
         called = (on_event or _ignore, on_address or _ignore, on_run_dir or _ignore, on_target or _ignore)

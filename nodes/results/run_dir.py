@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -11,6 +12,7 @@ from typing import IO, Any
 import msgspec
 from nervenet.models.atomic_file import replacing
 from nervenet.models.extras import how_to_install, installed
+from nervenet.models.pipeline.description_text import is_described
 
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
@@ -26,6 +28,7 @@ from .round_summaries import unfolded
 FLUSH_AFTER_S = 0.5
 
 PRIVATE = 0o700  # models and events tell of the data: a run folder is its owner's alone
+PREPROCESS = "preprocess.json"  # the pipeline that a program gave as an object
 COORDINATOR = "coordinator"  # the folder of its checkpoints, whatever the node is called
 
 _JSON = msgspec.json.Encoder(enc_hook=lambda value: value.tolist())
@@ -143,6 +146,9 @@ class RunDir:
 
     def write_experiment(self, experiment: Experiment) -> None:
         with _usable(self.path):
+            if is_described(experiment.data.preprocess):
+                write_atomically(self.path / PREPROCESS, _indented(msgspec.json.decode(experiment.data.preprocess)))
+                experiment = replace(experiment, data=replace(experiment.data, preprocess=PREPROCESS))
             write_atomically(self.path / "experiment.toml", experiment.to_toml())
 
     def write_nodes(self, nodes: Mapping[str, Mapping[str, Any]]) -> None:

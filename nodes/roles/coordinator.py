@@ -97,7 +97,7 @@ class Coordinator(Role):
         checkpoint_dir: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
-        from ..config.factory import build_site_model
+        from ..config.factory import build_site_model, with_preprocess
         from ..experiment.loader import experiment_from_keywords
 
         wanted = {
@@ -110,8 +110,8 @@ class Coordinator(Role):
             "federated.deadline_s": deadline_s,
             "init": None if init is None else str(init),
         }
-        experiment = experiment_from_keywords("federated", wanted, experiment)
-        site_model = build_site_model(model, None, experiment, test=test, preprocess=preprocess)
+        experiment = with_preprocess(experiment_from_keywords("federated", wanted, experiment), preprocess)
+        site_model = build_site_model(model, None, experiment, test=test)
         if experiment.network.keys is None:  # else it is called as its key
             name = name or "coordinator"
         self._embed(site_model, experiment, broker, run, name, checkpoint_dir, replace=replace)

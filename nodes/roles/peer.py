@@ -124,14 +124,13 @@ class Peer(Role):
         checkpoint_dir: Path | str | None = None,
         experiment: Experiment | None = None,
     ) -> None:
-        from ..config.factory import build_site_model
+        from ..config.factory import build_site_model, with_preprocess
         from ..experiment.loader import experiment_from_keywords
 
         saved = None if init in ("common", "own") else str(init)
         wanted = {"init": saved, "nodes": nodes, "gossip.topology": topology, "seed": seed, "training.epochs": epochs}
-        experiment = experiment_from_keywords("gossip", wanted, experiment)
-        parts: dict[str, Any] = {"columns": columns, "test": test, "holdout": holdout, "preprocess": preprocess}
-        site_model = build_site_model(model, data, experiment, **parts)
+        experiment = with_preprocess(experiment_from_keywords("gossip", wanted, experiment), preprocess)
+        site_model = build_site_model(model, data, experiment, columns=columns, test=test, holdout=holdout)
         if bool(broker) == bool(seed_peer):
             raise ExperimentError("a peer joins by a broker or by a seed_peer; expected the address of one of them")
         self._init = "own" if init == "own" else "common"

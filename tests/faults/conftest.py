@@ -109,6 +109,9 @@ class Fleet:
                         return seconds, ev.WorkFailed("train", number, attempt, "ValueError: no")
                     rows = 0 if (name, number) in self.trouble.bad else 10
                     return seconds, ev.Trained(number, attempt, f"{name} {number}.{attempt}", rows, {"loss": 1.0})
+                case e.TrainAlone(number, attempt):
+                    hung = (name, number) in self.trouble.hangs
+                    return STEP_S, None if hung else ev.TrainedAlone(number, attempt, f"own of {name}")
                 case e.Fold(number, attempt, contributions=contributions):
                     found = {c.client for c in contributions if (c.client, number) in self.trouble.screened}
                     return STEP_S, ev.Folded(
@@ -216,7 +219,7 @@ class Federation(Fleet):
         """Start a client and connect it."""
         join_s = self.config.timing.join_deadline_s
         timing = Timing(join_deadline_s=join_s, rejoin_deadline_s=self.client_lost_after_s)
-        self.put(name, ClientMachine(ClientConfig("coordinator", 10, timing=timing)))
+        self.put(name, ClientMachine(ClientConfig("coordinator", 10, timing=timing, sends_own=True)))
         self.sim.post("coordinator", ev.LinkUp(name, "client", incarnation))
         self.sim.post(name, ev.LinkUp("coordinator", "coordinator", 1))
 
@@ -264,6 +267,8 @@ class Federation(Fleet):
         config, timing = self.config, self.config.timing
         attempts = 3 * (config.rounds + self.questions) + 1
         each = timing.deadline_s + config.federated.wait_deadline_s + 1.0
+        if config.site_matrix:  # ten deadlines for the models; then each site can miss one of its own
+            attempts += 11 + len(self.names)
         return timing.join_deadline_s + attempts * each + self.stalled_s() + self.restarted_s()
 
     def run(self) -> Federation:

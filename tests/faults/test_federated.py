@@ -68,6 +68,7 @@ def misfortunes(draw: st.DrawFn) -> dict[str, Any]:
             "min_clients": st.sampled_from([None, 1, 3]),
             "evaluate_sites": st.booleans(),
             "evaluate_test": st.booleans(),
+            "site_matrix": st.booleans(),
         }
     ),
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from nervenet.models.pipeline.description import describe_transformer, rebuild_transformer
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
 from sklearn.feature_selection import SelectKBest, chi2
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
@@ -44,6 +44,30 @@ def test_only_what_differs_from_the_defaults_is_described():
     }
 
 
+def test_columns_may_be_chosen_by_a_selector():
+    chosen = make_column_selector("^a", dtype_include=[object, np.number], dtype_exclude=float)
+    described = json.loads(json.dumps(describe_transformer(make_column_transformer((StandardScaler(), chosen)))))
+    found = rebuild_transformer(described).transformers[0][2]
+    assert vars(found) == vars(make_column_selector("^a", dtype_include=["object", np.number], dtype_exclude="float"))
+
+
+@pytest.mark.parametrize("pattern", ["(a|a)*b", "(.+)+$", "a*a*a*a*b", "(", "a" * 201, 7])
+def test_a_pattern_that_may_take_for_ever_to_search_for_is_neither_described_nor_made(pattern):
+    step = make_column_transformer((StandardScaler(), make_column_selector("a")))
+    described = describe_transformer(step)
+    step.transformers[0][2].pattern = pattern
+    with pytest.raises(TypeError, match=r"transformers: found .*; a selector's pattern is a regular expression of at"):
+        describe_transformer(step)
+    described["parameters"]["transformers"][0]["tuple"][2]["selector"]["pattern"] = pattern
+    with pytest.raises(ValueError, match=r"found .*; a selector's pattern is a regular expression of at most 200"):
+        rebuild_transformer(described)
+
+
+def test_types_of_python_are_numpys():
+    assert describe_transformer(OrdinalEncoder(dtype=int)) == describe_transformer(OrdinalEncoder(dtype=np.int64))
+    assert describe_transformer(OneHotEncoder(dtype=float)) == describe_transformer(OneHotEncoder())
+
+
 class Mine(TransformerMixin, BaseEstimator):
     """A transformer that no other machine has."""
 
@@ -67,6 +91,7 @@ def test_code_of_ones_own_is_not_described(step):
         {"step": "sklearn.preprocessing.FunctionTransformer", "parameters": {"func": {"named": "os.system"}}},
         {"step": "sklearn.preprocessing.FunctionTransformer", "parameters": {"func": {"call": "x"}}},
         {"step": "sklearn.preprocessing.FunctionTransformer", "parameters": {"func": {"named": "numpy.load"}}},
+        {"step": "sklearn.preprocessing.Normalizer", "parameters": {"norm": {"selector": {"func": "x"}}}},
         {"named": "numpy.sin"},
         {"tuple": []},
     ],

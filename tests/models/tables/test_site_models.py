@@ -9,6 +9,7 @@ from nervenet.models.aggregate import weighted_mean
 from nervenet.models.agreement.questions import settle
 from nervenet.models.data.data import DataError
 from nervenet.models.moments import IncompatibleSites, TooFewRows
+from nervenet.models.pipeline.given import description_of
 from nervenet.models.preprocessing import Preprocessing
 from nervenet.models.site_statistics import agree
 from nervenet.models.table_preprocessing import TablePreprocessing, preprocessing_of
@@ -17,7 +18,7 @@ from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, RobustScaler, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, PowerTransformer, RobustScaler, StandardScaler
 
 
 def models(sites, make=lambda: MLP(hidden=(16,)), **options):
@@ -223,10 +224,14 @@ def test_what_the_pipeline_leaves_as_a_gap_is_refused_by_row_and_column(sites):
     ("preprocess", "error", "message"),
     [
         (KMeans(), DataError, r"data.preprocess: .*KMeans"),
-        ("robust", DataError, r"data.preprocess = 'robust': expected \"auto\", or the import path"),
+        ("robust", DataError, r"data.preprocess = 'robust': expected \"auto\", the import path"),
         ("nothing.here:it", DataError, r"data.preprocess = 'nothing.here:it': cannot be imported"),
         ("json:dumps", DataError, r"is no scikit-learn transformer"),
         (StandardScaler, DataError, r"is no scikit-learn transformer"),
+        ("{}", DataError, r"data.preprocess: {}… describes no pipeline: not a value of a transformer's description"),
+        ('{"step"', DataError, r'data.preprocess: {"step"… describes no pipeline: '),
+        ('{"step": "os.system", "parameters": {}}', DataError, r"os.system is not a transformer of scikit-learn"),
+        (description_of(PowerTransformer()), DataError, r"data.preprocess: PowerTransformer has no exact merge"),
     ],
 )
 def test_a_pipeline_that_cannot_be_fitted_is_refused_before_anything_starts(preprocess, error, message):
@@ -245,6 +250,12 @@ def test_a_pipeline_by_its_import_path(tmp_path, monkeypatch):
     )
     monkeypatch.chdir(tmp_path)
     assert repr(SiteModel(MLP(), preprocess="prepare_here:scaler").preprocess) == "StandardScaler()"
+
+
+def test_a_pipeline_as_text_is_the_one_that_it_describes(sites):
+    filled = {name: (whole(table), y) for name, (table, y) in sites.items()}
+    found = [agreed(models(filled, preprocess=one)).preprocessing for one in (OWN, description_of(OWN))]
+    assert found[0] == found[1]
 
 
 def test_the_preprocessing_survives_json(sites, pooled):

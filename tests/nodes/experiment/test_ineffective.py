@@ -17,6 +17,7 @@ def test_settings_without_effect_are_named_only_when_changed() -> None:
         "evaluation.patience": 3,
         "evaluation.budget_s": 9,
         "evaluation.sites": True,
+        "evaluation.report_rows": 5,
     }
     assert warnings(load_experiment(overrides=steering)) == []
     found = warnings(load_experiment(overrides={**steering, "mode": "gossip"}))

@@ -33,6 +33,23 @@ def test_a_file_of_edges_is_found_beside_the_experiment(tmp_path: Path, edges: s
         check_members(experiment, default_node_names(3, "peer"))
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"data.preprocess = '.*prepare.json': cannot be read: No such file or directory"),
+        ("{", r"data.preprocess = '.*prepare.json': is not JSON: "),
+        ("[]", r"data.preprocess = '.*prepare.json': describes no pipeline; a run folder's preprocess.json does"),
+        ('{"step": "sklearn.cluster.KMeans", "parameters": {}}', r"data.preprocess: KMeans has no exact merge"),
+    ],
+)
+def test_a_file_that_describes_no_pipeline_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
+    (tmp_path / "one.toml").write_text('[data]\npreprocess = "prepare.json"\n')
+    if content is not None:
+        (tmp_path / "prepare.json").write_text(content)
+    with pytest.raises(ExperimentError, match=message):
+        load_experiment(tmp_path / "one.toml")
+
+
 def test_a_pipe_to_which_nobody_writes_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "one.toml")
     with pytest.raises(ExperimentError, match=r"one\.toml: is a named pipe, to which nobody may ever write"):

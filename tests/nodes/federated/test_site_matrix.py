@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from federated_config import coordinator_config
 from nervenet.broker import messages as m
 from nervenet.models.mlp import MLP
 from nervenet.models.site_model import SiteModel
@@ -13,6 +14,7 @@ from nervenet.models.site_statistics import agree
 from nervenet.nodes.checkpoint.client_state import ClientStateStore
 from nervenet.nodes.federated.client_machine import ClientConfig, ClientMachine
 from nervenet.nodes.federated.client_worker import ClientWorker
+from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.site_matrix import MOST_SITES, SiteMatrix
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
@@ -142,6 +144,20 @@ def test_waited_for_all_the_same_it_would_be_at_every_model(coordinator: Any, mo
     judge(harness, 0.5, ["client-0", "client-1"])
     harness.until(harness.now + 31.0, beating=harness.names)
     assert "client-2" in asked(harness).to
+
+
+def test_a_coordinator_that_is_started_again_asks_from_the_beginning(coordinator: Any) -> None:
+    harness = compared(coordinator, 2)
+    send_own(harness)
+    assert asked(harness).message.work == "judge"
+    record = harness.state.run.to_dict()
+    again = CoordinatorMachine.restored(coordinator_config(harness.names, **WANTED), record, "w1")
+    effects = list(again.handle(ev.Started(), 0.0))
+    for name in harness.names:
+        effects += again.handle(ev.LinkUp(name, "client", 1), 0.0)
+        effects += again.handle(ev.Arrived(name, m.Ready(examples=1000, pid=1)), 0.0)
+    tasks = [each.message.work for each in effects if isinstance(each, e.Send) and isinstance(each.message, m.Task)]
+    assert tasks == ["alone"], "the last model has been judged"
 
 
 def test_figures_that_are_no_numbers_are_gaps(coordinator: Any) -> None:

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models.data.data import DataError
+from nervenet.models.data.written import Written
 from nervenet.nodes.config.factory import build_model
 from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.launching import node_process, standalone
 from nervenet.nodes.launching.data_shares import DataShares, divide, load_for
+from nervenet.nodes.launching.jobs import data_job
 from nervenet.nodes.launching.shared_rows import unpack_rows
 
 SGD = "sklearn.linear_model.SGD"
@@ -198,3 +201,28 @@ def test_a_model_that_takes_no_weights_is_refused_before_anything_starts(tmp_pat
     plan = replace(plan, data=replace(plan.data, weight="w"), model=replace(plan.model, name="pegasos"))
     with pytest.raises(DataError, match=r"model\.name: pegasos takes no sample_weight.*models that do: mlp"):
         divide(plan)
+
+
+COMMAS = "x;ward;y\n" + "".join(f"{row},5;{'ab'[row % 2]};{'pq'[row % 2]}\n" for row in range(20))
+
+
+def test_how_the_files_write_their_columns_reaches_every_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[Any] = []
+    monkeypatch.setattr(node_process, "build_site_model", lambda *_, **told: built.append(told["written"]))
+    monkeypatch.setattr(node_process, "shared_config_of", lambda *_: {})
+    monkeypatch.setattr(node_process.ROLES["client"], "from_parts", lambda *_: None)
+    chosen = sites(tmp_path, north=COMMAS, south=COMMAS.replace(",", ".").replace(";", ","))
+    shares = divide(chosen)
+    shares.close()
+    job = data_job("nodes", chosen, shares) | {"broker": "", "run": "r", "report_server": {}}
+    spec = {"name": "north", "role": "client", "checkpoint_dir": None}
+    node_process._build(job, chosen, spec, None, None, None)  # type: ignore[arg-type]
+    assert built == [{"x": Written(("1,5",))}]
+
+
+def test_a_node_by_hand_tells_it_too(tmp_path: Path) -> None:
+    (tmp_path / "north.csv").write_text(COMMAS)
+    experiment = Experiment.from_dict({"data": {"name": str(tmp_path / "north.csv")}})
+    site, notes = standalone._site_model("client", experiment, None)
+    assert site.answer({}).fields["written"] == {"x": {"formats": ["1,5"], "gaps": None}}
+    assert notes == ("north.csv: cells separated by semicolons, decimal commas in x",)

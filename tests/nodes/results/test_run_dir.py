@@ -9,10 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nervenet.models.pipeline.description import describe_transformer
 from nervenet.nodes.checkpoint.store import CheckpointStore
+from nervenet.nodes.config.factory import with_preprocess
 from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.experiment.loader import load_experiment
+from nervenet.nodes.results.resume import check_run
 from nervenet.nodes.results.run_dir import RunDir, new_default_dir, newest_broker, read_events, to_json
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Binarizer
 
 
 def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
@@ -28,6 +35,36 @@ def test_what_is_written_can_be_read_again(tmp_path: Path) -> None:
     assert [event["type"] for event in read_events(run.path)] == ["round.started", "gap"]
     assert json.loads((run.path / "summary.json").read_text()) == {"accuracy": None, "status": "failed"}
     assert not list(run.path.glob(".*")), "nothing temporary is left"
+
+
+def with_pipeline(fill: str = "median", **overrides: object) -> Experiment:
+    return with_preprocess(
+        load_experiment(overrides=overrides), make_pipeline(SimpleImputer(strategy=fill), Binarizer())
+    )
+
+
+def test_a_pipeline_that_was_given_as_an_object_is_described_in_the_folder(tmp_path: Path) -> None:
+    experiment = with_pipeline()
+    with RunDir(tmp_path / "run") as run:
+        run.write_experiment(experiment)
+    assert 'preprocess = "preprocess.json"' in (run.path / "experiment.toml").read_text()
+    described = json.loads((run.path / "preprocess.json").read_text())
+    assert described == describe_transformer(make_pipeline(SimpleImputer(strategy="median"), Binarizer()))
+    (tmp_path / "run").rename(tmp_path / "moved")
+    again = load_experiment(tmp_path / "moved")
+    assert again == experiment.resolved()
+    named = load_experiment(overrides={"data.preprocess": str(tmp_path / "moved/preprocess.json")})
+    assert named.data.preprocess == again.data.preprocess
+
+
+def test_a_run_goes_on_with_its_own_pipeline_alone(tmp_path: Path) -> None:
+    with RunDir(tmp_path / "run") as run:
+        run.write_experiment(with_pipeline())
+    check_run(run.path, load_experiment(run.path))
+    check_run(run.path, with_pipeline())
+    for other in (with_pipeline("mean"), load_experiment()):
+        with pytest.raises(ExperimentError, match=r"is of another experiment: found data.preprocess = '{\"parameters"):
+            check_run(run.path, other)
 
 
 def test_no_run_overwrites_another(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from nervenet.broker.broker import Broker
 from nervenet.models import MLP
+from nervenet.models.pipeline.given import description_of
 from nervenet.models.tables.table import DATES, GAP, Kind, Table
 from nervenet.nodes import Client, Coordinator, Experiment, NodeFailed, Peer
 from sklearn.compose import ColumnTransformer
@@ -79,6 +80,7 @@ async def test_clients_agree_on_a_pipeline_and_learn() -> None:
 async def test_a_coordinators_own_pipeline_is_fitted_by_its_clients() -> None:
     coordinator = await federated({"a": rows(1), "b": rows(2), "c": rows(3)}, preprocess=OWN)
     assert coordinator.model.preprocessing.fitted.names == ("age__age",)
+    assert coordinator.experiment.data.preprocess == description_of(OWN)  # as its checkpoints have it
 
 
 async def test_a_site_that_does_not_fit_ends_the_run_by_name() -> None:
