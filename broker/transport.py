@@ -120,10 +120,12 @@ class ZmqTransport:
         loop = self._endpoint.loop
         until = loop.time() + drain_s
         self._outbound.stop_greeting()
-        while (self._outbound.waiting or self._inbound.waiting) and loop.time() < until:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
-        linger_s = max(0.0, until - loop.time())
-        self._outbound.close(linger_s)
-        self._inbound.close(linger_s)
+        try:
+            while (self._outbound.waiting or self._inbound.waiting) and loop.time() < until:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        finally:  # cancelled, too: for a socket that stays open the end of its context would wait for ever
+            linger_s = max(0.0, until - loop.time())
+            self._outbound.close(linger_s)
+            self._inbound.close(linger_s)
         if self._own_context and self._context is not None:
             await asyncio.to_thread(self._context.term)  # returns when the lingering sockets have, at the latest

@@ -51,6 +51,8 @@ class DataConfig:
     date: tuple[Text, ...] = ()  # columns that hold dates
     columns: dict[str, ColumnConfig] = field(default_factory=dict)  # by name: kind, format and gaps of a column
     missing_target: Literal["refuse", "drop"] = "refuse"  # what becomes of rows without a target, or of their file
+    # nervenet node: rows of a .csv, .parquet or .npy file that would take more, 8 bytes a cell, stay on disk.
+    in_memory_mb: Positive = 1000.0
     test_size: Part = 0.2  # share of the rows held out for evaluation, stratified by class
     split_seed: Natural = 42  # apart from `seed`: repeated runs are then judged on the same rows
     # Agreed by all nodes before any training: standard, but none for images, whose pixels lie in [0, 1] already.

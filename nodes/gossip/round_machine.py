@@ -140,6 +140,7 @@ class PeerMachine:
                     effects += self.late_join.ask((sender,), now, at_once=True)
             case m.Heartbeat(round=number, sending=sending):
                 self.tracker.heartbeat(sender, number, tuple(sending))
+                self.rounds.waits.seen(sender, number)
                 effects += self.rounds.close_if_ready(now)
             case m.Goodbye(round=number, reason=reason):
                 if sender not in self.tracker.departed:  # else others have said so already

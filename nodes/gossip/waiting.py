@@ -16,7 +16,8 @@ class WaitPolicy:
     """Decides for whom a round is kept open.
 
     A neighbor that missed a round is `absent`: sent to, but not waited for, until a model of its arrives that is
-    current, or late by `BEHIND` rounds at the most. Of the `disconnected`, which have left, nothing more will come.
+    current, or late by `BEHIND` rounds at the most, or it is `seen` in this peer's round. Of the `disconnected`, which
+    have left, nothing more will come.
     """
 
     def __init__(self, membership: MembershipService, tracker: NeighborTracker, inbox: Inbox) -> None:
@@ -59,6 +60,15 @@ class WaitPolicy:
         """Take note of a model that came too late: if only a little, its sender is waited for again."""
         if number >= self._closed - BEHIND:
             self.absent.discard(sender)
+
+    def seen(self, peer: str, number: int) -> None:
+        """Take note of the round that a neighbor says it is in.
+
+        Over a graph that changes two peers meet every few rounds: what was missed the last time says little of one
+        that is no longer behind. Over one that does not change, its next model will tell.
+        """
+        if number >= self._closed and not self._membership.fixed:
+            self.absent.discard(peer)
 
     def close(self, number: int, *, overtaken: bool, present: Collection[str]) -> dict[str, str]:
         """Close a round; return for each neighbor whose model is missing the reason."""

@@ -222,7 +222,7 @@ def _site_model(
     data = experiment.data
     if data.sites:
         raise ExperimentError("data.sites: is for nervenet launch; a node has its own rows: data.name (--data)")
-    source = load_for(model, experiment)
+    source = load_for(model, experiment, in_memory_mb=data.in_memory_mb)
     if source.target and on_target is not None:
         on_target(source.target)
     # A file's targets may look otherwise at the other sites: all of them decide. A packaged set is the same at all.

@@ -29,6 +29,7 @@ class StaticMembership:
         self, name: str, schedule: Schedule, mixing: str, *, doubly: bool, suspect_after_s: float = inf
     ) -> None:
         self.neighborhood = Neighborhood(name, schedule, mixing, doubly=doubly)
+        self.fixed = schedule.fixed
         self.members: tuple[str, ...] = ()
         self.until = 0
         self.gathering = True

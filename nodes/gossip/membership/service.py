@@ -65,6 +65,7 @@ class MembershipService:
         self.gathering = not rules.late
         schedule = rules.layout(rules.founders)
         # An edge has two ends that can announce it only where graphs are undirected and stay the same.
+        self.fixed = schedule.fixed
         self.announces = schedule.fixed and not schedule.directed and schedule.weights(1) is None
         self._founding = schedule.out(1)
         founding_edges = self._founding[self.name] if self.announces and not rules.late else ()
