@@ -45,7 +45,7 @@ async def last_words(tcp, within_ms: int = 60_000) -> bool:
     go.set()
     thread.join()  # the event loop stands still meanwhile, as under a long computation
     link = client._outbound._links["server"]
-    assert link.monitor._channel.socket.poll(60_000)  # and the connection has ended
+    assert link.monitors[0]._channel.socket.poll(60_000)  # and the connection has ended
     bulk = link.channels[Lane.BULK].socket
     bulk.poll(within_ms)
     await asyncio.to_thread(bulk.poll, 0)
@@ -70,7 +70,7 @@ async def monitor_stopped_in_time(tcp) -> bool:
     """Whether a monitored socket whose connection ends as it is closed can be closed at all."""
     context = zmq.Context()
     inbox = sockets.make(context, "inbox.control", Limits())
-    address = sockets.bind(inbox, "tcp://127.0.0.1:*")
+    address, _ = sockets.bind(inbox, "tcp://127.0.0.1:*")
     guard = disconnects.DisconnectMonitor(inbox, lambda _: None)
     other = zmq.Context()
     dialer = sockets.make(other, "link.control", Limits())
