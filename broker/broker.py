@@ -6,20 +6,30 @@ import asyncio
 import contextlib
 import random
 import time
-from typing import Any, Self
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
 import zmq
 
 from .channel import Channel, Envelope
 from .codec import DEFAULT_LIMITS, decode
 from .directory import Directory, Outcome, Reply
+from .disconnects import DisconnectMonitor
 from .errors import AddressInUse, ProtocolError
 from .events import Event
-from .messages import Failed, GetSnapshot, Message, Snapshot, tag_of
+from .messages import Failed, GetSnapshot, Join, Leave, Message, RenewLease, Snapshot, tag_of
 from .relay import Relay
-from .sockets import CONTROL_QUEUE, advertised, bind, discard, make, split_bind
-from .transport_events import Counters
+from .security.plain import LOCAL, Plain
+from .security.refusals import Refusals
+from .security.roles import wrong_speaker
+from .sockets import CONTROL_QUEUE, Security, advertised, bind, discard, make, split_bind
+from .transport_events import ConnectionRefused, Counters
 from .transport_protocol import new_incarnation
+
+if TYPE_CHECKING:
+    from .security.allow_list import AllowList, Entry
+    from .security.gate import Listener
 
 _TICK_S = 0.1
 _AWAKE_S = 1.0  # a tick that is later than this was slept through: what nodes sent meanwhile is still to be read
@@ -42,6 +52,10 @@ class Broker:
         A node that does not renew is suspect after so many seconds, and dead after three times as many.
     context : zmq.Context, optional
         Its owner terminates it; needed for inproc. In it, ports become free a moment after the broker has ended.
+    security : Plain or Curve, optional
+        As for `ZmqTransport`; with keys, who may ask and publish what depends on the key of the connection.
+    on_refused : callable (str) -> None, optional
+        Called with a line for each refusal that is also published, as ``connection.refused``.
 
     Examples
     --------
@@ -57,6 +71,8 @@ class Broker:
         advertise: str | None = None,
         lease_s: float = 5.0,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
+        security: Security = LOCAL,
+        on_refused: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.counters = Counters()
         self.addresses: dict[str, str] = {}
@@ -67,6 +83,12 @@ class Broker:
         self._context = context
         self._incarnation = new_incarnation()
         self._seq: dict[str, int] = {}
+        self._security = security
+        self._on_refused = on_refused
+        self._refusals = Refusals()
+        self._listeners: dict[str, Listener] = {}  # with keys, by service
+        self._monitors: list[DisconnectMonitor] = []
+        self._unwatch: Callable[[], None] = lambda: None
 
     @property
     def address(self) -> str:
@@ -91,7 +113,14 @@ class Broker:
             raise
         events_in, events_out = self.addresses["events_in"], self.addresses["events_out"]
         self._directory = Directory(events_in, events_out, lease_s=self._lease_s)
-        self._relay = Relay(sockets[1], sockets[2], self.counters)
+        self._relay = Relay(
+            sockets[1],
+            sockets[2],
+            self.counters,
+            keyed=bool(self._listeners),
+            may_publish=self._may_publish,
+            may_subscribe=self._may_subscribe,
+        )
         self._requests = Channel(
             sockets[0],
             deliver=self._request,
@@ -99,6 +128,12 @@ class Broker:
             queue=CONTROL_QUEUE,
             addressed=True,
         )
+        for (service, listener), socket in zip(self._listeners.items(), sockets, strict=bool(self._listeners)):
+            failed = partial(self._handshake_failed, service)
+            self._monitors.append(DisconnectMonitor(socket, partial(_forget, listener), failed))
+        if not isinstance(self._security, Plain):
+            self._allowed = self._security.gate.allowed
+            self._unwatch = self._security.gate.watch(self._list_changed)
         self._timer = self._loop.call_later(_TICK_S, self._tick)
         return self
 
@@ -111,11 +146,17 @@ class Broker:
             try:
                 for service, socket, address in zip(_SERVICES, sockets, split_bind(bind_to, _SERVICES), strict=True):
                     plain = bind_to if service == "directory" and not address.startswith("tcp") else address
-                    bound = bind(socket, plain)
+                    security, end = self._security, self._end
+                    bound, listener = bind(
+                        socket, plain, security=security, service=service, refused=self._refused, end=end
+                    )
+                    if listener is not None:
+                        self._listeners[service] = listener
                     self.addresses[service] = advertised(bound, self._advertise) if self._advertise else bound
             except BaseException as error:
                 for socket in sockets:
                     socket.close()
+                self._forget_listeners()
                 if free and isinstance(error, AddressInUse):
                     continue
                 raise
@@ -127,10 +168,30 @@ class Broker:
         self._failure.cancel()
         for address in self.addresses.values():
             discard(address)
-        self._requests.close(0.1)
-        self._relay.close(_LAST_EVENTS_S)
+        self._close(_LAST_EVENTS_S)
         if self._own_context and self._context is not None:
             await asyncio.to_thread(self._context.term)
+
+    def _close(self, linger_s: float) -> None:
+        self._unwatch()
+        for monitor in self._monitors:
+            monitor.close()
+        self._monitors.clear()
+        self._requests.close(min(0.1, linger_s))
+        self._relay.close(linger_s)
+        self._forget_listeners()
+
+    def _forget_listeners(self) -> None:
+        for listener in self._listeners.values():
+            listener.close()
+        self._listeners.clear()
+
+    def _end(self) -> None:
+        """Close all sockets at once, because nobody can be authenticated any more; `serve` raises why."""
+        if self._listeners:
+            self._close(0.0)
+            if not isinstance(self._security, Plain) and self._security.gate.failure is not None:
+                self._fail(self._security.gate.failure)
 
     async def serve(self) -> None:
         await asyncio.shield(self._failure)
@@ -138,15 +199,19 @@ class Broker:
     def publish(self, type_: str, run: str, **fields: Any) -> None:
         seq = self._seq[type_] = self._seq.get(type_, 0) + 1
         event: Event = {"type": type_, "run": run, "node": "broker", "role": "broker"}
+        event |= {"insecure": True} if self._security.insecure else {}
         self._relay.publish(event | {"incarnation": self._incarnation, "seq": seq, "time": time.time()} | fields)
 
-    def _request(self, _: Channel, identity: bytes, frames: list[Any]) -> None:
+    def _request(self, channel: Channel, identity: bytes, frames: list[Any]) -> None:
         try:
-            self._answer(identity, frames)
+            sender = self._sender("directory", channel)
+            if sender is None and self._listeners:
+                return
+            self._answer(identity, frames, sender)
         except BaseException as error:  # noqa: BLE001  serve() raises it
             self._fail(error)
 
-    def _answer(self, identity: bytes, frames: list[Any]) -> None:
+    def _answer(self, identity: bytes, frames: list[Any], sender: Entry | None) -> None:
         self.counters.bytes_received += sum(map(len, frames))
         try:
             message, _ = decode(frames)
@@ -154,7 +219,10 @@ class Broker:
             self.counters.malformed += 1
             self._reply(identity, Failed(0, error.code, error.reason))
             return
-        if isinstance(message, GetSnapshot):
+        if sender is not None and (reason := _not_theirs(message, sender)) is not None:
+            self._listeners["directory"].refuse(sender, reason)
+            self._reply(identity, Failed(getattr(message, "id", 0), "identity", reason))
+        elif isinstance(message, GetSnapshot):
             for events, last in self._relay.last.parts(message.prefix):
                 self._reply(identity, Snapshot(message.id, events, last))
         else:
@@ -185,6 +253,58 @@ class Broker:
             envelope = Envelope.of(Failed(getattr(message, "id", 0), "oversize", reason))
         self._requests.send(identity, envelope)
 
+    # With keys: who may do what
+
+    def _sender(self, service: str, channel: Channel) -> Entry | None:
+        listener = self._listeners.get(service)
+        return None if listener is None else listener.sender(channel)
+
+    def _may_publish(self, channel: Channel, event: Event) -> bool:
+        sender = self._sender("events_in", channel)
+        if sender is None:
+            return not self._listeners
+        reason = wrong_speaker(sender.name, sender.roles, event["node"], event["role"])
+        if reason is None:
+            return True
+        self._listeners["events_in"].refuse(sender, f"{event['type']} is not relayed: {reason}")
+        return False
+
+    def _may_subscribe(self, channel: Channel) -> bool:
+        for monitor in self._monitors[2:]:
+            monitor.drain()  # a descriptor may have belonged to another connection a moment ago
+        return self._sender("events_out", channel) is not None or not self._listeners
+
+    def _list_changed(self, allowed: AllowList) -> None:
+        gone = self._allowed.without(allowed)
+        self._allowed = allowed
+        for entry in gone:
+            self._execute(self._directory.expel(entry.name, self._loop.time()))
+
+    def _handshake_failed(self, service: str, reason: str) -> None:
+        self._refused(ConnectionRefused(service, "", "", "", reason))
+
+    def _refused(self, refusal: ConnectionRefused) -> None:
+        self.counters.refused += 1
+        self._loop.call_soon(self._report, refusal)
+
+    def _report(self, refusal: ConnectionRefused) -> None:
+        count = self._refusals.report(refusal, self._loop.time())
+        if not count or self._failure.done():
+            return
+        self.publish(
+            "connection.refused",
+            "",
+            subject=refusal.name,
+            service=refusal.service,
+            address=refusal.address,
+            key=refusal.key,
+            reason=refusal.reason,
+            count=count,
+        )
+        where = f" from {refusal.address}" if refusal.address else ""
+        times = f" ({count} times)" if count > 1 else ""
+        self._on_refused(f"refused at {refusal.service}{where}: {refusal.reason}{times}")
+
     def _fail(self, error: BaseException) -> None:
         with contextlib.suppress(asyncio.InvalidStateError):
             self._failure.set_exception(error)
@@ -193,3 +313,18 @@ class Broker:
 def _free_port() -> int:
     """Return a port that may be free, with the two after it, outside the system's ephemeral range."""
     return random.SystemRandom().randrange(13_000, 20_000, 3)
+
+
+def _forget(listener: Listener, descriptor: int) -> None:
+    listener.closed(descriptor)
+
+
+def _not_theirs(message: Message, sender: Entry) -> str | None:
+    """Return why a request is not the business of the key that it came by, or None."""
+    match message:
+        case Join(node=node, role=role):
+            return wrong_speaker(sender.name, sender.roles, node, role)
+        case RenewLease(node=node) | Leave(node=node) if node != sender.name:
+            return f"the lease of {node} is not that of {sender.name}, whose key asks"
+        case _:
+            return None

@@ -53,7 +53,7 @@ class Channel:
     unless ``addressed``. ``dropped(channel, identity, envelope, full)`` is called for a message that will not leave,
     because the queue is full or (false) there is no such peer. ``queue`` messages may wait for one peer, or 256 of less
     than a megabyte together; beyond that the oldest is dropped, because newer ones supersede it. ``large``: arrays are
-    expected and received without a copy.
+    expected and received without a copy. ``keyed``: connections are authenticated, and `user` is asked for.
     """
 
     def __init__(
@@ -66,6 +66,8 @@ class Channel:
         queue: int = 1,
         addressed: bool = False,
         large: bool = False,
+        most_frames: int = 2,
+        keyed: bool = False,
     ) -> None:
         self.socket = socket
         self._deliver = deliver
@@ -74,6 +76,8 @@ class Channel:
         self._queue = queue
         self._addressed = addressed
         self._large = large
+        self._most = most_frames + 1 + addressed  # one more than a message has proves that it is malformed
+        self._keyed = keyed and not addressed
         self._waiting: dict[bytes, deque[Envelope]] = {}
         self._header: zmq.Frame | None = None
         self._shared: dict[bytes, list[tuple[int, zmq.MessageTracker]]] = {}
@@ -90,6 +94,9 @@ class Channel:
     def send(self, to: bytes, envelope: Envelope) -> None:
         """Hand a message to ZeroMQ, or queue it until there is room; never waits."""
         waiting = self._waiting.get(to)
+        if not self._open:
+            self._dropped(self, to, envelope, False)
+            return
         if waiting is None:
             if not self._held and self._push(to, envelope):
                 return
@@ -138,6 +145,13 @@ class Channel:
             return -1 if self._header is None else int(self._header.get(zmq.SRCFD))
         except (zmq.ZMQError, ValueError):
             return -1
+
+    def user(self) -> str:
+        """Return the key by which the connection of the message being delivered was authenticated; empty: none."""
+        try:
+            return "" if self._header is None else str(self._header.get("User-Id"))
+        except zmq.ZMQError:
+            return ""
 
     def forget(self, to: bytes) -> None:
         self._waiting.pop(to, None)
@@ -264,7 +278,9 @@ class Channel:
         except zmq.Again:
             return None
         frames: list[Any] = [part.bytes]
-        most = 4 if self._addressed else 3  # one more than a message has proves that it is malformed
+        most = self._most
+        if self._keyed:
+            self._header = part
         while part.more:
             part = socket.recv(_NOBLOCK, copy=False)
             if self._addressed and len(frames) == 1:

@@ -126,6 +126,21 @@ class Directory:
                     Reply(identity, m.Failed(getattr(message, "id", 0), "unknown", "a directory does not answer that"))
                 ]
 
+    def expel(self, name: str, now: float) -> list[Outcome]:
+        """Hold a node for dead in every run, because its key is no longer allowed."""
+        outcomes: list[Outcome] = []
+        for run in self._runs.values():
+            entry = run.entries.get(name)
+            if entry is None or entry.state == "dead":
+                continue
+            entry.state = "dead"
+            reason = f"the key of {name} is no longer allowed at the broker"
+            outcomes.append({"type": "node.lost", "run": run.name, "subject": name, "reason": reason})
+            if run.version == 0:  # it was never in a roster
+                del run.entries[name]
+            outcomes += self._changed(run, now)
+        return outcomes
+
     def tick(self, now: float) -> list[Outcome]:
         """Return what has become due: lapsed leases, missed join deadlines, expired polls; forget ended runs."""
         outcomes: list[Outcome] = []

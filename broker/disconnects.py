@@ -12,18 +12,28 @@ from .channel import Channel
 from .errors import NoSocket
 from .transport_events import Counters
 
+_FAILED = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
+_WRONG_KEY = int(zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC)
+
 
 class DisconnectMonitor:
     """Calls ``closed`` with the descriptor of each connection of ``socket`` that has closed.
 
     The descriptor identifies a connection (`Channel.descriptor`); inproc has no connections, and so no notifications.
+    Where connections are authenticated, ``failed`` is called with why one has not come about.
     """
 
-    def __init__(self, socket: zmq.Socket[bytes], closed: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        socket: zmq.Socket[bytes],
+        closed: Callable[[int], None],
+        failed: Callable[[str], None] | None = None,
+    ) -> None:
         self._socket = socket
         self._closed = closed
+        self._failed = failed
         try:
-            monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+            monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | (_FAILED if failed is not None else 0))
         except zmq.ZMQError as error:
             raise NoSocket(error.errno or 0, error.strerror) from None
         self._channel = Channel(monitor, deliver=self._deliver, counters=Counters())
@@ -40,3 +50,7 @@ class DisconnectMonitor:
         event, value = struct.unpack("=hi", frames[0])
         if event == zmq.EVENT_DISCONNECTED:
             self._closed(value)
+        elif self._failed is not None:
+            wrong_key = "encrypts for another key than this node's, or is no nervenet node"
+            plain = "broke off the handshake: does not encrypt, or is no nervenet node"
+            self._failed(wrong_key if value & 0xFFFFFFFF == _WRONG_KEY else plain)

@@ -13,8 +13,9 @@ from .channel import Channel, Envelope
 from .codec import Limits, decode
 from .errors import ProtocolError
 from .messages import VERSION, Hello, Lane, Message, Refused, tag_of
-from .sockets import BULK_QUEUE, CONTROL_QUEUE
-from .transport_events import Arrival, Counters, MalformedMessage, SendFailed, TransportEvent
+from .security.plain import LOCAL
+from .sockets import BULK_QUEUE, CONTROL_QUEUE, Security
+from .transport_events import Arrival, ConnectionRefused, Counters, MalformedMessage, SendFailed, TransportEvent
 from .transport_protocol import OnError, Receiver
 
 LANES = (Lane.CONTROL, Lane.BULK)
@@ -27,8 +28,12 @@ Received = tuple[Message, NDArray[Any] | None, int]
 class Endpoint:
     """One node's receiver, counters and limits; nothing is delivered unless it is ``open``."""
 
-    def __init__(self, node: str, role: str, run: str, incarnation: int, limits: Limits) -> None:
+    def __init__(
+        self, node: str, role: str, run: str, incarnation: int, limits: Limits, security: Security = LOCAL
+    ) -> None:
         self.node = node
+        self.role = role
+        self.security = security
         self.run = run
         self.limits = limits
         self.counters = Counters()
@@ -99,10 +104,17 @@ class Endpoint:
         self.counters.malformed += 1
         self.notify(MalformedMessage(sender, code, reason, nbytes))
 
+    def refused(self, refusal: ConnectionRefused) -> None:
+        self.counters.refused += 1
+        self.loop.call_soon(self.notify, refusal)
+
     def send_failed(self, peer: str, envelope: Envelope, cause: Literal["slow", "unreachable"], reason: str) -> None:
         """Count a message that will not leave, and report it later: the caller is in the middle of sending."""
         self.counters.send_failures += 1
         self.loop.call_soon(self.notify, SendFailed(peer, envelope.kind, envelope.round, cause, reason))
+
+    def fail(self, error: BaseException) -> None:
+        self._on_error(error)
 
     def _guard(self, call: Callable[..., None], *arguments: Any) -> None:
         try:

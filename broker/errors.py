@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import errno
+
 __all__ = [
     "AddressInUse",
+    "AuthenticationFailed",
     "BadAddress",
     "BrokerError",
     "BrokerUnreachable",
     "JoinRefused",
+    "KeysError",
     "MessageTooLarge",
     "NameTaken",
     "NoSocket",
+    "NotEncrypted",
     "PeerUnreachable",
     "ProtocolError",
     "RosterIncomplete",
 ]
+
+
+OUT_OF_FILES = {errno.EMFILE, errno.ENFILE}
+"""What the system says where a process, or the machine, may open no further file."""
 
 
 class BrokerError(Exception):
@@ -54,12 +63,14 @@ class PeerUnreachable(BrokerError):
 
 
 class BrokerUnreachable(BrokerError):
-    """No broker answered at an address within a deadline (seconds)."""
+    """No broker answered at an address within a deadline (seconds); ``refused`` is why it lets nobody in, if so."""
 
-    def __init__(self, address: str, within_s: float, key: str = "") -> None:
-        super().__init__(f"no broker answered at {address} within {within_s:g} s" + (f" ({key})" if key else ""))
+    def __init__(self, address: str, within_s: float, key: str = "", refused: str = "") -> None:
+        within = f"within {within_s:g} s" + (f" ({key})" if key else "")
+        super().__init__(f"no broker answered at {address} {within}" + (f": {refused}" if refused else ""))
         self.address = address
         self.within_s = within_s
+        self.refused = refused
 
 
 class JoinRefused(BrokerError):
@@ -107,4 +118,28 @@ class BadAddress(BrokerError, ValueError):
     def __init__(self, address: str, reason: str) -> None:
         super().__init__(f"{address}: {reason}")
         self.address = address
+        self.reason = reason
+
+
+class KeysError(BrokerError, ValueError):
+    """A key, or a folder of keys, that cannot be used as it is."""
+
+
+class NotEncrypted(BadAddress):
+    """An address beyond this machine, where there are no keys to encrypt with."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            address,
+            "is beyond this machine, and without keys anybody on the way could read and forge what goes there: "
+            'make one by "nervenet keys new NAME", let the others in by "nervenet keys allow FILE.pub --role ROLE", '
+            "and give --keys keys (or say --insecure)",
+        )
+
+
+class AuthenticationFailed(BrokerError):
+    """Connections can no longer be authenticated, so that every listening socket was closed."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"connections can no longer be authenticated, so all listening sockets are closed: {reason}")
         self.reason = reason

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 import zmq
@@ -18,8 +18,12 @@ import zmq
 from .channel import Channel, Envelope
 from .codec import DEFAULT_LIMITS, SIGNATURE, plain, shallow
 from .errors import ProtocolError
-from .sockets import dial
+from .security.plain import LOCAL
+from .sockets import Security, dial
 from .transport_events import Counters
+
+if TYPE_CHECKING:
+    from .security.dialer import Dialer
 
 Event = dict[str, Any]
 
@@ -100,9 +104,14 @@ class Publisher:
         incarnation: int,
         *,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
+        security: Security = LOCAL,
     ) -> None:
         self.counters = Counters()
-        self._head = {"run": run, "node": node, "role": role, "incarnation": incarnation}
+        self._head: Event = {"run": run, "node": node, "role": role, "incarnation": incarnation}
+        if security.insecure:  # said in every event: whoever watches knows that it may be forged
+            self._head["insecure"] = True
+        self._security = security
+        self._dialer: Dialer | None = None
         self._seq: dict[str, int] = {}
         self._own_context = context is None
         self._context = context
@@ -118,7 +127,7 @@ class Publisher:
         self._hang_up(0.0)
         if self._context is None:
             self._context = zmq.Context()
-        socket = dial(self._context, "publisher", events_in)
+        socket, self._dialer = dial(self._context, "publisher", events_in, security=self._security)
         self._address = events_in
         self._channel = Channel(socket, deliver=self._subscription, counters=self.counters)
 
@@ -143,6 +152,9 @@ class Publisher:
             await asyncio.to_thread(self._context.term)
 
     def _hang_up(self, linger_s: float) -> None:
+        if self._dialer is not None:
+            self._dialer.close()
+            self._dialer = None
         if self._channel is not None:
             self._channel.close(linger_s)
         self._channel = None

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .channel import Channel
 from .disconnects import DisconnectMonitor
 from .messages import VERSION, Hello, Lane
+from .security.roles import VISITOR, wrong_speaker
+
+if TYPE_CHECKING:
+    from .security.allow_list import Entry
+    from .security.dialer import Dialer
 
 
 def identity_of(node: str, incarnation: int) -> bytes:
     """Return the routing identity of a node's connections; no incarnation receives the messages of another."""
     return f"{node}@{incarnation}".encode()
+
+
+def secret_identity_of(node: str, incarnation: int) -> bytes:
+    """Return one that nobody can guess, for connections that are encrypted.
+
+    Whoever connects under another's identity takes over what is sent to it (ROUTER_HANDOVER), before anything is said.
+    """
+    return identity_of(node, incarnation) + f"@{secrets.token_hex(16)}".encode()
 
 
 @dataclass(slots=True)
@@ -23,6 +39,7 @@ class InboundPeer:
     identity: bytes
     lanes: set[Lane] = field(default_factory=set)
     up: bool = False
+    key: str = ""  # by which its connections are authenticated; empty: they are not
 
 
 @dataclass(slots=True)
@@ -30,17 +47,19 @@ class Link:
     """A node that this one dialed; ``answered`` holds, by lane, the incarnation whose HELLO came back.
 
     ``up`` is the incarnation to which it leads, None while it leads to none; ``led_to`` the last one.
+    ``monitored``: the end of its connection is reported from here.
     """
 
     peer: str
     addresses: dict[str, str]
+    monitored: bool = False
     channels: dict[Lane, Channel] = field(default_factory=dict)
     answered: dict[Lane, int] = field(default_factory=dict)
     up: int | None = None
     led_to: int = 0
     refused: bool = False
     timer: asyncio.TimerHandle | None = None
-    monitor: DisconnectMonitor | None = None
+    monitors: list[DisconnectMonitor | Dialer] = field(default_factory=list)
 
     def stop_timer(self) -> None:
         if self.timer is not None:
@@ -49,8 +68,8 @@ class Link:
 
     def close(self, linger_s: float = 0.0) -> None:
         self.stop_timer()
-        if self.monitor is not None:
-            self.monitor.close()
+        for monitor in self.monitors:
+            monitor.close()
         for channel in self.channels.values():
             channel.close(linger_s)
 
@@ -68,20 +87,26 @@ class InboundPeers:
         peer = self.by_identity.get(identity)
         return peer.node if peer is not None else f"stranger {identity[:48]!r}"
 
-    def refusal(self, identity: bytes, hello: Hello, run: str) -> tuple[str, str] | None:
-        """Return code and reason why a HELLO is refused; None if it is accepted."""
+    def refusal(self, identity: bytes, hello: Hello, run: str, sender: Entry | None = None) -> tuple[str, str] | None:
+        """Return code and reason why a HELLO is refused; None if not. ``sender`` has the connection's key."""
         if hello.version != VERSION:
             return "version", f"protocol version {hello.version}; this node speaks {VERSION}"
         if hello.run != run:
             return "run", f"run '{hello.run}'; this node belongs to run '{run}'"
-        if identity != identity_of(hello.node, hello.incarnation):
+        if sender is not None:
+            visits = hello.node.startswith(VISITOR) and "peer" in sender.roles
+            reason = None if visits else wrong_speaker(sender.name, sender.roles, hello.node, hello.role)
+            if reason is not None:
+                return "identity", reason
+        own = identity_of(hello.node, hello.incarnation)
+        if identity != own and (sender is None or not identity.startswith(own + b"@")):
             return "identity", f"{hello.node}@{hello.incarnation} speaks through a connection of another name"
         known = self.by_name.get(hello.node)
         if known is not None and hello.incarnation < known.incarnation:
             return "stale", f"{hello.node} has been started again since (incarnation {known.incarnation})"
         return None
 
-    def admit(self, lane: Lane, identity: bytes, hello: Hello) -> tuple[InboundPeer, InboundPeer | None]:
+    def admit(self, lane: Lane, identity: bytes, hello: Hello, key: str = "") -> tuple[InboundPeer, InboundPeer | None]:
         """Record a HELLO that was not refused; return its peer, and the older incarnation it replaces, if any."""
         known = self.by_name.get(hello.node)
         replaced = None
@@ -91,9 +116,23 @@ class InboundPeers:
                 known.up = False  # the end of its connection says nothing about its successor
                 del self.by_identity[known.identity]
             known = InboundPeer(hello.node, hello.role, hello.incarnation, identity)
-            self.by_name[hello.node] = self.by_identity[identity] = known
+            self.by_name[hello.node] = known
+        if known.identity != identity:
+            self.by_identity.pop(known.identity, None)
+            known.identity = identity
+        known.key = key
+        self.by_identity[identity] = known
         known.lanes.add(lane)
         return known, replaced
+
+    def not_of_keys(self, allowed: Collection[str]) -> list[InboundPeer]:
+        """Return the peers whose keys are not among those allowed."""
+        return [peer for peer in self.by_name.values() if peer.key and peer.key not in allowed]
+
+    def forget(self, peer: InboundPeer) -> None:
+        self.by_name.pop(peer.node, None)
+        self.by_identity.pop(peer.identity, None)
+        self._connections = {key: held for key, held in self._connections.items() if held is not peer}
 
     def connected(self, lane: Lane, peer: InboundPeer, descriptor: int) -> None:
         self._connections = {

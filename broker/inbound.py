@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
@@ -14,9 +14,15 @@ from .disconnects import DisconnectMonitor
 from .endpoint import LANES, Endpoint
 from .errors import ProtocolError
 from .handshake import InboundPeer, InboundPeers
-from .messages import Hello, Lane, Refused, tag_of
+from .messages import GetPeers, Hello, Lane, Message, Refused, tag_of
+from .security.plain import Plain
+from .security.roles import VISITOR
 from .sockets import advertised, bind, discard, make, split_bind
-from .transport_events import ConnectionClosed, LinkLost, LinkUp
+from .transport_events import ConnectionClosed, ConnectionRefused, LinkLost, LinkUp
+
+if TYPE_CHECKING:
+    from .security.allow_list import AllowList, Entry
+    from .security.gate import Listener
 
 _CUT_S = 1.0  # a bulk connection that closes this much before its control connection has closed with it
 
@@ -31,13 +37,25 @@ class Inbound:
         self._peers = InboundPeers()
         self._channels: dict[Lane, Channel] = {}
         self._monitors: dict[Lane, DisconnectMonitor] = {}
+        self._listeners: dict[Lane, Listener] = {}  # with keys
+        self._unwatch: Callable[[], None] = lambda: None
         self._cut: dict[bytes, asyncio.TimerHandle] = {}  # by identity, whose bulk connection alone has closed
 
     def open(self, context: zmq.Context[zmq.Socket[bytes]], address: str, advertise: str | None) -> None:
         for lane, place in zip(LANES, split_bind(address, LANES), strict=True):
             socket = make(context, f"inbox.{lane}", self._endpoint.limits)
             try:
-                self.addresses[lane.value] = advertised(bind(socket, place), advertise)
+                bound, listener = bind(
+                    socket,
+                    place,
+                    security=self._endpoint.security,
+                    service=f"inbox.{self._endpoint.role}",
+                    refused=self._endpoint.refused,
+                    end=self._end,
+                )
+                if listener is not None:
+                    self._listeners[lane] = listener
+                self.addresses[lane.value] = advertised(bound, advertise)
             except BaseException:
                 socket.close()
                 raise
@@ -46,7 +64,11 @@ class Inbound:
                 socket, lane, receive, lambda identity: (self._peers.name_of(identity), True), addressed=True
             )
             if not place.startswith("inproc"):
-                self._monitors[lane] = DisconnectMonitor(socket, partial(self._disconnected, lane))
+                failed = partial(self._failed, lane) if listener is not None else None
+                self._monitors[lane] = DisconnectMonitor(socket, partial(self._disconnected, lane), failed)
+        security = self._endpoint.security
+        if self._listeners and not isinstance(security, Plain):
+            self._unwatch = security.gate.watch(self._list_changed)
 
     def send(self, to: str, lane: Lane, envelope: Envelope) -> bool:
         peer = self._peers.by_name.get(to)
@@ -68,6 +90,7 @@ class Inbound:
         return any(channel.waiting for channel in self._channels.values())
 
     def close(self, linger_s: float) -> None:
+        self._unwatch()
         for address in self.addresses.values():
             discard(address)
         for timer in self._cut.values():
@@ -76,11 +99,27 @@ class Inbound:
             monitor.close()
         for channel in self._channels.values():
             channel.close(linger_s)
+        for listener in self._listeners.values():
+            listener.close()
+        self._listeners.clear()
         self._monitors.clear()
         self._channels.clear()
 
+    def _end(self) -> None:
+        """Close both lanes at once, because nobody can be authenticated any more; and say so to the owner."""
+        ended = self._channels and self._endpoint.open
+        self.close(0.0)
+        security = self._endpoint.security
+        if ended and not isinstance(security, Plain) and security.gate.failure is not None:
+            self._endpoint.fail(security.gate.failure)
+
     def _receive(self, lane: Lane, identity: bytes, frames: list[Any]) -> None:
         peer = self._peers.by_identity.get(identity)
+        sender: Entry | None = None
+        if lane in self._listeners:
+            sender = self._sender(lane, peer, frames)
+            if sender is None:
+                return
         received = self._endpoint.read(self._peers.name_of(identity), frames)
         if isinstance(received, ProtocolError):
             if received.code == "version":  # a node of another version learns why nothing is answered
@@ -88,24 +127,40 @@ class Inbound:
             return
         message = received[0]
         if isinstance(message, Hello):
-            self._welcome(lane, identity, message)
+            self._welcome(lane, identity, message, sender)
+        elif peer is not None and sender is not None and _oversteps(peer, message):
+            self._listeners[lane].refuse(sender, f"{sender.name} is no member yet, and sent {tag_of(message)}")
         elif peer is not None and lane in peer.lanes:
             self._endpoint.deliver(peer.node, lane, received)
         elif not isinstance(message, Refused):  # two nodes that refuse each other would never stop
             reason = f"{self._endpoint.node} has not received your HELLO on {lane}"
             self._refuse(lane, identity, tag_of(message), getattr(message, "round", 0), "stranger", reason)
 
-    def _welcome(self, lane: Lane, identity: bytes, hello: Hello) -> None:
+    def _sender(self, lane: Lane, peer: InboundPeer | None, frames: list[Any]) -> Entry | None:
+        """Return whose key a message came by; None if it was revoked, or is not that of the peer that it speaks for."""
+        listener = self._listeners[lane]
+        sender = listener.sender(self._channels[lane])
+        if sender is None:
+            return None
+        if peer is not None and peer.key != sender.public:
+            listener.refuse(sender, f"{sender.name} speaks over a connection of {peer.node}")
+            self._endpoint.counters.bytes_received += sum(map(len, frames))
+            return None
+        return sender
+
+    def _welcome(self, lane: Lane, identity: bytes, hello: Hello, sender: Entry | None) -> None:
         descriptor = self._channels[lane].descriptor()  # of this HELLO: draining may deliver other messages
         if lane in self._monitors:
             # First what has ended: the descriptor may have belonged to another connection a moment ago, and the end of
             # this peer's previous connection must not be taken for that of the one that is admitted now.
             self._monitors[lane].drain()
-        refusal = self._peers.refusal(identity, hello, self._endpoint.run)
+        refusal = self._peers.refusal(identity, hello, self._endpoint.run, sender)
         if refusal is not None:
+            if sender is not None and refusal[0] == "identity":
+                self._listeners[lane].refuse(sender, refusal[1])
             self._refuse(lane, identity, "hello", 0, *refusal)
             return
-        peer, replaced = self._peers.admit(lane, identity, hello)
+        peer, replaced = self._peers.admit(lane, identity, hello, "" if sender is None else sender.public)
         if replaced is not None:
             for channel in self._channels.values():
                 channel.forget(replaced.identity)
@@ -123,10 +178,30 @@ class Inbound:
         self._endpoint.counters.refused += 1
         self._channels[lane].send(identity, Envelope.of(Refused(about, round_, code, reason)))
 
+    def _list_changed(self, allowed: AllowList) -> None:
+        """Forget the peers whose keys were revoked; the gate ends their connections."""
+        for peer in self._peers.not_of_keys(allowed.by_key):
+            self._peers.forget(peer)
+            for channel in self._channels.values():
+                channel.forget(peer.identity)
+            if peer.identity in self._cut:
+                self._cut.pop(peer.identity).cancel()
+            self._lost(peer.node, peer.incarnation)
+            if peer.up:
+                peer.up = False
+                self._endpoint.notify(LinkLost(peer.node, peer.incarnation, f"the key of {peer.node} is not allowed"))
+
+    def _failed(self, lane: Lane, reason: str) -> None:
+        if self._endpoint.open:
+            self._endpoint.refused(ConnectionRefused(self._listeners[lane].service, "", "", "", reason))
+
     def _disconnected(self, lane: Lane, descriptor: int) -> None:
+        silent = lane in self._listeners and not self._listeners[lane].closed(descriptor)
         if not self._endpoint.open:
             return
         peer = self._peers.disconnected(lane, descriptor)
+        if peer is None and silent:
+            return  # it was refused, which is reported as such
         if peer is None:
             self._endpoint.notify(ConnectionClosed(f"a connection on {lane} closed before any HELLO came over it"))
         elif lane is Lane.BULK:
@@ -151,3 +226,8 @@ class Inbound:
             limit = f"a frame over {self._endpoint.limits.message_bytes:,} bytes does that"
             reason = f"the bulk connection of {peer.node} closed while its control connection is open"
             self._endpoint.notify(ConnectionClosed(f"{reason}; {limit}"))
+
+
+def _oversteps(peer: InboundPeer, message: Message) -> bool:
+    """Return whether one who is no member yet, under a temporary name, does more than to ask who there is."""
+    return peer.node.startswith(VISITOR) and not isinstance(message, GetPeers)

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from .errors import BrokerUnreachable, JoinRefused, NameTaken, RosterIncomplete
 from .messages import Failed, GetRoster, Join, Joined, Leave, Message, Ok, RenewLease, Roster
 from .request_client import BrokerClient
-from .sockets import reached_by
+from .security.plain import LOCAL
+from .sockets import Security, reached_by
 
 _ASK_AGAIN_S = 0.5  # whether the node that has one's name still answers
 _SOON_S = 2.0  # and at first, where somebody wants to know who has joined so far
@@ -45,6 +46,7 @@ class Lease:
         Called when the broker goes away and when it is back, and when joining waits for another node of this name.
     on_error : callable (BaseException) -> None, optional
         Called with what ends the membership early: `JoinRefused` when a newer incarnation has taken over.
+    security : Plain or Curve, optional
 
     Attributes
     ----------
@@ -68,6 +70,7 @@ class Lease:
         on_joined: Callable[[Joined], None] | None = None,
         on_warning: Callable[[str], None] | None = None,
         on_error: Callable[[BaseException], None] | None = None,
+        security: Security = LOCAL,
     ) -> None:
         self.events_in = self.events_out = ""
         self.lease_s = 0.0
@@ -78,6 +81,7 @@ class Lease:
         self._broker = broker
         self._join = join
         self._context = context
+        self._security = security
         self._rejoin_deadline_s = max(join.join_deadline_s, rejoin_deadline_s)
         self._on_roster = on_roster
         self._on_joined = on_joined
@@ -96,7 +100,7 @@ class Lease:
         NameTaken
             It answers, and `join` does not say ``replace``.
         """
-        self._client = BrokerClient(self._broker, self._context)
+        self._client = BrokerClient(self._broker, self._context, self._security, self._on_warning)
         try:
             self._joined(await self._request_join(self.connect_deadline_s))
         except BaseException:

@@ -12,10 +12,11 @@ from .channel import Envelope
 from .disconnects import DisconnectMonitor
 from .endpoint import LANES, Endpoint
 from .errors import BadAddress, ProtocolError
-from .handshake import Link, identity_of
+from .handshake import Link, identity_of, secret_identity_of
 from .messages import VERSION, Hello, Lane, Refused, tag_of
+from .security.plain import Plain
 from .sockets import dial
-from .transport_events import LinkLost, LinkUp
+from .transport_events import ConnectionRefused, LinkLost, LinkUp
 
 _HELLO_S = (0.5, 5.0)  # first and longest pause before an unanswered HELLO is repeated
 
@@ -29,7 +30,8 @@ class Outbound:
 
     def __init__(self, endpoint: Endpoint, incarnation: int, *, monitored: bool) -> None:
         self._endpoint = endpoint
-        self._identity = identity_of(endpoint.node, incarnation)
+        self._incarnation = incarnation
+        self._identities: dict[str, bytes] = {}  # by peer; with keys each is a secret of the two
         self._monitored = monitored
         self._links: dict[str, Link] = {}
 
@@ -40,24 +42,43 @@ class Outbound:
         if old is not None and old.addresses == dict(addresses):
             return
         self.hang_up(peer)
-        link = Link(peer, dict(addresses))
+        link = Link(peer, dict(addresses), self._monitored or watched)
         for lane in LANES:
             try:
                 if lane not in addresses:
                     raise BadAddress(peer, f"no address of its {lane} lane is given")
-                socket = dial(context, f"link.{lane}", addresses[lane], self._endpoint.limits, self._identity)
+                socket, dialer = dial(
+                    context,
+                    f"link.{lane}",
+                    addresses[lane],
+                    self._endpoint.limits,
+                    self._identity(peer),
+                    security=self._endpoint.security,
+                    server=peer,
+                    closed=partial(self._disconnected, link) if lane is Lane.CONTROL else _ignore,
+                    refused=partial(self._not_let_in, link, lane),
+                )
+                if dialer is not None:
+                    link.monitors.append(dialer)
                 receive = partial(self._receive, link, lane)
                 link.channels[lane] = self._endpoint.channel(
                     socket, lane, receive, lambda _: (peer, link.up is not None), addressed=False
                 )
                 link.channels[lane].hold()  # until HELLO is answered
-                if (self._monitored or watched) and lane is Lane.CONTROL and not addresses[lane].startswith("inproc"):
-                    link.monitor = DisconnectMonitor(socket, partial(self._disconnected, link))
+                done = dialer is not None or addresses[lane].startswith("inproc")
+                if link.monitored and lane is Lane.CONTROL and not done:
+                    link.monitors.append(DisconnectMonitor(socket, partial(self._disconnected, link)))
             except BaseException:
                 link.close()
                 raise
         self._links[peer] = link
         self._greet(link, _HELLO_S[0])
+
+    def _identity(self, peer: str) -> bytes:
+        make = identity_of if isinstance(self._endpoint.security, Plain) else secret_identity_of
+        if peer not in self._identities:
+            self._identities[peer] = make(self._endpoint.node, self._incarnation)
+        return self._identities[peer]
 
     def hang_up(self, peer: str) -> None:
         link = self._links.pop(peer, None)
@@ -144,7 +165,12 @@ class Outbound:
         self._endpoint.deliver(link.peer, lane, received)
 
     def _answered(self, link: Link, lane: Lane, hello: Hello, nbytes: int) -> None:
-        run = self._endpoint.run
+        run, security = self._endpoint.run, self._endpoint.security
+        entry = None if isinstance(security, Plain) else security.server(link.peer)
+        if entry is not None and hello.role not in entry.roles:
+            reason = f"speaks as {hello.role}; its key is allowed here as {', '.join(sorted(entry.roles))}"
+            self._endpoint.refused(ConnectionRefused("link", link.addresses[lane], entry.public, entry.name, reason))
+            return
         if hello.node != link.peer or hello.run != run or hello.version != VERSION:
             found = f"{hello.node} of run '{hello.run}', version {hello.version}"
             reason = f"{found} answered in place of {link.peer} of run '{run}'"
@@ -160,6 +186,12 @@ class Outbound:
             link.up = link.led_to = hello.incarnation
             self._endpoint.notify(LinkUp(link.peer, hello.role, hello.incarnation, True))
 
+    def _not_let_in(self, link: Link, lane: Lane, reason: str) -> None:
+        if lane is Lane.CONTROL:
+            self._endpoint.refused(ConnectionRefused("link", link.addresses[lane], "", link.peer, reason))
+        if lane in link.answered:  # the other side has forgotten this node
+            self._restart(link, lane)
+
     def _disconnected(self, link: Link, _descriptor: int) -> None:
         """Hold messages until HELLO is answered again; ZeroMQ reconnects by itself."""
         if not self._endpoint.open or self._links.get(link.peer) is not link:
@@ -168,5 +200,9 @@ class Outbound:
             channel.drain()
         incarnation = link.up
         self._restart(link, Lane.CONTROL)  # bulk may still deliver what was sent before
-        if incarnation is not None:
+        if incarnation is not None and link.monitored:
             self._endpoint.notify(LinkLost(link.peer, incarnation, f"the connection to {link.peer} has closed"))
+
+
+def _ignore(_: object) -> None:
+    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -14,9 +14,11 @@ from msgspec.structs import replace
 from .channel import Channel, Envelope
 from .codec import decode
 from .errors import JoinRefused, NameTaken, PeerUnreachable, ProtocolError
-from .handshake import identity_of
+from .handshake import identity_of, secret_identity_of
 from .messages import GetPeers, Hello, Message, Peers, Refused
-from .sockets import CONTROL_QUEUE, dial
+from .security.plain import LOCAL, Plain
+from .security.roles import VISITOR
+from .sockets import CONTROL_QUEUE, Security, dial
 from .transport_events import Counters
 
 
@@ -26,11 +28,13 @@ async def discover_peers(
     shared_config: Mapping[str, Any],
     deadline_s: float,
     context: zmq.Context[zmq.Socket[bytes]],
+    security: Security = LOCAL,
+    server: str = "",
 ) -> Peers:
     """Introduce this node at the control address of a live peer, and return the members of its run.
 
     The request is sent under a temporary name: HELLO under that of ``hello`` would close the connections of this node's
-    previous incarnation, which must continue if this one is refused.
+    previous incarnation, which must continue if this one is refused. With keys, ``server`` is the name of that peer.
 
     Raises
     ------
@@ -43,8 +47,10 @@ async def discover_peers(
         this name.
     """
     problem = "no peer answered"
+    said: list[str] = []
+    at = (address, hello, context, security, server, said.append)
     try:
-        async with asyncio.timeout(deadline_s), _introduced(address, hello, context) as (channel, answers, alias):
+        async with asyncio.timeout(deadline_s), _introduced(*at) as (channel, answers, alias):
             while True:
                 match await answers.get():
                     case Hello(role=role):
@@ -59,11 +65,16 @@ async def discover_peers(
                     case _:
                         pass
     except TimeoutError:
+        problem = said[-1] if said else problem
         raise PeerUnreachable(address, f"{problem} within {deadline_s:g} s", problem) from None
 
 
 async def check_name_free(
-    hello: Hello, peers: Peers, deadline_s: float, context: zmq.Context[zmq.Socket[bytes]]
+    hello: Hello,
+    peers: Peers,
+    deadline_s: float,
+    context: zmq.Context[zmq.Socket[bytes]],
+    security: Security = LOCAL,
 ) -> None:
     """Wait up to ``deadline_s`` seconds for the member that has the name of ``hello``, if there is one, to answer.
 
@@ -78,7 +89,10 @@ async def check_name_free(
         return
     address = member.addresses["control"]
     with suppress(TimeoutError):
-        async with asyncio.timeout(deadline_s), _introduced(address, hello, context) as (_, answers, _alias):
+        async with (
+            asyncio.timeout(deadline_s),
+            _introduced(address, hello, context, security, hello.node) as (_, answers, _alias),
+        ):
             while True:
                 answer = await answers.get()
                 # By its incarnation: this node itself may have got the port of one that died.
@@ -91,10 +105,15 @@ async def check_name_free(
 
 @asynccontextmanager
 async def _introduced(
-    address: str, hello: Hello, context: zmq.Context[zmq.Socket[bytes]]
+    address: str,
+    hello: Hello,
+    context: zmq.Context[zmq.Socket[bytes]],
+    security: Security,
+    server: str,
+    refused: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[tuple[Channel, asyncio.Queue[Message], Hello]]:
     """Say HELLO to a peer under a temporary name; yield the connection, what comes over it, and that HELLO."""
-    alias = replace(hello, node=f"seeker-{secrets.token_hex(6)}")
+    alias = replace(hello, node=f"{VISITOR}{secrets.token_hex(6)}")
     answers: asyncio.Queue[Message] = asyncio.Queue()
 
     def deliver(_: Channel, _identity: bytes, frames: list[Any]) -> None:
@@ -103,12 +122,18 @@ async def _introduced(
         except ProtocolError as error:
             answers.put_nowait(Refused("hello", 0, error.code, error.reason))
 
-    socket = dial(context, "link.control", address, identity=identity_of(alias.node, alias.incarnation))
+    make = identity_of if isinstance(security, Plain) else secret_identity_of
+    identity = make(alias.node, alias.incarnation)
+    socket, dialer = dial(
+        context, "link.control", address, identity=identity, security=security, server=server, refused=refused
+    )
     channel = Channel(socket, deliver=deliver, counters=Counters(), queue=CONTROL_QUEUE)
     try:
         channel.send(b"", Envelope.of(alias))
         yield channel, answers, alias
     finally:
+        if dialer is not None:
+            dialer.close()
         channel.close(0.0)
 
 

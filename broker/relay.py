@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import zmq
 
@@ -48,13 +48,27 @@ class LastValues:
 
 
 class Relay:
-    """XSUB in, XPUB out. Malformed events are dropped and counted; nothing ever waits for a subscriber."""
+    """XSUB in, XPUB out. Malformed events are dropped and counted; nothing ever waits for a subscriber.
 
-    def __init__(self, events_in: zmq.Socket[bytes], events_out: zmq.Socket[bytes], counters: Counters) -> None:
+    With keys (``keyed``), ``may_publish(channel, event)`` and ``may_subscribe(channel)`` are asked about what comes.
+    """
+
+    def __init__(
+        self,
+        events_in: zmq.Socket[bytes],
+        events_out: zmq.Socket[bytes],
+        counters: Counters,
+        *,
+        keyed: bool = False,
+        may_publish: Callable[[Channel, Event], bool] = lambda *_: True,
+        may_subscribe: Callable[[Channel], bool] = lambda _: True,
+    ) -> None:
         self.last = LastValues()
         self._counters = counters
-        self._in = Channel(events_in, deliver=self._event, counters=counters)
-        self._out = Channel(events_out, deliver=self._subscription, counters=counters)
+        self._may_publish = may_publish
+        self._may_subscribe = may_subscribe
+        self._in = Channel(events_in, deliver=self._event, counters=counters, keyed=keyed)
+        self._out = Channel(events_out, deliver=self._subscription, counters=counters, keyed=keyed)
         # Subscribe to everything: the last values are kept for subscribers still to come.
         self._in.send(b"", Envelope([b"\x01"], "subscribe", 0, 1))
 
@@ -65,21 +79,27 @@ class Relay:
         self._in.close()
         self._out.close(linger_s)
 
-    def _event(self, _: Channel, _identity: bytes, frames: list[bytes]) -> None:
+    def _event(self, channel: Channel, _identity: bytes, frames: list[bytes]) -> None:
         self._counters.bytes_received += sum(map(len, frames))
         try:
             event = decode_event(frames)
         except ProtocolError:
             self._counters.malformed += 1
             return
-        self._forward(event, frames)
+        if self._may_publish(channel, event):
+            self._forward(event, frames)
 
     def _forward(self, event: Event, frames: Sequence[bytes]) -> None:
         topic, body = frames
         self.last.put(event, len(body))
         self._out.send(b"", Envelope(frames, "event", 0, len(topic), len(body)))
 
-    def _subscription(self, _: Channel, _identity: bytes, frames: list[bytes]) -> None:
-        if len(frames) == 1 and frames[0].startswith(b"\x01" + WELCOME) and len(frames[0]) < 100:
+    def _subscription(self, channel: Channel, _identity: bytes, frames: list[bytes]) -> None:
+        if (
+            self._may_subscribe(channel)
+            and len(frames) == 1
+            and frames[0].startswith(b"\x01" + WELCOME)
+            and len(frames[0]) < 100
+        ):
             topic = frames[0][1:]
             self._out.send(b"", Envelope([topic], "welcome", 0, len(topic)))

@@ -13,7 +13,8 @@ from .channel import Channel, Envelope
 from .codec import check_size, decode
 from .errors import BrokerUnreachable, ProtocolError
 from .messages import Failed, Message
-from .sockets import CONTROL_QUEUE, dial
+from .security.plain import LOCAL
+from .sockets import CONTROL_QUEUE, Security, dial
 from .transport_events import Counters
 
 Send = Callable[[Message, Any], None]
@@ -103,15 +104,23 @@ class RequestClient:
 class BrokerClient(RequestClient):
     """Requests to the directory at an address, where the broker need not be running yet.
 
-    Create it on the event loop, and close it. Its deadlines raise `BrokerUnreachable`.
+    Create it on the event loop, and close it. Its deadlines raise `BrokerUnreachable`; ``refused`` is called with why
+    the broker lets this node's key not in, or has not the key that is expected of it.
     """
 
-    def __init__(self, address: str, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+    def __init__(
+        self,
+        address: str,
+        context: zmq.Context[zmq.Socket[bytes]],
+        security: Security = LOCAL,
+        refused: Callable[[str], None] = lambda _: None,
+    ) -> None:
         super().__init__(self._post)
         self.address = address
         self.counters = Counters()
+        socket, self._dialer = dial(context, "directory.client", address, security=security, refused=refused)
         self._channel = Channel(
-            dial(context, "directory.client", address),
+            socket,
             deliver=self._receive,
             dropped=lambda *_: None,  # the deadline of the request covers that
             counters=self.counters,
@@ -119,6 +128,8 @@ class BrokerClient(RequestClient):
         )
 
     def close(self, linger_s: float = 0.0) -> None:
+        if self._dialer is not None:
+            self._dialer.close()
         self._channel.close(linger_s)
 
     async def _next(self, answers: asyncio.Queue[Message], deadline_s: float) -> Message:
@@ -126,7 +137,8 @@ class BrokerClient(RequestClient):
             return await super()._next(answers, deadline_s)
         except TimeoutError:
             self._channel.forget(b"")  # what has not left by now would come too late
-            raise BrokerUnreachable(self.address, deadline_s) from None
+            refused = "" if self._dialer is None else self._dialer.reason
+            raise BrokerUnreachable(self.address, deadline_s, refused=refused) from None
 
     def _post(self, message: Message, _array: Any) -> None:
         envelope = Envelope.of(message)

@@ -7,23 +7,33 @@ makes ZeroMQ allocate whatever it announces.
 
 from __future__ import annotations
 
-import errno
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import SystemRandom
+from typing import TYPE_CHECKING, TypeAlias
 
 import zmq
 
 from .codec import DEFAULT_LIMITS, Limits
-from .errors import AddressInUse, BadAddress, NoSocket
+from .errors import OUT_OF_FILES, AddressInUse, BadAddress, NoSocket
+from .security.plain import BROKER, LOCAL, Plain
+
+if TYPE_CHECKING:
+    from .security.dialer import Dialer
+    from .security.gate import Listener
+    from .security.policy import Curve
+    from .transport_events import ConnectionRefused
+
+Security: TypeAlias = "Plain | Curve"
+"""How sockets are secured; what is asked of both is in this module."""
 
 CONTROL_QUEUE = 256  # messages queued for a peer outside ZeroMQ, see channel.py
 BULK_QUEUE = 4
 # ZeroMQ tells a writer of room after every half of this many reads, and each time wakes its event loop: 4 cost every
 # second round a turn of the loop. Vectors are shared between peers, so a slow peer holds up rounds and not copies.
 _BULK_DEPTH = 16
-OUT_OF_FILES = {errno.EMFILE, errno.ENFILE}
 _WILDCARDS = {"0.0.0.0", "[::]", "*"}
 
 # ZMTP's own heartbeats tell a dead host from a quiet one; an I/O thread answers them, so a busy node does not look
@@ -102,43 +112,79 @@ def dial(
     address: str,
     limits: Limits = DEFAULT_LIMITS,
     identity: bytes | None = None,
-) -> zmq.Socket[bytes]:
-    """Return a connected socket of the table.
+    *,
+    security: Security = LOCAL,
+    server: str = BROKER,
+    closed: Callable[[int], None] = lambda _: None,
+    refused: Callable[[str], None] = lambda _: None,
+    options: Callable[[zmq.Socket[bytes]], None] = lambda _: None,
+) -> tuple[zmq.Socket[bytes], Dialer | None]:
+    """Return a socket of the table that is connected to a node, and with keys what keeps it so, to be closed first.
+
+    ``server`` is the node's name, of which its key depends; ``closed`` and ``refused`` are those of a `Dialer`.
+    ``options`` sets further ones before it connects.
 
     Raises
     ------
     BadAddress, NoSocket
     """
+    security.check(address)
     socket = make(context, kind, limits)
     try:
         if identity is not None:
             socket.setsockopt(zmq.IDENTITY, identity)
+        options(socket)
+        if isinstance(security, Plain) or address.startswith("inproc"):
+            _connect(socket, address)
+            return socket, None
+        from .security.dialer import Dialer
+
+        return socket, Dialer(socket, address, security, server, connect=_connect, closed=closed, refused=refused)
+    except BaseException:
+        socket.close()
+        raise
+
+
+def _connect(socket: zmq.Socket[bytes], address: str) -> None:
+    try:
         socket.connect(address)
     except zmq.ZMQError as error:
-        socket.close()
         if error.errno in OUT_OF_FILES:
             raise NoSocket(error.errno or 0, error.strerror) from None
         reason = f"cannot be dialed ({error}); an address is tcp://HOST:PORT, ipc://PATH or inproc://NAME"
         raise BadAddress(address, reason) from None
-    return socket
 
 
-def bind(socket: zmq.Socket[bytes], address: str) -> str:
-    """Bind, and return the address bound: a wildcard port or path has become a real one.
+def bind(
+    socket: zmq.Socket[bytes],
+    address: str,
+    *,
+    security: Security = LOCAL,
+    service: str = "",
+    refused: Callable[[ConnectionRefused], None] = lambda _: None,
+    end: Callable[[], None] = lambda: None,
+) -> tuple[str, Listener | None]:
+    """Bind, and return the address bound (a wildcard port or path has become a real one), and with keys its listener.
+
+    ``refused`` is told who may not connect to this ``service``; ``end`` closes the socket if authentication fails.
 
     Raises
     ------
-    AddressInUse, BadAddress, NoSocket
+    AddressInUse, AuthenticationFailed, BadAddress, NoSocket
     """
+    security.check(address)
+    listener = security.listen(socket, address, service, refused, end)
     try:
         socket.bind(address)
     except zmq.ZMQError as error:
+        if listener is not None:
+            listener.close()
         if error.errno == zmq.EADDRINUSE:
             raise AddressInUse(address) from None
         if error.errno in OUT_OF_FILES:
             raise NoSocket(error.errno or 0, error.strerror) from None
         raise BadAddress(address, f"cannot be bound ({error.strerror})") from None
-    return socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()  # type: ignore[union-attr]
+    return socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode(), listener  # type: ignore[union-attr]
 
 
 def discard(address: str) -> None:

@@ -8,7 +8,7 @@ import uuid
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import zmq
 
@@ -18,8 +18,12 @@ from .events import STREAM, Event, check_event, decode_event
 from .messages import EventAddresses, GetEventAddresses, GetSnapshot, Snapshot
 from .relay import WELCOME
 from .request_client import BrokerClient
-from .sockets import make, reached_by
+from .security.plain import LOCAL
+from .sockets import Security, dial, reached_by
 from .transport_events import Counters
+
+if TYPE_CHECKING:
+    from .security.dialer import Dialer
 
 _REQUEST_S = 1.0
 _QUEUED = 50_000  # events that wait for a slow reader; beyond that the oldest are dropped and show as gaps
@@ -70,6 +74,8 @@ class EventStream:
         Prefixes of the wanted types; ``""`` is all.
     run : str, optional
         Only events of this run.
+    security : Plain or Curve, optional
+        As for `ZmqTransport`.
 
     Examples
     --------
@@ -79,11 +85,15 @@ class EventStream:
     ...             print(event["node"], event["round"])
     """
 
-    def __init__(self, broker: str, topics: Sequence[str] = ("",), *, run: str | None = None) -> None:
+    def __init__(
+        self, broker: str, topics: Sequence[str] = ("",), *, run: str | None = None, security: Security = LOCAL
+    ) -> None:
         self.counters = Counters()
         self._broker = broker
         self._topics = tuple(topics)
         self._run = run
+        self._security = security
+        self._dialer: Dialer | None = None
         self._waiting: deque[tuple[Event, int]] = deque(maxlen=_QUEUED)
         self._changed = asyncio.Event()
         self._gaps = Gaps()
@@ -105,7 +115,7 @@ class EventStream:
         """
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
-            self._requests = BrokerClient(self._broker, self._context)
+            self._requests = BrokerClient(self._broker, self._context, self._security, self._refused)
         except BaseException:
             self._context.term()
             raise
@@ -208,11 +218,12 @@ class EventStream:
         self._unsubscribe()
         self._welcome = WELCOME + uuid.uuid4().hex.encode()
         self._held = []
-        socket = make(self._context, "subscriber")
-        for topic in self._topics:
-            socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
-        socket.setsockopt(zmq.SUBSCRIBE, self._welcome)
-        socket.connect(address)
+
+        def subscribe(socket: zmq.Socket[bytes]) -> None:
+            for topic in (*(topic.encode() for topic in self._topics), self._welcome):
+                socket.setsockopt(zmq.SUBSCRIBE, topic)
+
+        socket, self._dialer = dial(self._context, "subscriber", address, security=self._security, options=subscribe)
         self._channel = Channel(socket, deliver=self._deliver, counters=self.counters)
 
     def _deliver(self, _: Channel, _identity: bytes, frames: list[bytes]) -> None:
@@ -243,7 +254,13 @@ class EventStream:
         head = {"type": type_, "run": run, "node": STREAM, "role": "monitor", "incarnation": 0}
         return head | {"seq": self._seq, "time": time.time()} | fields
 
+    def _refused(self, reason: str) -> None:
+        self._put(self._own("warning", reason=reason))
+
     def _unsubscribe(self) -> None:
+        if self._dialer is not None:
+            self._dialer.close()
+            self._dialer = None
         if self._channel is not None:
             self._channel.close()
             self._channel = None

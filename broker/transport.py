@@ -19,6 +19,8 @@ from .endpoint import Endpoint
 from .inbound import Inbound
 from .messages import Message
 from .outbound import Outbound
+from .security.plain import LOCAL
+from .sockets import Security
 from .transport_events import *  # noqa: F403  node code finds all that a transport delivers here
 from .transport_protocol import *  # noqa: F403
 from .transport_protocol import OnError, Receiver, new_incarnation
@@ -54,12 +56,13 @@ class ZmqTransport:
         limits: Limits = DEFAULT_LIMITS,
         incarnation: int | None = None,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
+        security: Security = LOCAL,
     ) -> None:
         self.node = node
         self.role = role
         self.run = run
         self.incarnation = new_incarnation() if incarnation is None else incarnation
-        self._endpoint = Endpoint(node, role, run, self.incarnation, limits)
+        self._endpoint = Endpoint(node, role, run, self.incarnation, limits, security)
         self.counters = self._endpoint.counters
         self._bind = bind
         self._advertise = advertise
@@ -117,10 +120,12 @@ class ZmqTransport:
         loop = self._endpoint.loop
         until = loop.time() + drain_s
         self._outbound.stop_greeting()
-        while (self._outbound.waiting or self._inbound.waiting) and loop.time() < until:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
-        linger_s = max(0.0, until - loop.time())
-        self._outbound.close(linger_s)
-        self._inbound.close(linger_s)
+        try:
+            while (self._outbound.waiting or self._inbound.waiting) and loop.time() < until:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        finally:  # cancelled, too: for a socket that stays open the end of its context would wait for ever
+            linger_s = max(0.0, until - loop.time())
+            self._outbound.close(linger_s)
+            self._inbound.close(linger_s)
         if self._own_context and self._context is not None:
             await asyncio.to_thread(self._context.term)  # returns when the lingering sockets have, at the latest

@@ -12,6 +12,7 @@ from .messages import Message
 __all__ = [
     "Arrival",
     "ConnectionClosed",
+    "ConnectionRefused",
     "Counters",
     "LinkLost",
     "LinkUp",
@@ -79,7 +80,22 @@ class ConnectionClosed:
     reason: str
 
 
-TransportEvent = LinkUp | LinkLost | MalformedMessage | SendFailed | ConnectionClosed
+@dataclass(frozen=True, slots=True)
+class ConnectionRefused:
+    """A connection was refused, by this node or by the one it dialed; or a message that is not its key's business.
+
+    ``service`` is what was connected to, ``address`` from where or whereto, ``key`` the key of the one who is refused
+    (empty: none was shown) and ``name`` its name, if it is known here.
+    """
+
+    service: str
+    address: str
+    key: str
+    name: str
+    reason: str
+
+
+TransportEvent = LinkUp | LinkLost | MalformedMessage | SendFailed | ConnectionClosed | ConnectionRefused
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from .checks import checked_inputs, checked_targets, checked_weights
+from .data.prepared import PreparedRows, fetched
 from .model import Capability, Dtype, FitReport, LocalUnsupported, LocalWork
 from .weights import Array, Layout, Vector
 
@@ -17,7 +18,7 @@ NO_WEIGHTS = "its training takes no sample_weight, and so neither data.weight no
 class FitJob(NamedTuple):
     """The checked arguments of a `fit`."""
 
-    X: Array
+    X: Array  # or `PreparedRows`, of a model that trains in batches
     y: Array
     work: LocalWork
     rng: np.random.Generator
@@ -39,6 +40,9 @@ class ModelBase:
 
     unconditional: ClassVar[frozenset[Capability]] = frozenset()
     """Those that it has whatever the settings."""
+
+    in_batches: ClassVar[bool] = False
+    """Whether `fit` asks for some rows at a time, and so takes those that stay on disk, `PreparedRows`."""
 
     dtype: Dtype = "float32"
     n_features = 0
@@ -103,8 +107,15 @@ class ModelBase:
         raise NotImplementedError
 
     def checked(self, X: Array) -> Array:
-        """Return inputs as a C-ordered array of `dtype`; ValueError unless they are (rows, n_features) and finite."""
+        """Return inputs as a C-ordered array of `dtype`; ValueError unless they are (rows, n_features) and finite.
+
+        Rows that stay on disk were checked as they were written.
+        """
         self.layout  # noqa: B018 - raises before build()
+        if isinstance(X, PreparedRows):
+            if X.shape[1] != self.n_features or X.dtype != self.dtype or not self.in_batches:
+                raise ValueError(f"{self.name} does not take {X.dtype} rows of shape {X.shape} from disk")
+            return X
         return checked_inputs(X, self.n_features, self.dtype)
 
     def why_not(self, capability: Capability) -> str:
@@ -116,6 +127,7 @@ class ModelBase:
 
 class FlatModel(ModelBase):
     """A model on one flat vector, trained by mini-batches. A family sets `name` and defines `shapes` and `step`.
+    One that has a `run` of its own says whether it trains `in_batches`.
 
     `name` is the one that experiment files use. From `build` on `weights`, a (size,) array of `dtype`, holds all
     parameters, and `arrays` has views of it by name, in the shapes that `shapes` returned.
@@ -123,6 +135,11 @@ class FlatModel(ModelBase):
 
     weights: Vector
     arrays: dict[str, Vector]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "in_batches" not in vars(cls):
+            cls.in_batches = cls.run is FlatModel.run
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Self:
@@ -181,12 +198,11 @@ class FlatModel(ModelBase):
         steps, losses, cancelled = 0, 0.0, False
         with np.errstate(all="ignore"):  # a diverging model shows in its weights, which every receiver checks
             while steps < target and not cancelled:
-                order, losses = rng.permutation(n), 0.0
-                for i in range(0, n, rows):
-                    if steps == target or (cancelled := stop()):
+                order, losses = rng.permutation(n)[: (target - steps) * rows], 0.0
+                for batch, inputs in fetched(X, (order[i : i + rows] for i in range(0, len(order), rows))):
+                    if cancelled := stop():
                         break
-                    batch = order[i : i + rows]
-                    losses += self.step(X[batch], y[batch]) / n
+                    losses += self.step(inputs, y[batch]) / n
                     steps += 1
         return FitReport(losses if steps else math.nan, n, steps, cancelled)
 

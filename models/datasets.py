@@ -30,6 +30,7 @@ def load(
     sites: str | None = None,
     seed: int = 0,
     options: ReadOptions | None = None,
+    in_memory_mb: float | None = None,
 ) -> Dataset:
     """Return a data set by its name, or from a file.
 
@@ -49,17 +50,21 @@ def load(
         Of the draws of "synthetic".
     options
         What else is said of a file's columns.
+    in_memory_mb
+        The rows of a .csv, .parquet or .npy file that would take more than so many megabytes, at 8 bytes a cell, stay
+        on disk: X is a `StoredTable`. None: all rows are read.
 
     Raises DataError: an unknown name, a file that is missing or cannot be read as it is said to be, an unknown column.
     """
     name = str(source)
     if kind_of(Path(name)) in SUFFIXES:
         from .tables.load import load_file
+        from .tables.stored import load_stored
 
         told = None if task is None else checked_task(task)
         said = options or ReadOptions()
         said = replace(said, target=target or said.target, sites=sites or said.sites, task=told or said.task)
-        return load_file(Path(name), said)
+        return load_stored(Path(name), said) if stored(name, in_memory_mb) else load_file(Path(name), said)
     known = name in NAMES or _SYNTHETIC.fullmatch(name) is not None
     if not known:
         if Path(name).exists():
@@ -79,6 +84,15 @@ def load(
     if task is not None:
         found = _for_task(found, checked_task(task))
     return found if sites is None else found.with_sites(sites)
+
+
+def stored(source: str | Path, in_memory_mb: float | None) -> bool:
+    """Whether `load` leaves the rows of a source on disk. Raises DataError: a file is not what its ending says."""
+    if in_memory_mb is None or kind_of(Path(source)) not in SUFFIXES:
+        return False
+    from .tables.stored import megabytes
+
+    return megabytes(Path(source)) > in_memory_mb
 
 
 def _for_task(found: Dataset, task: Task) -> Dataset:

@@ -1,7 +1,7 @@
 """Scores of a model on prepared data: two of its own in NumPy, any of scikit-learn's by name."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from inspect import signature
 from typing import Any
 
@@ -9,6 +9,9 @@ import numpy as np
 
 from .model import Model
 from .weights import Array
+
+ROWS = 1 << 16
+"""Rows that are evaluated at a time."""
 
 
 def evaluate(
@@ -44,27 +47,43 @@ def evaluate(
 
 
 def _classification(model: Model, X: Array, y: Array, weight: Array | None) -> dict[str, float]:
+    judged = [_judged(model, block, y[start : start + len(block)]) for start, block in _blocks(X)]
+    right = _mean(np.concatenate([hits for hits, _ in judged]), weight)
+    if any(logarithms is None for _, logarithms in judged):
+        return {"accuracy": right, "loss": 1 - right}
+    loss = -_mean(np.concatenate([logarithms for _, logarithms in judged if logarithms is not None]), weight)
+    # A diverged model's NaN would count as class 0 in an argmax.
+    return {"accuracy": right if np.isfinite(loss) else float("nan"), "loss": loss}
+
+
+def _judged(model: Model, X: Array, y: Array) -> tuple[Array, Array | None]:
+    """Return where a classifier is right, and the logarithm of the probability that it gives to the truth, if any."""
     P = model.probabilities(X)
     if P is None:
-        right = _mean(model.predict(X) == y, weight)
-        return {"accuracy": right, "loss": 1 - right}
+        return model.predict(X) == y, None
     chosen = P[np.arange(len(y)), y].astype(np.float64)
     # Clipped as in training, so that one sure mistake does not make the loss infinite. NaN stays NaN.
     eps = np.finfo(P.dtype).eps
-    loss = -_mean(np.log(np.clip(chosen, eps, 1 - eps)), weight)
-    if not np.isfinite(loss):  # a diverged model's NaN would count as class 0 in an argmax
-        return {"accuracy": float("nan"), "loss": loss}
     found = P.argmax(axis=1)
     # Of classes that are alike in probability, by rounding, the model may still know which it predicts.
     alike = (P.max(axis=1, keepdims=True) == P).sum(axis=1) > 1
     if alike.any():
         found[alike] = model.predict(X[alike])
-    return {"accuracy": _mean(found == y, weight), "loss": loss}
+    return found == y, np.log(np.clip(chosen, eps, 1 - eps))
+
+
+def _blocks(X: Array) -> Iterator[tuple[int, Array]]:
+    """Yield rows, which may be on disk, some at a time, each time with the place of the first."""
+    yield from ((start, X[start : start + ROWS]) for start in range(0, len(X), ROWS))
+
+
+def _predicted(model: Model, X: Array) -> Array:
+    return np.concatenate([model.predict(block) for _, block in _blocks(X)])
 
 
 def _regression(model: Model, X: Array, y: Array, weight: Array | None) -> dict[str, float]:
     y = y.astype(np.float64)
-    errors = np.square(model.predict(X) - y)
+    errors = np.square(_predicted(model, X) - y)
     squares = np.square(y - _mean(y, weight))
     whole, spread = (float(each.sum() if weight is None else weight @ each) for each in (errors, squares))
     return {"r2": 1 - whole / spread if spread > 0 else np.nan, "loss": _mean(errors, weight)}
@@ -79,7 +98,7 @@ def _by_name(model: Model, X: Array, y: Array, scorers: Sequence[str], weight: A
     from sklearn.metrics import get_scorer
 
     check_scorers(scorers)
-    P = model.probabilities(X) if y.dtype.kind != "f" else None
+    P = model.probabilities(X[:1]) if y.dtype.kind != "f" else None
     mixin: Any = RegressorMixin if y.dtype.kind == "f" else ClassifierMixin
 
     class Fitted(mixin, BaseEstimator):  # type: ignore[misc]
@@ -88,14 +107,14 @@ def _by_name(model: Model, X: Array, y: Array, scorers: Sequence[str], weight: A
         classes_ = np.arange(P.shape[1]) if P is not None else np.unique(y)
 
         def predict(self, X: Array) -> Array:
-            return model.predict(X)
+            return _predicted(model, X)
 
         def __sklearn_is_fitted__(self) -> bool:
             return True
 
     class WithProbabilities(Fitted):
         def predict_proba(self, X: Array) -> Array | None:
-            return model.probabilities(X)
+            return np.concatenate([model.probabilities(block) for _, block in _blocks(X)])
 
     fitted = Fitted() if P is None else WithProbabilities()
     return {name: _score(get_scorer(name), fitted, X, y, weight) for name in scorers}

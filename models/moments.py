@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .data.blocks import regrouped
 
 Column = NDArray[np.float64]
 
@@ -66,13 +69,16 @@ class Moments:
     @classmethod
     def of(cls, X: NDArray[Any]) -> Moments:
         """Return the moments of a table, shape (rows, columns) with at least one row, in float64."""
-        if not len(X):
+        return cls.of_parts([X], X.shape[1])
+
+    @classmethod
+    def of_parts(cls, parts: Iterable[NDArray[Any]], width: int) -> Moments:
+        """Return those of a table of so many columns that comes in parts, the same to the bit however it is cut."""
+        blocks = map(_of_block, regrouped(parts, max(1, BLOCK // max(1, width))))
+        first = next(blocks, None)
+        if first is None:
             raise IncompatibleSites("there are no rows")
-        rows = max(1, BLOCK // max(1, X.shape[1]))
-        whole = _of_block(X[:rows])
-        for start in range(rows, len(X), rows):
-            whole = whole.merge(_of_block(X[start : start + rows]))
-        return whole
+        return reduce(Moments.merge, blocks, first)
 
     def merge(self, other: Moments) -> Moments:
         """Return the moments of both tables together (Chan, Golub & LeVeque 1979, equation 2.1).

@@ -13,18 +13,20 @@ from .agreement.asked import Field, MalformedQuestion, check_fields, is_list, is
 from .agreement.questions import Answer, Question
 from .class_weights import count_classes
 from .data.data import DataError, Task
-from .moments import IncompatibleSites
+from .moments import IncompatibleSites, Moments
 from .site_agreement import TABLE
 from .site_rows import SiteRows
 from .site_statistics import SiteStatistics
 from .tables.rows import conform
 from .tables.schema import Schema
 from .tables.site_schema import SiteSchema
+from .tables.stored_table import StoredTable
 from .tables.table import Table
 from .targets import checked_classes, class_indices
 
 if TYPE_CHECKING:
     from .pipeline.fit import PipelineSite
+    from .pipeline.stored_site import StoredSite
 
 
 _STATISTICS = {"ask": Field("'statistics'", lambda found: found == "statistics", needed=False)}
@@ -46,13 +48,18 @@ class SiteAnswers:
     def __init__(self, rows: SiteRows, held_out: SiteRows | None, columns: tuple[str, ...], task: Task | None) -> None:
         self._rows, self._held_out = rows, held_out
         self._columns, self._task = columns, task
-        self._fitting: tuple[str, PipelineSite] | None = None  # of the pipeline that was last asked about
+        self._fitting: tuple[str, PipelineSite | StoredSite] | None = None  # of the pipeline that was last asked about
 
     def statistics(self) -> SiteStatistics | SiteSchema:
         """Return columns, classes and moments; of a table with categories, dates or gaps its `SiteSchema`."""
         X, y = self._rows.X, self._rows.y
-        if not isinstance(X, Table):
-            more = None if self._held_out is None else self._held_out.y
+        more = None if self._held_out is None else self._held_out.y
+        if isinstance(X, StoredTable) and X.plain:
+            target = SiteStatistics.of(np.zeros((len(y), 1)), y, ("none",), self._task, more)
+            parts = (block.block(block.columns) for block in X.blocks())
+            inputs = Moments.of_parts(parts, len(X.columns))
+            return replace(target, columns=self._columns, inputs=inputs, written=self._rows.written)
+        if not isinstance(X, Table | StoredTable):
             return replace(SiteStatistics.of(X, y, self._columns, self._task, more), written=self._rows.written)
         held_out = None if self._held_out is None else (self._held_out.table(), self._held_out.y)
         schema = SiteSchema.of(X, y, self._task, held_out)
@@ -87,7 +94,7 @@ class SiteAnswers:
             what = f"the question 'fit' (part {shown(question.get('part'))}, step {shown(question.get('step'))})"
             raise MalformedQuestion(f"{what} cannot be answered: {type(error).__name__}: {error}") from error
 
-    def _pipeline(self, question: Question) -> PipelineSite:
+    def _pipeline(self, question: Question) -> PipelineSite | StoredSite:
         found = question.get(TABLE)
         about: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
         check_fields("the table of the question 'fit'", about, _ABOUT)
@@ -96,16 +103,19 @@ class SiteAnswers:
             self._fitting = key, self._fitted(about)
         return self._fitting[1]
 
-    def _fitted(self, about: Mapping[str, Any]) -> PipelineSite:
+    def _fitted(self, about: Mapping[str, Any]) -> PipelineSite | StoredSite:
         from .pipeline.description import rebuild_transformer
         from .pipeline.fit import PipelineSite, check_pipeline
+        from .pipeline.stored_site import StoredSite
 
         try:
-            table = conform(self._rows.table(), Schema.from_dict(about["schema"]))
+            table, schema = self._rows.table(), Schema.from_dict(about["schema"])
             pipeline, classes, y = rebuild_transformer(about["pipeline"]), about["classes"], self._rows.y
             check_pipeline(pipeline)
             target = y.astype(np.float64) if classes is None else class_indices(y, checked_classes(classes))
-            return PipelineSite(pipeline, table, target)
+            if isinstance(table, StoredTable):
+                return StoredSite(pipeline, table.select(schema.columns), schema, target)
+            return PipelineSite(pipeline, conform(table, schema), target)
         except IncompatibleSites:
             raise
         except Exception as error:  # another release of scikit-learn may raise anything at what it does not know

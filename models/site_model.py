@@ -26,12 +26,14 @@ from .site_answers import SiteAnswers
 from .site_coverage import check_covered, check_same_layout
 from .site_rows import SiteRows, check_targets
 from .site_statistics import Scale, SiteStatistics
+from .stored_inputs import check_in_batches, stored_inputs
 from .table_preprocessing import AnyPreprocessing
 from .tables.site_schema import SiteSchema
+from .tables.stored_table import StoredTable
 from .tables.table import Table
 from .weights import Layout, Vector
 
-Rows = tuple[NDArray[Any], NDArray[Any]]
+Rows = tuple[Any, NDArray[Any]]  # inputs: an array, or `PreparedRows` for a model that trains in batches
 
 
 class SiteModel(HeldModel):
@@ -138,7 +140,9 @@ class SiteModel(HeldModel):
         if rows.weight is not None:
             check_weighable(self.model, "weights of rows")
         self.columns = rows.columns or made_up(rows.width)
-        if isinstance(rows.X, Table):
+        if isinstance(rows.X, StoredTable):
+            check_in_batches(self.model, "X")
+        if isinstance(rows.X, Table | StoredTable):
             import_steps()  # before this site has joined
         self._rows, out = rows.named(self.columns).split(holdout, seed, min_rows, self.task)
         if out is not None:
@@ -311,8 +315,12 @@ class SiteModel(HeldModel):
         return self.preprocessing.transform(X, self.model.dtype)
 
     def _prepare(self, rows: SiteRows) -> Rows:
-        X, y = self._inputs(rows.inputs(self.preprocessing.columns)), self.preprocessing.encode(rows.y)
-        return X, y.astype(self.model.dtype) if self.preprocessing.classes is None else y
+        encoded = self.preprocessing.encode(rows.y)
+        y = encoded.astype(self.model.dtype) if self.preprocessing.classes is None else encoded
+        inputs = rows.inputs(self.preprocessing.columns)
+        if isinstance(inputs, StoredTable):
+            return stored_inputs(self.preprocessing, inputs, self.model.dtype), y
+        return self._inputs(inputs), y
 
 
 def check_weighable(model: object, what: str = "weights of rows or classes") -> None:

@@ -19,6 +19,7 @@ from .plugins import listed
 from .preprocessing import by_place, made_up
 from .rng import generator
 from .tables.rows import table_of_numbers
+from .tables.stored_table import StoredTable
 from .tables.table import Table
 from .targets import Targets
 
@@ -27,11 +28,12 @@ from .targets import Targets
 class SiteRows:
     """Raw rows: X of shape (rows, columns), y of shape (rows,), and the names of the columns, None where unknown.
 
-    X is a `Table` where it has categories, dates or gaps, and an array of numbers otherwise, however it came. `weight`,
-    float64 above 0 of shape (rows,), is how much each row counts; None: all the same.
+    X is a `Table` where it has categories, dates or gaps, and an array of numbers otherwise, however it came; or a
+    `StoredTable` of either, whose rows stay on disk. `weight`, float64 above 0 of shape (rows,), is how much each row
+    counts; None: all the same.
     """
 
-    X: NDArray[Any] | Table
+    X: NDArray[Any] | Table | StoredTable
     y: NDArray[Any]
     columns: tuple[str, ...] | None
     written: WrittenColumns = field(default_factory=dict)  # how the file that they come from writes them
@@ -53,6 +55,17 @@ class SiteRows:
 
         Raises DataError, which begins with `what`.
         """
+        rows = replace(cls._of(what, X, y, columns, finite=finite), written=written or {})
+        if sample_weight is None:
+            return rows
+        weighted = replace(rows, weight=as_weights(f"the sample_weight of {what}", sample_weight, len(rows)))
+        counted = counting(weighted.weight)
+        return weighted if counted is None else weighted.take(counted)
+
+    @classmethod
+    def _of(cls, what: str, X: Any, y: Any, columns: Sequence[str] | None, *, finite: bool) -> SiteRows:
+        if isinstance(X, StoredTable):  # its cells were checked as they were read
+            return cls(X, as_targets(f"the y of {what}", y), X.columns)
         known = _table(X)
         names = X.columns if isinstance(X, Table) else column_names(X)
         table: NDArray[Any] | Table
@@ -71,12 +84,7 @@ class SiteRows:
         if names is not None and len(set(names)) != len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise DataError(f"{what} has two columns that are called {twice!r}")
-        rows = cls(table, targets, names, written or {})
-        if sample_weight is None:
-            return rows
-        weighted = replace(rows, weight=as_weights(f"the sample_weight of {what}", sample_weight, len(rows)))
-        counted = counting(weighted.weight)
-        return weighted if counted is None else weighted.take(counted)
+        return cls(table, targets, names)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -90,22 +98,22 @@ class SiteRows:
         fits = columns is not None and self.columns is None and len(columns) == self.width
         return replace(self, columns=columns) if fits else self
 
-    def inputs(self, columns: tuple[str, ...]) -> NDArray[Any] | Table:
+    def inputs(self, columns: tuple[str, ...]) -> NDArray[Any] | Table | StoredTable:
         """Return X with its columns in the order of these names; as it is where they, or its own, are nobody's."""
-        if isinstance(self.X, Table):
+        if isinstance(self.X, Table | StoredTable):
             return self.X.select(columns)
         if self.columns is None or self.columns == columns or by_place(self.columns, columns):
             return self.X
         return self.X[:, [self.columns.index(name) for name in columns]]
 
-    def table(self) -> Table:
+    def table(self) -> Table | StoredTable:
         """Return X as a table, whatever it is."""
-        if isinstance(self.X, Table):
+        if isinstance(self.X, Table | StoredTable):
             return self.X
         return table_of_numbers(self.X, self.columns or made_up(self.X.shape[1]))
 
     def take(self, rows: NDArray[np.intp]) -> SiteRows:
-        X = self.X.take(rows) if isinstance(self.X, Table) else self.X[rows]
+        X = self.X.take(rows) if isinstance(self.X, Table | StoredTable) else self.X[rows]
         return replace(self, X=X, y=self.y[rows], weight=None if self.weight is None else self.weight[rows])
 
     def weights(self, agreed: Targets) -> NDArray[np.float64] | None:
@@ -139,8 +147,9 @@ class SiteRows:
         out = hold_out(self.y, share, generator(seed, "holdout"), least=least, stratify=labels)
         if not len(out):
             return self, None
-        rest = np.setdiff1d(np.arange(len(self)), out)
-        return self.take(rest), self.take(out)
+        kept = np.ones(len(self), np.bool_)
+        kept[out] = False
+        return self.take(np.flatnonzero(kept)), self.take(out)
 
 
 def _table(X: object) -> Table | None:
@@ -159,8 +168,8 @@ def _table(X: object) -> Table | None:
         return None  # what is wrong with it is said where it is taken for numbers
 
 
-def _width(X: NDArray[Any] | Table) -> int:
-    return len(X.columns) if isinstance(X, Table) else int(X.shape[1])
+def _width(X: NDArray[Any] | Table | StoredTable) -> int:
+    return len(X.columns) if isinstance(X, Table | StoredTable) else int(X.shape[1])
 
 
 def check_targets(y: NDArray[Any], task: Task | None, model: str | None) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from .options import insecure_flag
+
 
 @click.command()
 @click.option(
@@ -18,20 +20,36 @@ import click
     metavar="HOST",
     help="Host by which others reach the events. [default: that by which they reached the directory]",
 )
-def broker(bind: str, advertise: str | None) -> None:
+@click.option(
+    "--keys", metavar="DIR", help="Folder of the broker's key, and of those that it allows; see nervenet keys."
+)
+@click.option("--name", metavar="NAME", help="Which key of that folder. [default: the only one, or that of broker]")
+@insecure_flag
+def broker(bind: str, advertise: str | None, keys: str | None, name: str | None, insecure: bool) -> None:
     """Introduce nodes and relay their events, until a signal.
 
-    Weights never pass through it. One broker serves several runs.
+    Weights never pass through it. One broker serves several runs. Beyond this machine it needs keys.
     """
     from .signals import run
 
-    run(lambda: _serve(bind, advertise))
+    if keys is not None and insecure:
+        raise click.UsageError("--keys and --insecure exclude each other: leave one of them out")
+    run(lambda: _serve(bind, advertise, keys, name, insecure=insecure))
 
 
-async def _serve(bind: str, advertise: str | None) -> None:
+async def _serve(bind: str, advertise: str | None, keys: str | None, name: str | None, *, insecure: bool) -> None:
     from nervenet.broker.broker import Broker
+    from nervenet.nodes.config.schema import NetworkConfig
+    from nervenet.nodes.runtime.secured import closing_gate, on_key_warning, security_of
 
-    async with Broker(bind, advertise=advertise) as serving:
-        for name, address in serving.addresses.items():
-            print(f"{name.replace('_', ' '):<10} {address}", flush=True)
-        await serving.serve()
+    from .output import INSECURE, warn
+
+    security = security_of(NetworkConfig(keys=keys, insecure=insecure), name, "broker")
+    on_key_warning(security, warn)
+    if insecure:
+        warn(INSECURE, "insecure")
+    with closing_gate(security):
+        async with Broker(bind, advertise=advertise, security=security, on_refused=warn) as serving:
+            for service, address in serving.addresses.items():
+                print(f"{service.replace('_', ' '):<10} {address}", flush=True)
+            await serving.serve()

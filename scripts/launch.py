@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import experiment_flags
+from .options import experiment_flags, insecure_flag
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from nervenet.nodes.config.schema import Experiment
     from nervenet.nodes.results.run_result import RunResult
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--quiet", is_flag=True, help="No live display; the result in one line.")
 @click.option("--json", is_flag=True, help="Every event as a JSON line on standard output.")
 @click.option("--seeds", metavar="N,N,…", help="One run for each seed, one after another, in folders under --out.")
+@insecure_flag
 @experiment_flags()
 @click.pass_obj
 def launch(
@@ -48,6 +49,7 @@ def launch(
     quiet: bool,
     json: bool,
     seeds: str | None,
+    insecure: bool,
 ) -> None:
     """Start a broker and N nodes, show their progress, and stop them.
 
@@ -58,15 +60,18 @@ def launch(
     from nervenet.nodes.experiment.loader import load_experiment
     from nervenet.nodes.results.run_dir import check_run_dir
 
-    from .output import warn
+    from .output import INSECURE, warn
 
     file, overrides = _experiment_file(files, overrides)
+    overrides |= {"network.insecure": True} if insecure else {}
     if resume is not None:
         check_run_dir(resume, file, out)
     chosen = None if seeds is None else _seeds(seeds, resume, overrides)
     experiment = load_experiment(resume or file, overrides)
     for line in warnings(experiment):
         warn(line)
+    if experiment.network.insecure:
+        warn(INSECURE, "insecure")
     if chosen is None:
         summary, folder = _one(experiment, out, resume, early or {}, quiet=quiet, json=json)
         _conclude(summary, folder, quiet=quiet, json=json)
@@ -163,7 +168,7 @@ def _one(
 
     where = {"out": out, "resume": resume, "on_run_dir": began}
     try:
-        return run(lambda: _launch(experiment, view, **where, **early)), folders[0]
+        return run(lambda: _launch(experiment, view, folders, **where, **early)), folders[0]
     except (Stopped, RuntimeError):
         # A run that failed or was interrupted leaves what it has.
         for folder in folders:
@@ -176,11 +181,16 @@ def _one(
         raise
 
 
-async def _launch(experiment: Experiment, view: View, **options: Any) -> RunResult:
+async def _launch(experiment: Experiment, view: View, folders: Sequence[Path], **options: Any) -> RunResult:
     from nervenet.nodes.launching.launcher import launch as start
 
     def on_address(address: str) -> None:
-        view.note(f"broker {address}  (watch from another terminal: nervenet monitor --broker {address})")
+        from nervenet.nodes.launching.launch_keys import keys_to_watch_by
+
+        keys = keys_to_watch_by(experiment, folders)
+        how = f"nervenet monitor --broker {address}" + (f" --keys {keys}" if keys else "")
+        how += " --insecure" if experiment.network.insecure else ""
+        view.note(f"broker {address}  (watch from another terminal: {how})")
 
     on_target = partial(view.note_target, experiment.data)
     async with view.running():

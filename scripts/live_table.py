@@ -45,6 +45,8 @@ def header(view: RunView, now: float) -> str:
         parts.append(f"stale: nothing heard for {duration(now - view.seen)}")
     elif view.eta_s() is not None and not view.waiting:
         parts.append(f"ETA {duration(view.eta_s() or 0.0)}")
+    if view.insecure:
+        parts.append("insecure: not encrypted")
     if view.missed:
         parts.append(f"{view.missed} events missed")
     if view.malformed:

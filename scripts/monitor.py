@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
+
+from .options import insecure_flag
 
 if TYPE_CHECKING:
     from .views import View
@@ -26,27 +28,52 @@ DEFAULT_BROKER = "tcp://127.0.0.1:5555"
 @click.option("--topics", metavar="PREFIX,…", default="", help="Only events whose type begins so. [default: all]")
 @click.option("--json", is_flag=True, help="Every event as a JSON line on standard output.")
 @click.option("--record", metavar="FILE", type=click.Path(path_type=Path), help="Also append every event to this file.")
+@click.option("--keys", metavar="DIR", help="Folder of the key to watch by; see nervenet keys. [default: that run's]")
+@click.option("--name", metavar="NAME", help="Which key of that folder. [default: the only one, or that of monitor]")
+@insecure_flag
 @click.option("--stay", is_flag=True, help="Go on watching for further runs after the last one has ended.")
-def monitor(broker: str | None, run: str | None, topics: str, json: bool, record: Path | None, stay: bool) -> None:
+def monitor(
+    broker: str | None,
+    run: str | None,
+    topics: str,
+    json: bool,
+    record: Path | None,
+    stay: bool,
+    keys: str | None,
+    name: str | None,
+    insecure: bool,
+) -> None:
     """Watch a running system; attach and detach at will.
 
     Shows the newest run; ends when every run that it saw has ended.
     """
     from nervenet.nodes.results.run_dir import newest_broker
 
+    from .output import INSECURE, warn
     from .signals import run as run_until_signal
     from .views import choose_view
 
-    address = broker or newest_broker() or DEFAULT_BROKER
+    found = None if broker else newest_broker()
+    address, run_keys = found or (broker or DEFAULT_BROKER, None)
+    if insecure:
+        warn(INSECURE, "insecure")
+    secured = {"keys": keys or run_keys, "name": name, "insecure": insecure}
     prefixes = tuple(part.strip() for part in topics.split(","))
     view = choose_view(json=json)
     with contextlib.ExitStack() as stack:
         file = None if record is None else stack.enter_context(_opened(record))
-        run_until_signal(lambda: _watch(view, address, prefixes, run, file, stay=stay))
+        run_until_signal(lambda: _watch(view, address, prefixes, run, file, stay=stay, **secured))
 
 
 async def _watch(
-    view: View, address: str, topics: tuple[str, ...], run: str | None, file: IO[str] | None, *, stay: bool
+    view: View,
+    address: str,
+    topics: tuple[str, ...],
+    run: str | None,
+    file: IO[str] | None,
+    *,
+    stay: bool,
+    **secured: Any,
 ) -> None:
     from nervenet.nodes.monitoring.monitor import Monitor
     from nervenet.nodes.results.run_dir import to_json
@@ -55,7 +82,7 @@ async def _watch(
 
     runs = RunViews()  # decides when to end, whatever is shown
     view.note(f"watching {address}")
-    async with view.running(), Monitor(address, topics=topics, run=run) as events:
+    async with view.running(), Monitor(address, topics=topics, run=run, **secured) as events:
         arriving = aiter(events)
         until: float | None = None
         while True:

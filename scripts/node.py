@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import experiment_flags
+from .options import experiment_flags, insecure_flag
 
 if TYPE_CHECKING:
     from nervenet.nodes.config.schema import Experiment
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 @click.option(
     "--seed-peer",
     metavar="ADDRESS",
-    help="Peer, in place of --broker: any living peer of a run that has begun: tcp://HOST:PORT.",
+    help="Peer, in place of --broker: any living peer of a run that has begun: tcp://HOST:PORT (with keys NAME@tcp://…)",
 )
-@click.option("--name", metavar="NAME", help="This node's name in the run. [default: from role and host]")
+@click.option("--name", metavar="NAME", help="This node's name in the run. [default: its key's, or from role and host]")
 @click.option("--replace", is_flag=True, help="Take the name from another node, even if that one still answers.")
 @click.option("--advertise", metavar="HOST", help="Where others reach this node; needed with a wildcard bind")
 @click.option(
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 @click.option("--correlations", is_flag=True, help="Coordinator, with --describe: also of every two columns")
 @click.option("--quiet", is_flag=True, help="No progress; the result in one line.")
 @click.option("--json", is_flag=True, help="This node's events as JSON lines on standard output.")
+@insecure_flag
 @experiment_flags("mode", "sites")
 def node(
     overrides: dict[str, object],
@@ -74,6 +75,7 @@ def node(
     correlations: bool,
     quiet: bool,
     json: bool,
+    insecure: bool,
 ) -> None:
     """Run one coordinator, client or peer, for real machines.
 
@@ -88,7 +90,7 @@ def node(
     from nervenet.nodes.experiment.loader import load_experiment
     from nervenet.nodes.results.run_dir import check_run_dir, has_checkpoints, not_written
 
-    from .output import warn
+    from .output import INSECURE, warn
     from .result_table import result_line
     from .signals import Stopped
     from .signals import run as run_until_signal
@@ -97,6 +99,7 @@ def node(
     from .views import JsonView, PlainView, View
 
     mode = "gossip" if role == "peer" else "federated"
+    overrides |= {"network.insecure": True} if insecure else {}
     _check_way_in(role, broker, seed_peer)
     _check_init(role, overrides)
     if describe or role == "site":
@@ -127,6 +130,8 @@ def node(
         warn(line)
     if role == "peer" and experiment.evaluation.site_matrix:
         warn("evaluation.site_matrix has no effect at a peer, which sends no model of its rows alone")
+    if experiment.network.insecure:
+        warn(INSECURE, "insecure")
     leaves = (out is not None or resume is not None) and role != "client" and not quiet
     missing = iter(not_written(experiment) if leaves else ())
 
@@ -146,6 +151,7 @@ def node(
             view.note(f"run folder {folder}")
             if has_checkpoints(folder):
                 way = f"--seed-peer {seed_peer}" if seed_peer else f"--broker {broker}"
+                way += f" --keys {keys}" if (keys := experiment.network.keys) else " --insecure" * insecure
                 view.note(f"to resume: nervenet node {role} {way} --run {run} --resume {folder}")
                 if role == "coordinator":
                     view.note("its clients ended with it: start them again, too")

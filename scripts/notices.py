@@ -17,6 +17,7 @@ MANY = {
     "node.lost": "nodes are lost",
     "round.failed": "rounds failed",
     "update.rejected": "updates were rejected",
+    "connection.refused": "connections were refused",
     "gap": "gaps",
     "malformed": "lines about malformed events",
 }

@@ -82,6 +82,7 @@ FLAGS = (
     ),
     Flag("evaluation.patience", "Federated: stop after N evaluations without improvement", "all rounds"),
     Flag("evaluation.budget_s", "Federated: seconds, after which the open round is the last", "all rounds", "SECONDS"),
+    Flag("network.keys", "This node's key, and those that it allows; see nervenet keys", "none", metavar="DIR"),
     Flag("processes", "Operating-system processes that host the nodes", "one each"),
 )
 
@@ -109,6 +110,13 @@ def experiment_flags(*without: str) -> Callable[[Callable[..., Any]], Callable[.
     return decorate
 
 
+insecure_flag = click.option(
+    "--insecure",
+    is_flag=True,
+    help="Leave this machine without keys: anybody on the way can read and forge everything.",
+)
+
+
 _HELP = "Any key of the experiment file, dotted; wins over file and flags. Repeatable. KEY=none leaves a key open."
 SET = click.option("--set", multiple=True, metavar="KEY=VALUE", help=_HELP)
 
@@ -116,7 +124,7 @@ SET = click.option("--set", multiple=True, metavar="KEY=VALUE", help=_HELP)
 SEVERAL = ("data.sites", "data.drop", "data.categorical", "data.numeric", "data.date")
 """Keys whose option may be given several times, with several columns each, separated by commas."""
 
-TEXTS = ("data.target", "data.id", "data.weight", "init")
+TEXTS = ("data.target", "data.id", "data.weight", "init", "network.keys")
 """Keys whose values stay text, whatever they look like."""
 
 

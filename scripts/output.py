@@ -6,6 +6,8 @@ import sys
 
 from nervenet.nodes.runtime.printable import printable
 
+INSECURE = "nothing is encrypted, and nobody authenticated: anybody on the way can read and forge everything"
+
 
 def say(text: object) -> None:
     print(printable(text), flush=True)

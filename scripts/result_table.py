@@ -26,6 +26,8 @@ def result_line(summary: Mapping[str, Any]) -> str:
         parts.append(f"stopped by {summary['stopped_by']}")
     if summary.get("nodes_lost"):
         parts.append(f"lost {', '.join(summary['nodes_lost'])}")
+    if summary.get("insecure"):
+        parts.append("insecure: not encrypted")
     if summary.get("doubt"):
         parts.append(f"but {summary['doubt']}")
     return printable(", ".join(parts))

@@ -26,7 +26,8 @@ CODES = frozenset(
         *("layout", "dtype", "length"),  # a payload that is not what round 0 agreed on
         "base",  # of gossip by differences
         "busy",  # of gossip without rounds, beside stale
-        *("config", "held", "incomplete", "late", "taken", "unknown"),  # of the directory, beside version and stale
+        # of the directory, beside version, stale and identity
+        *("config", "held", "incomplete", "late", "taken", "unknown"),
     }
 )
 """Every code that a `Refused` or `Failed` may carry; docs/protocol.md says when."""

@@ -13,6 +13,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.blocks import regrouped
 from ..moments import BLOCK, LARGEST, Column, IncompatibleSites
 
 NUMBERS = 4
@@ -31,8 +32,13 @@ class ColumnMoments:
     @classmethod
     def of(cls, X: NDArray[np.float64]) -> ColumnMoments:
         """Return the moments of a table, shape (rows, columns); NaN is a gap, which is left out."""
-        rows = max(1, BLOCK // max(1, X.shape[1]))
-        return cls.merged([_of_block(X[start : start + rows]) for start in range(0, max(1, len(X)), rows)])
+        return cls.of_parts([X], X.shape[1])
+
+    @classmethod
+    def of_parts(cls, parts: Iterable[NDArray[np.float64]], width: int) -> ColumnMoments:
+        """Return those of a table of so many columns that comes in parts, the same to the bit however it is cut."""
+        blocks = map(_of_block, regrouped(parts, max(1, BLOCK // max(1, width))))
+        return reduce(cls.merge, blocks, next(blocks, None) or _of_block(np.empty((0, width))))
 
     def merge(self, other: ColumnMoments) -> ColumnMoments:
         """Return the moments of both tables together (Chan, Golub & LeVeque 1979, equation 2.1)."""

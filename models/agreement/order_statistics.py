@@ -9,7 +9,7 @@ fewer bits at a time there are more exchanges, and a site tells less of the valu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,6 +99,30 @@ def count(question: Question, values: Callable[[str | int], NDArray[Any]]) -> An
         sizes.append(lengths)
         codes.append(packed)
     return Answer({}, np.concatenate([*sizes, *codes]).astype(np.float64))
+
+
+def summed(question: Question, answers: Iterable[Answer]) -> Answer:
+    """Return the answer of all rows, from those of `count` for some of them each."""
+    size = 1 << question["bits"]
+    width = sum(len(prefixes) for prefixes in question["prefixes"])
+    codes = counts = np.empty(0, np.int64)
+    held: list[tuple[Codes, Codes]] = []
+    for answer in answers:
+        group, bins, own = _unpacked("", answer, width, size)
+        held.append((group * size + bins, own))
+        if sum(len(one) for one, _ in held) > MOST_NUMBERS:
+            codes, counts = _added([(codes, counts), *held])
+            held = []
+    codes, counts = _added([(codes, counts), *held])
+    sizes = np.bincount(codes // size, minlength=width)
+    return Answer({}, np.concatenate([sizes, counts * size + codes % size]).astype(np.float64))
+
+
+def _added(parts: Sequence[tuple[Codes, Codes]]) -> tuple[Codes, Codes]:
+    """Return the codes of all parts, ascending, each with the sum of its counts."""
+    codes, counts = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
+    distinct, places = np.unique(codes, return_inverse=True)
+    return distinct, np.bincount(places.ravel(), counts, len(distinct)).astype(np.int64)
 
 
 def _question(columns: Sequence[str | int], bits: Question, search: _Search, groups: slice) -> Question:

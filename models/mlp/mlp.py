@@ -17,6 +17,7 @@ from .batch_weights import BatchWeights
 from .drift_correction import corrected
 from .network import Layer, Pass, mean_loss
 from .optimizers import OPTIMIZERS
+from .spans import Spans
 
 PREDICT_ROWS = 1024
 """Rows predicted at a time, which bounds the memory of a prediction."""
@@ -57,6 +58,7 @@ class MLP(FlatModel):
     """
 
     name = "mlp"
+    in_batches = True
     capabilities = frozenset(get_args(Capability))
 
     def __init__(
@@ -122,44 +124,41 @@ class MLP(FlatModel):
     def run(self, job: FitJob) -> FitReport:
         """Train forward, backward and by updates, batch after batch."""
         X, y, work, rng, stop, correction, weight = job
-        Y = self._targets(y)
         rate = self.learning_rate if work.learning_rate is None else work.learning_rate
         self._update.set_rate(rate)
         if not work.carry_optimizer:
             self._update.reset()
         n, rows, target = len(X), min(work.batch_size, len(X)), work.steps(len(X))
-
-        # One epoch's rows in their order, and the outputs they got: batches are views of these, made once.
-        shuffled_X, shuffled_Y, outputs = np.empty_like(X), np.empty_like(Y), np.empty_like(Y)
+        spans = Spans(X, *self._targets(y), rows)
         tools = {size: self._tools(size) for size in {rows, n % rows or rows}}
-        batches = [
-            (shuffled_X[i : i + rows], shuffled_Y[i : i + rows], outputs[i : i + rows], *tools[min(rows, n - i)])
-            for i in range(0, n, rows)
-        ]
-        weights = None
-        if weight is not None:
-            weights = BatchWeights(weight, rows, self._update.gain, self._l2, self.dtype)
-            batches = [(*some[:4], *own) for some, own in zip(batches, weights.batches, strict=True)]
+        weights = None if weight is None else BatchWeights(weight, rows, self._update.gain, self._l2, self.dtype)
         update = corrected(self._update, self.weights, self._gradient, work.proximal, correction)
-        steps, seen, cancelled = 0, 0, False
+        steps, seen, losses, cancelled = 0, 0, list[tuple[float, float]](), False
         with np.errstate(all="ignore"):  # a diverging model shows in its weights, which every receiver checks
             while steps < target and not (cancelled := cancelled or stop()):
-                order, seen = rng.permutation(n), 0
-                np.take(X, order, axis=0, out=shuffled_X, mode="clip")
-                np.take(Y, order, axis=0, out=shuffled_Y, mode="clip")
+                order, seen, losses = rng.permutation(n), 0, []
                 if weights is not None:
                     weights.shuffle(order)
-                for x, t, out, batch, scale, decay in batches[: target - steps]:
-                    if seen and stop():
-                        cancelled = True
+                for batches in spans.of(order, target - steps):
+                    begun = seen
+                    for x, t, out in batches:
+                        if seen and stop():
+                            cancelled = True
+                            break
+                        batch, scale, decay = tools[len(x)]
+                        if weights is not None:
+                            scale, decay = weights.batches[seen // rows]
+                        batch.forward(x, out)
+                        batch.backward(x, t, out, scale)
+                        update(decay)
+                        steps += 1
+                        seen += len(x)
+                    if seen > begun:
+                        of = None if weights is None else weights.shuffled[begun:seen]
+                        losses.append(self._loss(spans, seen - begun, of))
+                    if cancelled:
                         break
-                    batch.forward(x, out)
-                    batch.backward(x, t, out, scale)
-                    update(decay)
-                    steps += 1
-                    seen += len(x)
-            of = None if weights is None else weights.shuffled[:seen]
-            loss = mean_loss(outputs[:seen], shuffled_Y[:seen], self._output, of) if seen else math.nan
+        loss = _mean(losses) if seen else math.nan
         reach = fednova_normalizer(self.optimizer, steps, self.momentum, rate, work.proximal)
         return FitReport(loss, n, steps, cancelled, reach, rate)
 
@@ -202,10 +201,23 @@ class MLP(FlatModel):
     def _l2(self) -> float:
         return (1.0 if self.n_classes is None else 1e-4) if self.l2 is None else self.l2
 
-    def _targets(self, y: Array) -> Array:
+    def _targets(self, y: Array) -> tuple[Array, Array | None]:
+        """Return class indices and the one-hot row of each class; or targets, shape (rows, 1), and None."""
         if self._output == "softmax":
-            return np.eye(self._layers[-1].b.size, dtype=self.dtype)[y]
-        return y.astype(self.dtype).reshape(-1, 1)
+            return y, np.eye(self._layers[-1].b.size, dtype=self.dtype)
+        return y.astype(self.dtype).reshape(-1, 1), None
+
+    def _loss(self, spans: Spans, rows: int, weight: Array | None) -> tuple[float, float]:
+        """Return the mean loss of the first rows of a span, and how much they count."""
+        found = mean_loss(spans.outputs[:rows], spans.Y[:rows], self._output, weight)
+        return found, float(rows if weight is None else weight.sum())
+
+
+def _mean(losses: list[tuple[float, float]]) -> float:
+    """Return the mean of losses that count as much as they say; of a single one that itself."""
+    if len(losses) == 1:
+        return losses[0][0]
+    return sum(loss * count for loss, count in losses) / sum(count for _, count in losses)
 
 
 def _hidden_sizes(hidden: Sequence[int]) -> tuple[int, ...]:

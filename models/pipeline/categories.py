@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,12 +97,17 @@ def distinct(cells: NDArray[Any], title: str, name: str) -> tuple[list[Any], NDA
             raise DataError(f"{title}: column {name!r} has {odd[0]!r}, which is neither a number nor a text")
         place = {value: number for number, value in enumerate(found)} | {None: len(found)}
         codes = np.array([place[value] for value in plain], np.int64)
-    if len(found) > MOST_VALUES:
+    check_told(title, name, len(found))
+    return found, codes, int((codes == len(found)).sum())
+
+
+def check_told(title: str, name: str, values: int) -> None:
+    """Raise DataError for a column with more different values than are told."""
+    if values > MOST_VALUES:
         raise DataError(
-            f"{title}: column {name!r} has {len(found)} different values; at most {MOST_VALUES} are told. "
+            f"{title}: column {name!r} has {values} different values; at most {MOST_VALUES} are told. "
             f"Leave out what only identifies rows"
         )
-    return found, codes, int((codes == len(found)).sum())
 
 
 def tell_dtypes(_: Question, inputs: Inputs) -> Answer:
@@ -112,18 +117,25 @@ def tell_dtypes(_: Question, inputs: Inputs) -> Answer:
 def tell_values(_: Question, inputs: Inputs) -> Answer:
     """Return values and counts: numbers in the vector, text among the fields."""
     cells = inputs.cells()
-    texts: list[list[Any]] = []
-    vector: list[NDArray[np.float64]] = [np.array([float(inputs.rows)])]
+    found: list[tuple[list[Any], list[int]]] = []
     for name, column in zip(inputs.names, cells, strict=True):
         values, codes, _gaps = distinct(column, inputs.title, name)
-        counts = np.bincount(codes, minlength=len(values) + 1)
-        is_number = column.dtype != object
+        found.append((values, np.bincount(codes, minlength=len(values) + 1).tolist()))
+    return values_answer(inputs.title, inputs.rows, dtypes(cells), found)
+
+
+def values_answer(title: str, rows: int, dtypes: list[str], found: Sequence[tuple[list[Any], list[int]]]) -> Answer:
+    """Return the answer of so many rows: of each column its values, sorted, and how often each occurs, gaps last."""
+    texts: list[list[Any]] = []
+    vector: list[NDArray[np.float64]] = [np.array([float(rows)])]
+    for (values, counts), dtype in zip(found, dtypes, strict=True):
+        is_number = dtype != "object"
         texts.append([] if is_number else values)
-        vector += [np.array([float(len(values))]), counts.astype(np.float64)]
+        vector += [np.array([float(len(values))]), np.array(counts, np.float64)]
         vector.append(np.array(values if is_number else [], np.float64))
     if (told := sum(len(str(value)) for some in texts for value in some)) > MOST_TEXT:
-        raise DataError(f"{inputs.title}: its categories are {told:,} characters; at most {MOST_TEXT:,} are told")
-    return Answer({"dtypes": dtypes(cells), "values": texts}, np.concatenate(vector))
+        raise DataError(f"{title}: its categories are {told:,} characters; at most {MOST_TEXT:,} are told")
+    return Answer({"dtypes": dtypes, "values": texts}, np.concatenate(vector))
 
 
 def dtypes(cells: list[NDArray[Any]]) -> list[str]:

@@ -198,12 +198,15 @@ class PipelineSite:
         This site's rows, with the agreed columns in the agreed order.
     target
         Shape (rows,), for steps that read it; None: there is none.
+    first
+        The number of the first row, for messages.
     """
 
-    def __init__(self, pipeline: Any, table: Table, target: NDArray[Any] | None = None) -> None:
+    def __init__(self, pipeline: Any, table: Table, target: NDArray[Any] | None = None, first: int = 0) -> None:
         self._pipeline = pipeline
         self._table = table
         self._target = target
+        self._first = first
         self._kept: dict[str, tuple[Mapping[str, State], Inputs]] = {}
 
     def answer(self, question: Question) -> Answer:
@@ -218,21 +221,23 @@ class PipelineSite:
     def _answer(self, question: Question, kept: Mapping[str, tuple[Mapping[str, State], Inputs]]) -> Answer:
         part, path = check_asked(question), question["step"]
         if part == "outputs":
-            return self._outputs(path, question["fitted"])
+            return self.outputs(path, question["fitted"])
         known = self._kept.get(path) or kept.get(path)  # a step is asked about several times, and its branches in turns
         if known is None or known[0] != question["fitted"]:
-            known = question["fitted"], self._inputs(path, question.get("class"), question["fitted"])
+            known = question["fitted"], self.inputs(path, question.get("class"), question["fitted"])
         self._kept[path] = known
         return tell(question, known[1])
 
-    def _inputs(self, path: str, kind: str | None, states: Mapping[str, State]) -> Inputs:
+    def inputs(self, path: str, kind: str | None, states: Mapping[str, State]) -> Inputs:
+        """Return what flows into a step. Raises DataError: it is another one here."""
         frame = Frame(self._table.columns, self._table.kinds)
         step, X, below = reach(self._pipeline, "", path, frame, self._table, states)
         if kind != type(step).__name__:
             raise DataError(f"step {path!r} is a {type(step).__name__} at this site, others have a {kind}")
-        return Inputs(X, below.names, title(step, path), self._target)
+        return Inputs(X, below.names, title(step, path), self._target, self._first)
 
-    def _outputs(self, path: str, states: Mapping[str, State]) -> Answer:
+    def outputs(self, path: str, states: Mapping[str, State]) -> Answer:
+        """Return rows, columns, cells that are not zero in a sparse part, and cells of what a step makes."""
         frame = Frame(self._table.columns, self._table.kinds)
         step, X, below = reach(self._pipeline, "", path, frame, self._table, states)
         flows = branches(step, path, below) if shape_of(step) == "columns" else []

@@ -20,6 +20,7 @@ class Inputs:
     names: tuple[str, ...]  # of its columns
     title: str  # of the step, for errors
     target: NDArray[Any] | None = None  # (rows,)
+    first: int = 0  # the number of the first row, of a site's rows that come in blocks
 
     @property
     def rows(self) -> int:
@@ -31,7 +32,7 @@ class Inputs:
         one = X.arrays[place] if isinstance(X, Table) else X if X.ndim == 1 else X[:, [place]]
         if isinstance(one, np.ndarray) and one.dtype == np.float64 and not np.isinf(one).any():
             return one.ravel()
-        return Inputs(one, (self.names[place],), self.title).numbers()[:, 0]
+        return Inputs(one, (self.names[place],), self.title, first=self.first).numbers()[:, 0]
 
     def numbers(self, gaps: bool = True) -> NDArray[np.float64]:
         """Return all columns as numbers, shape (rows, columns).
@@ -71,7 +72,9 @@ class Inputs:
     def _refuse(self, bad: NDArray[np.bool_], found: str, allowed: str) -> None:
         if bad.any():
             row, place = np.argwhere(bad)[0]
-            raise DataError(f"{self.title}: row {row}, column {self.names[place]!r}: {found}; expected {allowed}")
+            raise DataError(
+                f"{self.title}: row {self.first + row}, column {self.names[place]!r}: {found}; expected {allowed}"
+            )
 
 
 def matrix(X: Any) -> Any:

@@ -79,7 +79,7 @@ def orders(width: int, ranks: Callable[[int], Sequence[int]], missing: object = 
         return found
 
 
-def _numbers(question: Question, inputs: Inputs) -> NDArray[np.float64]:
+def numbers_of(question: Question, inputs: Inputs) -> NDArray[np.float64]:
     numbers, missing = inputs.numbers(), question.get("missing")
     return numbers if missing is None else np.where(missing_cells(numbers, missing), np.nan, numbers)
 
@@ -89,7 +89,7 @@ def _tell_rows(_: Question, inputs: Inputs) -> Answer:
 
 
 def _tell_moments(question: Question, inputs: Inputs) -> Answer:
-    return Answer({}, ColumnMoments.of(_numbers(question, inputs)).vector())
+    return Answer({}, ColumnMoments.of(numbers_of(question, inputs)).vector())
 
 
 def _tell_extremes(_: Question, inputs: Inputs) -> Answer:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..base import FitJob, ModelBase, plain
+from ..data.prepared import fetched
 from ..evaluate import evaluate
 from ..model import Dtype, FitReport
 from ..weights import Array, Layout, Vector
@@ -36,6 +37,7 @@ class Adapter(ModelBase):
     """
 
     classifies: bool | None = True
+    in_batches = True
     dtype: Dtype = "float64"
 
     def __init__(self, given: Any, path: str) -> None:
@@ -106,14 +108,21 @@ class Adapter(ModelBase):
         if not work.carry_optimizer:
             self.forget()
         steps, cancelled = 0, False
-        for rows, count in self.chunks(n, batch, target, rng):
+        counts: list[int] = []
+
+        def pieces() -> Iterator[Array]:
+            for rows, count in self.chunks(n, batch, target, rng):
+                counts.append(count)
+                yield rows
+
+        for place, (rows, inputs) in enumerate(fetched(X, pieces())):
             if stop():
                 cancelled = True
                 break
             own = {} if weight is None else {"sample_weight": weight[rows]}
-            if not self.advance(X[rows], y[rows], batch, **own):
+            if not self.advance(inputs, y[rows], batch, **own):
                 return FitReport(nan, n, steps, cancelled)
-            steps += count
+            steps += counts[place]
         loss = evaluate(self, X, y, sample_weight=weight)["loss"] if steps else nan
         return FitReport(loss, n, steps, cancelled)
 

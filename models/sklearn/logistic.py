@@ -34,6 +34,7 @@ class LogisticAdapter(LinearAdapter):
     received, as all rows are under a proximal term: see `proximal_step`, by L-BFGS whatever the solver.
     """
 
+    in_batches = False  # its solver goes over all rows at once
     capabilities = frozenset[Capability]({"proximal", "sample_weight"})
 
     def prepare(self, n_features: int, rng: np.random.Generator) -> None:  # noqa: ARG002

@@ -19,6 +19,10 @@ SCHEDULES = ("constant", "invscaling", "optimal")
 """Values of `learning_rate` whose rates depend on the step's number alone."""
 
 
+MOST_RATES = 1 << 20
+"""Learning rates that are summed at a time."""
+
+
 class SGDAdapter(LinearAdapter):
     """SGDClassifier: every row is a step, and a mini-batch only counts rows.
 
@@ -61,8 +65,13 @@ class SGDAdapter(LinearAdapter):
             return report
         rate = float(self.rates(1.0, 1)[0])
         rows = round(self.working.t_ - begun)
-        reached = self._split.reached if self._split else proximal_steps(self.rates(begun, rows), 0.0)[1]
+        reached = self._split.reached if self._split else self._sum_of_rates(begun, rows)
         return replace(report, fednova_normalizer=reached / rate, rate=rate)
+
+    def _sum_of_rates(self, begun: float, rows: int) -> float:
+        """Return how far so many steps reach; some at a time, of a large table many times over."""
+        starts = range(0, max(1, rows), MOST_RATES)
+        return sum(proximal_steps(self.rates(begun + start, min(MOST_RATES, rows - start)), 0.0)[1] for start in starts)
 
     def chunks(self, n: int, batch: int, target: int, rng: np.random.Generator) -> Iterator[tuple[Array, int]]:
         """Yield epochs joined: with a step a row, `partial_fit` on two epochs' rows is two of them, for one overhead.

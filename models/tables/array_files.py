@@ -55,6 +55,57 @@ def read_npz(path: Path) -> RawTable:
     return of_arrays(str(path), X, columns, further)
 
 
+def open_npy(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the columns of a .npy file, views of its memory map.
+
+    They are the fields of an array of records; or those of a table of numbers, X (rows, columns), called x1, x2, …,
+    with the array y of the file beside it that is called so: X.npy and y.npy, X_north.npy and y_north.npy. Raises
+    DataError for any other array, and where the two do not fit.
+    """
+    X = _mapped(path)
+    if X.dtype.names is not None:
+        if X.ndim != 1:
+            raise DataError(f"{path}: found {X.ndim} dimensions of records, expected one")
+        return {str(name): X[name] for name in X.dtype.names}
+    if X.ndim != 2 or X.dtype.kind not in "biuf":
+        raise DataError(
+            f"{path}: found {X.ndim} dimensions of {X.dtype}, expected an array of records or a table of numbers"
+        )
+    found = {f"x{place}": X[:, place - 1] for place in range(1, X.shape[1] + 1)}
+    beside = path.with_name("y" + path.name[1:])
+    if not path.name.startswith("X") or not beside.is_file():
+        return found
+    y = _mapped(beside)
+    if y.ndim != 1 or y.dtype.kind not in "biufU" or len(y) != len(X):
+        raise DataError(
+            f"{beside}: found shape {y.shape} of {y.dtype}, expected a number or text for each of {len(X)} rows"
+        )
+    return found | {"y": y}
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    try:
+        found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: not a .npy file of a plain array ({error})") from error
+    return found
+
+
+def npy_cells(values: NDArray[Any]) -> Cells:
+    """Return some cells of a column of a .npy file."""
+    if values.dtype.kind in "US":
+        text = values if values.dtype.kind == "U" else np.char.decode(values, "utf-8")
+        return Words.of(text.tolist())
+    return values.astype(np.float64) if values.dtype.kind == "f" else np.ascontiguousarray(values)
+
+
+def read_npy(path: Path) -> RawTable:
+    """Return a .npy file, see `open_npy`."""
+    arrays = open_npy(path)
+    rows = len(next(iter(arrays.values()), ()))
+    return RawTable(str(path), tuple(arrays), rows, lambda name: npy_cells(arrays[name]), in_rows)
+
+
 def of_arrays(name: str, X: NDArray[Any], columns: tuple[str, ...], further: dict[str, NDArray[Any]]) -> RawTable:
     """Return a raw table of the columns of X, and of the arrays y and, if they are known, sites and sample_weight."""
     if len(columns) != X.shape[1]:
@@ -73,8 +124,18 @@ def of_arrays(name: str, X: NDArray[Any], columns: tuple[str, ...], further: dic
         return Words.of(values.tolist()) if values.dtype.kind in "UO" else values
 
     target, sites, weight = (names.get(what) for what in ("y", "sites", WEIGHT))
-    all_columns = (*columns, *own)
-    return RawTable(name, all_columns, len(X), cells, in_rows, matrix=X, target=target, sites=sites, weight=weight)
+    return RawTable(
+        name,
+        (*columns, *own),
+        len(X),
+        cells,
+        in_rows,
+        matrix=X,
+        side_by_side=columns,
+        target=target,
+        sites=sites,
+        weight=weight,
+    )
 
 
 def read_libsvm(path: Path) -> RawTable:

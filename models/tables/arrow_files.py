@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,33 +21,44 @@ def read_arrow(path: Path) -> RawTable:
     Raises DataError: pyarrow is not installed, or the file is damaged.
     """
     kind = kind_of(path)
+    with arrow_errors(path):
+        from pyarrow import feather, parquet
+
+        table = parquet.read_table(path) if kind == ".parquet" else feather.read_table(path)
+    return arrow_table(str(path), table, path.name)
+
+
+@contextmanager
+def arrow_errors(path: Path) -> Iterator[None]:
+    """Raise DataError for what pyarrow cannot read, and where it is not installed."""
+    kind = kind_of(path)
     try:
         import pyarrow as pa
-        from pyarrow import feather, parquet
     except ImportError as error:
         raise DataError(f"{path}: reading {kind} needs pyarrow; {how_to_install('pyarrow')}") from error
     try:
-        table = parquet.read_table(path) if kind == ".parquet" else feather.read_table(path)
+        yield
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: not a readable {kind} file ({error})") from error
-    return arrow_table(str(path), table, path.name)
 
 
 def arrow_table(name: str, table: Any, short: str = "", place: Callable[[int], str] = in_rows) -> RawTable:
     """Return a pyarrow.Table as a raw table. What pandas wrote as the index of a frame is set aside, with a word."""
     names: list[str] = table.column_names
-    index = tuple(column for column in pandas_index(table.schema.metadata or {}) if column in names)
-    notes = {
-        column: f"{short or name}: column {column!r} is left out: pandas wrote it as the index" for column in index
-    }
     return RawTable(
         name,
         tuple(names),
         int(table.num_rows),
         lambda column: arrow_cells(f'{name}: column "{column}"', table.column(column)),
         place,
-        aside=notes,
+        aside=index_notes(short or name, table.schema.metadata, names),
     )
+
+
+def index_notes(name: str, metadata: Mapping[bytes, bytes] | None, columns: Sequence[str]) -> dict[str, str]:
+    """Return the columns that are left out, each with the note that says so."""
+    index = [column for column in pandas_index(metadata or {}) if column in columns]
+    return {column: f"{name}: column {column!r} is left out: pandas wrote it as the index" for column in index}
 
 
 def pandas_index(metadata: Mapping[bytes, bytes]) -> list[str]:
@@ -56,3 +68,11 @@ def pandas_index(metadata: Mapping[bytes, bytes]) -> list[str]:
     except (KeyError, ValueError, TypeError):
         return []
     return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
+
+
+def parquet_file(path: Path) -> Any:
+    """Return a Parquet file of which parts are read. Raises DataError: pyarrow is not installed, or it is damaged."""
+    with arrow_errors(path):
+        from pyarrow import parquet
+
+        return parquet.ParquetFile(path)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,37 +47,74 @@ def dialect_of(sample: bytes, encoding: str) -> Dialect:
 
 
 def _read(path: Path, dialect: Dialect) -> RawTable:
-    with decoded(path, dialect.encoding) as stream:
-        reader = csv.reader(stream, delimiter=dialect.separator, quotechar=dialect.quote, strict=True)
-        lines: list[int] = []
-        try:
-            names = [*([""] if dialect.row_names else []), *(cell.strip() for cell in next(reader, []))]
-            columns, aside = header(path, names)
-            known = [Places() for _ in columns]
-            codes: list[list[NDArray[np.intp]]] = [[] for _ in columns]
-            block: list[list[str]] = []
-            for row in reader:
-                if not row:
-                    continue
-                if len(row) != len(columns):
-                    raise DataError(_ragged(path, reader.line_num, row, columns))
-                if not lines and not block and names == [cell.strip() for cell in row]:
-                    raise DataError(f"{path}: line {reader.line_num} is the header once more: delete it")
-                block.append(row)
-                lines.append(reader.line_num)
-                if len(block) == BLOCK:
-                    _take(block, known, codes)
-                    block = []
-            _take(block, known, codes)
-        except csv.Error as error:
-            raise DataError(f"{path}: not a readable {kind_of(path)} file (line {reader.line_num}: {error})") from error
-    if not lines:
-        raise DataError(f"{path}: no rows below the header")
+    columns, aside = columns_of(path, dialect)
+    known = [Places() for _ in columns]
+    codes: list[list[NDArray[np.intp]]] = [[] for _ in columns]
+    lines: list[int] = []
+    for rows, numbers in blocks_of(path, dialect, columns):
+        _take(rows, known, codes)
+        lines += numbers
     parts = zip(columns, known, codes, strict=True)
     cells = {name: Words.merged(words, np.concatenate(places)) for name, words, places in parts}
     return RawTable(
         str(path), tuple(columns), len(lines), cells.__getitem__, Lines(np.array(lines)), str(dialect), aside=aside
     )
+
+
+def columns_of(path: Path, dialect: Dialect) -> tuple[list[str], dict[str, str]]:
+    """Return the `header` of a file."""
+    with decoded(path, dialect.encoding) as stream:
+        reader = reader_of(stream, dialect)
+        try:
+            return header(path, names_in(next(reader, []), dialect))
+        except csv.Error as error:
+            raise _unreadable(path, reader.line_num, error) from error
+
+
+def blocks_of(path: Path, dialect: Dialect, columns: list[str]) -> Iterator[tuple[list[list[str]], list[int]]]:
+    """Yield the cells of some thousand rows at a time, and the lines on which these end.
+
+    Raises DataError for a line with cells too many or too few, and where there are no rows.
+    """
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    known = False
+    with decoded(path, dialect.encoding) as stream:
+        reader = reader_of(stream, dialect)
+        try:
+            names = names_in(next(reader, []), dialect)
+            for row in reader:
+                if not row:
+                    continue
+                if len(row) != len(columns):
+                    raise DataError(_ragged(path, reader.line_num, row, columns))
+                if not known and not rows and names == [cell.strip() for cell in row]:
+                    raise DataError(f"{path}: line {reader.line_num} is the header once more: delete it")
+                rows.append(row)
+                lines.append(reader.line_num)
+                if len(rows) == BLOCK:
+                    yield rows, lines
+                    rows, lines, known = [], [], True
+        except csv.Error as error:
+            raise _unreadable(path, reader.line_num, error) from error
+    if rows:
+        yield rows, lines
+    elif not known:
+        raise DataError(f"{path}: no rows below the header")
+
+
+def reader_of(stream: TextIO, dialect: Dialect) -> Any:
+    """Return a reader of the cells of lines, which counts these."""
+    return csv.reader(stream, delimiter=dialect.separator, quotechar=dialect.quote, strict=True)
+
+
+def names_in(cells: list[str], dialect: Dialect) -> list[str]:
+    """Return the names of a header, the first of them empty where the rows have one cell more, their own names."""
+    return [*([""] if dialect.row_names else []), *(cell.strip() for cell in cells)]
+
+
+def _unreadable(path: Path, line: int, error: csv.Error) -> DataError:
+    return DataError(f"{path}: not a readable {kind_of(path)} file (line {line}: {error})")
 
 
 def _take(block: list[list[str]], known: list[Places], codes: list[list[NDArray[np.intp]]]) -> None:

@@ -46,8 +46,13 @@ def recognized(raw: RawTable, name: str, options: ColumnOptions) -> Column:
     """
     cells = raw.cells(name)
     if isinstance(cells, Words):
-        return _of_words(raw, name, cells, options)
+        return _spread(cells, by_word(raw, name, cells, options))
     return _of_array(raw, name, cells, options)
+
+
+def _spread(cells: Words, column: Column) -> Column:
+    """Return a value a row for a value a word."""
+    return column._replace(array=column.array[cells.codes])
 
 
 def _of_array(raw: RawTable, name: str, values: NDArray[Any], options: ColumnOptions) -> Column:
@@ -65,7 +70,8 @@ def _of_array(raw: RawTable, name: str, values: NDArray[Any], options: ColumnOpt
         if options.format is None:
             say = f'say data.columns.{name}.format, such as "%Y%m%d"' if raw.options else "write them as in 2026-01-31"
             raise DataError(f'{raw.name}: column "{name}": found numbers, expected dates: {say}')
-        return _of_words(raw, name, Words.of(_as_text(values)), options)
+        words = Words.of(_as_text(values))
+        return _spread(words, by_word(raw, name, words, options))
     if options.kind == "category":
         return Column("category", _objects(values, (values != values) | _gap_numbers(values, options), category_name))
     if values.dtype.kind in "iu" and (changed := changed_by_float64(values)).any():
@@ -106,7 +112,8 @@ def _as_text(values: NDArray[Any]) -> list[str]:
     return ["" if value != value else category_name(value) for value in values.tolist()]
 
 
-def _of_words(raw: RawTable, name: str, cells: Words, options: ColumnOptions) -> Column:
+def by_word(raw: RawTable, name: str, cells: Words, options: ColumnOptions) -> Column:
+    """Return the kind of a column of text, as `recognized` does, and the value of each of its words."""
     gap_words = options.gap_words
     missing = np.array([word in gap_words for word in cells.words], np.bool_)
     present = [word for word, gap in zip(cells.words, missing.tolist(), strict=True) if not gap]
@@ -119,7 +126,7 @@ def _of_words(raw: RawTable, name: str, cells: Words, options: ColumnOptions) ->
         case "date":
             return found.dates()
     if not present:
-        return Column("number", np.full(len(cells), math.nan))
+        return Column("number", np.full(len(cells.words), math.nan))
     if _all_truth(present):
         return found.numbers(truth)
     if options.format is not None and options.format not in (DECIMAL_COMMA, THOUSANDS_COMMA):
@@ -150,14 +157,13 @@ class _Found:
         self.raw, self.name, self.cells, self.missing, self.present = raw, name, cells, missing, present
         self.options = options
 
-    def _spread(self, values: Sequence[Any] | NDArray[Any], array: NDArray[Any]) -> NDArray[Any]:
-        """Return a value a row: those of the words that are there, and `array`'s where there is none."""
+    def _filled(self, values: Sequence[Any] | NDArray[Any], array: NDArray[Any]) -> NDArray[Any]:
+        """Return a value a word: those of the words that are there, and `array`'s where there is none."""
         array[~self.missing] = np.array(values, array.dtype)
-        spread: NDArray[Any] = array[self.cells.codes]
-        return spread
+        return array
 
     def categories(self) -> Column:
-        return Column("category", self._spread(self.present, np.full(len(self.missing), GAP, object)))
+        return Column("category", self._filled(self.present, np.full(len(self.missing), GAP, object)))
 
     def dates(self) -> Column:
         try:
@@ -173,7 +179,7 @@ class _Found:
         if bad:
             expected = "a date" if self.options.format is None else f"a date of the form {self.options.format}"
             raise self._odd(bad, f"{expected}, as in 2026-01-31")
-        return Column("date", self._spread(values, np.full(len(self.missing), "NaT", DATES)), form)
+        return Column("date", self._filled(values, np.full(len(self.missing), "NaT", DATES)), form)
 
     def reading(self) -> Reading:
         return reading_of(self.raw, self.name, self.present, self.options)
@@ -186,8 +192,8 @@ class _Found:
             known = np.array(values, np.float64)
         for place in np.flatnonzero(np.abs(known) >= EXACT).tolist():
             self._check_large(self.present[place], float(known[place]))
-        form = _FORMS.get(reading, "")
-        return Column("number", self._spread(known, np.full(len(self.missing), math.nan)), form)
+        form = FORMS.get(reading, "")
+        return Column("number", self._filled(known, np.full(len(self.missing), math.nan)), form)
 
     def _check_large(self, word: str, value: float) -> None:
         row = int(self.cells.rows_of(word.__eq__)[0])
@@ -289,5 +295,5 @@ def _short(word: str, most: int = 40) -> str:
     return word[:most].replace("\n", " ")
 
 
-_FORMS: dict[Reading, str] = {number_with_comma: DECIMAL_COMMA, number_with_thousands: THOUSANDS_COMMA}
+FORMS: dict[Reading, str] = {number_with_comma: DECIMAL_COMMA, number_with_thousands: THOUSANDS_COMMA}
 """The format of a column that is read so."""

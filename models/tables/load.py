@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from ..data.arrays import changed_by_float64
 from ..data.data import DataError, Dataset, Task, infer_task, is_whole
 from ..data.row_weights import counting
 from ..data.written import Written
+from ..weights import is_finite
 from .kinds import CONFUSED
 from .options import ReadOptions
 from .raw import RawTable
-from .read import read_raw, site_table
+from .read import decimal_commas, notes_of, read_raw, site_table
 from .roles import Roles, sites_of, targets_of, weights_of
+from .stored_table import StoredTable
 from .table import Table
 
 SEVERAL = 20
@@ -38,27 +40,42 @@ def as_dataset(raw: RawTable, options: ReadOptions) -> Dataset:
     """Return a raw table as a data set; see `load_file`."""
     name = Path(raw.name).name
     X: NDArray[Any] | Table
-    if raw.matrix is not None and not options.kinds and np.isfinite(raw.matrix).all():
-        roles = Roles.of(raw, options)
+    roles = None if options.kinds else Roles.of(raw, options)
+    matrix = None if roles is None else side_by_side(raw, roles)
+    if roles is not None and matrix is not None:
         y, kept = targets_of(raw, roles.target, options)
-        columns, X = roles.inputs, _columns(raw, raw.matrix, roles.inputs)[kept]
-        sites = None if roles.sites is None else sites_of(raw, roles.sites)[kept]
-        weight = None if roles.weight is None else weights_of(raw, roles.weight, options)[kept]
-        target, notes, written = roles.target, tuple[str, ...](), dict[str, Written]()
+        columns, X = roles.inputs, matrix
+        sites = None if roles.sites is None else sites_of(raw, roles.sites)
+        weight = None if roles.weight is None else weights_of(raw, roles.weight, options)
+        if len(kept) < raw.rows:
+            X = X[kept]
+            sites, weight = (None if each is None else each[kept] for each in (sites, weight))
+        commas = decimal_commas(raw, {}, {roles.target: y, roles.weight: weight}, options)
+        target, notes, written = roles.target, notes_of(raw, roles, len(kept), tuple(commas)), dict[str, Written]()
     else:
         site = site_table(raw, options)
         columns, y, sites, notes = site.table.columns, site.target, site.sites, site.notes
         X, target, written = plain_numbers(site.table), site.target_name, dict(site.written)
         weight = site.weight
+    found = Dataset(name, X, y, columns, "regression", sites, None, target, notes, written, weight)
+    return finished(raw, found, options)
+
+
+def finished(raw: RawTable, read: Dataset, options: ReadOptions) -> Dataset:
+    """Return the data set without the rows of weight 0, its targets as their task has them, with what is to be said."""
+    weight, name, notes = read.weight, read.name, read.notes
     if weight is not None and (rows := counting(weight)) is not None:
         # Nothing is known of the others, not even what their targets look like.
-        notes += (_left_out(raw, name, len(y) - len(rows), len(y)),)
-        X = X.take(rows) if isinstance(X, Table) else X[rows]
-        y, weight, sites = y[rows], weight[rows], None if sites is None else sites[rows]
-    y, task = _targets(raw.name, y, options.task)
-    chosen = target if raw.target is None else ""  # a .npz file says itself which it is
-    found = Dataset(name, X, y, columns, task, sites, target=chosen, notes=notes, written=written, weight=weight)
-    return found if isinstance(X, Table) else replace(found, notes=(*notes, *_ids(name, X, columns)))
+        notes += (_left_out(raw, name, len(weight) - len(rows), len(weight)),)
+        read = read.take(rows)
+    y, task = _targets(raw.name, read.y, options.task)
+    X: Any = read.X
+    if isinstance(X, np.ndarray):
+        notes += tuple(_ids(name, zip(read.columns, X.T, strict=True)))
+    elif isinstance(X, StoredTable) and X.plain:
+        notes += tuple(_ids(name, ((column, X[column]) for column in X.columns)))
+    target = read.target if raw.target is None else ""  # a .npz file says itself which it is
+    return replace(read, y=y, task=task, target=target, notes=notes)
 
 
 def plain_numbers(table: Table) -> NDArray[Any] | Table:
@@ -67,13 +84,19 @@ def plain_numbers(table: Table) -> NDArray[Any] | Table:
     return table.block(table.columns) if plain else table
 
 
-def _columns(raw: RawTable, matrix: NDArray[Any], inputs: tuple[str, ...]) -> NDArray[Any]:
-    """Return the columns of an array that float64 holds exactly, as float32 where they are that."""
+def side_by_side(raw: RawTable, roles: Roles) -> NDArray[Any] | None:
+    """Return the inputs as an array, float32 where the file has that, if all are in `raw.matrix`, without gaps.
+
+    Raises DataError: float64 does not hold one of them.
+    """
+    matrix, names = raw.matrix, raw.side_by_side
+    if matrix is None or not set(roles.inputs) <= set(names) or not is_finite(matrix.ravel(order="K")):
+        return None
     if (changed := changed_by_float64(matrix)).any():
         raise DataError(f"{raw.name}: X: found {matrix[changed][0]}, expected {CONFUSED}")
-    places = [place for place, name in enumerate(raw.columns) if name in inputs]
+    places = [names.index(name) for name in roles.inputs]
     X = matrix if len(places) == matrix.shape[1] else matrix[:, places]
-    return X if X.dtype == np.float32 else X.astype(np.float64)
+    return X if X.dtype == np.float32 else X.astype(np.float64, copy=False)
 
 
 def _targets(name: str, y: NDArray[Any], task: Task | None) -> tuple[NDArray[Any], Task]:
@@ -95,8 +118,8 @@ def _left_out(raw: RawTable, name: str, count: int, of: int) -> str:
     return f"{name}: {count} {'row' if count == 1 else 'rows'} of weight 0 left out"
 
 
-def _ids(name: str, X: NDArray[Any], columns: tuple[str, ...]) -> Iterator[str]:
+def _ids(name: str, columns: Iterable[tuple[str, NDArray[Any]]]) -> Iterator[str]:
     """Find columns of whole numbers, another one in every row."""
-    for column, values in zip(columns, X.T, strict=True):
+    for column, values in columns:
         if len(values) >= SEVERAL and is_whole(values) and len(np.unique(values)) == len(values):
             yield f"{name}: column {column!r} has another whole number in every row: if it is an id, say --id {column}"

@@ -95,8 +95,8 @@ class RawTable:
         Returns where a row stands: "line 12".
     written
         What is unusual of how the file is written, in words: "cells separated by tabs".
-    matrix
-        The columns side by side, in their order, where the file has them so; further columns, y and sites, may follow.
+    matrix, side_by_side
+        Columns side by side, where the file has them so, and their names in that order.
     target, sites, weight
         Which columns are the target, where rows were collected, and how much they count, if the file itself says it.
     aside
@@ -112,6 +112,7 @@ class RawTable:
     place: Callable[[int], str]
     written: str = ""
     matrix: NDArray[Any] | None = None
+    side_by_side: tuple[str, ...] = ()
     target: str | None = None
     sites: str | None = None
     aside: Mapping[str, str] = field(default_factory=dict)

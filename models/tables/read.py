@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..data.data import DataError
 from ..data.written import Written, WrittenColumns
 from .arff_file import read_arff
-from .array_files import read_libsvm, read_npz
+from .array_files import read_libsvm, read_npy, read_npz
 from .arrow_csv import read_large_csv
 from .arrow_files import read_arrow
 from .csv_file import only_one_column, read_csv
@@ -26,6 +26,7 @@ from .table import Table
 
 READERS: dict[str, Callable[[Path], RawTable]] = {
     ".npz": read_npz,
+    ".npy": read_npy,
     ".csv": read_csv,
     ".parquet": read_arrow,
     ".tsv": read_csv,
@@ -115,17 +116,12 @@ def read_raw(path: Path, least_columns: int = 2, options: ReadOptions | None = N
 def site_table(raw: RawTable, options: ReadOptions) -> SiteTable:
     """Return a raw table as the table of a site. Raises DataError, see `read_table`."""
     roles = Roles.of(raw, options)
-    short = Path(raw.name).name
     target, kept = targets_of(raw, roles.target, options)
     columns = {name: recognized(raw, name, options.of(name)) for name in roles.inputs}
+    missing = raw.rows - len(kept)
     weight = None if roles.weight is None else weights_of(raw, roles.weight, options)[kept]
-    commas = ", ".join(_decimal_commas(raw, columns, {roles.target: target, roles.weight: weight}, options))
-    written = ", ".join(filter(None, [raw.written, commas and f"decimal commas in {commas}"]))
-    notes = [f"{short}: {written}"] if written else []
-    if missing := raw.rows - len(kept):
-        rows = "row" if missing == 1 else "rows"
-        notes.append(f"{short}: {missing} {rows} without a target ({roles.target}) left out")
-    notes += [note for name, note in raw.aside.items() if name not in roles.all]
+    commas = decimal_commas(raw, columns, {roles.target: target, roles.weight: weight}, options)
+    notes = notes_of(raw, roles, len(kept), tuple(commas))
     arrays = tuple(column.array[kept] if missing else column.array for column in columns.values())
     return SiteTable(
         raw.name,
@@ -135,16 +131,33 @@ def site_table(raw: RawTable, options: ReadOptions) -> SiteTable:
         weight,
         None if roles.id is None else ids_of(raw, roles.id)[kept],
         None if roles.sites is None else sites_of(raw, roles.sites)[kept],
-        tuple(notes),
-        {name: said for name, column in columns.items() if (said := _written(column, options.of(name)))},
+        notes,
+        written_of(columns, options),
     )
+
+
+def written_of(columns: Mapping[str, Column], options: ReadOptions) -> dict[str, Written]:
+    """Return what the cells of columns need beside their kinds."""
+    return {name: said for name, column in columns.items() if (said := _written(column, options.of(name)))}
 
 
 def _written(column: Column, options: ColumnOptions) -> Written:
     return Written((column.form,) if column.form else (), options.gaps)
 
 
-def _decimal_commas(
+def notes_of(raw: RawTable, roles: Roles, kept: int, commas: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return what the owner of a file should know of how it was read, of whose rows so many have a target."""
+    short = Path(raw.name).name
+    with_commas = f"decimal commas in {', '.join(commas)}" if commas else ""
+    written = ", ".join(filter(None, [raw.written, with_commas]))
+    notes = [f"{short}: {written}"] if written else []
+    if missing := raw.rows - kept:
+        rows = "row" if missing == 1 else "rows"
+        notes.append(f"{short}: {missing} {rows} without a target ({roles.target}) left out")
+    return *notes, *(note for name, note in raw.aside.items() if name not in roles.all)
+
+
+def decimal_commas(
     raw: RawTable,
     inputs: Mapping[str, Column],
     others: Mapping[str | None, NDArray[Any] | None],

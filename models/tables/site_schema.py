@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data.data import Task, is_whole
-from ..moments import Column, IncompatibleSites, Moments
+from ..moments import IncompatibleSites, Moments
 from ..preprocessing import checked_columns
 from ..site_statistics import SiteStatistics
+from .stored_table import StoredTable
 from .table import Kind, Table, gaps
 
 MOST_CATEGORIES = 256
@@ -52,29 +53,30 @@ class SiteSchema:
     @classmethod
     def of(
         cls,
-        table: Table,
+        table: Table | StoredTable,
         y: NDArray[Any],
         task: Task | None,
-        more: tuple[Table, NDArray[Any]] | None = None,
+        more: tuple[Table | StoredTable, NDArray[Any]] | None = None,
     ) -> SiteSchema:
         """Return the facts of a site's own rows, and of those that it holds out, `more`.
 
         Raises IncompatibleSites when there are no rows, or a value is infinite.
         """
-        arrays = list(table.arrays)
-        if more is not None:
-            arrays = [np.concatenate([own, more[0][name]]) for name, own in zip(table.columns, arrays, strict=True)]
         target = SiteStatistics.of(np.zeros((len(y), 1)), y, ("none",), task, None if more is None else more[1])
-        inputs = _inputs(table.columns, arrays, target.inputs.n)
+        n = target.inputs.n
+        told: list[_Told] = []
+        for name, kind in zip(table.columns, table.kinds, strict=True):  # one at a time: they may be on disk
+            values = table[name] if more is None else np.concatenate([table[name], more[0][name]])
+            told.append(_told(name, kind, values, n))
+        inputs = Moments(n, np.array([one.mean for one in told]), np.array([one.m2 for one in told]))
         statistics = replace(target, columns=checked_columns(list(table.columns)), inputs=inputs)
-        known: list[tuple[str, Kind, NDArray[Any]]] = list(zip(table.columns, table.kinds, arrays, strict=True))
         return cls(
             statistics,
             table.kinds,
-            len(arrays[0]),
-            tuple(int(gaps(values).sum()) for values in arrays),
-            tuple(_differ(kind, values) for _, kind, values in known),
-            {name: _told(values) for name, kind, values in known if kind == "category"},
+            len(table) + (0 if more is None else len(more[0])),
+            tuple(one.gaps for one in told),
+            tuple(one.differ for one in told),
+            {name: one.categories for name, one in zip(table.columns, told, strict=True) if one.categories is not None},
         )
 
     @classmethod
@@ -144,36 +146,43 @@ class SiteSchema:
         )
 
 
-def _inputs(columns: Sequence[str], arrays: Sequence[NDArray[Any]], n: float) -> Moments:
-    """Return means and spreads of the cells that are no gaps, as if they were those of `n` rows."""
-    mean: Column = np.zeros(len(columns))
-    m2: Column = np.zeros(len(columns))
-    for place, (name, values) in enumerate(zip(columns, arrays, strict=True)):
-        cells = values[~gaps(values)]
-        if values.dtype == object or not len(cells):
-            continue
+class _Told(NamedTuple):
+    """What is told of one column."""
+
+    gaps: int
+    mean: float
+    m2: float
+    differ: bool
+    categories: tuple[str, ...] | int | None
+
+
+def _told(name: str, kind: Kind, values: NDArray[Any], n: float) -> _Told:
+    """Return the facts of a column; mean and spread of the cells that are no gaps, as if of `n` rows."""
+    empty = gaps(values)
+    cells = values[~empty]
+    mean = m2 = 0.0
+    if kind != "category" and len(cells):
         numbers = cells.astype(np.float64)
         if not np.isfinite(numbers).all():
             raise IncompatibleSites(f"column {name!r}: found an infinite number, expected a finite one or a gap")
         own = Moments.of(numbers.reshape(-1, 1))
-        mean[place], m2[place] = own.mean[0], own.deviation[0] ** 2 * n
-    return Moments(n, mean, m2)
+        mean, m2 = float(own.mean[0]), float(own.deviation[0] ** 2 * n)
+    categories = _categories(cells) if kind == "category" else None
+    return _Told(int(empty.sum()), mean, m2, _differ(kind, cells), categories)
 
 
-def _differ(kind: Kind, values: NDArray[Any]) -> bool:
-    cells = values[~gaps(values)]
+def _differ(kind: Kind, cells: NDArray[Any]) -> bool:
     if len(cells) < 2 or kind == "date" or (kind == "number" and not is_whole(cells)):
         return False
-    return len(set(cells.tolist())) == len(cells)
+    return len(np.unique(cells) if kind == "number" else set(cells.tolist())) == len(cells)
 
 
-def _told(values: NDArray[Any]) -> tuple[str, ...] | int:
+def _categories(cells: NDArray[Any]) -> tuple[str, ...] | int:
     """Return a column's categories; only their number where they are too many, texts, or another one in every row.
 
     However few the rows are: a small site's column of names would be told otherwise, before all sites have left it out.
     """
-    cells = values[~gaps(values)].tolist()
-    distinct = sorted(set(cells))
+    distinct = sorted(set(cells.tolist()))
     too_long = any(len(category) > LONGEST_CATEGORY for category in distinct)
     if len(distinct) > MOST_CATEGORIES or too_long or 0 < len(distinct) == len(cells):
         return len(distinct)

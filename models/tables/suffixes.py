@@ -6,7 +6,11 @@ from pathlib import Path
 
 _TEXT = (".csv", ".tsv", ".arff", ".svm", ".libsvm")
 
-SUFFIXES = (".npz", ".csv", ".parquet", ".tsv", ".feather", ".arrow", *_TEXT[2:], *(f"{kind}.gz" for kind in _TEXT))
+SUFFIXES = (
+    *(".npz", ".csv", ".parquet", ".tsv", ".feather", ".arrow", ".npy"),
+    *_TEXT[2:],
+    *(f"{kind}.gz" for kind in _TEXT),
+)
 """The endings that are known, in lower case."""
 
 ALLOWED = ", ".join(suffix for suffix in SUFFIXES if not suffix.endswith(".gz")) + ", or one of text as .gz"

@@ -51,6 +51,8 @@ class DataConfig:
     date: tuple[Text, ...] = ()  # columns that hold dates
     columns: dict[str, ColumnConfig] = field(default_factory=dict)  # by name: kind, format and gaps of a column
     missing_target: Literal["refuse", "drop"] = "refuse"  # what becomes of rows without a target, or of their file
+    # nervenet node: rows of a .csv, .parquet or .npy file that would take more, 8 bytes a cell, stay on disk.
+    in_memory_mb: Positive = 1000.0
     test_size: Part = 0.2  # share of the rows held out for evaluation, stratified by class
     split_seed: Natural = 42  # apart from `seed`: repeated runs are then judged on the same rows
     # Agreed by all nodes before any training: standard, but none for images, whose pixels lie in [0, 1] already.
@@ -219,6 +221,8 @@ class NetworkConfig:
     heartbeat_s: Positive = 0.5  # between two signs of life
     suspect_after_s: Positive = 2.0  # silence after which a node is suspected: at least two heartbeats
     max_message_bytes: Annotated[int, Meta(ge=65536)] = 256 * 2**20  # of one message, and so of a model
+    keys: Text | None = None  # folder of this node's key and of those that it allows: all connections are encrypted
+    insecure: bool = False  # leave this machine without keys: anybody on the way can read and forge everything
 
 
 @dataclass(frozen=True, kw_only=True)

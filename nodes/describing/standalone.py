@@ -21,6 +21,7 @@ from ..roles.base import Role
 from ..roles.inquiry import Inquirer, Respondent
 from ..runtime.identity import NodeIdentity, default_name
 from ..runtime.printable import listed
+from ..runtime.secured import key_name, security_of
 
 OnNote = Callable[[str], None]
 Node = TypeVar("Node", bound=Role)
@@ -80,8 +81,10 @@ def identity_of(
     role: str, experiment: Experiment, *, broker: str, run: str, name: str | None, **where: Any
 ) -> NodeIdentity:
     """Return the identity of a node of such a run: one that trains, or counts on other sites, is refused among them."""
-    name = name or ("coordinator" if role == "coordinator" else default_name("site"))
-    return NodeIdentity(broker, run, name, shared_config={**SHARED, "nodes": experiment.nodes}, **where)
+    security = security_of(experiment.network, name, role)
+    name = name or key_name(security) or ("coordinator" if role == "coordinator" else default_name("site"))
+    shared_config = {**SHARED, "nodes": experiment.nodes}
+    return NodeIdentity(broker, run, name, shared_config=shared_config, security=security, **where)
 
 
 def _noted(node: Node, on_note: OnNote, on_wait: OnNote | None) -> Node:

@@ -141,6 +141,8 @@ def _network(experiment: Experiment) -> Iterator[str]:
             f"and processes = {experiment.process_count}; expected tcp or ipc, or processes = 1"
         )
 
+    if network.insecure and network.keys is not None:
+        yield f"network.insecure = true: without keys, and network.keys = {network.keys!r}; leave one of them out"
     if network.suspect_after_s < 2 * network.heartbeat_s:
         yield (
             f"network.suspect_after_s = {network.suspect_after_s:g}: expected at least two heartbeats, "

@@ -23,6 +23,7 @@ from nervenet.models.rng import generator
 from ..config.factory import build_model, build_site_model, initial_model
 from ..config.schema import Experiment
 from ..runtime.report_client import report_once
+from ..runtime.secured import close_gate, security_of
 from .baseline_matrix import MOST_SITES, SiteRowsKept, own_hold_outs
 from .shared_rows import unpack_rows
 
@@ -146,7 +147,8 @@ async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -
     if experiment.evaluation.site_matrix is False or not 1 < len(parts) <= MOST_SITES:
         kept = None
     stop = threading.Event()
-    loop, publisher = asyncio.get_running_loop(), Publisher(BASELINE, BASELINE, job["run"], new_incarnation())
+    loop, security = asyncio.get_running_loop(), security_of(experiment.network, BASELINE)
+    publisher = Publisher(BASELINE, BASELINE, job["run"], new_incarnation(), security=security)
     publisher.connect(job["events_in"])
     models = itertools.count()
 
@@ -176,5 +178,6 @@ async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -
         found = {"failed": f"{type(error).__name__}: {error}"}
     finally:
         await publisher.close()
-    await report_once(job["report_server"], job["run"], BASELINE, BASELINE, "result", found)
+    await report_once(job["report_server"], job["run"], BASELINE, BASELINE, "result", found, security=security)
+    close_gate(security)
     return 0

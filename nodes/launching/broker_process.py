@@ -30,6 +30,7 @@ class BrokerProcess:
         self.addresses: Mapping[str, str] = {}  # of its services, by name; empty before it has started
         self.has_died = False
         self._advertise = network.advertise
+        self._secured = {"keys": network.keys, "insecure": network.insecure}
         self._host = network.bind if network.transport == "tcp" else "127.0.0.1"
         self._port = "0"
         self._spawn = spawn
@@ -40,7 +41,8 @@ class BrokerProcess:
     async def start(self) -> None:
         # The interface it is bound to need not be the address at which it is reached.
         bind = f"tcp://{self._host}:{self._port}"
-        await self._spawn({"kind": BROKER, "bind": bind, "advertise": self._advertise, "stop_by": int(STOP_BROKER)})
+        job = {"kind": BROKER, "bind": bind, "advertise": self._advertise, "stop_by": int(STOP_BROKER)}
+        await self._spawn(job | self._secured)
 
     def started_at(self, addresses: Mapping[str, str]) -> None:
         """Keep the addresses of the first start: a restart is at the same port."""

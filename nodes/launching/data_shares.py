@@ -18,6 +18,7 @@ from nervenet.models.data.splits import hold_out, split, split_rows
 from nervenet.models.rng import generator
 from nervenet.models.site_model import check_weighable, task_of
 from nervenet.models.site_rows import check_targets
+from nervenet.models.stored_inputs import check_in_batches
 from nervenet.models.tables.table import Table
 
 from ..config.factory import build_model, node_names
@@ -80,17 +81,28 @@ class DataShares:
         self.nodes, self.test, self.whole = [], -1, -1
 
 
-def load_for(model: Model, experiment: Experiment, sites: str | None = None, file: str | Path | None = None) -> Dataset:
+def load_for(
+    model: Model,
+    experiment: Experiment,
+    sites: str | None = None,
+    file: str | Path | None = None,
+    in_memory_mb: float | None = None,
+) -> Dataset:
     """Return an experiment's data set, for the task that the user names, or the model, or else its targets.
 
-    `sites` is a column that says where each row was collected, `file` one site's own in place of ``data.name``.
+    `sites` is a column that says where each row was collected, `file` one site's own in place of ``data.name``. Rows
+    of a file that would take more than `in_memory_mb` stay on disk; None: none do.
 
     Raises
     ------
     DataError
-        For data that is not there, or not what the task or the model needs; it names the file and the place.
+        For data that is not there, or not what the task or the model needs; it names the file and the place. For a file
+        that is to be read in batches, and a model that trains on all rows at once: before it is read.
     """
-    found = _loaded(model, experiment, sites, file)
+    origin = experiment.data.name if file is None else str(file)
+    if datasets.stored(origin, in_memory_mb):
+        check_in_batches(model, origin)
+    found = _loaded(model, experiment, sites, origin, in_memory_mb)
     if found.weight is not None:
         try:
             check_weighable(model, "weights of rows")
@@ -99,14 +111,17 @@ def load_for(model: Model, experiment: Experiment, sites: str | None = None, fil
     return found
 
 
-def _loaded(model: Model, experiment: Experiment, sites: str | None, file: str | Path | None) -> Dataset:
+def _loaded(
+    model: Model, experiment: Experiment, sites: str | None, origin: str, in_memory_mb: float | None
+) -> Dataset:
     data = experiment.data
     try:
         told = task_of(model, data.task)
     except DataError as error:
         raise DataError(f"data.task = {data.task!r}: {error}") from None
-    origin = data.name if file is None else str(file)
-    source = partial(datasets.load, origin, sites=sites, seed=experiment.seed, options=data.options)
+    source = partial(
+        datasets.load, origin, sites=sites, seed=experiment.seed, options=data.options, in_memory_mb=in_memory_mb
+    )
     name = str(model.describe()["name"]).rpartition(".")[2]
     if told is None or data.task:
         return source(task=told)

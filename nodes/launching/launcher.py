@@ -32,15 +32,18 @@ from ..results.run_result import RunResult, run_ended
 from ..results.score_reports import Judged
 from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import inbox_address
+from ..runtime.report_client import REPORT_SERVER
+from ..runtime.secured import close_gate, security_of
 from .data_shares import DataShares, divide
 from .forkserver_client import ForkServerClient
 from .jobs import group_nodes
+from .launch_keys import launch_keys
 from .machine_limits import check_machine
 from .progress import Progress, somebody_watches
 from .report_server import ReportServer
 from .rlimits import allowed_files, allowed_processes
 from .run_events import END_RELAYED_S, RunEvents
-from .supervisor import RunAborted, Supervisor
+from .supervisor import RunAborted, Supervisor, roles_of
 
 OnEvent: TypeAlias = Callable[[dict[str, Any]], None]
 
@@ -193,18 +196,36 @@ class _Launch:
                 self.run_dir = stack.enter_context(RunDir(out or new_default_dir(experiment, datetime.now(UTC))))
             self.on_run_dir(self.run_dir.path)
             self.run_dir.write_experiment(experiment)
-            network = experiment.network
+            names_and_roles = roles_of(experiment)
+            secured = stack.enter_context(launch_keys(experiment, names_and_roles, self.run_dir.path))
+            network = secured.network
+            security = security_of(network, REPORT_SERVER)
+            stack.callback(close_gate, security)
             bind = inbox_address(network) if network.transport != "inproc" else "tcp://127.0.0.1:*"
             report_server = await stack.enter_async_context(
-                ReportServer(self.name, bind, self._reported, max_message_bytes=network.max_message_bytes)
+                ReportServer(
+                    self.name,
+                    bind,
+                    self._reported,
+                    max_message_bytes=network.max_message_bytes,
+                    advertise=network.advertise,
+                    security=security,
+                )
             )
             log = os.open(self.run_dir.path / "nodes.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             stack.callback(os.close, log)
             self.events = await stack.enter_async_context(
-                RunEvents(self.name, self.run_dir, self.on_event, self._progressed, experiment.evaluation.every)
+                RunEvents(
+                    self.name,
+                    self.run_dir,
+                    self.on_event,
+                    self._progressed,
+                    experiment.evaluation.every,
+                    security,
+                )
             )
             self.supervisor = Supervisor(
-                experiment,
+                secured,
                 self.name,
                 self.fork_server,
                 dict(report_server.transport.addresses),

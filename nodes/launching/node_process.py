@@ -13,17 +13,19 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zmq
 from nervenet.broker.errors import MessageTooLarge
 from nervenet.broker.messages import Payload
+from nervenet.broker.sockets import Security
 from nervenet.models.data.written import written_from_dict
 
 from ..config.compatibility import shared_config_of
 from ..config.factory import build_model, build_site_model
-from ..config.schema import Experiment
+from ..config.schema import Experiment, NetworkConfig
 from ..results.collect import save_models
 from ..results.run_result import RunResult
 from ..results.score_reports import Judged
@@ -33,9 +35,13 @@ from ..roles.peer import Peer
 from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import NodeIdentity
 from ..runtime.report_client import ReportClient, report_once
+from ..runtime.secured import close_gate, security_of
 from .machine_limits import files_of_process
 from .rlimits import OUT_OF_RESOURCES, ran_out
 from .shared_rows import unpack_rows
+
+if TYPE_CHECKING:
+    from nervenet.broker.security.gate import Gate
 
 Node = Coordinator | Client | Peer
 ROLES: dict[str, type[Node]] = {"coordinator": Coordinator, "client": Client, "peer": Peer}
@@ -119,11 +125,14 @@ async def _until_terminated(
 async def _broker(job: Mapping[str, Any]) -> int:
     from nervenet.broker.broker import Broker
 
-    async with Broker(job["bind"], advertise=job.get("advertise")) as broker:
+    network = NetworkConfig(keys=job.get("keys"), insecure=bool(job.get("insecure")))
+    security = security_of(network, "broker")
+    async with Broker(job["bind"], advertise=job.get("advertise"), security=security) as broker:
         fields = {"pid": os.getpid(), "addresses": dict(broker.addresses)}
         where = (job["report_server"], job["run"], "broker", "broker")
-        await report_once(*where, "ready", fields)
+        await report_once(*where, "ready", fields, security=security)
         await broker.serve()
+    close_gate(security)
     return 0
 
 
@@ -144,13 +153,27 @@ async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: lis
     wanted = files_of_process(experiment, [spec["name"] for spec in job["nodes"]])
     context.max_sockets = min(max(wanted, context.max_sockets), MOST_SOCKETS)
     specs = zip(job["nodes"], shares[1:], strict=True)
+    network = experiment.network
+    if network.keys is None:
+        secure: Callable[[str], Security] = lambda name: security_of(network, name)  # noqa: E731
+    else:
+        from nervenet.broker.security.gate import Gate
+
+        gate = Gate(Path(network.keys))  # one for all nodes of this process: ZeroMQ asks once a context
+        secure = partial(_secured_by, network, gate)
     try:
         async with asyncio.TaskGroup() as group:
-            nodes = [group.create_task(_node(job, experiment, *each, test, context, hosted)) for each in specs]
+            nodes = [group.create_task(_node(job, experiment, *each, test, context, hosted, secure)) for each in specs]
     finally:
+        if network.keys is not None:
+            gate.close()
         # Not term: it would wait forever for a socket that something left open. What is queued lingers as set.
         await asyncio.to_thread(context.destroy)
     return max(node.result() for node in nodes)
+
+
+def _secured_by(network: NetworkConfig, gate: Gate, name: str) -> Security:
+    return security_of(network, name, gate=gate)
 
 
 def _rows(job: Mapping[str, Any], descriptor: int) -> tuple[Any, ...] | None:
@@ -167,6 +190,7 @@ async def _node(
     test: tuple[Any, ...] | None,
     context: zmq.Context[zmq.Socket[bytes]],
     hosted: list[Node],
+    secure: Callable[[str], Security],
 ) -> int:
     import structlog
 
@@ -174,7 +198,7 @@ async def _node(
     log = structlog.get_logger().bind(node=name, role=role)
     failure = ""
     try:
-        node = _build(job, experiment, spec, share, test, context)
+        node = _build(job, experiment, spec, share, test, context, secure(name))
         async with node:
             hosted.append(node)
             log.info("started", pid=os.getpid())
@@ -196,7 +220,9 @@ async def _node(
         try:
             where = (job["report_server"], job["run"], name, role)
             # With too few open files a connection may never come: that wait must end.
-            await report_once(*where, "result", fields, within_s=5 if ran_out(error) else None, context=context)
+            await report_once(
+                *where, "result", fields, within_s=5 if ran_out(error) else None, context=context, security=secure(name)
+            )
         except Exception as unreported:  # noqa: BLE001
             # It hears of it one way or another: by the end of this process, whose other nodes could not report either.
             log.error("ends the process", reason=f"the launcher could not be told: {unreported}")
@@ -213,6 +239,7 @@ def _build(
     share: tuple[Any, ...] | None,
     test: tuple[Any, ...] | None,
     context: zmq.Context[zmq.Socket[bytes]],
+    security: Security,
 ) -> Node:
     role = spec["role"]
     at_clients = experiment.evaluation.sites or experiment.personalized
@@ -235,6 +262,7 @@ def _build(
         shared_config_of(experiment, site_model),
         folder,
         context=context,
+        security=security,
         replace=True,  # the launcher knows what has become of the previous process
     )
     return ROLES[role].from_parts(site_model, experiment, identity)

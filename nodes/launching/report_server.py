@@ -9,12 +9,16 @@ from typing import Any
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
 from nervenet.broker.messages import Receipt, Report
+from nervenet.broker.security.plain import LOCAL
+from nervenet.broker.sockets import Security
 
 from ..runtime.report_client import REPORT_SERVER
 
 
 class ReportServer:
     """Receives the reports of a run's processes at the address pattern `bind`. An async context manager.
+
+    `advertise` is the host by which they reach it, needed with a wildcard.
 
     `on_report` is called with (node, kind, fields, array or None), once a report; `failed` fails where the transport
     does.
@@ -27,9 +31,12 @@ class ReportServer:
         on_report: Callable[[str, str, Mapping[str, Any], Any], None],
         *,
         max_message_bytes: int,
+        advertise: str | None = None,
+        security: Security = LOCAL,
     ) -> None:
         limits = Limits(message_bytes=max_message_bytes)
-        self.transport = t.ZmqTransport(REPORT_SERVER, "launcher", run, bind=bind, limits=limits)
+        where: dict[str, Any] = {"bind": bind, "advertise": advertise, "limits": limits, "security": security}
+        self.transport = t.ZmqTransport(REPORT_SERVER, "launcher", run, **where)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._on_report = on_report
         self._seen: dict[str, tuple[int, set[int]]] = {}  # by process: its incarnation, and the ids of its reports

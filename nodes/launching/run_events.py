@@ -8,6 +8,8 @@ from contextlib import suppress
 from typing import Any, Self
 
 from nervenet.broker.events import Publisher
+from nervenet.broker.security.plain import LOCAL
+from nervenet.broker.sockets import Security
 from nervenet.broker.subscriber import EventStream
 from nervenet.broker.transport import new_incarnation
 
@@ -33,6 +35,7 @@ class RunEvents:
         on_event: Callable[[dict[str, Any]], None],
         on_round: Callable[[], None],
         every: int = 1,
+        security: Security = LOCAL,
     ) -> None:
         self.first_round_at: float | None = None  # unix seconds
         self.last_round = 0  # that a coordinator has published as complete; it may not live to report it
@@ -40,7 +43,8 @@ class RunEvents:
         self._run_dir = run_dir
         self._on_event = on_event
         self._on_round = on_round
-        self._publisher = Publisher("launcher", "launcher", run, new_incarnation())
+        self._publisher = Publisher("launcher", "launcher", run, new_incarnation(), security=security)
+        self._security = security
         self._following: asyncio.Task[None] | None = None
         self._failures: set[str] = set()
         self._edge = Edge()
@@ -88,7 +92,7 @@ class RunEvents:
     async def _follow(self, broker: str) -> None:
         while True:
             try:
-                async with EventStream(broker, run=self._run) as events:
+                async with EventStream(broker, run=self._run, security=self._security) as events:
                     async for event in events:
                         self._take(event)
                 return

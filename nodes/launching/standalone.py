@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nervenet.broker.sockets import Security
 from nervenet.models.site_model import SiteModel
 
 from ..config.compatibility import shared_config_of
@@ -26,7 +27,8 @@ from ..results.summary import summarize
 from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
 from ..runtime.event_types import INTERRUPTED
-from ..runtime.identity import NodeFailed, NodeIdentity, default_name
+from ..runtime.identity import NodeFailed, NodeIdentity, default_name, inbox_address, seed_of
+from ..runtime.secured import key_name, security_of
 from ..runtime.session import Session
 from .data_shares import load_for
 from .learnable import large_steps
@@ -83,9 +85,11 @@ async def run_node(
     BrokerUnreachable, PeerUnreachable, NameTaken, JoinRefused, RosterIncomplete, DataError, CannotMerge,
     ExperimentError
         Before the first round; each names who and what.
+    NotEncrypted, KeysError
+        The node would leave this machine without keys, or its key cannot be used.
     """
     started = time.monotonic()
-    name = name or _previous_name(role, resume) or ("coordinator" if role == "coordinator" else default_name(role))
+    security, name = _secured(role, experiment, name or _previous_name(role, resume), broker or seed_of(seed_peer)[1])
     with ExitStack() as stack:
         run_dir = _open(role, experiment, out, resume)
         if run_dir:
@@ -102,6 +106,7 @@ async def run_node(
             patient=patient,
             replace=replace,
             seed_peer=seed_peer,
+            security=security,
         )
         node = ROLES[role].from_parts(site_model, experiment, identity)
         if run_dir:
@@ -153,6 +158,15 @@ async def run_node(
     if result.status != "completed":
         raise NodeFailed(result.reason or "")
     return result
+
+
+def _secured(role: str, experiment: Experiment, name: str | None, address: str) -> tuple[Security, str]:
+    """Return how a node is secured, and its name; before the data are read, what cannot be is refused."""
+    security = security_of(experiment.network, name, role)
+    security.check(address)
+    if ROLES[role].binds:
+        security.check(inbox_address(experiment.network))
+    return security, name or key_name(security) or ("coordinator" if role == "coordinator" else default_name(role))
 
 
 def _so_far(name: str, node: Node, run_dir: RunDir | None, started: float, reason: str = "") -> RunResult:
@@ -208,7 +222,7 @@ def _site_model(
     data = experiment.data
     if data.sites:
         raise ExperimentError("data.sites: is for nervenet launch; a node has its own rows: data.name (--data)")
-    source = load_for(model, experiment)
+    source = load_for(model, experiment, in_memory_mb=data.in_memory_mb)
     if source.target and on_target is not None:
         on_target(source.target)
     # A file's targets may look otherwise at the other sites: all of them decide. A packaged set is the same at all.

@@ -31,6 +31,13 @@ LEFT_S = 1.0  # how long after a node the launcher hears of a signal that both w
 STOPPED = {"ended with exit code 0", *(f"killed by {name}" for name in ("SIGTERM", "SIGINT", "SIGHUP"))}
 
 
+def roles_of(experiment: Experiment) -> dict[str, str]:
+    """Return the role of each node of a launch, by its name."""
+    role = "client" if experiment.mode == "federated" else "peer"
+    roles = dict.fromkeys(node_names(experiment), role)
+    return {"coordinator": "coordinator", **roles} if role == "client" else roles
+
+
 class RunAborted(RuntimeError):
     """The run cannot go on; the message says why."""
 
@@ -77,9 +84,7 @@ class Supervisor:
 
     @property
     def roles(self) -> dict[str, str]:
-        role = "client" if self.experiment.mode == "federated" else "peer"
-        roles = dict.fromkeys(node_names(self.experiment), role)
-        return {"coordinator": "coordinator", **roles} if role == "client" else roles
+        return roles_of(self.experiment)
 
     @property
     def events_in(self) -> str:

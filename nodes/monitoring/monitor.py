@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from nervenet.broker.subscriber import EventStream
 
+from ..config.schema import NetworkConfig
 from ..runtime.event_edge import Edge
 from ..runtime.event_types import AnyEvent, Gap, parse_event
+from ..runtime.secured import check_way_in, close_gate, security_of
 
 
 class Monitor:
@@ -27,6 +30,10 @@ class Monitor:
         Prefixes of the types that are wanted; ``""`` is all.
     run : str, optional
         Only events of this run.
+    keys : path, optional
+        The folder of keys of who watches; needed for a broker beyond this machine. `name` chooses one of several.
+    insecure : bool
+        Watch a broker beyond this machine without keys: what it shows may be forged.
 
     Attributes
     ----------
@@ -40,7 +47,9 @@ class Monitor:
     Raises
     ------
     BadAddress
-        On entering, if ``broker`` is no address.
+        On entering, if ``broker`` is no address, or one beyond this machine and there are no keys (`NotEncrypted`).
+    KeysError
+        The key cannot be used.
 
     Examples
     --------
@@ -50,20 +59,34 @@ class Monitor:
     ...             print(event.type, event.node)
     """
 
-    def __init__(self, broker: str, topics: Sequence[str] = ("",), run: str | None = None) -> None:
+    def __init__(
+        self,
+        broker: str,
+        topics: Sequence[str] = ("",),
+        run: str | None = None,
+        *,
+        keys: Path | str | None = None,
+        name: str | None = None,
+        insecure: bool = False,
+    ) -> None:
         self.received = 0
         self.missed = 0
         self.last: dict[str, AnyEvent] = {}
         self._edge = Edge()
         self._next: dict[str, Any] | None = None
-        self._stream = EventStream(broker, topics, run=run)
+        network = NetworkConfig(keys=None if keys is None else str(keys), insecure=insecure)
+        self._security = security_of(network, name, "monitor")
+        self._broker = broker
+        self._stream = EventStream(broker, topics, run=run, security=self._security)
 
     async def __aenter__(self) -> Self:
+        check_way_in(self._security, self._broker)
         await self._stream.__aenter__()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         await self._stream.__aexit__(*exc)
+        close_gate(self._security)
 
     def __aiter__(self) -> Self:
         return self

@@ -64,6 +64,7 @@ class RunView:
     malformed: dict[str, int] = field(default_factory=dict)  # events that do not fit their type, by publisher and type
     missed: int = 0  # events that were published and never received
     resumed_after: int = 0  # the last round of the previous incarnation
+    insecure: bool = False  # somebody in it leaves its machine without keys
     waiting: str = ""  # for whom, before the next round can begin
     seen: float = 0.0
     first_round_at: float | None = None
@@ -85,6 +86,7 @@ class RunView:
         event = fitted(event)
         kind, at = str(event.get("type")), _number(event.get("time")) or 0.0
         self.seen = max(self.seen, at)
+        self.insecure = self.insecure or event.get("insecure") is True
         self._heard(str(event.get("node")), int(event.get("incarnation") or 0))
         row = self._row(event, at)
         number = event.get("round") if isinstance(event.get("round"), int) else None
@@ -330,6 +332,7 @@ def notice(event: Fields) -> str | None:
         "run.stopping": f"the run ends with round {number}",
         "run.failed": "the run failed",
         "warning": str(event.get("node")),
+        "connection.refused": f"refused at the {event.get('service')} of {event.get('node')}",
     }.get(str(event.get("type")))
     if event.get("type") == "run.failed" and str(event.get("reason")).startswith(INTERRUPTED):
         return f"the run was {event.get('reason')}"

@@ -247,13 +247,19 @@ def read_nodes(path: Path) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def newest_broker(root: Path = Path("runs")) -> str | None:
-    """Return the broker's address of the newest run below ``root`` whose broker process is alive, or None."""
+KEYS = "keys"
+"""Where a launch that leaves this machine keeps its keys, for as long as it runs."""
+
+
+def newest_broker(root: Path = Path("runs")) -> tuple[str, str | None] | None:
+    """Return the broker's address of the newest run below ``root`` whose broker process is alive, or None; and the
+    folder of that run's own keys, if it has one."""
     found = sorted(root.glob("*/nodes.json"), key=lambda file: file.stat().st_mtime, reverse=True)
     for file in found:
         for facts in read_nodes(file.parent).values():
             if facts.get("role") == "broker" and _alive(facts.get("pid")) and isinstance(facts.get("address"), str):
-                return str(facts["address"])
+                keys = file.parent / KEYS
+                return str(facts["address"]), str(keys) if keys.is_dir() else None
     return None
 
 

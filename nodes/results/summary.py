@@ -80,6 +80,7 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
         "undisturbed": undisturbed,
         "status": status,
     }
+    summary |= {"insecure": True} if experiment.network.insecure else {}
     summary |= stopped or {}
     best, sites = coordinator.get("best"), coordinator.get("sites")
     further: dict[str, Any] = {

@@ -21,6 +21,7 @@ from ..runtime import events as ev
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name, members_of
 from ..runtime.node import Node
 from ..runtime.round_reports import RoundReport, RoundReports
+from ..runtime.secured import key_name, security_of
 from ..runtime.session import Session
 from ..runtime.worker import RoleWorker, Worker
 
@@ -57,14 +58,16 @@ class Role(ABC):
     ) -> None:
         for line in idle_lines_of(site_model.model):
             warnings.warn(line, stacklevel=3)  # where the program makes the node
+        security = security_of(experiment.network, name, self.role)
         identity = NodeIdentity(
             broker,
             run,
-            name or default_name(self.role),
+            name or key_name(security) or default_name(self.role),
             shared_config=shared_config_of(experiment, site_model),
             checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir),
             replace=replace,
             seed_peer=seed_peer,
+            security=security,
         )
         self._set_up(site_model, experiment, identity)
 

@@ -38,6 +38,8 @@ class Coordinator(Role):
         An `MLP`, any other `nervenet.models.Model`, or a scikit-learn estimator whose copies can be averaged.
     broker, run
         Address of the broker that introduces the nodes, and the name of the run.
+    name
+        Default: ``coordinator``, or that of its key (``network.keys``).
     replace
         Take the name from another node of the run, even if that one still answers; else that raises `NameTaken`. One
         that no longer answers loses it once its lease is over.
@@ -80,7 +82,7 @@ class Coordinator(Role):
         *,
         broker: str,
         run: str,
-        name: str = "coordinator",
+        name: str | None = None,
         replace: bool = False,
         nodes: int | None = None,
         rounds: int | None = None,
@@ -110,6 +112,8 @@ class Coordinator(Role):
         }
         experiment = with_preprocess(experiment_from_keywords("federated", wanted, experiment), preprocess)
         site_model = build_site_model(model, None, experiment, test=test)
+        if experiment.network.keys is None:  # else it is called as its key
+            name = name or "coordinator"
         self._embed(site_model, experiment, broker, run, name, checkpoint_dir, replace=replace)
 
     def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:

@@ -37,6 +37,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
         Counts the publisher's events of this type, from 1.
     time
         Seconds since 1970, by the publisher's clock.
+    insecure
+        The publisher leaves its machine without keys (``--insecure``): anybody may have forged this.
     raw
         The event as a map: known fields as their types, those that this version does not know as they were received.
     """
@@ -47,6 +49,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     incarnation: Count
     seq: Count
     time: Time
+    insecure: bool = False
     raw: dict[str, Any]
 
     @property
@@ -322,6 +325,17 @@ class WarningEvent(Event, frozen=True, tag="warning"):
     round: Count | None = None
 
 
+class ConnectionRefused(Event, frozen=True, tag="connection.refused"):
+    """With keys: a connection was refused, or a message that the owner of its key has no business to send."""
+
+    subject: str
+    service: str
+    address: str
+    key: str
+    reason: str
+    count: Count
+
+
 class Gap(Event, frozen=True, tag="gap"):
     subject: str
     about: str
@@ -367,6 +381,7 @@ AnyEvent = (
     | ExchangeReceived
     | UpdateRejected
     | WarningEvent
+    | ConnectionRefused
     | Gap
     | Malformed
     | UnknownEvent

@@ -14,6 +14,7 @@ from typing import Any
 import zmq
 from nervenet.broker.events import STREAM
 from nervenet.broker.messages import Member, Roster
+from nervenet.broker.sockets import Security
 
 from ..config.keys import ExperimentError
 from ..config.schema import NetworkConfig
@@ -41,6 +42,7 @@ class NodeIdentity:
     patient: bool = False  # waits for its broker and the other nodes as long as it takes, whatever the deadline to join
     replace: bool = False  # takes its name even from a node that still answers
     seed_peer: str = ""  # control address of a living peer of a run that has begun, in place of `broker`
+    security: Security | None = None  # of its sockets; None: as the experiment says, for its name
 
     def __post_init__(self) -> None:
         if self.name in RESERVED:
@@ -55,6 +57,12 @@ def inbox_address(network: NetworkConfig) -> str:
         return f"inproc://nervenet-{secrets.token_hex(6)}"
     folder = Path(network.bind) if network.bind.startswith("/") else Path(gettempdir())
     return f"ipc://{folder}/nervenet-{secrets.token_hex(6)}"
+
+
+def seed_of(seed_peer: str) -> tuple[str, str]:
+    """Return the name and the address of a seed peer, ``NAME@tcp://HOST:PORT``; the name is for its key."""
+    name, at, address = seed_peer.partition("@tcp://")
+    return (name, f"tcp://{address}") if at else ("", seed_peer)
 
 
 def default_name(role: str) -> str:

@@ -11,6 +11,8 @@ import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.messages import Payload, Report
 from nervenet.broker.request_client import RequestClient
+from nervenet.broker.security.plain import LOCAL
+from nervenet.broker.sockets import Security
 
 from .identity import NodeFailed
 
@@ -119,6 +121,7 @@ async def report_once(
     *,
     within_s: float | None = None,
     context: zmq.Context[zmq.Socket[bytes]] | None = None,
+    security: Security = LOCAL,
 ) -> None:
     """Report once to a launcher, from a process that has no open node.
 
@@ -129,7 +132,7 @@ async def report_once(
     BaseException
         What ended the transport, as soon as it does.
     """
-    transport = t.ZmqTransport(node, role, run, bind=None, context=context)
+    transport = t.ZmqTransport(node, role, run, bind=None, context=context, security=security)
     client = ReportClient(transport, server, within_s)
     failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 import zmq
@@ -19,15 +19,15 @@ from nervenet.broker.peer_discovery import check_name_free, discover_peers
 
 from ..config.schema import Experiment
 from .connections import Connections
-from .identity import NodeIdentity, inbox_address
+from .identity import NodeIdentity, inbox_address, seed_of
 from .node import Node
 from .node_stats import NodeStats
 from .reconnect import Reconnector
 from .report_client import DRAIN_S, REPORT_SERVER, ReportClient
+from .said_waits import saying
+from .secured import RefusalEvents, check_entrance, close_gate, on_key_warning, security_of
 
 ATTEMPT_S = 10.0  # after which a broker that has not answered is asked again
-SAY_EVERY_S = 60.0
-SHOW_EVERY_S = 1.0  # for whom a node waits that people have started, where that has changed
 ANSWER_S = 2.0  # in which a peer that has this one's name answers, if it lives
 FOREVER_S = 1e9  # a deadline that the others can be told of
 JOIN_DEADLINE = "network.join_deadline_s"  # by which a node's owner knows its deadline
@@ -53,6 +53,9 @@ class Session:
             zmq.Context.instance() if self._shares_context else zmq.Context()
         )
         self.stats = NodeStats(role)
+        self.security = identity.security or security_of(network, identity.name)
+        self._seed_name, self._seed_peer = seed_of(identity.seed_peer)
+        self._refusals = RefusalEvents()
         self._incarnate(identity.previous_incarnation)
         self.connections = Connections()
         self.events_in = ""  # where its events go, once that is known
@@ -80,8 +83,11 @@ class Session:
             limits=Limits(message_bytes=network.max_message_bytes),
             incarnation=self.incarnation,
             context=self._context,
+            security=self.security,
         )
-        self.publisher = Publisher(identity.name, self.role, identity.run, self.incarnation, context=self._context)
+        self.publisher = Publisher(
+            identity.name, self.role, identity.run, self.incarnation, context=self._context, security=self.security
+        )
         self.reports = ReportClient(self.transport, identity.report_server, warn=self._warn)
 
     async def open(self, begin: Callable[[Roster], None]) -> None:
@@ -91,6 +97,8 @@ class Session:
 
         Raises
         ------
+        NotEncrypted, KeysError
+            An address is beyond this machine and there are no keys, or none for whom the node has to dial.
         BrokerUnreachable, PeerUnreachable, JoinRefused
             The node cannot join; `NameTaken`, where another one that answers has its name.
         RosterIncomplete
@@ -98,6 +106,9 @@ class Session:
         """
         identity, reason = self.identity, "could not join"
         try:
+            check_entrance(self.security, identity.broker, self._seed_name, self._seed_peer)
+            if identity.context is None:
+                on_key_warning(self.security, self._warn)
             await self._open_transport()
             roster = None
             if identity.seed_peer:
@@ -161,6 +172,7 @@ class Session:
             on_roster=lambda roster: self._reconnector.roster(roster) if self._reconnector else None,
             on_warning=self._warn,
             on_error=self._failed,
+            security=self.security,
         )
         async with self._saying(lambda: f"the broker at {identity.broker}"):
             await self._enter(lease)
@@ -174,40 +186,19 @@ class Session:
             try:
                 await lease.__aenter__()
                 return
-            except BrokerUnreachable:
+            except BrokerUnreachable as error:
                 if loop.time() >= until:
-                    raise BrokerUnreachable(self.identity.broker, self._join_deadline_s, JOIN_DEADLINE) from None
+                    where, why = self.identity.broker, error.refused
+                    raise BrokerUnreachable(where, self._join_deadline_s, JOIN_DEADLINE, why) from None
 
     @property
     def _join_deadline_s(self) -> float:
         return FOREVER_S if self.identity.patient else self.experiment.network.join_deadline_s
 
-    @asynccontextmanager
-    async def _saying(self, whom: Callable[[], str]) -> AsyncIterator[None]:
-        """Say every minute for whom this node waits, and show it at once where no launcher knows better."""
-
-        async def say() -> None:
-            waited_s = 0.0
-            while True:
-                await asyncio.sleep(SAY_EVERY_S)
-                waited_s += SAY_EVERY_S
-                self._warn(f"waiting for {whom()}, for {waited_s:g} s")
-
-        async def show() -> None:
-            shown = ""
-            while True:
-                await asyncio.sleep(SHOW_EVERY_S)
-                if whom() != shown:
-                    shown = whom()
-                    self.publish("node.waiting", {"reason": shown})
-
-        saying = [asyncio.create_task(say())]
-        saying += [] if self.identity.report_server else [asyncio.create_task(show())]
-        try:
-            yield
-        finally:
-            for task in saying:
-                task.cancel()
+    def _saying(self, whom: Callable[[], str]) -> AbstractAsyncContextManager[None]:
+        """Say for whom this node waits, and show it at once where no launcher knows better."""
+        shown = None if self.identity.report_server else lambda who: self.publish("node.waiting", {"reason": who})
+        return saying(whom, self._warn, shown)
 
     def _fell_short(self, reason: str) -> None:
         self._short = reason
@@ -225,7 +216,7 @@ class Session:
         async with self._saying(lambda: f"a peer at {identity.seed_peer}"):
             peers = await self._discover(hello)
         if not identity.replace:
-            await check_name_free(hello, peers, ANSWER_S, self._context)
+            await check_name_free(hello, peers, ANSWER_S, self._context, self.security)
         members = tuple(
             Member(state.node, self.role, state.incarnation, 0, dict(state.addresses), "alive")
             for state in peers.members
@@ -243,7 +234,15 @@ class Session:
         while True:
             within_s = max(0.0, min(ATTEMPT_S, until - loop.time()))
             try:
-                return await discover_peers(identity.seed_peer, hello, identity.shared_config, within_s, self._context)
+                return await discover_peers(
+                    self._seed_peer,
+                    hello,
+                    identity.shared_config,
+                    within_s,
+                    self._context,
+                    self.security,
+                    self._seed_name,
+                )
             except PeerUnreachable as error:
                 if loop.time() >= until:
                     within = f"within {self._join_deadline_s:g} s ({JOIN_DEADLINE})"
@@ -289,6 +288,9 @@ class Session:
 
     def _receive(self, item: t.Arrival | t.TransportEvent) -> None:
         match item:
+            case t.ConnectionRefused():
+                self._refusals.publish(item, self.publish)
+                return
             case t.Arrival(sender, message) if sender != REPORT_SERVER and not isinstance(message, Goodbye):
                 pass
             case t.Arrival(peer) | t.LinkUp(peer) | t.LinkLost(peer):
@@ -325,6 +327,8 @@ class Session:
         async with AsyncExitStack() as stack:
             if not self._shares_context:
                 stack.push_async_callback(asyncio.to_thread, self._context.term)
+            if self.identity.context is None:  # else the gate is its owner's, too
+                stack.callback(close_gate, self.security)
             stack.push_async_callback(self.publisher.close)
             if self._lease is not None:
                 self._lease.leave_reason = reason

@@ -45,7 +45,7 @@ async def last_words(tcp, within_ms: int = 60_000) -> bool:
     go.set()
     thread.join()  # the event loop stands still meanwhile, as under a long computation
     link = client._outbound._links["server"]
-    assert link.monitor._channel.socket.poll(60_000)  # and the connection has ended
+    assert link.monitors[0]._channel.socket.poll(60_000)  # and the connection has ended
     bulk = link.channels[Lane.BULK].socket
     bulk.poll(within_ms)
     await asyncio.to_thread(bulk.poll, 0)
@@ -70,7 +70,7 @@ async def monitor_stopped_in_time(tcp) -> bool:
     """Whether a monitored socket whose connection ends as it is closed can be closed at all."""
     context = zmq.Context()
     inbox = sockets.make(context, "inbox.control", Limits())
-    address = sockets.bind(inbox, "tcp://127.0.0.1:*")
+    address, _ = sockets.bind(inbox, "tcp://127.0.0.1:*")
     guard = disconnects.DisconnectMonitor(inbox, lambda _: None)
     other = zmq.Context()
     dialer = sockets.make(other, "link.control", Limits())
@@ -182,3 +182,42 @@ async def test_a_bound_transport_leaves_no_file_behind(short_folder):
 async def test_zeromq_alone_would_leave_the_files_behind(short_folder, monkeypatch):
     monkeypatch.setattr(inbound, "discard", lambda _: None)
     assert len(await files_left(short_folder)) == 2
+
+
+async def cut_short() -> bool:
+    """Whether a transport that is cancelled while it closes leaves no socket open."""
+    context = zmq.Context()
+    transport = ZmqTransport("server", "coordinator", "demo", bind="tcp://127.0.0.1:*", context=context)
+    await transport.open(lambda _: None, lambda _: None)
+    held = [channel.socket for channel in transport._inbound._channels.values()]
+    closing = asyncio.create_task(transport.close(600.0))
+    while transport._endpoint.open:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    closed = all(socket.closed for socket in held)
+    context.destroy(linger=0)
+    return closed
+
+
+@pytest.fixture
+def never_drained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbound.Inbound, "waiting", property(lambda _: True))
+
+
+async def test_a_close_that_is_cancelled_leaves_no_socket_open(never_drained: None) -> None:
+    assert await cut_short()
+
+
+async def test_one_that_only_drains_leaves_them_and_its_context_would_never_end(
+    never_drained: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def close(self: ZmqTransport, drain_s: float) -> None:
+        self._endpoint.open = False
+        await asyncio.sleep(drain_s)
+        self._outbound.close(0.0)
+        self._inbound.close(0.0)
+
+    monkeypatch.setattr(ZmqTransport, "close", close)
+    assert not await cut_short()

@@ -87,7 +87,7 @@ async def test_a_connection_that_was_made_again_during_a_sleep_is_heard(tcp):
 
 
 async def test_admitted_before_the_end_of_the_old_one_is_known_it_would_be_deaf(tcp, monkeypatch):
-    def welcome(self: Inbound, lane: Lane, identity: bytes, hello: Any) -> None:
+    def welcome(self: Inbound, lane: Lane, identity: bytes, hello: Any, _sender: Any) -> None:
         peer, _ = self._peers.admit(lane, identity, hello)
         self._monitors[lane].drain()
         self._peers.connected(lane, peer, self._channels[lane].descriptor())

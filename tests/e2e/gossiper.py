@@ -50,7 +50,7 @@ async def take_part(
             "rounds": rounds,
             "evaluation": {"every": 50},
             "gossip": {"topology": "ring", "deadline_s": 10},
-            "network": {"join_deadline_s": 60} | ({"bind": place[0]} if place else {}),
+            "network": {"join_deadline_s": 60} | ({"bind": place[0], "insecure": True} if place else {}),
         }
     )
     model = Paced()

@@ -237,7 +237,16 @@ def _distance(folder: Path, number: int) -> float:
 def test_a_cut_between_four_and_four_heals_into_one_run(gossipers: Start, until: Start, tmp_path: Path) -> None:
     inside = [("ip", "netns", "exec", side) for side in SIDES]
     directory = subprocess.Popen(
-        [*inside[0], sys.executable, "-m", "nervenet.scripts.main", "broker", "--bind", "tcp://10.77.0.1:5555"],
+        [
+            *inside[0],
+            sys.executable,
+            "-m",
+            "nervenet.scripts.main",
+            "broker",
+            "--bind",
+            "tcp://10.77.0.1:5555",
+            "--insecure",
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

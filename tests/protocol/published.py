@@ -41,6 +41,7 @@ ROLES = {
     "nodes/gossip/asynchronous/gossip_learning.py": ["peer"],
     "nodes/runtime/event_edge.py": ["monitor"],
     "nodes/runtime/question_progress.py": ["coordinator", "peer"],
+    "nodes/runtime/secured.py": ["coordinator", "client", "peer"],
     "nodes/runtime/session.py": ["coordinator", "client", "peer"],
     "nodes/runtime/node.py": ["coordinator", "client", "peer"],
     "nodes/launching/baselines.py": ["baseline"],
@@ -48,6 +49,7 @@ ROLES = {
     "nodes/launching/run_events.py": ["launcher"],
     "nodes/launching/standalone.py": ["coordinator"],
     "nodes/launching/supervisor.py": ["launcher"],
+    "broker/broker.py": ["broker"],
     "broker/events.py": ["coordinator", "client", "peer", "launcher"],
     "broker/subscriber.py": ["monitor"],
 }

@@ -118,9 +118,9 @@ def test_every_flag_of_the_surface_is_there_with_its_default() -> None:
     surface = """mode nodes rounds seed data sites target task drop id weight categorical numeric date partition
         alpha shards-per-node model hidden epochs batch-size learning-rate class-weight strategy compression fine-tune
         sampling topology algorithm participation quorum deadline min-clients until patience budget
-        processes init"""
+        processes init keys"""
     assert {flag.name for flag in FLAGS} == set(surface.split())
-    for name in (*surface.split(), "out", "set", "quiet", "json"):
+    for name in (*surface.split(), "out", "set", "quiet", "json", "insecure"):
         assert f"--{name} " in text
     for default in ("federated", "8", "20", "0.05", "64", "max(2, half of N)", "30", "one each"):
         assert f"[default: {default}]" in text
@@ -275,7 +275,8 @@ def test_what_a_command_line_loads_would_be_seen() -> None:
 
 def test_the_help_lists_the_commands_in_the_order_of_their_use() -> None:
     app = build()
-    names = ["launch", "broker", "node", "monitor", "serve", "predict", "export", "describe", "topology", "explain"]
+    first, last = ["launch", "broker", "node", "monitor", "serve"], ["describe", "keys", "topology", "explain"]
+    names = [*first, "predict", "export", *last]
     assert app.list_commands(click.Context(app)) == names
     assert all(app.commands[name].get_short_help_str() for name in names)
 

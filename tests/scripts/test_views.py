@@ -83,7 +83,7 @@ class FakeMonitor:
     asked: tuple[Any, ...] = ()
     stays = False
 
-    def __init__(self, broker: str, topics: tuple[str, ...], run: str | None) -> None:
+    def __init__(self, broker: str, topics: tuple[str, ...], run: str | None, **_secured: object) -> None:
         type(self).asked = (broker, topics, run)
 
     async def __aenter__(self) -> Self:

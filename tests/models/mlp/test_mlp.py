@@ -38,7 +38,8 @@ def test_back_propagation_is_the_derivative_of_the_loss(activation, n_classes):
     model = built(n_classes, activation=activation, hidden=(5, 3), dtype="float64")
     X = rng.standard_normal((6, 4))
     y = rng.standard_normal(6) if n_classes is None else rng.integers(0, n_classes, 6)
-    Y = model._targets(y)
+    labels, classes = model._targets(y)
+    Y = labels if classes is None else classes[labels]
     batch, outputs = Pass(model._layers, 6, activation, model._output), np.empty_like(Y)
 
     def loss():

@@ -1,5 +1,7 @@
 """pyarrow reads a CSV file as the standard library does, or leaves it to that."""
 
+import io
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,10 @@ from nervenet.models.data.data import DataError
 from nervenet.models.tables import arrow_csv
 from nervenet.models.tables.arrow_csv import read_large_csv
 from nervenet.models.tables.csv_file import read_csv
+from nervenet.models.tables.load import as_dataset
 from nervenet.models.tables.read import ColumnOptions, ReadOptions, site_table
+from nervenet.models.tables.slabs import NoEnd, slabs
+from nervenet.models.tables.table import Table
 
 pytest.importorskip("pyarrow")
 
@@ -86,3 +91,30 @@ def test_plain_columns_do_come_from_pyarrow(written, monkeypatch):
     assert raw.place(1) == "line 3"
     with pytest.raises(AssertionError):
         read_large_csv(path, ())  # small: pyarrow is not even imported
+
+
+@pytest.mark.parametrize("size", [1, 7, 40])
+@pytest.mark.parametrize("text", FILES)
+def test_a_file_in_pieces_is_the_same_table(written, monkeypatch, text, size):
+    monkeypatch.setattr(arrow_csv, "SLAB", size)
+    check_the_same(written(text), ReadOptions())
+
+
+def test_pieces_end_with_rows_and_not_within_quotes():
+    text = b'a,y\n"1\n2",0\n3,"x ""y""\n"\n4,1'
+    pieces = list(slabs(io.BytesIO(text), 5))
+    assert b"".join(pieces) == text
+    assert [piece.count(b'"') % 2 for piece in pieces] == [0] * len(pieces)
+    assert all(piece.endswith(b"\n") for piece in pieces[:-1])
+    with pytest.raises(NoEnd):
+        list(slabs(io.BytesIO(b'"' + b"1\n" * 100), 2))
+
+
+def test_numbers_are_put_side_by_side_as_they_are_read(written):
+    """So that the table is never there twice; one with a gap, or an input of text, is not plain."""
+    raw = read_large_csv(written("a,b,y\n1,2,0\n3,4,1\n"), (), least=0)
+    assert raw.matrix.tolist() == [[1, 2], [3, 4]]
+    found = as_dataset(raw, ReadOptions())
+    assert np.shares_memory(found.X, raw.matrix)
+    assert isinstance(as_dataset(read_large_csv(written("a,b,y\n1,2,0\n,4,1\n"), (), least=0), ReadOptions()).X, Table)
+    assert read_large_csv(written("a,b,y\n1,x,0\n3,4,1\n"), (), least=0).matrix is None

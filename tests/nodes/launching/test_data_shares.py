@@ -216,7 +216,7 @@ def test_how_the_files_write_their_columns_reaches_every_node(tmp_path: Path, mo
     shares.close()
     job = data_job("nodes", chosen, shares) | {"broker": "", "run": "r", "report_server": {}}
     spec = {"name": "north", "role": "client", "checkpoint_dir": None}
-    node_process._build(job, chosen, spec, None, None, None)  # type: ignore[arg-type]
+    node_process._build(job, chosen, spec, None, None, None, None)  # type: ignore[arg-type]
     assert built == [{"x": Written(("1,5",))}]
 
 

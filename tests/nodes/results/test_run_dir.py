@@ -170,7 +170,7 @@ def test_the_newest_run_with_a_living_broker_is_found(tmp_path: Path) -> None:
         os.utime(file, (1000 - age, 1000 - age))
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "nodes.json").write_text("{")
-    assert newest_broker(tmp_path) == "tcp://127.0.0.1:1"
+    assert newest_broker(tmp_path) == ("tcp://127.0.0.1:1", None)
     assert newest_broker(tmp_path / "nowhere") is None
 
 

@@ -17,7 +17,7 @@ from nervenet.broker.handshake import Link
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import Goodbye, MemberState, Peers
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.runtime import session
+from nervenet.nodes.runtime import said_waits, session
 from nervenet.nodes.runtime.identity import NodeIdentity, inbox_address
 from nervenet.nodes.runtime.session import Session
 
@@ -109,7 +109,7 @@ def test_an_inbox_for_each_transport() -> None:
 async def joined_later(monkeypatch: pytest.MonkeyPatch, *, patient: bool) -> list[str]:
     """What a node says that starts before its broker, which is there long after the deadline to join."""
     monkeypatch.setattr(session, "ATTEMPT_S", 0.05)
-    monkeypatch.setattr(session, "SAY_EVERY_S", 0.05)
+    monkeypatch.setattr(said_waits, "SAY_EVERY_S", 0.05)
     async with Broker("tcp://127.0.0.1:0") as broker:
         address = broker.address
     experiment = Experiment.from_dict({"network": {"join_deadline_s": 0.2, "min_nodes": 1}, "mode": "gossip"})
@@ -149,7 +149,7 @@ async def test_by_its_deadline_it_would_give_up_and_names_the_key(monkeypatch: p
 
 async def said_without_a_broker(monkeypatch: pytest.MonkeyPatch) -> str:
     """For whom a patient node says it waits, once it has seen that its broker died before the run began."""
-    monkeypatch.setattr(session, "SAY_EVERY_S", 0.05)
+    monkeypatch.setattr(said_waits, "SAY_EVERY_S", 0.05)
     experiment = Experiment.from_dict({"network": {"min_nodes": 2}, "mode": "gossip"})
     said: list[str] = []
     joined, seen, waits = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -338,7 +338,7 @@ async def second_by_a_seed_peer(monkeypatch: pytest.MonkeyPatch, *, replace: boo
             return Peers((me,), ("north",))
 
         monkeypatch.setattr(session, "discover_peers", listed)
-        identity = NodeIdentity("", "r", "north", seed_peer="tcp://seed:1", replace=replace)
+        identity = NodeIdentity("", "r", "north", seed_peer="tcp://127.0.0.1:1", replace=replace)
         second = Session("peer", identity, experiment, binds=True)
         try:
             await second.open(lambda _roster: None)
@@ -364,7 +364,7 @@ async def joined_by_a_later_seed_peer(*, patient: bool) -> tuple[str, list[str]]
 def late_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     attempts: list[float] = []
 
-    async def discover(address: str, _hello: object, _config: object, within_s: float, _context: object) -> Peers:
+    async def discover(address: str, _hello: object, _config: object, within_s: float, *_: object) -> Peers:
         attempts.append(within_s)
         await asyncio.sleep(min(0.05, within_s))
         if len(attempts) < 3:
@@ -373,7 +373,7 @@ def late_seed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(session, "discover_peers", discover)
     monkeypatch.setattr(session, "ATTEMPT_S", 0.05)
-    monkeypatch.setattr(session, "SAY_EVERY_S", 0.01)
+    monkeypatch.setattr(said_waits, "SAY_EVERY_S", 0.01)
 
 
 @pytest.mark.usefixtures("late_seed")
@@ -400,7 +400,7 @@ async def test_unless_it_is_to_replace_it(monkeypatch: pytest.MonkeyPatch) -> No
 
 async def shown_while_it_waits(monkeypatch: pytest.MonkeyPatch, *, launched: bool = False) -> list[str]:
     """For whom the second of three peers is shown to wait, until it is known who has joined."""
-    monkeypatch.setattr(session, "SHOW_EVERY_S", 0.01)
+    monkeypatch.setattr(said_waits, "SHOW_EVERY_S", 0.01)
     monkeypatch.setattr(lease, "_SOON_S", 0.1)
     experiment = Experiment.from_dict({"network": {"min_nodes": 3}, "mode": "gossip"})
     shown: list[str] = []

@@ -1,0 +1,45 @@
+"""What the owner of a key may do; pure, so that every rule can be tested by a call.
+
+A key has a name and roles. The name is the node's name in every run; the roles say which services it may connect to,
+and as what it may speak there.
+"""
+
+from __future__ import annotations
+
+ROLES = ("client", "peer", "coordinator", "aggregator", "monitor", "broker")
+"""What a site allows a key as."""
+
+OF_LAUNCH = ("launcher", "baseline")
+"""And those of the other processes of ``nervenet launch``, whose keys it makes itself."""
+
+_NODES = frozenset({"client", "peer", "coordinator", "aggregator", *OF_LAUNCH})
+
+SERVICES: dict[str, frozenset[str]] = {
+    "directory": _NODES | {"monitor"},
+    "events_in": _NODES,
+    "events_out": _NODES | {"monitor"},
+    "inbox.coordinator": frozenset({"client", "aggregator"}),
+    "inbox.peer": frozenset({"peer"}),
+    "inbox.launcher": _NODES | {"broker"},
+}
+"""Which roles may connect to a service: a monitor watches, and nothing else."""
+
+VISITOR = "seeker-"
+"""Begins the temporary name under which a peer asks who is in a run, before it joins it (docs/protocol.md, 6.8)."""
+
+
+def wrong_role(service: str, roles: frozenset[str]) -> str | None:
+    """Return why a key of these roles may not connect to a service, or None."""
+    allowed = SERVICES.get(service, frozenset())
+    if roles & allowed:
+        return None
+    return f"is allowed as {', '.join(sorted(roles))}; the {service} is for {', '.join(sorted(allowed))}"
+
+
+def wrong_speaker(name: str, roles: frozenset[str], node: str, role: str) -> str | None:
+    """Return why the owner of a key may not speak as a node of a name and role, or None."""
+    if node != name:
+        return f"the name {node} is not that of its key, which is {name}'s"
+    if role not in roles:
+        return f"{name} speaks as {role}; its key is allowed as {', '.join(sorted(roles))}"
+    return None

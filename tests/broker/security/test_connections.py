@@ -1,0 +1,352 @@
+"""Authenticated connections over tcp: who is let in, what becomes of everybody else, and of who is let in no longer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+import zmq
+from nervenet.broker.broker import Broker
+from nervenet.broker.errors import BrokerUnreachable, JoinRefused
+from nervenet.broker.events import Publisher
+from nervenet.broker.lease import Lease
+from nervenet.broker.messages import EventAddresses, GetEventAddresses, Goodbye, Join, Leave
+from nervenet.broker.request_client import BrokerClient
+from nervenet.broker.security import gate as gate_module
+from nervenet.broker.security.plain import LOCAL
+from nervenet.broker.subscriber import EventStream
+from nervenet.broker.transport import ZmqTransport
+from nervenet.broker.transport_events import Arrival, ConnectionRefused, LinkLost, LinkUp
+
+from .conftest import Sites
+
+DEADLINE_S = 60.0
+
+
+class Told:
+    """Collects lines or items, and lets a test wait for one."""
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+        self._news = asyncio.Event()
+
+    def __call__(self, item: Any) -> None:
+        self.items.append(item)
+        self._news.set()
+
+    async def first(self, which: Callable[[Any], Any]) -> Any:
+        async with asyncio.timeout(DEADLINE_S):
+            while not (found := [item for item in self.items if which(item)]):
+                self._news.clear()
+                await self._news.wait()
+        return found[0]
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+def join(node: str, role: str = "client") -> Join:
+    return Join(0, "demo", node, role, 1, os.getpid(), {}, {"mode": "gossip"}, 1, 60.0)
+
+
+async def hub(stack: AsyncExitStack, sites: Sites) -> tuple[Broker, Told]:
+    """A broker with keys, and the lines that it says of who is refused."""
+    sites.make("hub")
+    said = Told()
+    broker = Broker("tcp://127.0.0.1:0", lease_s=60.0, security=sites.curve("hub"), on_refused=said)
+    return await stack.enter_async_context(broker), said
+
+
+def client(stack: AsyncExitStack, broker: Broker, security: Any, said: Told | None = None) -> BrokerClient:
+    context: zmq.Context[Any] = zmq.Context()
+    stack.callback(context.term)
+    found = BrokerClient(broker.address, context, security, said or Told())
+    stack.callback(found.close)
+    return found
+
+
+async def test_an_allowed_key_joins_and_its_events_are_relayed(sites, stack):
+    broker, _ = await hub(stack, sites)
+    sites.make("north", "ops")
+    sites.allow("hub", "north", "client")
+    sites.allow("hub", "ops", "monitor")
+    sites.allow("north", "hub", "broker")
+    sites.allow("ops", "hub", "broker")
+    context: zmq.Context[Any] = zmq.Context()
+    stack.callback(context.term)
+    north = sites.curve("north")
+    lease = await stack.enter_async_context(Lease(broker.address, join("north"), context, security=north))
+    stream = await stack.enter_async_context(EventStream(broker.address, security=sites.curve("ops")))
+    publisher = Publisher("north", "client", "demo", 1, security=north)
+    stack.push_async_callback(publisher.close)
+    publisher.connect(lease.events_in)
+    publisher.publish("node.ready", pid=1)
+    async with asyncio.timeout(DEADLINE_S):
+        async for event in stream:
+            if event["type"] == "node.ready":
+                break
+    assert event["node"] == "north"
+    assert [member.node for member in (await lease.roster()).members] == ["north"]
+
+
+async def test_an_unknown_key_is_told_whom_to_ask_and_joins_once_it_is_allowed(sites, stack):
+    broker, refused = await hub(stack, sites)
+    sites.make("north")
+    sites.allow("north", "hub", "broker")
+    said = Told()
+    asking = client(stack, broker, sites.curve("north"), said)
+    with pytest.raises(BrokerUnreachable, match=r"refuses the key of north: .* nervenet keys allow north.pub"):
+        await asking.ask(GetEventAddresses, 1.0)
+    assert "not allowed here" in await refused.first(lambda line: "refused at directory" in line)
+    sites.allow("hub", "north", "client")
+    assert isinstance(await asking.ask(GetEventAddresses, DEADLINE_S), EventAddresses)
+
+
+async def test_a_monitor_watches_and_nothing_else(sites, stack):
+    broker, refused = await hub(stack, sites)
+    sites.make("ops")
+    sites.allow("hub", "ops", "monitor")
+    sites.allow("ops", "hub", "broker")
+    ops = sites.curve("ops")
+    asking = client(stack, broker, ops)
+    assert isinstance(await asking.ask(GetEventAddresses, DEADLINE_S), EventAddresses)
+    answer = await asking.ask(lambda id_: Leave(id_, "demo", "north", 1, "gone"), DEADLINE_S)
+    assert (answer.code, answer.reason) == ("identity", "the lease of north is not that of ops, whose key asks")
+    answer = await asking.ask(lambda id_: join("ops"), DEADLINE_S)
+    publisher = Publisher("ops", "monitor", "demo", 1, security=ops)
+    stack.push_async_callback(publisher.close)
+    publisher.connect(broker.addresses["events_in"])
+    assert "events_in is for" in await refused.first(lambda line: "refused at events_in" in line)
+
+
+async def test_a_name_is_bound_to_its_key(sites, stack):
+    broker, _ = await hub(stack, sites)
+    sites.make("north", "south")
+    for name in ("north", "south"):
+        sites.allow("hub", name, "client")
+        sites.allow(name, "hub", "broker")
+    context: zmq.Context[Any] = zmq.Context()
+    stack.callback(context.term)
+    south = sites.curve("south")
+    with pytest.raises(JoinRefused, match="the name north is not that of its key, which is south's"):
+        async with Lease(broker.address, join("north"), context, security=south):
+            pass
+    with pytest.raises(JoinRefused, match="south speaks as coordinator; its key is allowed as client"):
+        async with Lease(broker.address, join("south", "coordinator"), context, security=south):
+            pass
+    stream = await stack.enter_async_context(EventStream(broker.address, security=sites.curve("north")))
+    publisher = Publisher("north", "client", "demo", 1, security=south)
+    stack.push_async_callback(publisher.close)
+    publisher.connect(broker.addresses["events_in"])
+    publisher.publish("node.left", reason="forged")
+    seen = []
+    async with asyncio.timeout(DEADLINE_S):
+        async for event in stream:
+            seen.append(event["type"])
+            if event["type"] == "connection.refused" and "node.left is not relayed" in event["reason"]:
+                break
+    assert event["subject"] == "south"
+    assert "node.left" not in seen
+
+
+async def test_with_a_wrong_key_of_the_broker_both_sides_say_so(sites, stack):
+    broker, refused = await hub(stack, sites)
+    sites.make("north", "other")
+    sites.allow("hub", "north", "client")
+    sites.allow("north", "other", "broker")
+    said = Told()
+    asking = client(stack, broker, sites.curve("north"), said)
+    assert "does not have the key that is allowed here" in await said.first(lambda line: "the broker at" in line)
+    assert "encrypts for another key" in await refused.first(lambda line: "another key" in line)
+    with pytest.raises(BrokerUnreachable, match="does not have the key"):
+        await asking.ask(GetEventAddresses, 0.1)
+
+
+async def test_plain_to_curve_is_refused_and_reported(sites, stack):
+    broker, refused = await hub(stack, sites)
+    asking = client(stack, broker, LOCAL)
+    with pytest.raises(BrokerUnreachable):
+        await asking.ask(GetEventAddresses, 0.5)
+    assert "does not encrypt" in await refused.first(lambda line: "does not encrypt" in line)
+
+
+async def test_curve_to_plain_says_that_the_other_side_does_not_encrypt(sites, stack):
+    sites.make("hub", "north")
+    sites.allow("north", "hub", "broker")
+    broker = await stack.enter_async_context(Broker("tcp://127.0.0.1:0"))
+    said = Told()
+    asking = client(stack, broker, sites.curve("north"), said)
+    assert await said.first(lambda line: "does not encrypt" in line)
+    with pytest.raises(BrokerUnreachable):
+        await asking.ask(GetEventAddresses, 0.1)
+
+
+async def test_who_is_revoked_hears_nothing_any_more_and_is_let_in_again_when_allowed(sites, stack):
+    broker, _ = await hub(stack, sites)
+    sites.make("north", "ops")
+    sites.allow("hub", "north", "client")
+    sites.allow("hub", "ops", "monitor")
+    sites.allow("north", "hub", "broker")
+    sites.allow("ops", "hub", "broker")
+    context: zmq.Context[Any] = zmq.Context()
+    stack.callback(context.term)
+    warned = Told()
+    await stack.enter_async_context(
+        Lease(broker.address, join("north"), context, security=sites.curve("north"), on_warning=warned)
+    )
+    stream = await stack.enter_async_context(EventStream(broker.address, security=sites.curve("ops")))
+    heard = Told()
+
+    async def hear() -> None:
+        async for event in stream:
+            heard(event)
+
+    hearing = asyncio.create_task(hear())
+    stack.callback(hearing.cancel)
+    await stream._welcomed.wait()
+    broker.publish("tick", "", number=1)
+    await heard.first(lambda event: event.get("number") == 1)
+    sites.revoke("hub", "ops")
+    sites.revoke("hub", "north")
+    await heard.first(lambda event: "refuses the key of ops" in str(event.get("reason")))
+    broker.publish("tick", "", number=2)
+    assert "refuses the key of north" in await warned.first(lambda line: "refuses" in line)
+    sites.allow("hub", "ops", "monitor")
+    await heard.first(lambda event: event["type"] == "connection.refused")
+    broker.publish("tick", "", number=3)
+    await heard.first(lambda event: event.get("number") == 3)
+
+
+async def test_a_revoked_subscriber_is_cut_off_although_it_says_nothing(sites, stack):
+    broker, _ = await hub(stack, sites)
+    sites.make("ops")
+    sites.allow("hub", "ops", "monitor")
+    sites.allow("ops", "hub", "broker")
+    stream = await stack.enter_async_context(EventStream(broker.address, security=sites.curve("ops")))
+    async with asyncio.timeout(DEADLINE_S):
+        await stream._welcomed.wait()
+    assert len(broker._listeners["events_out"].connections) == 1
+    lost = Told()
+    stream._dialer._closed = lost
+    sites.revoke("hub", "ops")
+    broker._security.gate.look()  # as the timer does, twice a second
+    assert len(broker._listeners["events_out"].connections) == 0
+    await lost.first(lambda _: True)
+
+
+async def test_where_nobody_authenticates_any_more_the_listening_sockets_end(sites, stack, monkeypatch):
+    broker, _ = await hub(stack, sites)
+    sites.make("north")
+    sites.allow("north", "hub", "broker")
+    sites.allow("hub", "north", "client")
+    monkeypatch.setattr(gate_module, "decide", lambda *_: 1 / 0)
+    asking = client(stack, broker, sites.curve("north"))
+    with pytest.raises(Exception, match=r"can no longer be authenticated.*division by zero"):
+        async with asyncio.timeout(DEADLINE_S):
+            await broker.serve()
+    assert broker._requests.socket.closed
+    assert broker._relay._in.socket.closed
+    assert broker._relay._out.socket.closed
+    with pytest.raises(BrokerUnreachable):
+        await asking.ask(GetEventAddresses, 0.2)
+
+
+async def test_without_a_handler_zeromq_itself_lets_nobody_in(sites, stack):
+    """The handler's socket has gone, and nobody has noticed yet."""
+    broker, _ = await hub(stack, sites)
+    sites.make("north")
+    sites.allow("north", "hub", "broker")
+    sites.allow("hub", "north", "client")
+    (handler,) = broker._security.gate._handlers.values()
+    handler.socket.close()
+    asking = client(stack, broker, sites.curve("north"))
+    with pytest.raises(BrokerUnreachable):
+        await asking.ask(GetEventAddresses, 0.5)
+    broker._security.gate.look()
+    with pytest.raises(Exception, match="the handler's socket has been closed"):
+        await broker.serve()
+
+
+class Pair:
+    """A coordinator and a client with keys, linked over tcp."""
+
+    def __init__(self, sites: Sites, stack: AsyncExitStack) -> None:
+        self.sites, self.stack = sites, stack
+        sites.make("hub", "north")
+        sites.allow("hub", "north", "client")
+        sites.allow("north", "hub", "coordinator")
+        self.server_heard, self.client_heard = Told(), Told()
+
+    async def open(self, name: str = "north", role: str = "client", key: str = "north") -> Pair:
+        self.server = ZmqTransport(
+            "hub", "coordinator", "demo", bind="tcp://127.0.0.1:*", security=self.sites.curve("hub")
+        )
+        self.client = ZmqTransport(name, role, "demo", bind=None, security=self.sites.curve(key))
+        await self.server.open(self.server_heard, self.server_heard)
+        await self.client.open(self.client_heard, self.client_heard)
+        self.stack.push_async_callback(self.server.close, 0.0)
+        self.stack.push_async_callback(self.client.close, 0.0)
+        self.client.link("hub", self.server.addresses)
+        return self
+
+
+def of(kind: type) -> Callable[[Any], bool]:
+    return lambda item: isinstance(item, kind)
+
+
+async def test_a_revoked_client_is_cut_off_and_comes_back_when_it_is_allowed_again(sites, stack):
+    pair = await Pair(sites, stack).open()
+    await pair.server_heard.first(of(LinkUp))
+    await pair.client_heard.first(of(LinkUp))
+    sites.revoke("hub", "north")
+    lost = await pair.server_heard.first(of(LinkLost))
+    assert lost.reason == "the key of north is not allowed"
+    await pair.client_heard.first(of(LinkLost))
+    refused = await pair.client_heard.first(of(ConnectionRefused))
+    assert "hub at tcp://127.0.0.1:" in refused.reason
+    pair.server.send("north", Goodbye(1, "over"))
+    pair.server_heard.items.clear()
+    sites.allow("hub", "north", "client")
+    await pair.server_heard.first(of(LinkUp))
+    pair.server.send("north", Goodbye(2, "again"))
+    heard = await pair.client_heard.first(of(Arrival))
+    assert heard.message == Goodbye(2, "again")
+
+
+async def test_a_client_hangs_up_when_its_own_list_has_the_coordinator_no_longer(sites, stack):
+    pair = await Pair(sites, stack).open()
+    await pair.client_heard.first(of(LinkUp))
+    sites.revoke("north", "hub")
+    await pair.client_heard.first(of(LinkLost))
+    refused = await pair.client_heard.first(of(ConnectionRefused))
+    assert "no key of hub is allowed" in refused.reason
+    pair.client_heard.items.clear()
+    sites.allow("north", "hub", "coordinator")
+    await pair.client_heard.first(of(LinkUp))
+
+
+async def test_nobody_introduces_itself_by_the_name_of_another(sites, stack):
+    sites.make("south")
+    pair = Pair(sites, stack)
+    sites.allow("south", "hub", "coordinator")
+    sites.allow("hub", "south", "client")
+    await pair.open(name="north", key="south")
+    refused = await pair.server_heard.first(of(ConnectionRefused))
+    assert (refused.name, refused.reason) == ("south", "the name north is not that of its key, which is south's")
+    answer = await pair.client_heard.first(of(Arrival))
+    assert answer.message.code == "identity"
+
+
+async def test_a_client_poses_as_no_coordinator(sites, stack):
+    pair = Pair(sites, stack)
+    sites.allow("north", "hub", "client")
+    await pair.open()
+    refused = await pair.client_heard.first(of(ConnectionRefused))
+    assert refused.reason == "speaks as coordinator; its key is allowed here as client"

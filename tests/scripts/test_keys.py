@@ -1,0 +1,60 @@
+"""``nervenet keys``, and what is refused without them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from nervenet.scripts.main import execute
+
+
+def said(capsys: pytest.CaptureFixture[str], line: str, code: int = 0) -> str:
+    assert execute(line.split()) == code
+    caught = capsys.readouterr()
+    return caught.err if code else caught.out
+
+
+def test_a_key_is_made_allowed_listed_and_revoked(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "k/north.key" in said(capsys, "keys new north --out k")
+    assert all(path.stat().st_mode & 0o077 == 0 for path in Path("k").rglob("*.key"))
+    said(capsys, "keys new hub --role broker,coordinator --out h")
+    public = said(capsys, "keys show --keys k").split()[1]
+    assert public in said(capsys, "keys show k/north.pub")
+    assert public in said(capsys, "keys allow k/north.pub --role client --keys h")
+    assert said(capsys, "keys list --keys h").split("\n")[0].split()[:3] == ["hub", "broker,", "coordinator"]
+    assert "revoked    north" in said(capsys, "keys revoke north --keys h")
+    assert "north" not in said(capsys, "keys list --keys h")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("keys new a/b --out k", ["a/b", "letters"]),
+        ("keys new north --out k --role queen", ["queen", "client"]),
+        ("keys allow k/hub.pub --keys k", ["--role", "client"]),
+        ("keys allow k/hub.pub --role launcher --keys k", ["launcher", "client"]),
+        ("keys allow k/hub.key --role client --keys k", ["secret", ".pub"]),
+        ("keys allow nowhere.pub --role client --keys k", ["nowhere.pub"]),
+        ("keys revoke nobody --keys k", ["nobody", "hub"]),
+        ("keys show --keys nowhere", ["nowhere", "nervenet keys new"]),
+        ("broker --bind tcp://0.0.0.0:5555", ["nervenet keys new", "nervenet keys allow", "--insecure"]),
+        ("broker --bind tcp://0.0.0.0:5555 --keys nowhere", ["nowhere", "nervenet keys new"]),
+        ("broker --keys k --insecure", ["--keys", "--insecure"]),
+        ("monitor --broker tcp://hub.example.org:5555", ["nervenet keys new", "--insecure"]),
+        ("monitor --broker tcp://hub.example.org:5555 --keys other", ["other", "--role broker"]),
+        ("node client --broker tcp://hub.example.org:5555 --run r --data iris", ["nervenet keys new", "--insecure"]),
+        ("node peer --seed-peer tcp://h:1 --run r --data iris", ["nervenet keys new", "--insecure"]),
+        ("node client --broker tcp://127.0.0.1:1 --run r --data iris --keys other", ["other", "--role broker"]),
+        ("node client --broker tcp://127.0.0.1:1 --run r --data iris --keys k --name north", ["keys new north"]),
+        ("node peer --seed-peer tcp://h:1 --run r --data iris --keys k", ["--seed-peer NAME@tcp://h:1"]),
+        ("launch --keys k --insecure", ["network.insecure", "network.keys"]),
+    ],
+)
+def test_what_cannot_be_says_what_to_do(capsys, tmp_path, monkeypatch, line, words):
+    monkeypatch.chdir(tmp_path)
+    said(capsys, "keys new hub --role broker --out k")
+    said(capsys, "keys new ops --out other")
+    error = said(capsys, line, 2)
+    assert not [word for word in words if word not in error], error
+    assert "Traceback" not in error
