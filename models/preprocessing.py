@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .data.arrays import as_table, column_names
-from .data.written import WrittenColumns, written_from_dict, written_to_dict
+from .data.written import MOST_AGREED, WrittenColumns, written_from_dict, written_to_dict
 from .moments import BLOCK, Column, IncompatibleSites, described
 from .plugins import listed, suggest
 from .targets import Label, Targets, checked_classes, weights_in
@@ -120,7 +120,7 @@ class Preprocessing(Targets):
                 target_center=float(fields["target_center"]),
                 target_scale=float(fields["target_scale"]),
                 class_weights=weights_in(fields),
-                written=written_from_dict(fields, columns),
+                written=written_from_dict(fields, columns, MOST_AGREED),
             )
 
     def _table(self, X: ArrayLike) -> NDArray[Any]:

@@ -40,7 +40,8 @@ def _reports(summary: Mapping[str, Any]) -> list[str]:
         return ["", printable(f"{len(reports)} sites on rows of their own{ends}; all are in summary.json")]
     names = [name for name in COLUMNS if any(report.get(name) is not None for report in reports.values())]
     remarks = {worst: "worst", best: "best"} if len(known) > 1 and known[best] > known[worst] else {}
-    rows = [("on its own rows", "rows", *(COLUMNS[name] for name in names), "")]
+    counted = ", each counted once" if "weighted" in (summary.get("report") or {}) else ""
+    rows = [(f"on its own rows{counted}", "rows", *(COLUMNS[name] for name in names), "")]
     for site, report in reports.items():
         figures = (score(report.get(name), "-") for name in names)
         rows.append((_short(site), str(report["rows"]), *figures, remarks.get(site, "")))

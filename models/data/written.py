@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 MOST, LONGEST = 64, 200
-"""Of formats, and of gap words, that a column may have; and of characters in each."""
+"""Of formats, and of gap words, that a column of a site may have; and of characters in each."""
+MOST_AGREED = 64 * MOST
+"""Of formats, and of gap words, that a column of all sites together may have."""
 
 
 @dataclass(frozen=True)
@@ -63,24 +65,27 @@ def written_to_dict(columns: WrittenColumns) -> dict[str, Any]:
     return {"written": told}
 
 
-def written_from_dict(fields: Mapping[str, Any], columns: Iterable[str]) -> dict[str, Written]:
-    """Return what `written_to_dict` described, of these columns. Raises ValueError for anything else."""
+def written_from_dict(fields: Mapping[str, Any], columns: Iterable[str], most: int = MOST) -> dict[str, Written]:
+    """Return what `written_to_dict` described, of these columns, with at most so many texts for each.
+
+    Raises ValueError for anything else.
+    """
     told, known = fields.get("written", {}), set(columns)
     if not isinstance(told, Mapping) or not set(told) <= known:
         raise ValueError("what is said of how columns are written belongs to the columns that there are")
-    return {name: Written(_texts(one, "formats"), _gaps(one)) for name, one in told.items()}
+    return {name: Written(_texts(one, "formats", most), _gaps(one, most)) for name, one in told.items()}
 
 
-def _gaps(told: Any) -> tuple[str, ...] | None:
-    return None if isinstance(told, Mapping) and told.get("gaps") is None else _texts(told, "gaps")
+def _gaps(told: Any, most: int) -> tuple[str, ...] | None:
+    return None if isinstance(told, Mapping) and told.get("gaps") is None else _texts(told, "gaps", most)
 
 
-def _texts(told: Any, key: str) -> tuple[str, ...]:
+def _texts(told: Any, key: str, most: int) -> tuple[str, ...]:
     texts = told.get(key) if isinstance(told, Mapping) else None
     if (
         not isinstance(texts, list | tuple)
-        or len(texts) > MOST
+        or len(texts) > most
         or not all(isinstance(text, str) and len(text) <= LONGEST for text in texts)
     ):
-        raise ValueError(f"the {key} of a column are a list of at most {MOST} texts of {LONGEST} characters")
+        raise ValueError(f"the {key} of a column are a list of at most {most} texts of {LONGEST} characters")
     return tuple(texts)

@@ -10,7 +10,7 @@ from typing import Any, cast, get_args
 
 import numpy as np
 
-from ..data.written import WrittenColumns, merged, written_from_dict, written_to_dict
+from ..data.written import MOST_AGREED, WrittenColumns, merged, written_from_dict, written_to_dict
 from ..moments import IncompatibleSites
 from ..plugins import listed
 from ..preprocessing import checked_columns
@@ -61,7 +61,7 @@ class Schema:
         """Return the schema that `to_dict` described. Raises IncompatibleSites for anything else."""
         try:
             columns, kinds, gaps = checked_columns(fields["columns"]), tuple(fields["kinds"]), tuple(fields["gaps"])
-            written = written_from_dict(fields, columns)
+            written = written_from_dict(fields, columns, MOST_AGREED)
         except (KeyError, TypeError, ValueError) as error:
             raise IncompatibleSites(f"a schema has columns, kinds and gaps: {error}") from error
         fits = len(columns) == len(kinds) == len(gaps) and all(type(known) is bool for known in gaps)

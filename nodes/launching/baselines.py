@@ -139,11 +139,15 @@ async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -
     (rows, test), (order, sizes, *owners) = unpack_rows(descriptors[0], job["columns"], **described, sets=2)
     parts: list[NDArray[Any]] = np.split(order, np.cumsum(sizes)[:-1])
     kept: SiteRowsKept | None = None
+    pooled = rows
+    if experiment.mode == "federated" and (experiment.evaluation.sites or experiment.personalized):
+        # On what its client keeps neither a site alone trains, nor all together.
+        parts, kept = own_hold_outs(experiment, (rows[0], rows[1]), parts, job["task"])
+        kept = kept if experiment.evaluation.sites else None
+        trained_on = np.sort(np.concatenate(parts))
+        pooled = (rows_of(rows[0], trained_on), *(values[trained_on] for values in rows[1:]))
     if owners:
         kept = SiteRowsKept(test[0], test[1], owners[0], len(parts))
-    elif experiment.mode == "federated" and experiment.evaluation.sites:
-        # On what its client keeps a site alone does not train either.
-        parts, kept = own_hold_outs(experiment, (rows[0], rows[1]), parts, job["task"])
     if experiment.evaluation.site_matrix is False or not 1 < len(parts) <= MOST_SITES:
         kept = None
     stop = threading.Event()
@@ -161,7 +165,7 @@ async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -
     def compute() -> dict[str, Any]:
         began = time.monotonic()
         common = (job["columns"], job["task"], stop.is_set)
-        centralised = train_and_score(experiment, rows, test, *common)
+        centralised = train_and_score(experiment, pooled, test, *common)
         done()
         alone, scores = local_only(experiment, rows, parts, test, *common, done, kept)
         matrix = {} if kept is None else {"site_matrix": {"rows": kept.rows, "scores": scores}}

@@ -21,7 +21,7 @@ import zmq
 from nervenet.broker.errors import MessageTooLarge
 from nervenet.broker.messages import Payload
 from nervenet.broker.sockets import Security
-from nervenet.models.data.written import written_from_dict
+from nervenet.models.data.written import MOST_AGREED, written_from_dict
 
 from ..config.compatibility import shared_config_of
 from ..config.factory import build_model, build_site_model
@@ -251,7 +251,7 @@ def _build(
         task=job["task"],
         test=None if role == "client" else test,
         holdout=experiment.data.test_size if role == "client" and at_clients else 0.0,
-        written=written_from_dict(job, job["columns"]),
+        written=written_from_dict(job, job["columns"], MOST_AGREED),
     )
     folder = Path(spec["checkpoint_dir"]) if spec["checkpoint_dir"] else None
     identity = NodeIdentity(

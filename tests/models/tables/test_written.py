@@ -7,7 +7,7 @@ import pytest
 from nervenet.models import MLP, SiteModel, load_model, save_model, site_statistics
 from nervenet.models.agreement.questions import settle
 from nervenet.models.data.data import DataError
-from nervenet.models.data.written import Written, merged, written_from_dict, written_to_dict
+from nervenet.models.data.written import MOST, MOST_AGREED, Written, merged, written_from_dict, written_to_dict
 from nervenet.models.moments import IncompatibleSites
 from nervenet.models.preprocessing import Preprocessing
 from nervenet.models.table_preprocessing import preprocessing_of
@@ -161,7 +161,7 @@ def test_what_sites_say_adds_up():
         {"c": {"formats": [], "gaps": None}},
         {"a": {"formats": "x", "gaps": None}},
         {"a": {"formats": ["x" * 201], "gaps": None}},
-        {"a": {"formats": ["x"] * 65, "gaps": None}},
+        {"a": {"formats": ["x"] * (MOST_AGREED + 1), "gaps": None}},
         {"a": {"formats": [], "gaps": [1]}},
         {"a": 1},
     ],
@@ -172,6 +172,15 @@ def test_what_no_honest_site_says_is_refused(told):
     fields = {"kind": "table", "schema": {"columns": ["a"], "kinds": ["number"], "gaps": [True], "written": told}}
     with pytest.raises(IncompatibleSites):
         preprocessing_of(fields)
+
+
+def test_sites_together_may_say_more_than_one_alone():
+    sites = [{"a": Written(gaps=tuple(f"{site}-{word}" for word in range(MOST)))} for site in range(3)]
+    agreed = written_to_dict(merged(sites))
+    with pytest.raises(ValueError, match=f"at most {MOST} texts"):
+        written_from_dict(agreed, ["a"])
+    fields = {"kind": "table", "columns": ["a"], "kinds": ["number"], "gaps": [True], **agreed}
+    assert len(schema.Schema.from_dict(fields).written["a"].gaps) == 3 * MOST
 
 
 def test_what_is_said_travels_as_plain_values():

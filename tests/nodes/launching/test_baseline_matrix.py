@@ -106,3 +106,21 @@ async def test_a_matrix_is_reported_where_sites_have_rows_of_their_own(monkeypat
     assert "site_matrix" not in await reported(monkeypatch, owned=True, site_matrix=False)
     of_clients = (await reported(monkeypatch, owned=False, sites=True))["site_matrix"]
     assert of_clients["rows"] == [4, 8, 12]
+
+
+@pytest.mark.parametrize("owned", [False, True])
+@pytest.mark.parametrize("held_out", [{"sites": True}, {}])
+async def test_no_baseline_trains_on_what_clients_keep(
+    monkeypatch: pytest.MonkeyPatch, owned: bool, held_out: dict[str, Any]
+) -> None:
+    sizes: list[int] = []
+    train = baselines.trained
+
+    def noted(experiment: Any, rows: tuple[Any, ...], *given: Any) -> Any:
+        sizes.append(len(rows[1]))
+        return train(experiment, rows, *given)
+
+    monkeypatch.setattr(baselines, "trained", noted)
+    await reported(monkeypatch, owned=owned, **held_out)
+    together, *alone = sizes
+    assert together == sum(alone) == 120 - (24 if held_out else 0)
