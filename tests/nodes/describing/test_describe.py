@@ -17,7 +17,7 @@ from nervenet.nodes import Experiment, NodeFailed, describe
 from nervenet.nodes.describing import standalone
 from nervenet.nodes.describing.spawned import _Spawned
 from nervenet.nodes.describing.standalone import answer_for, ask_sites, identity_of
-from nervenet.nodes.runtime import session
+from nervenet.nodes.runtime import said_waits
 
 DEADLINE_S = 60.0
 
@@ -72,7 +72,7 @@ def test_over_sockets_as_in_memory(tmp_path: Path) -> None:
 
 async def waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return what a coordinator says of its waiting, which has come before its sites."""
-    monkeypatch.setattr(session, "SHOW_EVERY_S", 0.01)
+    monkeypatch.setattr(said_waits, "SHOW_EVERY_S", 0.01)
     experiment, said, come = Experiment.from_dict({"nodes": 1}), list[str](), asyncio.Event()
 
     def on_wait(text: str) -> None:
