@@ -24,6 +24,9 @@ SERVICES: dict[str, frozenset[str]] = {
 }
 """Which roles may connect to a service: a monitor watches, and nothing else."""
 
+_MEMBERS = frozenset({"client", "peer", "coordinator", "aggregator", "launcher"})
+"""Which roles may be of a run: a monitor's key neither fills a place nor opens a run."""
+
 VISITOR = "seeker-"
 """Begins the temporary name under which a peer asks who is in a run, before it joins it (docs/protocol.md, 6.8)."""
 
@@ -43,3 +46,10 @@ def wrong_speaker(name: str, roles: frozenset[str], node: str, role: str) -> str
     if role not in roles:
         return f"{name} speaks as {role}; its key is allowed as {', '.join(sorted(roles))}"
     return None
+
+
+def wrong_member(name: str, roles: frozenset[str], node: str, role: str) -> str | None:
+    """Return why the owner of a key may not join a run as a node of a name and role, or None."""
+    if role not in _MEMBERS:
+        return f"{name} joins as {role}; the members of a run are {', '.join(sorted(_MEMBERS))}"
+    return wrong_speaker(name, roles, node, role)

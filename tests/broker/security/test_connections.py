@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
+import msgspec
 import pytest
 import zmq
 from nervenet.broker.broker import Broker
@@ -119,7 +120,11 @@ async def test_a_monitor_watches_and_nothing_else(sites, stack):
     assert isinstance(await asking.ask(GetEventAddresses, DEADLINE_S), EventAddresses)
     answer = await asking.ask(lambda id_: Leave(id_, "demo", "north", 1, "gone"), DEADLINE_S)
     assert (answer.code, answer.reason) == ("identity", "the lease of north is not that of ops, whose key asks")
-    answer = await asking.ask(lambda id_: join("ops"), DEADLINE_S)
+    answer = await asking.ask(lambda id_: msgspec.structs.replace(join("ops"), id=id_), DEADLINE_S)
+    assert (answer.code, answer.reason) == ("identity", "ops speaks as client; its key is allowed as monitor")
+    answer = await asking.ask(lambda id_: msgspec.structs.replace(join("ops", "monitor"), id=id_), DEADLINE_S)
+    assert answer.code == "identity"
+    assert answer.reason.startswith("ops joins as monitor; the members of a run are aggregator, client, coordinator, ")
     publisher = Publisher("ops", "monitor", "demo", 1, security=ops)
     stack.push_async_callback(publisher.close)
     publisher.connect(broker.addresses["events_in"])

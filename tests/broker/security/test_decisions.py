@@ -95,6 +95,9 @@ def test_only_the_owner_of_a_name_speaks_by_it_and_only_in_its_roles(node, role)
         ("tcp://10.0.0.1:1;127.0.0.1:5555", False),
         ("tcp://127.0.0.1:1;10.0.0.1:5555", False),
         ("tcp://eth0:1", False),
+        ("tcp://127.0.0.999:1", False),
+        ("tipc://{5555,0}@0.0.0", False),
+        ("ws://127.0.0.1:1", False),
     ],
 )
 def test_what_leaves_this_machine_is_refused_without_keys(address, local):
