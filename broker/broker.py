@@ -22,7 +22,7 @@ from .messages import Failed, GetSnapshot, Join, Leave, Message, RenewLease, Sna
 from .relay import Relay
 from .security.plain import LOCAL, Plain
 from .security.refusals import Refusals
-from .security.roles import wrong_member, wrong_speaker
+from .security.roles import wrong_member, wrong_publisher
 from .sockets import CONTROL_QUEUE, Security, advertised, bind, discard, make, split_bind
 from .transport_events import ConnectionRefused, Counters
 from .transport_protocol import new_incarnation
@@ -263,7 +263,7 @@ class Broker:
         sender = self._sender("events_in", channel)
         if sender is None:
             return not self._listeners
-        reason = wrong_speaker(sender.name, sender.roles, event["node"], event["role"])
+        reason = wrong_publisher(sender.name, sender.roles, event["type"], event["node"], event["role"])
         if reason is None:
             return True
         self._listeners["events_in"].refuse(sender, f"{event['type']} is not relayed: {reason}")

@@ -159,6 +159,16 @@ async def test_a_name_is_bound_to_its_key(sites, stack):
                 break
     assert event["subject"] == "south"
     assert "node.left" not in seen
+    as_itself = Publisher("south", "client", "demo", 2, security=south)
+    stack.push_async_callback(as_itself.close)
+    as_itself.connect(broker.addresses["events_in"])
+    as_itself.publish("run.completed", rounds=1)
+    async with asyncio.timeout(DEADLINE_S):
+        async for event in stream:
+            seen.append(event["type"])
+            if event["type"] == "connection.refused" and "run.completed is not relayed" in event["reason"]:
+                break
+    assert "run.completed" not in seen
 
 
 async def test_with_a_wrong_key_of_the_broker_both_sides_say_so(sites, stack):

@@ -11,7 +11,15 @@ from nervenet.broker.errors import NotEncrypted
 from nervenet.broker.security.allow_list import AllowList, Entry
 from nervenet.broker.security.plain import LOCAL, Plain, is_local
 from nervenet.broker.security.refusals import Refusals
-from nervenet.broker.security.roles import OF_LAUNCH, ROLES, SERVICES, wrong_role, wrong_speaker
+from nervenet.broker.security.roles import (
+    OF_LAUNCH,
+    PUBLISHERS,
+    ROLES,
+    SERVICES,
+    wrong_publisher,
+    wrong_role,
+    wrong_speaker,
+)
 from nervenet.broker.security.zap import Malformed, ZapRequest, accepted, decide, parse_request, refused
 from nervenet.broker.transport_events import ConnectionRefused
 from zmq.utils import z85
@@ -74,6 +82,19 @@ def test_a_monitor_reaches_the_directory_and_the_events_alone():
 def test_only_the_owner_of_a_name_speaks_by_it_and_only_in_its_roles(node, role):
     allowed = wrong_speaker("north", frozenset({"client", "broker"}), node, role) is None
     assert allowed == (node == "north" and role in {"client", "broker"})
+
+
+@pytest.mark.parametrize("kind", ["run.completed", "run.failed", "round.completed", "node.result", "metric.test"])
+def test_a_client_does_not_say_what_becomes_of_a_run(kind, monkeypatch):
+    asked = ("north", frozenset({"client"}), kind, "north", "client")
+    assert wrong_publisher(*asked).startswith("north publishes as client; it is for ")
+    monkeypatch.delitem(PUBLISHERS, kind)
+    assert wrong_publisher(*asked) is None, "else the test above would hold whatever the table says"
+
+
+def test_other_packages_have_events_of_their_own():
+    assert wrong_publisher("north", frozenset({"client"}), "own.event", "north", "client") is None
+    assert wrong_publisher("north", frozenset({"client"}), "own.event", "south", "client") is not None
 
 
 @pytest.mark.parametrize(
