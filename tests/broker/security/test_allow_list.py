@@ -116,9 +116,9 @@ def test_what_is_written_under_a_loose_umask_counts(tmp_path, monkeypatch, fixed
 
 @pytest.mark.parametrize("random", [True, False])
 def test_a_link_in_the_place_of_the_part_is_not_written_through(folder, tmp_path, monkeypatch, random):
+    allow(folder, folder / "north.pub", ["client"])
     if not random:  # the fault: the name of the part was known before, and a link of that name followed
         monkeypatch.setattr(allow_list, "write_atomically", write_by_the_umask)
-    allow(folder, folder / "north.pub", ["client"])
     (folder / FOLDER / ".north.pub.part").symlink_to(tmp_path / "elsewhere")
     is_refused(lambda: allow(folder, folder / "north.pub", ["peer"]))
     assert (tmp_path / "elsewhere").exists() is not random
