@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +51,14 @@ class DisconnectMonitor:
         event, value = struct.unpack("=hi", frames[0])
         if event == zmq.EVENT_DISCONNECTED:
             self._closed(value)
-        elif self._failed is not None:
-            wrong_key = "encrypts for another key than this node's, or is no nervenet node"
-            plain = "broke off the handshake: does not encrypt, or is no nervenet node"
-            self._failed(wrong_key if value & 0xFFFFFFFF == _WRONG_KEY else plain)
+        elif self._failed is not None and (reason := _failure(event, value)):
+            self._failed(reason)
+
+
+def _failure(event: int, value: int) -> str:
+    """Return why a connection has not come about; nothing where the other side was gone in the midst of it."""
+    if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:  # the value is an error number
+        return "has not proven a key in time" if value == errno.EAGAIN else ""
+    if value & 0xFFFFFFFF == _WRONG_KEY:
+        return "encrypts for another key than this node's, or is no nervenet node"
+    return "broke off the handshake: does not encrypt, or is no nervenet node"
