@@ -15,7 +15,7 @@ from nervenet.broker.errors import BrokerUnreachable, JoinRefused, PeerUnreachab
 from nervenet.broker.events import Publisher
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import VERSION, Goodbye, Hello, Join, Member, Peers, Roster
-from nervenet.broker.peer_discovery import check_name_free, discover_peers
+from nervenet.broker.peer_discovery import NO_ANSWER, check_name_free, discover_peers
 
 from ..config.schema import Experiment
 from .connections import Connections
@@ -24,7 +24,7 @@ from .node import Node
 from .node_stats import NodeStats
 from .reconnect import Reconnector
 from .report_client import DRAIN_S, REPORT_SERVER, ReportClient
-from .said_waits import saying
+from .said_waits import Cause, saying
 from .secured import RefusalEvents, check_entrance, close_gate, on_key_warning, security_of
 
 ATTEMPT_S = 10.0  # after which a broker that has not answered is asked again
@@ -66,6 +66,7 @@ class Session:
         self._node: Node | None = None
         self._backlog: list[t.Arrival | t.TransportEvent] = []
         self._failure: BaseException | None = None
+        self._barred = Cause(self._warn, NO_ANSWER)  # why the seed peer does not let it join
         self._short = ""  # who has joined so far, as the broker says it
         self._lease: Lease | None = None
         self._reconnector: Reconnector | None = None
@@ -213,7 +214,7 @@ class Session:
         """Return who is there, as one living peer knows it."""
         identity, transport = self.identity, self.transport
         hello = Hello(identity.name, self.role, identity.run, self.incarnation, VERSION)
-        async with self._saying(lambda: f"a peer at {identity.seed_peer}"):
+        async with self._saying(lambda: f"a peer at {identity.seed_peer}{self._barred}"):
             peers = await self._discover(hello)
         if not identity.replace:
             await check_name_free(hello, peers, ANSWER_S, self._context, self.security)
@@ -247,6 +248,7 @@ class Session:
                 if loop.time() >= until:
                     within = f"within {self._join_deadline_s:g} s ({JOIN_DEADLINE})"
                     raise PeerUnreachable(error.peer, f"{error.problem} {within}") from None
+                self._barred.found(error.problem)
 
     def follow(self, *peers: Member) -> None:
         """Dial nodes, and keep the way to each: wherever, and however often, it is started again under its name."""
