@@ -22,7 +22,7 @@ from .messages import Failed, GetSnapshot, Join, Leave, Message, RenewLease, Sna
 from .relay import Relay
 from .security.plain import LOCAL, Plain
 from .security.refusals import Refusals
-from .security.roles import wrong_speaker
+from .security.roles import wrong_member, wrong_publisher
 from .sockets import CONTROL_QUEUE, Security, advertised, bind, discard, make, split_bind
 from .transport_events import ConnectionRefused, Counters
 from .transport_protocol import new_incarnation
@@ -263,7 +263,7 @@ class Broker:
         sender = self._sender("events_in", channel)
         if sender is None:
             return not self._listeners
-        reason = wrong_speaker(sender.name, sender.roles, event["node"], event["role"])
+        reason = wrong_publisher(sender.name, sender.roles, event["type"], event["node"], event["role"])
         if reason is None:
             return True
         self._listeners["events_in"].refuse(sender, f"{event['type']} is not relayed: {reason}")
@@ -323,7 +323,7 @@ def _not_theirs(message: Message, sender: Entry) -> str | None:
     """Return why a request is not the business of the key that it came by, or None."""
     match message:
         case Join(node=node, role=role):
-            return wrong_speaker(sender.name, sender.roles, node, role)
+            return wrong_member(sender.name, sender.roles, node, role)
         case RenewLease(node=node) | Leave(node=node) if node != sender.name:
             return f"the lease of {node} is not that of {sender.name}, whose key asks"
         case _:

@@ -124,7 +124,8 @@ def node(
         resume or file, _in_mode(mode, role, overrides) | ({"network.advertise": advertise} if advertise else {})
     )
     # No live table: a standalone node should stay small, and a monitor shows all nodes.
-    plain = PlainView(_announced(run, experiment), guessed=experiment.data.task is None)
+    security = "keys" if experiment.network.keys else "insecure" if experiment.network.insecure else ""
+    plain = PlainView(_announced(run, experiment), guessed=experiment.data.task is None, security=security)
     view = JsonView() if json else View() if quiet else plain
     for line in warnings(experiment):
         warn(line)

@@ -134,10 +134,13 @@ class PlainView(View):
         What is known of a run beforehand, where no event will say.
     guessed
         Whether what the target is follows from its values, and the user of this command could have said it.
+    security
+        How this command's node is secured: "keys", "insecure", or neither.
     """
 
-    def __init__(self, known: RunView | None = None, *, guessed: bool = False) -> None:
+    def __init__(self, known: RunView | None = None, *, guessed: bool = False, security: str = "") -> None:
         super().__init__()
+        self._security = security
         self._hint = " (--task would say otherwise)" if guessed else ""
         self._runs = RunViews(known)
         self._alone = known is not None
@@ -153,7 +156,9 @@ class PlainView(View):
             self.note(f"the target is taken for {view.target}{self._hint}")
         if self._alone and event.get("type") == "node.joined" and event.get("role") == "peer":
             address = event.get("address")
-            self.note(f"peer {address}  (to join later: nervenet node peer --seed-peer {address})")
+            seed = f"{event.get('node')}@{address} --keys DIR" if self._security == "keys" else address
+            further = " --insecure" if self._security == "insecure" else ""
+            self.note(f"peer {address}  (to join later: nervenet node peer --seed-peer {seed}{further})")
         rows, held_out = event.get("examples"), event.get("held_out_by_class")
         if self._alone and event.get("type") == "node.ready" and rows and isinstance(held_out, Mapping):
             kept = ", ".join(f"{count} of {label}" for label, count in list(held_out.items())[:10])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import ipaddress
 from dataclasses import dataclass
 
 from ..errors import NotEncrypted
@@ -10,7 +10,7 @@ from ..errors import NotEncrypted
 BROKER = ""
 """In place of the name of a node that is dialed: whoever is allowed as the broker."""
 
-_LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|\[::1\]|::1", re.IGNORECASE)
+_WITHIN = ("ipc", "inproc")  # of libzmq's others tcp may stay within, and tipc spans a cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,19 @@ LOCAL = Plain()
 
 
 def is_local(address: str) -> bool:
-    """Return whether an address does not leave this machine: ipc, inproc, or tcp over its loopback; no name is looked
-    up. One that is malformed leads nowhere."""
-    scheme, _, rest = address.partition("://")
-    if scheme != "tcp":
+    """Return whether an address does not leave this machine: ipc, inproc, or tcp over its loopback.
+
+    No name is looked up but ``localhost``. What has no scheme leads nowhere.
+    """
+    scheme, separator, rest = address.partition("://")
+    if not separator or scheme in _WITHIN:
         return True
     source, _, target = rest.rpartition(";")  # tcp://SOURCE;TARGET says from where to dial as well
-    return all(_LOOPBACK.fullmatch(host.rpartition(":")[0]) for host in (source or target, target))
+    return scheme == "tcp" and all(_is_loopback(host.rpartition(":")[0]) for host in (source or target, target))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

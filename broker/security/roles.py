@@ -24,6 +24,39 @@ SERVICES: dict[str, frozenset[str]] = {
 }
 """Which roles may connect to a service: a monitor watches, and nothing else."""
 
+_MEMBERS = frozenset({"client", "peer", "coordinator", "aggregator", "launcher"})
+"""Which roles may be of a run: a monitor's key neither fills a place nor opens a run."""
+
+PUBLISHERS: dict[str, frozenset[str]] = {
+    "run.started": frozenset({"coordinator", "launcher"}),
+    "run.completed": frozenset({"coordinator", "launcher"}),
+    "run.stopping": frozenset({"coordinator"}),
+    "baseline.progress": frozenset({"baseline"}),
+    "run.failed": frozenset({"coordinator", "launcher", "peer"}),
+    "node.joined": frozenset({"client", "coordinator", "peer"}),
+    "node.waiting": frozenset({"client", "coordinator", "peer"}),
+    "node.ready": frozenset({"client", "coordinator", "peer"}),
+    "node.suspect": frozenset({"client", "coordinator", "peer"}),
+    "node.lost": frozenset({"client", "coordinator", "launcher", "peer"}),
+    "node.left": frozenset({"client", "coordinator", "peer"}),
+    "node.finished": frozenset({"client"}),
+    "node.result": frozenset({"launcher"}),
+    "round.started": frozenset({"coordinator", "peer"}),
+    "round.progress": frozenset({"coordinator", "peer"}),
+    "round.completed": frozenset({"coordinator", "peer"}),
+    "round.failed": frozenset({"coordinator"}),
+    "metric.test": frozenset({"coordinator", "peer"}),
+    "metric.sites": frozenset({"coordinator"}),
+    "metric.local": frozenset({"client", "peer"}),
+    "metric.personal": frozenset({"client"}),
+    "exchange.sent": frozenset({"peer"}),
+    "exchange.received": frozenset({"peer"}),
+    "update.rejected": frozenset({"client", "coordinator", "peer"}),
+    "warning": frozenset({"client", "coordinator", "launcher", "peer"}),
+    "connection.refused": frozenset({"client", "coordinator", "peer"}),
+}
+"""Which roles may publish an event, by its type, beside the broker; of other types any that may publish at all."""
+
 VISITOR = "seeker-"
 """Begins the temporary name under which a peer asks who is in a run, before it joins it (docs/protocol.md, 6.8)."""
 
@@ -43,3 +76,18 @@ def wrong_speaker(name: str, roles: frozenset[str], node: str, role: str) -> str
     if role not in roles:
         return f"{name} speaks as {role}; its key is allowed as {', '.join(sorted(roles))}"
     return None
+
+
+def wrong_member(name: str, roles: frozenset[str], node: str, role: str) -> str | None:
+    """Return why the owner of a key may not join a run as a node of a name and role, or None."""
+    if role not in _MEMBERS:
+        return f"{name} joins as {role}; the members of a run are {', '.join(sorted(_MEMBERS))}"
+    return wrong_speaker(name, roles, node, role)
+
+
+def wrong_publisher(name: str, roles: frozenset[str], event: str, node: str, role: str) -> str | None:
+    """Return why the owner of a key may not publish an event of a type as a node of a name and role, or None."""
+    reason = wrong_speaker(name, roles, node, role)
+    if reason is None and role not in PUBLISHERS.get(event, {role}):
+        return f"{name} publishes as {role}; it is for {', '.join(sorted(PUBLISHERS[event])) or 'the broker'}"
+    return reason

@@ -36,7 +36,7 @@ class ClientRecord:
     barred: int = 0  # the last round in which it is not asked
     counted: int = 0  # the last round whose update of it is in the model
     capped: bool = False  # it was said that it has more examples than it counts for
-    weight_capped: bool = False  # and that its rows have more weight
+    weight_warned: bool = False  # and that its rows have more weight, or none
 
 
 class ClientRegistry:

@@ -139,15 +139,15 @@ class RunState:
         self.checkpoints.completed(number)
 
     def by_weight(self, updates: Sequence[Contribution]) -> tuple[list[Contribution], list[e.Effect]]:
-        """Return updates that count by their weights, where rows have some; and a warning of each that is cut, once."""
+        """Return updates that count by their weights; and a warning, once, of each that is cut or has none."""
         counted, lines = by_weight(updates, self.config.federated.max_examples_ratio)
         new = {
             name: line
             for name, line in lines.items()
-            if name in self.registry and not self.registry[name].weight_capped
+            if name in self.registry and not self.registry[name].weight_warned
         }
         for name in new:
-            self.registry[name].weight_capped = True
+            self.registry[name].weight_warned = True
         return counted, [e.Publish("warning", {"subject": name, "reason": line}) for name, line in new.items()]
 
     def work_timer(self, kind: str, number: int, now: float) -> e.Effect:

@@ -21,6 +21,7 @@ from nervenet.broker import messages as m
 from nervenet.broker.broker import Broker
 from nervenet.broker.directory import Directory
 from nervenet.broker.events import REQUIRED
+from nervenet.broker.security.roles import PUBLISHERS
 from nervenet.models import MLP
 from nervenet.models.site_model import SiteModel
 from nervenet.nodes import Client, Coordinator, Experiment, Monitor, Peer
@@ -65,6 +66,11 @@ def documented() -> dict[str, tuple[set[str], set[str]]]:
 
 
 DOCUMENTED = documented()
+
+
+def test_with_keys_the_documented_roles_alone_may_publish_an_event() -> None:
+    found = {kind: roles - {"broker", "monitor"} for kind, (roles, _) in DOCUMENTED.items()}
+    assert {kind: roles for kind, roles in found.items() if roles} == PUBLISHERS
 
 
 def in_sources() -> Iterator[tuple[str, str, set[str]]]:

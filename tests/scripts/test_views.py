@@ -218,6 +218,21 @@ def test_a_peer_by_itself_says_where_it_is_for_those_who_come_later(capsys: pyte
     assert capsys.readouterr().out == "", "a client is nobody's way in, and a launch has hundreds"
 
 
+@pytest.mark.parametrize(
+    ("security", "command"),
+    [
+        ("keys", "--seed-peer north@tcp://10.0.0.1:4 --keys DIR"),
+        ("insecure", "--seed-peer tcp://10.0.0.1:4 --insecure"),
+    ],
+)
+def test_how_to_join_a_peer_beyond_this_machine(
+    security: str, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    joined = event("node.joined", run="demo", pid=7, address="tcp://10.0.0.1:4") | {"role": "peer", "node": "north"}
+    PlainView(RunView("demo"), security=security).event(joined)
+    assert f"(to join later: nervenet node peer {command})" in capsys.readouterr().out
+
+
 def test_quiet_still_tells_that_the_disk_is_full(capsys: pytest.CaptureFixture[str]) -> None:
     view = choose_view(quiet=True)
     view.event({"type": "warning", "role": "launcher", "node": "launcher", "reason": "events.jsonl is not whole"})

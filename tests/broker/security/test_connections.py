@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
+import msgspec
 import pytest
 import zmq
 from nervenet.broker.broker import Broker
@@ -121,7 +122,11 @@ async def test_a_monitor_watches_and_nothing_else(sites, stack):
     assert isinstance(await asking.ask(GetEventAddresses, DEADLINE_S), EventAddresses)
     answer = await asking.ask(lambda id_: Leave(id_, "demo", "north", 1, "gone"), DEADLINE_S)
     assert (answer.code, answer.reason) == ("identity", "the lease of north is not that of ops, whose key asks")
-    answer = await asking.ask(lambda id_: join("ops"), DEADLINE_S)
+    answer = await asking.ask(lambda id_: msgspec.structs.replace(join("ops"), id=id_), DEADLINE_S)
+    assert (answer.code, answer.reason) == ("identity", "ops speaks as client; its key is allowed as monitor")
+    answer = await asking.ask(lambda id_: msgspec.structs.replace(join("ops", "monitor"), id=id_), DEADLINE_S)
+    assert answer.code == "identity"
+    assert answer.reason.startswith("ops joins as monitor; the members of a run are aggregator, client, coordinator, ")
     publisher = Publisher("ops", "monitor", "demo", 1, security=ops)
     stack.push_async_callback(publisher.close)
     publisher.connect(broker.addresses["events_in"])
@@ -156,6 +161,16 @@ async def test_a_name_is_bound_to_its_key(sites, stack):
                 break
     assert event["subject"] == "south"
     assert "node.left" not in seen
+    as_itself = Publisher("south", "client", "demo", 2, security=south)
+    stack.push_async_callback(as_itself.close)
+    as_itself.connect(broker.addresses["events_in"])
+    as_itself.publish("run.completed", rounds=1)
+    async with asyncio.timeout(DEADLINE_S):
+        async for event in stream:
+            seen.append(event["type"])
+            if event["type"] == "connection.refused" and "run.completed is not relayed" in event["reason"]:
+                break
+    assert "run.completed" not in seen
 
 
 async def test_with_a_wrong_key_of_the_broker_both_sides_say_so(sites, stack):

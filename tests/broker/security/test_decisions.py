@@ -11,7 +11,15 @@ from nervenet.broker.errors import NotEncrypted
 from nervenet.broker.security.allow_list import AllowList, Entry
 from nervenet.broker.security.plain import LOCAL, Plain, is_local
 from nervenet.broker.security.refusals import Refusals
-from nervenet.broker.security.roles import OF_LAUNCH, ROLES, SERVICES, wrong_role, wrong_speaker
+from nervenet.broker.security.roles import (
+    OF_LAUNCH,
+    PUBLISHERS,
+    ROLES,
+    SERVICES,
+    wrong_publisher,
+    wrong_role,
+    wrong_speaker,
+)
 from nervenet.broker.security.zap import Malformed, ZapRequest, accepted, decide, parse_request, refused
 from nervenet.broker.transport_events import ConnectionRefused
 from zmq.utils import z85
@@ -76,6 +84,19 @@ def test_only_the_owner_of_a_name_speaks_by_it_and_only_in_its_roles(node, role)
     assert allowed == (node == "north" and role in {"client", "broker"})
 
 
+@pytest.mark.parametrize("kind", ["run.completed", "run.failed", "round.completed", "node.result", "metric.test"])
+def test_a_client_does_not_say_what_becomes_of_a_run(kind, monkeypatch):
+    asked = ("north", frozenset({"client"}), kind, "north", "client")
+    assert wrong_publisher(*asked).startswith("north publishes as client; it is for ")
+    monkeypatch.delitem(PUBLISHERS, kind)
+    assert wrong_publisher(*asked) is None, "else the test above would hold whatever the table says"
+
+
+def test_other_packages_have_events_of_their_own():
+    assert wrong_publisher("north", frozenset({"client"}), "own.event", "north", "client") is None
+    assert wrong_publisher("north", frozenset({"client"}), "own.event", "south", "client") is not None
+
+
 @pytest.mark.parametrize(
     ("address", "local"),
     [
@@ -95,6 +116,9 @@ def test_only_the_owner_of_a_name_speaks_by_it_and_only_in_its_roles(node, role)
         ("tcp://10.0.0.1:1;127.0.0.1:5555", False),
         ("tcp://127.0.0.1:1;10.0.0.1:5555", False),
         ("tcp://eth0:1", False),
+        ("tcp://127.0.0.999:1", False),
+        ("tipc://{5555,0}@0.0.0", False),
+        ("ws://127.0.0.1:1", False),
     ],
 )
 def test_what_leaves_this_machine_is_refused_without_keys(address, local):

@@ -36,7 +36,9 @@ def test_without_weights_updates_stay_as_they_are() -> None:
 def test_weights_take_the_place_of_rows_and_a_row_without_one_counts_as_1() -> None:
     counted, lines = by_weight([update("a", 10, weight=2.5), update("b", 30), update("c", 7, weight=70.0)], 100.0)
     assert examples(counted) == [2.5, 30, 70]
-    assert lines == {}
+    assert list(lines) == ["b"]
+    assert "the rows of b have no weights" in lines["b"]
+    assert "by its 30 rows, beside sums of weights of 30 in the median" in lines["b"]
 
 
 def test_no_weight_counts_for_more_than_others_have() -> None:
@@ -67,6 +69,16 @@ def test_a_claim_that_is_cut_is_warned_of_once(coordinator: Any) -> None:
         assert max(examples(fold(effects).contributions)) == 100.0
         harness.tell(ev.Folded(number, 0, f"w{number}"))
     warnings = [fields for fields in harness.published("warning") if "sum to" in fields["reason"]]
+    assert [fields["subject"] for fields in warnings] == ["client-2"]
+
+
+def test_a_site_without_weights_among_sites_that_have_some_is_warned_of_once(coordinator: Any) -> None:
+    harness = coordinator().settle()
+    for number in (1, 2):
+        for name in harness.names:
+            harness.answer(name, number, **({} if name == "client-2" else {"weight": 1.0}))
+        harness.tell(ev.Folded(number, 0, f"w{number}"))
+    warnings = [fields for fields in harness.published("warning") if "have no weights" in fields["reason"]]
     assert [fields["subject"] for fields in warnings] == ["client-2"]
 
 
