@@ -60,9 +60,8 @@ class Session:
         self.connections = Connections()
         self.events_in = ""  # where its events go, once that is known
         self.on_event: Callable[[dict[str, Any]], None] | None = None  # for an owner who wants to hear the node's own
-        self.run_so_far: Callable[[], Mapping[str, Any]] | None = (
-            None  # what `run.failed` says of a run that is its own
-        )
+        # What `run.failed` says of a run that is its own.
+        self.run_so_far: Callable[[], Mapping[str, Any]] | None = None
         self._node: Node | None = None
         self._backlog: list[t.Arrival | t.TransportEvent] = []
         self._failure: BaseException | None = None
@@ -232,18 +231,11 @@ class Session:
         """Ask the seed peer who is there, again and again: it may not have been started yet, or be started again."""
         identity, loop = self.identity, asyncio.get_running_loop()
         until = loop.time() + self._join_deadline_s
+        secured = (self._context, self.security, self._seed_name)
         while True:
             within_s = max(0.0, min(ATTEMPT_S, until - loop.time()))
             try:
-                return await discover_peers(
-                    self._seed_peer,
-                    hello,
-                    identity.shared_config,
-                    within_s,
-                    self._context,
-                    self.security,
-                    self._seed_name,
-                )
+                return await discover_peers(self._seed_peer, hello, identity.shared_config, within_s, *secured)
             except PeerUnreachable as error:
                 if loop.time() >= until:
                     within = f"within {self._join_deadline_s:g} s ({JOIN_DEADLINE})"
