@@ -1,7 +1,7 @@
 """The allow-list: a folder with a file for each public key that may connect, and what it may do.
 
-A file that cannot be read or is no entry allows nobody, and is reported; so do two files for one name or for one key:
-nobody can say which is meant.
+A file that cannot be read, is no entry or is called otherwise than its owner allows nobody, and is reported; so do two
+files for one key: nobody can say which is meant. So does all of a folder that others may write.
 """
 
 from __future__ import annotations
@@ -13,7 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import KeysError
-from .keys import PUBLIC, make_folder, parse, public_text, read_file, read_public, write_atomically
+from .keys import (
+    PUBLIC,
+    check_name,
+    check_owned,
+    make_folder,
+    parse,
+    public_text,
+    read_file,
+    read_public,
+    write_atomically,
+)
 from .roles import OF_LAUNCH, ROLES
 
 FOLDER = "allowed"
@@ -80,21 +90,21 @@ def read_allow_list(folder: Path) -> AllowList:
     place = folder / FOLDER
     entries, problems = list[Entry](), list[str]()
     try:
-        if place.stat().st_mode & 0o022:
-            return AllowList(problems=(f"{place}: others may write there: chmod go-w {place}",))
-        files = sorted(path for path in place.iterdir() if path.name.endswith(PUBLIC) and path.name[0] != ".")
+        for each in (folder, place):  # who may write in the first one can put another in the place of the second
+            check_owned(each, each.stat())
+        files = sorted(path for path in place.iterdir() if _counts(path.name))
     except FileNotFoundError:
         return AllowList()
+    except KeysError as error:
+        return AllowList(problems=(str(error),))
     except OSError as error:
         return AllowList(problems=(f"{place}: cannot be read: {error.strerror}",))
     for path in files:
         try:
-            content, found = read_file(path)
-            if found.st_mode & 0o022:
-                raise KeysError(f"{path}: others may write it: chmod go-w {path}")
-            entries.append(parse_entry(content, str(path)))
+            entries.append(_read_entry(path))
         except FileNotFoundError:
-            continue  # revoked at this moment
+            if path.is_symlink():  # otherwise it is revoked at this moment
+                problems.append(f"{path}: is a link to a file that is not there")
         except OSError as error:
             problems.append(f"{path}: cannot be read: {error.strerror}")
         except KeysError as error:
@@ -102,14 +112,28 @@ def read_allow_list(folder: Path) -> AllowList:
     return AllowList.of(entries, problems)
 
 
+def _read_entry(path: Path) -> Entry:
+    content, found = read_file(path)
+    check_owned(path, found)
+    entry = parse_entry(content, str(path))
+    if path.stem != entry.name:  # whoever revokes a name removes the file that is called so
+        raise KeysError(f"{path}: is the key of {entry.name}; expected it in {entry.name}{PUBLIC}")
+    return entry
+
+
+def _counts(name: str) -> bool:
+    """Return whether a file of the folder is meant as an entry; editors keep hidden ones beside it."""
+    return name.endswith(PUBLIC) and name[0] != "."
+
+
 def signature_of(folder: Path) -> tuple[object, ...]:
     """Return what changes whenever the allow-list of a folder may have changed."""
     place = folder / FOLDER
     try:
-        own = place.stat()
-        with os.scandir(place) as found:
-            files = sorted((each.name, *_stamp(each.stat())) for each in found if each.name.endswith(PUBLIC))
-        return (own.st_mode, own.st_ino, *files)
+        own = [(found.st_mode, found.st_uid, found.st_ino) for found in (folder.stat(), place.stat())]
+        with os.scandir(place) as inside:
+            files = sorted((each.name, _stamp(each)) for each in inside if _counts(each.name))
+        return (*own, *files)
     except OSError as error:
         return (error.errno,)
 
@@ -120,7 +144,8 @@ def allow(folder: Path, public_file: Path, roles: Iterable[str]) -> Entry:
     Raises
     ------
     KeysError
-        It is no public key, no such role, or its name is bound to another key here.
+        It is no public key, no such role, or its name is bound to another key here; others may write in the folder,
+        or the list does not allow it after all.
     """
     name, public = read_public(public_file)
     wanted = tuple(sorted(set(roles)))
@@ -135,18 +160,23 @@ def allow(folder: Path, public_file: Path, roles: Iterable[str]) -> Entry:
         )
     if (other := known.by_key.get(public)) is not None and other.name != name:
         raise KeysError(f"{public_file}: that key is allowed already, as {other.name}'s")
+    path, entry = folder / FOLDER / f"{name}{PUBLIC}", Entry(name, public, frozenset(wanted))
     try:
         make_folder(folder)
         make_folder(folder / FOLDER)
-        write_atomically(folder / FOLDER / f"{name}{PUBLIC}", public_text(name, public, wanted))
+        write_atomically(path, public_text(name, public, wanted))
     except OSError as error:
         raise KeysError(f"{folder / FOLDER}: cannot be written: {error.strerror}") from None
-    return Entry(name, public, frozenset(wanted))
+    now = read_allow_list(folder)
+    if now.by_name.get(name) != entry:
+        why = [each for each in now.problems if name in each] or now.problems or ("it has been changed since",)
+        raise KeysError(f"{path}: was written, but does not count: {'; '.join(why)}")
+    return entry
 
 
 def revoke(folder: Path, name: str) -> None:
     """Allow a name no longer; raise `KeysError` if it is not allowed here."""
-    path = folder / FOLDER / f"{name}{PUBLIC}"
+    path = folder / FOLDER / f"{check_name(name)}{PUBLIC}"
     try:
         path.unlink()
     except FileNotFoundError:
@@ -156,5 +186,14 @@ def revoke(folder: Path, name: str) -> None:
         raise KeysError(f"{path}: cannot be removed: {error.strerror}") from None
 
 
-def _stamp(found: os.stat_result) -> tuple[int, ...]:
-    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_mode
+def _stamp(file: os.DirEntry[str]) -> tuple[int, ...]:
+    """Return what changes with a file, and with what it links to; one that cannot be looked at hides no other."""
+    stamp = list[int]()
+    for follow in (False, True):
+        try:
+            found = file.stat(follow_symlinks=follow)
+        except OSError as error:
+            stamp.append(error.errno or 0)
+        else:
+            stamp += found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_mode
+    return tuple(stamp)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import stat
 import tomllib
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ def write_keys(folder: Path, keys: KeyPair) -> tuple[Path, Path]:
     Raises
     ------
     KeysError
-        There is a secret of that name already, or the folder cannot be written.
+        There is a secret of that name already; the folder cannot be written, or others may write there.
     """
     secret, public = folder / f"{keys.name}{SECRET}", folder / f"{keys.name}{PUBLIC}"
     try:
@@ -76,14 +77,35 @@ def public_text(name: str, public: str, roles: tuple[str, ...] = ()) -> str:
 
 
 def make_folder(folder: Path) -> None:
+    """Make a folder that its owner alone can use; raise `KeysError` if there is one that others may write."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_owned(folder, folder.stat())
+
+
+def check_owned(path: Path, found: os.stat_result) -> None:
+    """Raise `KeysError` if others may write a file or folder, or it belongs to neither who runs this nor root."""
+    if found.st_mode & 0o022:
+        mode, where = f"{stat.S_IMODE(found.st_mode):o}", "there" if stat.S_ISDIR(found.st_mode) else "it"
+        raise KeysError(f"{path}: others may write {where} (mode {mode}): chmod go-w {path}")
+    if found.st_uid not in (user := os.geteuid(), 0):
+        raise KeysError(f"{path}: belongs to user {found.st_uid}; expected {user}, who runs this: chown {user} {path}")
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file at once: who reads it meanwhile finds the old text or the new one, and nothing between."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    """Replace a file at once: who reads it meanwhile finds the old text or the new one, and nothing between.
+
+    All may read it and its owner alone may write it, whatever the umask: what others may write is refused later.
+    """
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(descriptor, 0o644)
+            file.write(text)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def read_secret(path: Path) -> KeyPair:
@@ -92,10 +114,12 @@ def read_secret(path: Path) -> KeyPair:
     Raises
     ------
     KeysError
-        It is missing, unreadable or no key; it belongs to somebody else, or others than its owner can read it.
+        It is missing, unreadable or no key; it belongs to somebody else, or others than its owner can read it; others
+        may write in its folder.
     """
     try:
         content, found = read_file(path, os.O_NOFOLLOW)
+        folder = path.parent.stat()
     except OSError as error:
         raise KeysError(f"{path}: cannot be read: {error.strerror}") from None
     if found.st_mode & 0o077:
@@ -103,6 +127,7 @@ def read_secret(path: Path) -> KeyPair:
         raise KeysError(f"{path}: others than its owner can use it (mode {mode}); expected 600: chmod 600 {path}")
     if found.st_uid != os.geteuid():
         raise KeysError(f"{path}: belongs to user {found.st_uid}; expected {os.geteuid()}, who runs this")
+    check_owned(path.parent, folder)
     fields = parse(content, str(path), ("name", "public", "secret"))
     keys = KeyPair(fields["name"], fields["public"], fields["secret"])
     if zmq.curve_public(keys.secret.encode()).decode() != keys.public:

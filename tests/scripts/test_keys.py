@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,27 @@ def test_a_key_is_made_allowed_listed_and_revoked(capsys, tmp_path, monkeypatch)
     assert "north" not in said(capsys, "keys list --keys h")
 
 
+def test_what_is_made_and_allowed_under_a_loose_umask_is_listed(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = os.umask(0o002)
+    try:
+        said(capsys, "keys new hub --role broker,coordinator --out h")
+        said(capsys, "keys new north --out k")
+        said(capsys, "keys allow k/north.pub --role client --keys h")
+    finally:
+        os.umask(before)
+    assert [line.split()[0] for line in said(capsys, "keys list --keys h").splitlines()] == ["hub", "north"]
+
+
+def test_a_folder_that_others_may_write_says_how_to_mend_it(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said(capsys, "keys new hub --role broker --out h")
+    Path("h").chmod(0o775)
+    for line in ("keys new x --out h", "keys allow h/hub.pub --role broker --keys h", "keys list --keys h"):
+        assert "h: others may write there (mode 775): chmod go-w h" in said(capsys, line, 2)
+    assert not Path("h/x.key").exists()
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -38,6 +60,7 @@ def test_a_key_is_made_allowed_listed_and_revoked(capsys, tmp_path, monkeypatch)
         ("keys allow k/hub.key --role client --keys k", ["secret", ".pub"]),
         ("keys allow nowhere.pub --role client --keys k", ["nowhere.pub"]),
         ("keys revoke nobody --keys k", ["nobody", "hub"]),
+        ("keys revoke ../hub --keys k", ["../hub", "letters"]),
         ("keys show --keys nowhere", ["nowhere", "nervenet keys new"]),
         ("broker --bind tcp://0.0.0.0:5555", ["nervenet keys new", "nervenet keys allow", "--insecure"]),
         ("broker --bind tcp://0.0.0.0:5555 --keys nowhere", ["nowhere", "nervenet keys new"]),

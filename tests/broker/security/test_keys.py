@@ -122,17 +122,6 @@ def test_a_role_that_is_none_is_refused(folder, roles):
         allow(folder, folder / "north.pub", roles)
 
 
-def test_what_others_may_write_allows_nobody(folder):
-    allow(folder, folder / "north.pub", ["client"])
-    entry = folder / FOLDER / "north.pub"
-    entry.chmod(0o666)
-    assert not read_allow_list(folder).by_name
-    assert "others may write it" in read_allow_list(folder).problems[0]
-    entry.chmod(0o644)
-    (folder / FOLDER).chmod(0o777)
-    assert not read_allow_list(folder).by_name
-
-
 def test_a_file_that_is_no_entry_is_reported_and_the_others_count(folder):
     allow(folder, folder / "north.pub", ["client"])
     (folder / FOLDER / "broken.pub").write_text("name = ")
