@@ -21,6 +21,8 @@ from .security.roles import VISITOR
 from .sockets import CONTROL_QUEUE, Security, dial
 from .transport_events import Counters
 
+NO_ANSWER = "no peer answered"
+
 
 async def discover_peers(
     address: str,
@@ -46,7 +48,7 @@ async def discover_peers(
         The peer is of another run or version, or of another shared configuration, or knows a newer incarnation of
         this name.
     """
-    problem = "no peer answered"
+    problem = NO_ANSWER
     said: list[str] = []
     at = (address, hello, context, security, server, said.append)
     try:

@@ -94,6 +94,7 @@ def describe_by_hand(
     from nervenet.nodes.describing.files import check_out
     from nervenet.nodes.experiment.loader import load_experiment
 
+    from .output import INSECURE, warn
     from .signals import run
 
     if role == "peer" or resuming:
@@ -105,6 +106,8 @@ def describe_by_hand(
     refuse_idle(role, overrides)
     where["on_wait"] = None if quiet else _note
     experiment = load_experiment(file, {**overrides, "mode": "federated"})
+    if experiment.network.insecure:
+        warn(INSECURE, "insecure")
     min_rows = experiment.data.min_rows if "data.min_rows" in overrides else None
     if role != "coordinator":
         name = experiment.data.name

@@ -53,8 +53,11 @@ def monitor(
     from .signals import run as run_until_signal
     from .views import choose_view
 
+    if keys is not None and insecure:
+        raise click.UsageError("--keys and --insecure exclude each other: leave one of them out")
     found = None if broker else newest_broker()
     address, run_keys = found or (broker or DEFAULT_BROKER, None)
+    insecure = insecure and run_keys is None  # with those of the run found it is encrypted
     if insecure:
         warn(INSECURE, "insecure")
     secured = {"keys": keys or run_keys, "name": name, "insecure": insecure}

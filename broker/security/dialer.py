@@ -101,9 +101,11 @@ class Dialer:
             if self._entry is not None:
                 self._disconnect()
             self._say(self._curve.unknown(self._server))
-        elif self._entry is None or entry.public != self._entry.public:
-            self._disconnect()
+        elif self._entry is None or entry.public != self._entry.public or not entry.roles >= self._entry.roles:
+            self._disconnect()  # what was said in a role that is withdrawn has to be said again
             self._connect(entry)
+        else:
+            self._entry = entry
 
     def _connect(self, entry: Entry) -> None:
         self._timer = None

@@ -1,6 +1,7 @@
 """The keys of a launch: those of a folder; or thrown away after it, where it leaves this machine and has none.
 
-Every process of the run has its own, in one folder: whom that allows, all allow. There is one to watch by, too.
+Every process of the run has its own, in one folder: whom that allows, all allow. There is one to watch by, too. A
+site's own folder is left alone: a launch writes only where nobody else has put keys, and marks that folder as its own.
 """
 
 from __future__ import annotations
@@ -11,11 +12,34 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from ..config.keys import ExperimentError
 from ..config.schema import Experiment
 from ..results.run_dir import KEYS as FOLDER
 from ..runtime.identity import inbox_address
 
 SERVICES = {"broker": "broker", "launcher": "launcher", "baseline": "baseline", "monitor": "monitor"}
+MARK = "launch.txt"
+_MARKED = "The keys of the processes of nervenet launch, all of which are allowed here. Not for the keys of a site.\n"
+
+
+def check_keys(experiment: Experiment) -> None:
+    """Raise ExperimentError where `network.keys` holds keys that no launch has made: those of a site stay its own."""
+    if experiment.network.keys is None:
+        return
+    from nervenet.broker.security.allow_list import FOLDER as ALLOWED
+    from nervenet.broker.security.keys import PUBLIC, SECRET
+
+    folder = Path(experiment.network.keys)
+    if (folder / MARK).exists():
+        return
+    kinds = (f"*{SECRET}", f"*{PUBLIC}", f"{ALLOWED}/*{PUBLIC}")
+    found = sorted(str(path.relative_to(folder)) for kind in kinds for path in folder.glob(kind))
+    if found:
+        shown = ", ".join(found[:3]) + ("" if len(found) <= 3 else f" and {len(found) - 3} more")
+        raise ExperimentError(
+            f"network.keys = {experiment.network.keys!r}: holds keys that no launch has made ({shown}), and a launch "
+            "would add its own and allow them there; expected another folder, which is made (--keys DIR)"
+        )
 
 
 @contextmanager
@@ -26,6 +50,7 @@ def launch_keys(experiment: Experiment, roles: Mapping[str, str], run_dir: Path)
     """
     network = experiment.network
     if network.keys is not None:
+        check_keys(experiment)
         _make(Path(network.keys).absolute(), roles)
         yield _with(experiment, Path(network.keys).absolute())
         return
@@ -60,9 +85,15 @@ def _with(experiment: Experiment, folder: Path) -> Experiment:
 
 
 def _make(folder: Path, roles: Mapping[str, str]) -> None:
+    from nervenet.broker.errors import KeysError
     from nervenet.broker.security.allow_list import allow
-    from nervenet.broker.security.keys import PUBLIC, SECRET, new_key_pair, write_keys
+    from nervenet.broker.security.keys import PUBLIC, SECRET, make_folder, new_key_pair, write_keys
 
+    try:
+        make_folder(folder)
+        (folder / MARK).write_text(_MARKED, encoding="utf-8")  # first: a launch that is killed can be repeated
+    except OSError as error:
+        raise KeysError(f"{folder}: cannot be written: {error.strerror}") from None
     for name, role in {**SERVICES, **roles}.items():
         if not (folder / f"{name}{SECRET}").exists():
             write_keys(folder, new_key_pair(name))

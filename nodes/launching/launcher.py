@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from nervenet.broker.transport_events import ConnectionRefused
+
 from ..config.factory import node_names, with_preprocess
 from ..config.schema import DataConfig, Experiment
 from ..experiment.validation import (
@@ -33,11 +35,11 @@ from ..results.score_reports import Judged
 from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import inbox_address
 from ..runtime.report_client import REPORT_SERVER
-from ..runtime.secured import close_gate, security_of
+from ..runtime.secured import RefusalEvents, close_gate, on_key_warning, security_of
 from .data_shares import DataShares, divide
 from .forkserver_client import ForkServerClient
 from .jobs import group_nodes
-from .launch_keys import launch_keys
+from .launch_keys import check_keys, launch_keys
 from .machine_limits import check_machine
 from .progress import Progress, somebody_watches
 from .report_server import ReportServer
@@ -153,6 +155,9 @@ class _Launch:
     shares: DataShares = field(init=False)
     events: RunEvents = field(init=False)
     supervisor: Supervisor = field(init=False)
+    listening: bool = False  # whether events are taken: from `run.started` to the end
+    early: list[str] = field(default_factory=list)  # warnings before that
+    refusals: RefusalEvents = field(default_factory=RefusalEvents)
     ended_at: float | None = None  # by the monotonic clock, when every node had reported; the baselines may go on
 
     def __post_init__(self) -> None:
@@ -164,6 +169,7 @@ class _Launch:
         experiment = self.experiment
         names = node_names(experiment)
         check_members(experiment, names)
+        check_keys(experiment)
         own, files = allowed_files()
         groups = group_nodes(experiment, names)
         check_machine(experiment, groups, own_files=own, files=files, processes=allowed_processes())
@@ -201,6 +207,7 @@ class _Launch:
             network = secured.network
             security = security_of(network, REPORT_SERVER)
             stack.callback(close_gate, security)
+            on_key_warning(security, self._key_warning)
             bind = inbox_address(network) if network.transport != "inproc" else "tcp://127.0.0.1:*"
             report_server = await stack.enter_async_context(
                 ReportServer(
@@ -210,6 +217,7 @@ class _Launch:
                     max_message_bytes=network.max_message_bytes,
                     advertise=network.advertise,
                     security=security,
+                    on_refused=self._refused,
                 )
             )
             log = os.open(self.run_dir.path / "nodes.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -251,7 +259,8 @@ class _Launch:
             self.on_address(address)
             self.events.follow(address, supervisor.events_in)
             self.events.publish("run.started", **self._run_started())
-            for warning in (*self.run_dir.damaged, *self.shares.notes, *self._capped()):
+            self.listening = True
+            for warning in (*self.early, *self.run_dir.damaged, *self.shares.notes, *self._capped()):
                 self.events.publish("warning", reason=warning)
             await supervisor.start_nodes(self.shares)
             self._write_nodes()
@@ -308,10 +317,21 @@ class _Launch:
             await self.events.end_relayed(END_RELAYED_S if status == "completed" else STOPPED_RELAYED_S)
         await supervisor.stop(STOP_S)
         await self.events.all_left(supervisor.survivors())
+        self.listening = False
         self.run_dir.flush()
         rounds = (self.experiment.mode, supervisor.rounds, result["baseline"])
         await asyncio.to_thread(self.run_dir.write_rounds, *rounds)
         return result
+
+    def _key_warning(self, reason: str) -> None:
+        if self.listening:
+            self.events.publish("warning", reason=reason)
+        else:
+            self.early.append(reason)
+
+    def _refused(self, refusal: ConnectionRefused) -> None:
+        if self.listening:  # else it knocks again
+            self.refusals.publish(refusal, lambda kind, fields: self.events.publish(kind, **fields))
 
     def _without_baselines(self, reason: str) -> None:
         """Say so; the result is complete without them."""

@@ -35,7 +35,7 @@ from ..roles.peer import Peer
 from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import NodeIdentity
 from ..runtime.report_client import ReportClient, report_once
-from ..runtime.secured import close_gate, security_of
+from ..runtime.secured import close_gate, on_key_warning, security_of
 from .machine_limits import files_of_process
 from .rlimits import OUT_OF_RESOURCES, ran_out
 from .shared_rows import unpack_rows
@@ -127,6 +127,7 @@ async def _broker(job: Mapping[str, Any]) -> int:
 
     network = NetworkConfig(keys=job.get("keys"), insecure=bool(job.get("insecure")))
     security = security_of(network, "broker")
+    on_key_warning(security, partial(_log_warning, "broker"))
     async with Broker(job["bind"], advertise=job.get("advertise"), security=security) as broker:
         fields = {"pid": os.getpid(), "addresses": dict(broker.addresses)}
         where = (job["report_server"], job["run"], "broker", "broker")
@@ -134,6 +135,13 @@ async def _broker(job: Mapping[str, Any]) -> int:
         await broker.serve()
     close_gate(security)
     return 0
+
+
+def _log_warning(node: str, reason: str) -> None:
+    """Say in the log what is wrong with the files of keys, of which whoever owns the folder has to know."""
+    import structlog
+
+    structlog.get_logger().warning("keys", node=node, reason=reason)
 
 
 def _mute(hosted: Sequence[Node]) -> None:
@@ -159,7 +167,9 @@ async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: lis
     else:
         from nervenet.broker.security.gate import Gate
 
-        gate = Gate(Path(network.keys))  # one for all nodes of this process: ZeroMQ asks once a context
+        warn = partial(_log_warning, job["nodes"][0]["name"])
+        # One for all nodes of this process: ZeroMQ asks once a context.
+        gate = Gate(Path(network.keys), on_warning=warn)
         secure = partial(_secured_by, network, gate)
     try:
         async with asyncio.TaskGroup() as group:

@@ -20,8 +20,8 @@ class ReportServer:
 
     `advertise` is the host by which they reach it, needed with a wildcard.
 
-    `on_report` is called with (node, kind, fields, array or None), once a report; `failed` fails where the transport
-    does.
+    `on_report` is called with (node, kind, fields, array or None), once a report; `on_refused` with who was not let in;
+    `failed` fails where the transport does.
     """
 
     def __init__(
@@ -33,12 +33,14 @@ class ReportServer:
         max_message_bytes: int,
         advertise: str | None = None,
         security: Security = LOCAL,
+        on_refused: Callable[[t.ConnectionRefused], None] = lambda _: None,
     ) -> None:
         limits = Limits(message_bytes=max_message_bytes)
         where: dict[str, Any] = {"bind": bind, "advertise": advertise, "limits": limits, "security": security}
         self.transport = t.ZmqTransport(REPORT_SERVER, "launcher", run, **where)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._on_report = on_report
+        self._on_refused = on_refused
         self._seen: dict[str, tuple[int, set[int]]] = {}  # by process: its incarnation, and the ids of its reports
 
     async def __aenter__(self) -> ReportServer:
@@ -66,6 +68,8 @@ class ReportServer:
                 # A process of that name has started, perhaps again, and counts its reports from one. One that has only
                 # connected again repeats what was not acknowledged.
                 self._seen[peer] = (incarnation, set())
+            case t.ConnectionRefused():
+                self._on_refused(item)
 
     def _fail(self, error: BaseException) -> None:
         if not self.failed.done():

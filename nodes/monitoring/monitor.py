@@ -80,8 +80,12 @@ class Monitor:
         self._stream = EventStream(broker, topics, run=run, security=self._security)
 
     async def __aenter__(self) -> Self:
-        check_way_in(self._security, self._broker)
-        await self._stream.__aenter__()
+        try:
+            check_way_in(self._security, self._broker)
+            await self._stream.__aenter__()
+        except BaseException:
+            close_gate(self._security)  # whose timer would go on for ever
+            raise
         return self
 
     async def __aexit__(self, *exc: object) -> None:

@@ -10,6 +10,26 @@ SAY_EVERY_S = 60.0
 SHOW_EVERY_S = 1.0  # where somebody looks on
 
 
+class Cause:
+    """Why a wait lasts: warned of once for each new reason, and said after the name of whom it is for.
+
+    `silence` is the reason that the wait itself says already.
+    """
+
+    def __init__(self, warn: Callable[[str], None], silence: str) -> None:
+        self._warn = warn
+        self._silence = silence
+        self._reason = silence
+
+    def found(self, reason: str) -> None:
+        if reason not in (self._reason, self._silence):
+            self._warn(reason)
+        self._reason = reason
+
+    def __str__(self) -> str:
+        return "" if self._reason == self._silence else f": {self._reason}"
+
+
 @asynccontextmanager
 async def saying(
     whom: Callable[[], str], warn: Callable[[str], None], show: Callable[[str], None] | None

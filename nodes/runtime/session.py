@@ -15,7 +15,7 @@ from nervenet.broker.errors import BrokerUnreachable, JoinRefused, PeerUnreachab
 from nervenet.broker.events import Publisher
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import VERSION, Goodbye, Hello, Join, Member, Peers, Roster
-from nervenet.broker.peer_discovery import check_name_free, discover_peers
+from nervenet.broker.peer_discovery import NO_ANSWER, check_name_free, discover_peers
 
 from ..config.schema import Experiment
 from .connections import Connections
@@ -24,7 +24,7 @@ from .node import Node
 from .node_stats import NodeStats
 from .reconnect import Reconnector
 from .report_client import DRAIN_S, REPORT_SERVER, ReportClient
-from .said_waits import saying
+from .said_waits import Cause, saying
 from .secured import RefusalEvents, check_entrance, close_gate, on_key_warning, security_of
 
 ATTEMPT_S = 10.0  # after which a broker that has not answered is asked again
@@ -60,12 +60,12 @@ class Session:
         self.connections = Connections()
         self.events_in = ""  # where its events go, once that is known
         self.on_event: Callable[[dict[str, Any]], None] | None = None  # for an owner who wants to hear the node's own
-        self.run_so_far: Callable[[], Mapping[str, Any]] | None = (
-            None  # what `run.failed` says of a run that is its own
-        )
+        # What `run.failed` says of a run that is its own.
+        self.run_so_far: Callable[[], Mapping[str, Any]] | None = None
         self._node: Node | None = None
         self._backlog: list[t.Arrival | t.TransportEvent] = []
         self._failure: BaseException | None = None
+        self._barred = Cause(self._warn, NO_ANSWER)  # why the seed peer does not let it join
         self._short = ""  # who has joined so far, as the broker says it
         self._lease: Lease | None = None
         self._reconnector: Reconnector | None = None
@@ -213,7 +213,7 @@ class Session:
         """Return who is there, as one living peer knows it."""
         identity, transport = self.identity, self.transport
         hello = Hello(identity.name, self.role, identity.run, self.incarnation, VERSION)
-        async with self._saying(lambda: f"a peer at {identity.seed_peer}"):
+        async with self._saying(lambda: f"a peer at {identity.seed_peer}{self._barred}"):
             peers = await self._discover(hello)
         if not identity.replace:
             await check_name_free(hello, peers, ANSWER_S, self._context, self.security)
@@ -231,22 +231,16 @@ class Session:
         """Ask the seed peer who is there, again and again: it may not have been started yet, or be started again."""
         identity, loop = self.identity, asyncio.get_running_loop()
         until = loop.time() + self._join_deadline_s
+        secured = (self._context, self.security, self._seed_name)
         while True:
             within_s = max(0.0, min(ATTEMPT_S, until - loop.time()))
             try:
-                return await discover_peers(
-                    self._seed_peer,
-                    hello,
-                    identity.shared_config,
-                    within_s,
-                    self._context,
-                    self.security,
-                    self._seed_name,
-                )
+                return await discover_peers(self._seed_peer, hello, identity.shared_config, within_s, *secured)
             except PeerUnreachable as error:
                 if loop.time() >= until:
                     within = f"within {self._join_deadline_s:g} s ({JOIN_DEADLINE})"
                     raise PeerUnreachable(error.peer, f"{error.problem} {within}") from None
+                self._barred.found(error.problem)
 
     def follow(self, *peers: Member) -> None:
         """Dial nodes, and keep the way to each: wherever, and however often, it is started again under its name."""

@@ -38,6 +38,16 @@ def test_beyond_loopback_a_launch_makes_keys_and_throws_them_away(nervenet: Star
     assert "keys" not in (tmp_path / "run" / "experiment.toml").read_text()
 
 
+def test_the_keys_of_a_site_are_no_place_for_those_of_a_launch(nervenet: Start, tmp_path: Path) -> None:
+    nervenet("keys", "new", "hub", "--role", "broker,coordinator", "--out", "hub").ok()
+    before = sorted(tmp_path.rglob("*"))
+    launch = nervenet("launch", "--nodes", 2, "--rounds", 1, "--data", "iris", "--keys", "hub", "--out", "run")
+    assert launch.wait() == 2
+    assert any("hub.key" in line and "another folder" in line for line in launch.err)
+    assert not [path for path in sorted(tmp_path.rglob("*")) if path not in before and "hub" in path.parts]
+    assert not (tmp_path / "run").exists()
+
+
 def test_insecure_is_said_in_every_event_and_in_the_summary(nervenet: Start, tmp_path: Path) -> None:
     away = ("--set", "network.bind=0.0.0.0", "--set", "network.advertise=127.0.0.1", "--insecure")
     launch = nervenet("launch", "--nodes", 2, "--rounds", 2, "--data", "iris", *away, "--out", "run").ok()

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from nervenet.scripts import output
 from nervenet.scripts.main import execute
 
 
@@ -71,6 +72,7 @@ def test_a_folder_that_others_may_write_says_how_to_mend_it(capsys, tmp_path, mo
         ("node client --broker tcp://127.0.0.1:1 --run r --data iris --keys other", ["other", "--role broker"]),
         ("node client --broker tcp://127.0.0.1:1 --run r --data iris --keys k --name north", ["keys new north"]),
         ("node peer --seed-peer tcp://h:1 --run r --data iris --keys k", ["--seed-peer NAME@tcp://h:1"]),
+        ("monitor --keys k --insecure", ["--keys", "--insecure"]),
         ("launch --keys k --insecure", ["network.insecure", "network.keys"]),
     ],
 )
@@ -81,3 +83,24 @@ def test_what_cannot_be_says_what_to_do(capsys, tmp_path, monkeypatch, line, wor
     error = said(capsys, line, 2)
     assert not [word for word in words if word not in error], error
     assert "Traceback" not in error
+
+
+DESCRIBE = (
+    "node site --describe --run r --broker tcp://127.0.0.1:1 --set network.join_deadline_s=0.05 --insecure --data t.csv"
+)
+
+
+def said_of_a_description(capsys: pytest.CaptureFixture[str], line: str) -> str:
+    Path("t.csv").write_text("a,b\n" + "1,2\n" * 20)
+    execute(line.split())
+    return capsys.readouterr().err
+
+
+def test_a_description_without_keys_says_so(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert f"insecure: {output.INSECURE}" in said_of_a_description(capsys, DESCRIBE)
+
+
+def test_within_this_machine_it_has_nothing_to_say(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "insecure: " not in said_of_a_description(capsys, DESCRIBE.replace("--insecure ", ""))

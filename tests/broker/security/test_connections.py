@@ -18,6 +18,8 @@ from nervenet.broker.lease import Lease
 from nervenet.broker.messages import EventAddresses, GetEventAddresses, Goodbye, Join, Leave
 from nervenet.broker.request_client import BrokerClient
 from nervenet.broker.security import gate as gate_module
+from nervenet.broker.security.allow_list import AllowList
+from nervenet.broker.security.dialer import Dialer
 from nervenet.broker.security.plain import LOCAL
 from nervenet.broker.subscriber import EventStream
 from nervenet.broker.transport import ZmqTransport
@@ -345,6 +347,56 @@ async def test_a_client_hangs_up_when_its_own_list_has_the_coordinator_no_longer
     pair.client_heard.items.clear()
     sites.allow("north", "hub", "coordinator")
     await pair.client_heard.first(of(LinkUp))
+
+
+async def withdrawn_role(pair: Pair) -> None:
+    """Link, let the client's own list have the hub in another role, and wait until its gate has told everybody."""
+    await pair.open()
+    await pair.server_heard.first(of(LinkUp))
+    await pair.client_heard.first(of(LinkUp))
+    gates = [gate for gate in pair.sites.gates if gate.folder == pair.sites.path("north")]
+    seen = Told()
+    gates[0].watch(seen)
+    pair.sites.allow("north", "hub", "client")
+    await seen.first(lambda _: True)
+
+
+async def test_a_role_that_is_withdrawn_ends_a_living_link(sites, stack):
+    pair = Pair(sites, stack)
+    await withdrawn_role(pair)
+    await pair.client_heard.first(of(LinkLost))
+    refused = await pair.client_heard.first(of(ConnectionRefused))
+    assert refused.reason == "speaks as coordinator; its key is allowed here as client"
+
+
+async def test_by_its_key_alone_it_would_live_on(sites, stack, monkeypatch):
+    followed = Dialer._list_changed
+
+    def only_the_key(dialer: Dialer, allowed: AllowList) -> None:
+        entry = dialer._curve.server(dialer._server)
+        if dialer._entry is None or entry is None or entry.public != dialer._entry.public:
+            followed(dialer, allowed)
+
+    monkeypatch.setattr(Dialer, "_list_changed", only_the_key)
+    pair = Pair(sites, stack)
+    await withdrawn_role(pair)
+    pair.server.send("north", Goodbye(1, "as before"))
+    await pair.client_heard.first(of(Arrival))
+    assert not [item for item in pair.client_heard.items if isinstance(item, LinkLost)]
+
+
+async def test_a_further_role_disturbs_no_link(sites, stack):
+    pair = await Pair(sites, stack).open()
+    await pair.server_heard.first(of(LinkUp))
+    await pair.client_heard.first(of(LinkUp))
+    (gate,) = [gate for gate in sites.gates if gate.folder == sites.path("north")]
+    seen = Told()
+    gate.watch(seen)
+    sites.allow("north", "hub", "broker", "coordinator")
+    await seen.first(lambda _: True)
+    pair.server.send("north", Goodbye(1, "as before"))
+    await pair.client_heard.first(of(Arrival))
+    assert not [item for item in pair.client_heard.items if isinstance(item, LinkLost)]
 
 
 async def test_nobody_introduces_itself_by_the_name_of_another(sites, stack):

@@ -1,13 +1,17 @@
 """What a monitor yields."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from nervenet.broker.broker import Broker
 from nervenet.broker.errors import BadAddress
 from nervenet.broker.events import Publisher
+from nervenet.broker.security.allow_list import allow
+from nervenet.broker.security.keys import new_key_pair, write_keys
 from nervenet.broker.transport import new_incarnation
 from nervenet.nodes import Monitor
+from nervenet.nodes.monitoring import monitor as monitor_module
 from nervenet.nodes.runtime.event_types import AnyEvent, Malformed, NodeLost, RoundCompleted, UnknownEvent
 
 
@@ -104,3 +108,27 @@ async def test_what_is_no_address_is_refused() -> None:
     with pytest.raises(BadAddress, match="nowhere"):
         async with Monitor("nowhere"):
             pass
+
+
+async def ticks_after_a_failed_start(tmp_path: Path) -> bool:
+    """Whether the gate of a monitor that could not start goes on looking at its folder."""
+    _, public = write_keys(tmp_path, new_key_pair("hub"))
+    allow(tmp_path, public, ["broker"])
+    monitor = Monitor("nonsense", keys=tmp_path)
+    gate = monitor._security.gate  # type: ignore[union-attr]
+    gate.watch(lambda _: None)  # as a dialer has done by the time its socket fails
+    with pytest.raises(BadAddress):
+        await monitor.__aenter__()
+    assert gate._timer is not None
+    cancelled = gate._timer.cancelled()
+    gate.close()
+    return not cancelled
+
+
+async def test_a_monitor_that_cannot_start_leaves_nothing_behind(tmp_path: Path) -> None:
+    assert not await ticks_after_a_failed_start(tmp_path)
+
+
+async def test_its_gate_would_go_on_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitor_module, "close_gate", lambda _: None)
+    assert await ticks_after_a_failed_start(tmp_path)

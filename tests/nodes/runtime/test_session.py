@@ -389,6 +389,42 @@ async def test_one_with_a_deadline_names_its_key() -> None:
         await joined_by_a_later_seed_peer(patient=False)
 
 
+BARRED = "south at tcp://127.0.0.1:1 refuses the key of north"
+
+
+async def said_while_barred(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a session says whose seed peer refuses its key, until the wait was said after that."""
+    said: list[str] = []
+
+    async def discover(address: str, _hello: object, _config: object, within_s: float, *_: object) -> Peers:
+        await asyncio.sleep(0.01)
+        if said and said[-1].startswith("waiting for") and len(said) > 3:
+            return Peers((), ("south",))
+        raise PeerUnreachable(address, f"{BARRED} within {within_s:g} s", BARRED)
+
+    monkeypatch.setattr(session, "discover_peers", discover)
+    monkeypatch.setattr(said_waits, "SAY_EVERY_S", 0.05)
+    experiment = Experiment.from_dict({"network": {"min_nodes": 1}, "mode": "gossip"})
+    identity = NodeIdentity("", "r", "north", seed_peer="tcp://127.0.0.1:1", patient=True)
+    barred = Session("peer", identity, experiment, binds=True)
+    barred.on_event = lambda event: said.append(event["reason"]) if event["type"] == "warning" else None
+    async with asyncio.timeout(60):
+        await barred.open(lambda _roster: None)
+        await barred.close()
+    return said
+
+
+async def test_why_a_seed_peer_lets_nobody_in_is_said_once_and_in_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = await said_while_barred(monkeypatch)
+    assert said.count(BARRED) == 1
+    assert f"waiting for a peer at tcp://127.0.0.1:1: {BARRED}, for " in said[-1]
+
+
+async def test_taken_for_silence_it_would_wait_without_a_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "NO_ANSWER", BARRED)
+    assert not [line for line in await said_while_barred(monkeypatch) if BARRED in line]
+
+
 async def test_a_peer_without_a_broker_is_refused_a_name_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NameTaken, match="the name north is taken in run 'r' by a node that answers"):
         await second_by_a_seed_peer(monkeypatch, replace=False)
