@@ -318,7 +318,7 @@ def test_a_refusal_is_a_warning() -> None:
     assert [p.type for p in only(e.Publish, effects)] == ["warning"]
 
 
-@pytest.mark.parametrize("code", ["stale", "version", "run"])  # with the third as with all codes: it waited for a minute
+@pytest.mark.parametrize("code", ["stale", "version", "run"])  # with the third as with all: it waited for a minute
 def test_a_client_that_will_not_be_heard_again_ends_at_once(code: str) -> None:
     bench = Bench().settle()
     reason = "client-0 has been started again since (incarnation 5)"
