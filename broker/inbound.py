@@ -131,6 +131,8 @@ class Inbound:
         elif peer is not None and sender is not None and _oversteps(peer, message):
             self._listeners[lane].refuse(sender, f"{sender.name} is no member yet, and sent {tag_of(message)}")
         elif peer is not None and lane in peer.lanes:
+            if lane is Lane.BULK:
+                self._channels[lane].carried(identity, self._channels[lane].descriptor())
             self._endpoint.deliver(peer.node, lane, received)
         elif not isinstance(message, Refused):  # two nodes that refuse each other would never stop
             reason = f"{self._endpoint.node} has not received your HELLO on {lane}"
@@ -170,6 +172,8 @@ class Inbound:
                 channel.forget(replaced.identity)
         if lane in self._monitors:
             self._peers.connected(lane, peer, descriptor)
+        if lane is Lane.BULK:
+            self._channels[lane].carried(identity, descriptor)
         self._channels[lane].send(identity, self._endpoint.hello)
         self._established(peer)
 

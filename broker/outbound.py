@@ -151,6 +151,8 @@ class Outbound:
         if isinstance(received, ProtocolError):
             return
         message, _, nbytes = received
+        if lane is Lane.BULK:
+            link.channels[lane].carried(b"", link.channels[lane].descriptor())
         if isinstance(message, Hello):
             self._answered(link, lane, message, nbytes)
             return
