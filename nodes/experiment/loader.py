@@ -37,9 +37,26 @@ def load_experiment(path: Path | None = None, overrides: Mapping[str, object] | 
     tables = {} if path is None else read_toml(path)
     if path is not None and path.is_dir() and overrides:
         tables = _without_derived(tables)
-    folder = Path.cwd() if path is None else (path if path.is_dir() else path.parent)
-    _find_files_beside(folder, tables)
-    wins = dict(overrides or {})
+    if path is not None:
+        _find_files_beside(path if path.is_dir() else path.parent, tables)
+    return experiment_of(tables, overrides or {})
+
+
+def read_tables(path: Path) -> dict[str, Any]:
+    """Return the tables of an experiment file, in which the files that it names are found; nothing else is checked."""
+    tables = read_toml(path)
+    _find_files_beside(path.parent, tables)
+    return tables
+
+
+def experiment_of(tables: dict[str, Any], overrides: Mapping[str, object]) -> Experiment:
+    """Let overrides win over the tables of an experiment file, as `load_experiment` does, and check the whole.
+
+    Raises
+    ------
+    ExperimentError
+    """
+    wins = dict(overrides)
     _choose_rows(tables, wins)
     mode = wins.get("mode", tables.get("mode", "federated"))
     for key in IN_BOTH:
