@@ -17,6 +17,7 @@ from nervenet.models.tables.suffixes import SUFFIXES, kind_of
 from ..topology import default_degree, default_probability
 from .keys import GATHERED, ExperimentError, check_keys, convert, keys_of, override
 from .ranges import Count, Natural, NotNegative, Part, Positive, Probability, Share, Text
+from .site import SiteConfig
 
 if TYPE_CHECKING:
     from nervenet.models.tables.options import ReadOptions
@@ -266,6 +267,7 @@ class Experiment:
     federated: FederatedConfig = field(default_factory=FederatedConfig)
     gossip: GossipConfig = field(default_factory=GossipConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    site: SiteConfig = field(default_factory=SiteConfig)
 
     @property
     def deadline_s(self) -> float:
@@ -364,6 +366,8 @@ class Experiment:
             del tables["data"]["name"]
         if not self.data.columns:
             del tables["data"]["columns"]
+        if not tables["site"]["allow"]:
+            del tables["site"]["allow"]
         return tables
 
     @classmethod

@@ -109,6 +109,8 @@ EXAMPLES: dict[str, tuple[m.Message, Any]] = {
 
 FURTHER: dict[str, tuple[m.Message, Any]] = {
     "task-question": (m.Task(0, 2, "survey", 30.0, False, {}, question={"ask": "spread", "mean": [0.5]}), None),
+    "task-site": (m.Task(2, 0, "train", 30.0, False, {}, payload=FLOATS, strategy="fedavg", clients=3), WEIGHTS),
+    "declined-by-policy": (m.Declined(2, 0, "found 50 rounds", "site.allow.max_rounds"), None),
     "task-fit": (m.Task(0, 2, "survey", 30.0, False, {}, question=FIT), None),
     "task-table": (m.Task(1, 0, "train", 30.0, False, {"epochs": 5}, TABLE, FLOATS), WEIGHTS),
     "update-table": (m.Update(0, 1, 120, {}, SURVEYED, DOUBLES), STATISTICS),
