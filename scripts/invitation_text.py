@@ -43,6 +43,15 @@ def leaving(shown: Disclosure, rows: SiteRows | None) -> Iterator[str]:
     yield ""
 
 
+def of_policy(shown: Disclosure) -> Iterator[str]:
+    yield "What this site takes part in"
+    for line in shown.policy:
+        yield from _row("", line)
+    for line in shown.declined:
+        yield from _row("declined", line)
+    yield ""
+
+
 def of_keys(plan: KeyPlan) -> Iterator[str]:
     from nervenet.broker.security.keys import fingerprint
 

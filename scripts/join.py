@@ -22,7 +22,7 @@ ITS_OWN = tuple(f"data.{key}" for key in COLUMNS)
 
 @click.command()
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-@click.argument("site", metavar="[SITE.toml]", type=click.Path(path_type=Path), required=False)
+@click.argument("own_file", metavar="[OWN.toml]", type=click.Path(path_type=Path), required=False)
 @click.option("--data", metavar="FILE", help="The file of this site's rows, which never leaves it: .csv, .parquet, …")
 @click.option("--keys", "folder", metavar="DIR", type=click.Path(path_type=Path), help="[default: the site's name]")
 @click.option("--yes", is_flag=True, help="Accept what is shown, without being asked.")
@@ -31,6 +31,12 @@ ITS_OWN = tuple(f"data.{key}" for key in COLUMNS)
 @click.option("--replace", is_flag=True, help="Take the name from another node, even if that one still answers.")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Folder for what this node ends up with.")
 @click.option("--resume", metavar="RUN", type=click.Path(path_type=Path), help="Continue from this node's run folder.")
+@click.option(
+    "--site",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="This site's own file, of the table [site] alone: what it takes part in, whatever it is invited to.",
+)
 @click.option("--quiet", is_flag=True, help="No progress; the result in one line.")
 @click.option(
     "--json", is_flag=True, help="This node's events as JSON lines (--no-start: its key); the rest on stderr."
@@ -39,7 +45,7 @@ ITS_OWN = tuple(f"data.{key}" for key in COLUMNS)
 def join(
     overrides: dict[str, object],
     file: Path,
-    site: Path | None,
+    own_file: Path | None,
     data: str | None,
     folder: Path | None,
     yes: bool,
@@ -48,6 +54,7 @@ def join(
     replace: bool,
     out: Path | None,
     resume: Path | None,
+    site: Path | None,
     quiet: bool,
     json: bool,
 ) -> None:
@@ -57,35 +64,43 @@ def join(
     consent the site's key is made, which stays in its folder, and the node starts. It waits until the hub's owner has
     admitted the key. Run it again with a newer invitation to take further keys.
 
-    SITE.toml is an experiment file with this site's own keys alone, such as [data]; options win over it.
+    OWN.toml is an experiment file with this site's own keys alone, such as [data]; options win over it.
 
     \b
     nervenet join north.invite.toml --data north.csv --target outcome
     nervenet join north.invite.toml --data north.csv --advertise north.example.org    # a peer
     nervenet join north.invite.toml --no-start --yes                                  # the keys alone
     """
+    from nervenet.nodes.config.keys import ExperimentError
     from nervenet.nodes.config.schema import Experiment
-    from nervenet.nodes.experiment.loader import read_tables
+    from nervenet.nodes.experiment.loader import read_site, read_tables
     from nervenet.nodes.joining.disclosure import disclosure
     from nervenet.nodes.joining.invitation import read_invitation
     from nervenet.nodes.joining.shared_part import site_experiment, with_own
     from nervenet.nodes.joining.site_keys import accept_keys, plan_keys
     from nervenet.nodes.joining.site_rows import rows_of
 
-    from .invitation_text import about, as_json, leaving, of_keys, what_next
+    from .invitation_text import about, as_json, leaving, of_keys, of_policy, what_next
 
     invitation = read_invitation(file)
     keys = folder or Path(invitation.name)
     plan = plan_keys(keys, invitation, str(file))
     overrides |= {} if data is None else {"data.name": data}
     own = {**overrides, "network.keys": str(keys)} | _listening(invitation, overrides, advertise)
-    tables = with_own(invitation.experiment, read_tables(site) if site is not None else {}, own, invitation.hub)
+    said = {} if own_file is None else read_tables(own_file)
+    tables = with_own(invitation.experiment, said, own, invitation.hub)
+    if site is not None:
+        tables["site"] = read_site(site, own)
     planned = Experiment.from_dict(tables)
     shown, rows = disclosure(invitation, planned), None
     if not no_start:
         _check_start(invitation, tables, planned)
         rows = rows_of(planned)
-    _print([*about(file, invitation, shown), *leaving(shown, rows), *of_keys(plan)], json)
+    _print([*about(file, invitation, shown), *leaving(shown, rows), *of_policy(shown), *of_keys(plan)], json)
+    if shown.declined:
+        raise ExperimentError(
+            f"{shown.declined[0]}; this site's own policy does not admit the run: nothing was written"
+        )
     if not yes:
         _ask(invitation)
     experiment = site_experiment(tables)

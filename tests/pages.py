@@ -46,9 +46,7 @@ ADDRESS = re.compile(r"tcp://[\d.]+:\d+")
 FIGURE = re.compile(r"\b\d\.\d{3}\b")
 SIGNALS = {"^C": signal.SIGINT, "Killed": signal.SIGKILL}
 COMMAND_S = 300.0  # for what takes seconds on an idle machine
-FEDERATION = "A federation across organizations, step by step"  # its commands are run by tests/e2e/test_federation.py
-    "A federation across organizations, step by step"  # of docs/security.md, run by tests/e2e/test_federation.py
-)
+FEDERATION = "A federation across organizations, step by step"  # which tests/e2e/test_federation.py runs
 NOT_RUN = ("text", "abnf")
 NOT_INSTALLED = ("pandas",)  # not even for the tests: its block is run where it is there
 

@@ -44,7 +44,7 @@ def load_experiment(
         tables = _without_derived(tables)
     if path is not None:
         _find_files_beside(path if path.is_dir() else path.parent, tables)
-    return experiment_of(tables, overrides or {})
+    return experiment_of(tables, overrides or {}, site)
 
 
 def read_tables(path: Path) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def read_tables(path: Path) -> dict[str, Any]:
     return tables
 
 
-def experiment_of(tables: dict[str, Any], overrides: Mapping[str, object]) -> Experiment:
+def experiment_of(tables: dict[str, Any], overrides: Mapping[str, object], site: Path | None = None) -> Experiment:
     """Let overrides win over the tables of an experiment file, as `load_experiment` does, and check the whole.
 
     Raises
@@ -69,7 +69,7 @@ def experiment_of(tables: dict[str, Any], overrides: Mapping[str, object]) -> Ex
             wins.setdefault(f"{mode if mode == 'gossip' else 'federated'}.{key}", wins.pop(key))
     tables = override(tables, wins)
     if site is not None:
-        tables["site"] = _read_site(site, wins)
+        tables["site"] = read_site(site, wins)
     _find_files_beside(Path.cwd(), tables)
     if isinstance(tables.get("data"), dict) and "path" in tables["data"]:
         tables["data"]["name"] = tables["data"].pop("path")
@@ -118,8 +118,14 @@ def experiment_from_keywords(mode: str, keywords: Mapping[str, object], base: Ex
     return checked_experiment(override(tables, {**given, "mode": mode}))
 
 
-def _read_site(path: Path, overrides: Mapping[str, object]) -> Any:
-    """Return the table of a site's own file, which wins over whatever else says something of it."""
+def read_site(path: Path, overrides: Mapping[str, object]) -> Any:
+    """Return the table of a site's own file, which wins over whatever else says something of it.
+
+    Raises
+    ------
+    ExperimentError
+        An override says something of it, too, or the file has another table.
+    """
     tables = read_toml(path)
     if over := next((key for key in overrides if key.partition(".")[0] == "site"), None):
         raise ExperimentError(f"--set {over}: what holds at this site is said by {path} (--site) alone")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..consent.in_words import LATER, conflicts, policy_lines, possible_statistics, sure_statistics
+from ..consent.statistics import MEANING
 from .shared_part import is_import_path
 
 if TYPE_CHECKING:
@@ -25,12 +27,18 @@ class Leaving:
 
 @dataclass(frozen=True)
 class Disclosure:
-    """What an invitation comes to for a site. `code` are import paths that its machine needs, and would run."""
+    """What an invitation comes to for a site.
+
+    `code` are import paths that its machine needs, and would run; `policy` is what the site's own policy admits, and
+    `declined` what that would decline in this run.
+    """
 
     plan: str
     leaves: tuple[Leaving, ...]
     stays: tuple[str, ...]
     code: tuple[str, ...]
+    policy: tuple[str, ...]
+    declined: tuple[str, ...]
 
 
 def disclosure(invitation: Invitation, experiment: Experiment) -> Disclosure:
@@ -49,7 +57,12 @@ def disclosure(invitation: Invitation, experiment: Experiment) -> Disclosure:
         if is_import_path(value) and not value.lstrip().startswith("{")
     ]
     return Disclosure(
-        plan_of(experiment), tuple(_leaves(invitation, experiment)), tuple(_stays(experiment)), tuple(code)
+        plan_of(experiment),
+        tuple(_leaves(invitation, experiment)),
+        tuple(_stays(experiment)),
+        tuple(code),
+        tuple(policy_lines(experiment.site.allow)),
+        tuple(conflicts(experiment, invitation.run)),
     )
 
 
@@ -64,34 +77,32 @@ def plan_of(experiment: Experiment) -> str:
     return f"{experiment.mode}, {how}; {experiment.rounds} rounds, {experiment.nodes} sites; model {model.name}{units}"
 
 
-_SURVEY = (
-    "how many rows it trains on; of every column the name, kind, number of gaps, mean and spread, or the categories "
-    "with their counts; counts of values in ranges around the median; of the target its classes, or mean and spread"
-)
-
-
 def _leaves(invitation: Invitation, experiment: Experiment) -> Iterator[Leaving]:
     federated = experiment.mode == "federated"
     to = f"the coordinator ({', '.join(invitation.of_role('coordinator'))})" if federated else "all peers of the run"
-    rows = [_SURVEY]
-    if experiment.training.class_weight == "balanced":
-        rows.append("how many of its rows each class has")
+    sure = sure_statistics(experiment)
+    further = ", ".join(map(_meant, sorted(possible_statistics(experiment))))
+    weights = ""
     if experiment.data.weight is not None:
-        rows.append(f"the sums of the weights of its rows (column {experiment.data.weight})")
-    yield Leaving("before round 1", "; ".join(rows), to)
+        weights = f"; the sums of the weights of its rows (column {experiment.data.weight})"
+    first = ", ".join(map(_meant, sorted(sure - LATER)))
+    yield Leaving("before round 1", f"{first}; of text, dates and gaps also {further}{weights}", to)
     yield from _of_rounds(experiment, to)
-    own = "its scores on the rows that it keeps from training"
-    if federated:
+    if sure & LATER:
         least = experiment.evaluation.report_rows
-        counts = f"counts of those rows by true and predicted class, if they are {least} or more"
-        yield Leaving("when judged", f"{own}; at the end {counts}", to)
-    if federated and experiment.evaluation.site_matrix:
-        yield Leaving("at the end", "a model of its rows alone (evaluation.site_matrix)", "all sites")
+        judged = ", ".join(_meant(kind) for kind in ("scores", "reports") if kind in sure)
+        yield Leaving("when judged", f"{judged}, these if they are of {least} rows or more", to)
+    if "site-matrix" in sure:
+        yield Leaving("at the end", _meant("site-matrix"), f"{to}, and all sites")
     yield Leaving(
         "all the time",
         "its name and process number; numbers of rows trained on and kept; losses and scores; times and bytes",
         f"the broker ({invitation.hub}), and whom that lets watch",
     )
+
+
+def _meant(kind: str) -> str:
+    return f"{kind} ({MEANING[kind]})"
 
 
 def _of_rounds(experiment: Experiment, to: str) -> Iterator[Leaving]:

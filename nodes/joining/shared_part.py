@@ -112,7 +112,7 @@ def shared_part(experiment: Experiment) -> dict[str, Any]:
 def check_part(tables: Mapping[str, Any], role: str) -> None:
     """Raise :class:`ExperimentError` for tables that no invitation for a role carries; nothing is imported for that."""
     for key in flat(tables):
-        if key in NEVER:
+        if key in NEVER or key.partition(".")[0] == "site":
             raise ExperimentError(f"experiment.{key}: has no place in an invitation; it is each machine's own")
     try:
         mode = Experiment.from_dict(tables).mode
@@ -166,8 +166,10 @@ def with_own(
     Raises
     ------
     ExperimentError
-        For a key that all sites have in common.
+        For a key that all sites have in common, and for the site's policy, which has a file of its own.
     """
+    if said := next((key for key in (*file, *overrides) if key.partition(".")[0] == "site"), None):
+        raise ExperimentError(f"{said}: what this site takes part in is said by its own file: --site FILE")
     own = {**flat(file), **overrides}
     check_own(tables, own, whom)
     merged = {key: dict(value) if isinstance(value, Mapping) else value for key, value in tables.items()}

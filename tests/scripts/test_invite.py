@@ -123,7 +123,8 @@ def test_who_joins_sees_what_leaves_and_whom_to_send_the_key(capsys: Capsys) -> 
     told = said(capsys, f"{JOIN} --yes")
     public = said(capsys, "keys show north/north.pub").split("fingerprint ")[1].strip()
     assert "the run         federated, fedavg; 20 rounds, 2 sites" in told
-    assert "before round 1  to the coordinator (hub): how many rows" in told
+    assert "before round 1  to the coordinator (hub): moments (columns, numbers of rows" in told
+    assert "anything: no policy is set" in told
     assert "hub             will be allowed as broker and coordinator" in told
     assert "nervenet keys allow north.pub --role client --keys hub\n" in told
     assert f"by telephone, its fingerprint {public}" in told
@@ -203,6 +204,17 @@ def test_a_peer_is_told_whose_keys_are_missing_and_takes_them_later(capsys: Caps
     assert "south           will be allowed as peer" in told
     assert "not in this invitation" not in told
     assert "south" in said(capsys, "keys list --keys north")
+
+
+def test_a_site_whose_policy_declines_is_not_asked(capsys: Capsys, started: list[Any], folder: Path) -> None:
+    (folder / "site.toml").write_text("[site.allow]\nmax_rounds = 10\n")
+    words = "site.allow.max_rounds: found 20 rounds; allowed: 10 at most; this site's own policy does not admit the run"
+    assert words in said(capsys, "join north.invite.toml --data north.csv --site site.toml --yes", 2)
+    assert not (folder / "north").exists()
+    (folder / "site.toml").write_text("[site.allow]\nmax_rounds = 20\n")
+    told = said(capsys, "join north.invite.toml --data north.csv --site site.toml --yes")
+    assert "runs of at most 20 rounds" in told
+    assert started[0][1].site.allow.max_rounds == 20
 
 
 def test_an_own_file_of_the_site(capsys: Capsys, started: list[Any], folder: Path) -> None:

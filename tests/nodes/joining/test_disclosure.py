@@ -34,7 +34,7 @@ def test_a_client_tells_the_coordinator_and_the_broker(invited: Invited) -> None
     assert found.plan == "federated, fedavg; 20 rounds, 3 sites; model mlp of 64 hidden units"
     assert {each.to for each in found.leaves} == {"the coordinator (hub)", "the broker (hub), and whom that lets watch"}
     assert [each.when for each in found.leaves] == ["before round 1", "in each round", "when judged", "all the time"]
-    assert "if they are 10 or more" in text(found)
+    assert "if they are of 10 rows or more" in text(found)
     assert "the rows themselves" in found.stays[0]
 
 
@@ -49,10 +49,14 @@ def test_a_peer_tells_all_peers_and_its_neighbors(tmp_path: Path, invited: Invit
     [
         ({"federated__personal": ["weight.1"]}, {}, "all but weight.1"),
         ({"federated__participation": 0.5}, {}, "when asked (50% of the sites a round)"),
-        ({"training__class_weight": "balanced"}, {}, "how many of its rows each class has"),
+        ({"training__class_weight": "balanced"}, {}, "counts (rows by class"),
         ({}, {"data__weight": "count"}, "the sums of the weights of its rows (column count)"),
-        ({"evaluation__site_matrix": True}, {}, "a model of its rows alone (evaluation.site_matrix) -> all sites"),
-        ({}, {"evaluation__report_rows": 50}, "if they are 50 or more"),
+        (
+            {"evaluation__site_matrix": True},
+            {},
+            "a model of this site's rows alone, and judgments of the other sites') -> the coordinator (hub), and all",
+        ),
+        ({}, {"evaluation__report_rows": 50}, "if they are of 50 rows or more"),
     ],
 )
 def test_what_an_experiment_asks_in_addition_is_shown(
@@ -64,6 +68,14 @@ def test_what_an_experiment_asks_in_addition_is_shown(
 
 def test_a_site_keeps_its_own_model_by_its_own_word(invited: Invited) -> None:
     assert "alone" not in text(shown(invited(evaluation__site_matrix=True), evaluation__site_matrix=False))
+
+
+def test_what_the_sites_own_policy_would_decline_is_known_before_anybody_is_asked(invited: Invited) -> None:
+    tables = {**invited().experiment, "site": {"allow": {"runs": ["retina-*"], "max_rounds": 50}}}
+    found = disclosure(invited(), Experiment.from_dict(tables))
+    assert found.policy == ("runs: retina-*", "runs of at most 50 rounds")
+    assert found.declined == ("site.allow.runs: found run flowers; allowed: retina-*",)
+    assert shown(invited()).declined == ()
 
 
 def test_code_of_ones_own_is_named(invited: Invited) -> None:

@@ -118,6 +118,7 @@ def test_without_its_fingerprint_a_change_would_pass(
         (lambda t: t["experiment"].update(rounds=0), ["experiment.rounds = 0"]),
         (lambda t: t["experiment"].update(network={"keys": "x"}), ["experiment.network.keys", "no place"]),
         (lambda t: t["experiment"].update(network={"insecure": True}), ["experiment.network.insecure", "no place"]),
+        (lambda t: t["experiment"].update(site={"unrecorded": True}), ["experiment.site.unrecorded", "no place"]),
         (lambda t: t["experiment"]["data"].update(name="/etc/hostname"), ["experiment.data.name", "no place"]),
     ],
 )

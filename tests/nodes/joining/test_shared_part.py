@@ -105,6 +105,9 @@ def test_a_site_says_what_is_its_own_by_a_file_and_options_win() -> None:
     assert joined(part, data__name="north.csv").data.target == "outcome"
     with pytest.raises(ExperimentError, match="rounds: is the same"):
         with_own(part, {"rounds": 3}, {}, "hub")
+    for said in ({"file": {"site": {}}, "overrides": {}}, {"file": {}, "overrides": {"site.unrecorded": True}}):
+        with pytest.raises(ExperimentError, match=r"site.*is said by its own file: --site FILE"):
+            with_own(part, whom="hub", **said)
 
 
 def test_epochs_and_steps_take_each_others_place() -> None:
