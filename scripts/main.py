@@ -31,6 +31,7 @@ def build() -> Group:
 
     from .broker import broker
     from .describe import describe
+    from .doctor import doctor
     from .explain import explain
     from .export import export
     from .invite import invite
@@ -57,7 +58,7 @@ def build() -> Group:
             return super().resolve_command(ctx, args)
 
     running = (launch, broker, node, monitor, serve, predict, export, describe)
-    commands = (*running, keys, invite, join, topology, explain)
+    commands = (*running, keys, invite, join, doctor, topology, explain)
     version = click.Option(
         ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
     )

@@ -260,6 +260,8 @@ class Experiment:
     # on; columns, classes, scale and layout must fit. The coordinator has it, or every peer.
     init: Text | None = None
     processes: Count | None = None  # operating-system processes for the nodes; one each by default
+    # Of a run folder's events, and a quarter of it of nodes.log: what is older is dropped, but for its rounds.
+    max_log_bytes: Annotated[int, Meta(ge=65536)] = 256 * 2**20
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
