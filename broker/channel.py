@@ -145,6 +145,10 @@ class Channel:
             rounds += [envelope.round for envelope in self._waiting[to]]
         return rounds
 
+    def moved(self, to: bytes) -> int:
+        """Return how many bytes a peer has acknowledged; the kernel says it of messages that are being sent, too."""
+        return self._kernel.get(to, NO_QUEUE).acknowledged()
+
     @property
     def waiting(self) -> bool:
         return bool(self._waiting)

@@ -85,6 +85,10 @@ class Inbound:
         peer = self._peers.by_name.get(to)
         return [] if peer is None else self._channels[Lane.BULK].sending(peer.identity)
 
+    def moved(self, to: str) -> int:
+        peer = self._peers.by_name.get(to)
+        return 0 if peer is None else self._channels[Lane.BULK].moved(peer.identity)
+
     @property
     def waiting(self) -> bool:
         return any(channel.waiting for channel in self._channels.values())

@@ -174,7 +174,7 @@ class Peer(Role):
         if self._state is not None and self._state.status in ("resting", "finished"):
             # A neighbor may still have to read this peer's last model, or that which made it fail: then all of them
             # fail by the same name. See `Connections.wait_for_goodbyes`.
-            await self.session.connections.wait_for_goodbyes(GOODBYES_S)
+            await self.session.connections.wait_for_goodbyes(GOODBYES_S, self._last_words())
         await self.session.close(reason)
 
     async def _until_all_are_done(self) -> None:
