@@ -30,6 +30,7 @@ def build() -> Group:
 
     from .broker import broker
     from .describe import describe
+    from .doctor import doctor
     from .explain import explain
     from .export import export
     from .keys import keys
@@ -53,7 +54,7 @@ def build() -> Group:
                 ctx.fail(f"No such command {args[0]!r}{suggest(args[0], self.commands)}")
             return super().resolve_command(ctx, args)
 
-    commands = (launch, broker, node, monitor, serve, predict, export, describe, keys, topology, explain)
+    commands = (launch, broker, node, monitor, serve, predict, export, describe, keys, doctor, topology, explain)
     version = click.Option(
         ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
     )

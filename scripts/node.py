@@ -55,6 +55,12 @@ if TYPE_CHECKING:
     help="No training: a site describes its table, the coordinator shows what all told; see nervenet describe",
 )
 @click.option("--correlations", is_flag=True, help="Coordinator, with --describe: also of every two columns")
+@click.option(
+    "--site",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="This site's own file, of the table [site] alone: what it takes part in, whatever EXPERIMENT.toml says",
+)
 @click.option("--quiet", is_flag=True, help="No progress; the result in one line.")
 @click.option("--json", is_flag=True, help="This node's events as JSON lines on standard output.")
 @insecure_flag
@@ -73,6 +79,7 @@ def node(
     resume: Path | None,
     describe: bool,
     correlations: bool,
+    site: Path | None,
     quiet: bool,
     json: bool,
     insecure: bool,
@@ -113,7 +120,7 @@ def node(
             "replace": replace,
             "patient": _patient(overrides, file),
         }
-        shown: dict[str, Any] = {"out": out, "json": json, "correlations": correlations, "quiet": quiet}
+        shown: dict[str, Any] = {"out": out, "json": json, "correlations": correlations, "quiet": quiet, "site": site}
         describe_by_hand(role, file, overrides, resuming=resume is not None, **shown, **here)
         return
     if correlations:
@@ -121,7 +128,7 @@ def node(
     if resume is not None:
         check_run_dir(resume, file, out)
     experiment = load_experiment(
-        resume or file, _in_mode(mode, role, overrides) | ({"network.advertise": advertise} if advertise else {})
+        resume or file, _in_mode(mode, role, overrides) | ({"network.advertise": advertise} if advertise else {}), site
     )
     # No live table: a standalone node should stay small, and a monitor shows all nodes.
     security = "keys" if experiment.network.keys else "insecure" if experiment.network.insecure else ""

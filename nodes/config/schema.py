@@ -17,6 +17,7 @@ from nervenet.models.tables.suffixes import SUFFIXES, kind_of
 from ..topology import default_degree, default_probability
 from .keys import GATHERED, ExperimentError, check_keys, convert, keys_of, override
 from .ranges import Count, Natural, NotNegative, Part, Positive, Probability, Share, Text
+from .site import SiteConfig
 
 if TYPE_CHECKING:
     from nervenet.models.tables.options import ReadOptions
@@ -260,6 +261,8 @@ class Experiment:
     # on; columns, classes, scale and layout must fit. The coordinator has it, or every peer.
     init: Text | None = None
     processes: Count | None = None  # operating-system processes for the nodes; one each by default
+    # Of a run folder's events, and a quarter of it of nodes.log: what is older is dropped, but for its rounds.
+    max_log_bytes: Annotated[int, Meta(ge=65536)] = 256 * 2**20
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -267,6 +270,7 @@ class Experiment:
     federated: FederatedConfig = field(default_factory=FederatedConfig)
     gossip: GossipConfig = field(default_factory=GossipConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    site: SiteConfig = field(default_factory=SiteConfig)
 
     @property
     def deadline_s(self) -> float:
@@ -365,6 +369,8 @@ class Experiment:
             del tables["data"]["name"]
         if not self.data.columns:
             del tables["data"]["columns"]
+        if not tables["site"]["allow"]:
+            del tables["site"]["allow"]
         return tables
 
     @classmethod

@@ -126,7 +126,14 @@ class RunState:
             clock=self.clock,
             rounds=self.completed if work in ("finish", "alone") else self.config.rounds,
             question=self.zero.question if work == "survey" else {},
+            clients=self._asked_together(work),
         )
+
+    def _asked_together(self, work: str) -> int:
+        """Return how many clients are asked for such work: those of the open round, or all who are there."""
+        if self.round is None or self.round.work != work or self.ledger is not None:
+            return len(self.registry.living())
+        return len(self.round.asked)
 
     def update_model(
         self, event: ev.ModelReady | ev.Folded, number: int, updates: Collection[Contribution] = ()

@@ -84,7 +84,9 @@ class PeerMachine:
         if self.status == "finished":
             return []
         effects = self._observe(event, now)
-        return effects if self.status == "finished" else effects + self._handle(event, now)
+        if self.status == "finished":
+            return effects
+        return self.lifecycle.consented(effects + self._handle(event, now))
 
     def _handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         match event:
@@ -170,7 +172,7 @@ class PeerMachine:
     def _start(self, now: float) -> list[e.Effect]:
         if self.membership.late:
             self.lifecycle.status = "joining"
-            return self.lifecycle.start_timers(now)
+            return self.lifecycle.declined() or self.lifecycle.start_timers(now)
         # One that goes on from a previous incarnation has announced the run then.
         return self.lifecycle.start(now, announced=not self.checkpoints.held)
 

@@ -21,6 +21,7 @@ ROLES = {
     "nodes/federated/sync_rounds.py": ["coordinator"],
     "nodes/federated/async_buffer.py": ["coordinator"],
     "nodes/federated/coordinator_machine.py": ["coordinator"],
+    "nodes/federated/client_registry.py": ["coordinator"],
     "nodes/roles/base.py": ["coordinator", "client", "peer"],
     "nodes/roles/coordinator.py": ["coordinator"],
     "nodes/federated/evaluation.py": ["coordinator"],
