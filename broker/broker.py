@@ -14,11 +14,26 @@ import zmq
 
 from .channel import Channel, Envelope
 from .codec import DEFAULT_LIMITS, decode
+from .dial_back import BackDialer
 from .directory import Directory, Outcome, Reply
 from .disconnects import DisconnectMonitor
 from .errors import AddressInUse, ProtocolError
 from .events import Event
-from .messages import Failed, GetSnapshot, Join, Joined, Leave, Message, RenewLease, Snapshot, tag_of
+from .messages import (
+    VERSION,
+    BrokerInfo,
+    DialBack,
+    Failed,
+    GetBrokerInfo,
+    GetSnapshot,
+    Join,
+    Joined,
+    Leave,
+    Message,
+    RenewLease,
+    Snapshot,
+    tag_of,
+)
 from .relay import Relay
 from .security.memberships import Memberships
 from .security.plain import LOCAL, Plain
@@ -27,6 +42,7 @@ from .security.roles import wrong_member, wrong_publisher
 from .sockets import CONTROL_QUEUE, Security, advertised, bind, discard, make, split_bind
 from .transport_events import ConnectionRefused, Counters
 from .transport_protocol import new_incarnation
+from .versions import OURS, of_header
 
 if TYPE_CHECKING:
     from .security.allow_list import AllowList, Entry
@@ -127,6 +143,7 @@ class Broker:
     def _begin(self, sockets: list[zmq.Socket[bytes]]) -> None:
         events_in, events_out = self.addresses["events_in"], self.addresses["events_out"]
         self._directory = Directory(events_in, events_out, lease_s=self._lease_s)
+        self._back_dialer = BackDialer(self._reply)
         self._relay = Relay(
             sockets[1],
             sockets[2],
@@ -188,6 +205,7 @@ class Broker:
 
     def _close(self, linger_s: float) -> None:
         self._unwatch()
+        self._back_dialer.close()
         for monitor in self._monitors:
             monitor.close()
         self._monitors.clear()
@@ -221,17 +239,19 @@ class Broker:
             sender = self._sender("directory", channel)
             if sender is None and self._listeners:
                 return
-            self._answer(identity, frames, sender)
+            self._answer(identity, frames, sender, channel.source())
         except BaseException as error:  # noqa: BLE001  serve() raises it
             self._fail(error)
 
-    def _answer(self, identity: bytes, frames: list[Any], sender: Entry | None) -> None:
+    def _answer(self, identity: bytes, frames: list[Any], sender: Entry | None, source: str) -> None:
         self.counters.bytes_received += sum(map(len, frames))
         try:
             message, _ = decode(frames)
         except ProtocolError as error:
             self.counters.malformed += 1
-            self._reply(identity, Failed(0, error.code, error.reason))
+            asks = "the node that asks"
+            why = of_header(asks, error.version, "the broker") if error.version else error.reason
+            self._reply(identity, Failed(0, error.code, why), error.version or VERSION)
             return
         if sender is not None and (reason := _not_theirs(message, sender)) is not None:
             self._listeners["directory"].refuse(sender, reason)
@@ -239,6 +259,11 @@ class Broker:
         elif isinstance(message, GetSnapshot):
             for events, last in self._relay.last.parts(message.prefix):
                 self._reply(identity, Snapshot(message.id, events, last))
+        elif isinstance(message, GetBrokerInfo):
+            runs = self._directory.runs
+            self._reply(identity, BrokerInfo(message.id, OURS.newest, OURS.oldest, OURS.release, time.time(), runs))
+        elif isinstance(message, DialBack):
+            self._back_dialer.ask(identity, message, source)
         else:
             outcomes = self._directory.handle(identity, message, self._loop.time())
             if isinstance(message, Join) and any(isinstance(getattr(o, "message", None), Joined) for o in outcomes):
@@ -263,8 +288,8 @@ class Broker:
                 fields = dict(outcome)
                 self.publish(fields.pop("type"), fields.pop("run"), **fields)
 
-    def _reply(self, identity: bytes, message: Message) -> None:
-        envelope = Envelope.of(message)
+    def _reply(self, identity: bytes, message: Message, version: int = VERSION) -> None:
+        envelope = Envelope.of(message, version=version)
         if envelope.header_bytes > DEFAULT_LIMITS.header_bytes:
             reason = f"the {tag_of(message)} exceeds the limit"
             envelope = Envelope.of(Failed(getattr(message, "id", 0), "oversize", reason))

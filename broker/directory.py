@@ -103,6 +103,11 @@ class Directory:
         self.lease_s = lease_s
         self._runs: dict[str, _Run] = {}
 
+    @property
+    def runs(self) -> int:
+        """How many runs have live members."""
+        return sum(bool(run.living()) for run in self._runs.values())
+
     def handle(self, identity: bytes, message: m.Message, now: float) -> list[Outcome]:
         match message:
             case m.Join():

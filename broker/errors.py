@@ -35,12 +35,14 @@ class ProtocolError(BrokerError):
     """Bytes that are not a message of this protocol.
 
     ``code`` is one of docs/protocol.md, such as ``malformed``; ``reason`` says in one line what was found and allowed.
+    ``version`` is that of the message, where it is why; else 0.
     """
 
-    def __init__(self, code: str, reason: str) -> None:
+    def __init__(self, code: str, reason: str, version: int = 0) -> None:
         super().__init__(f"{code}: {reason}")
         self.code = code
         self.reason = reason
+        self.version = version
 
 
 class MessageTooLarge(BrokerError, ValueError):

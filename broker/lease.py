@@ -15,6 +15,7 @@ from .messages import Failed, GetRoster, Join, Joined, Leave, Message, Ok, Renew
 from .request_client import BrokerClient
 from .security.plain import LOCAL
 from .sockets import Security, reached_by
+from .versions import OURS
 
 _ASK_AGAIN_S = 0.5  # whether the node that has one's name still answers
 _SOON_S = 2.0  # and at first, where somebody wants to know who has joined so far
@@ -194,6 +195,8 @@ class Lease:
             return answer
         if isinstance(answer, Failed) and answer.code == "taken":
             raise NameTaken(answer.reason)
+        if isinstance(answer, Failed) and answer.code == "version":
+            raise JoinRefused(answer.code, f"{answer.reason}; this node speaks {OURS}")
         if isinstance(answer, Failed):
             raise JoinRefused(answer.code, answer.reason, answer.newest)
         raise JoinRefused("unknown", f"the broker at {self._broker} answered with {type(answer).__name__}")

@@ -5,6 +5,7 @@ Both are TOML of a few lines. The keys are those of CurveZMQ (Curve25519), writt
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -46,6 +47,16 @@ def check_name(name: str, where: str = "") -> str:
         allowed = "1 to 64 letters, digits, '.', '_' or '-', a letter or digit first"
         raise KeysError(f"{where}{': ' if where else ''}the name {name[:80]!r}: expected {allowed}")
     return name
+
+
+def is_public_key(text: str) -> bool:
+    return _Z85.fullmatch(text) is not None
+
+
+def fingerprint(text: str) -> str:
+    """Return half of the SHA-256 of a text, such as a public key, in eight groups: to be compared by telephone."""
+    digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+    return " ".join(digest[start : start + 4] for start in range(0, 32, 4))
 
 
 def write_keys(folder: Path, keys: KeyPair) -> tuple[Path, Path]:

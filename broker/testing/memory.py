@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from ..codec import DEFAULT_LIMITS, Frame, Limits, check_size, decode, encode
 from ..errors import BadAddress, TransportClosed
-from ..messages import VERSION, Hello, Lane, Message, Refused, tag_of
+from ..messages import Lane, Message, Refused, tag_of
 from ..transport_events import Arrival, Counters, LinkLost, LinkUp, SendFailed, TransportEvent
 from ..transport_protocol import OnError, Receiver, new_incarnation
+from ..versions import hello
 
 _SCHEME = "memory://"
 _QUEUE = {Lane.CONTROL: 256, Lane.BULK: 4}
@@ -207,7 +208,7 @@ class MemoryTransport:
             self._notify(LinkLost(peer, incarnation, f"the connection of {peer} has closed"))
 
     def _introduced(self, other: MemoryTransport, dialed: bool) -> None:
-        size = 2 * len(encode(Hello(other.node, other.role, other.run, other.incarnation, VERSION))[0])  # on two lanes
+        size = 2 * len(encode(hello(other.node, other.role, other.run, other.incarnation))[0])  # on two lanes
         other.counters.bytes_sent += size
         other.counters.messages_sent += 2
         other.counters.sent_by_kind["control"] += size

@@ -16,6 +16,7 @@ from nervenet.models.site_model import SiteModel
 from ..config.compatibility import shared_config_of
 from ..config.idle_parameters import idle_lines_of
 from ..config.schema import Experiment
+from ..consent.requests import Policy
 from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name, members_of
@@ -58,6 +59,8 @@ class Role(ABC):
     ) -> None:
         for line in idle_lines_of(site_model.model):
             warnings.warn(line, stacklevel=3)  # where the program makes the node
+        if site_model.examples:
+            Policy.of(experiment, run, site_model).check()
         security = security_of(experiment.network, name, self.role)
         identity = NodeIdentity(
             broker,

@@ -15,6 +15,7 @@ from nervenet.models.site_model import SiteModel
 from ..config.factory import build_schedule, initial_model, task_settings
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
+from ..consent.requests import Policy
 from ..gossip.algorithms import Algorithm
 from ..gossip.algorithms.registry import build_algorithm, encoding_of, has_rounds, synchronous_names
 from ..gossip.algorithms.requirements import suitable_mixing
@@ -258,7 +259,7 @@ class Peer(Role):
                 self._rules(founders),
                 needs=needs,
                 encoding=encoding_of(algorithm),
-                min_peers=experiment.gossip.min_peers or 0,
+                min_peers=max(experiment.gossip.min_peers or 0, experiment.site.allow.min_clients or 0),
                 wait_deadline_s=experiment.gossip.wait_deadline_s,
                 keeps=self._writer is not None,
                 held=() if self._writer is None else self._writer.held,
@@ -287,6 +288,7 @@ class Peer(Role):
             evaluation=experiment.evaluation,
             evaluate_on="test" if self.model.has_test else "holdout",
             settings=task_settings(experiment, self.model.model),
+            policy=Policy.of(experiment, self.identity.run, self.model),
         )
 
     @property
