@@ -29,6 +29,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 import msgpack
@@ -219,8 +220,8 @@ def _remove(descriptor: int, path: str) -> None:
                     shutil.rmtree(name, dir_fd=descriptor)
                 else:
                     os.unlink(name, dir_fd=descriptor)
-        if os.path.samestat(os.fstat(descriptor), os.stat(path)):
-            os.rmdir(path)
+        if os.path.samestat(os.fstat(descriptor), Path(path).stat()):
+            Path(path).rmdir()
 
 
 def _preload(modules: list[str], pipe: int, at_end: Callable[[], None]) -> None:

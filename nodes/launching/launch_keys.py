@@ -92,12 +92,10 @@ def _with(experiment: Experiment, folder: Path) -> Experiment:
     return replace(experiment, network=replace(experiment.network, keys=str(folder)))
 
 
-def _make(
-    folder: Path, roles: Mapping[str, str], remove_at_end: Callable[[Path], None] = lambda _: None
-) -> None:
+def _make(folder: Path, roles: Mapping[str, str], remove_at_end: Callable[[Path], None] = lambda _: None) -> None:
     """Make the keys that are missing. One whose secret is there is allowed, or has been revoked since.
 
-    The secret comes last: of a launch that was killed meanwhile, no half is left that the next one would take for whole.
+    The secret comes last: a launch that is killed meanwhile leaves no half that the next one would take for whole.
     """
     from nervenet.broker.errors import KeysError
     from nervenet.broker.security.allow_list import FOLDER as ALLOWED
