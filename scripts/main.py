@@ -31,6 +31,9 @@ COMMANDS = (
     "export",
     "describe",
     "keys",
+    "invite",
+    "join",
+    "doctor",
     "topology",
     "explain",
 )
@@ -38,7 +41,8 @@ COMMANDS = (
 # Known by name, so that reporting an error imports none of the modules that could have raised it.
 USAGE_ERRORS = {"ExperimentError", "DataError", "IncompatibleSites", "CannotMerge", "CannotExport"}
 USAGE_ERRORS |= {"ModelFileError", "BadAddress", "TopologyError", "MissingExtra", "NameTaken", "KeysError"}
-RUN_ERRORS = {"RunFailed", "NodeFailed", "ForkServerError", "BrokerError", "TooFewRows"}
+USAGE_ERRORS |= {"InvitationError"}
+RUN_ERRORS = {"RunFailed", "NodeFailed", "ForkServerError", "BrokerError", "TooFewRows", "Declined"}
 
 
 def build() -> Group:
