@@ -32,7 +32,7 @@ from warm import Process, WarmSubprocess
 FORK_SERVER = "nervenet.nodes.launching.forkserver"
 CLIENT = "nervenet.nodes.launching.forkserver_client"
 IMPORTED = (
-    *(f"nervenet.scripts.{name}" for name in ("launch", "broker", "node", "monitor", "keys", "invite", "join", "views")),
+    *(f"nervenet.scripts.{name}" for name in ("launch", "broker", "node", "monitor", "keys", "join", "views")),
     "nervenet.scripts.result_table",
     "nervenet.scripts.signals",
     FORK_SERVER,
