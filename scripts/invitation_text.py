@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +67,10 @@ def of_keys(plan: KeyPlan) -> Iterator[str]:
             yield from _row(entry.name, f"{word} as {roles}")
             yield from _row("", f"fingerprint {fingerprint(entry.public)}")
     for entry in plan.others:
-        yield from _row(entry.name, "is allowed, and not in the invitation")
+        out = f"nervenet keys revoke {entry.name} --keys {plan.folder}"
+        yield from _row(
+            entry.name, f"is allowed, and not in the invitation; if it is no longer of the federation: {out}"
+        )
     yield ""
 
 
@@ -81,6 +85,8 @@ def what_next(plan: KeyPlan, made: KeyPair, invitation: Invitation) -> Iterator[
     yield from _row("send", f"{plan.public_file} to {invitation.hub}, who admits it by")
     yield from _row("", invitation.admission)
     yield from _row("compare", f"by telephone, its fingerprint {fingerprint(made.public)}")
+    way = f"nervenet doctor --broker {invitation.broker} --run {shlex.quote(invitation.run)} --keys {plan.folder}"
+    yield from _row("if it waits", f"{way} looks at what is in the way")
     others = invitation.of_role("peer")
     if invitation.role == "peer" and len(others) < (wanted := int(invitation.experiment["nodes"]) - 1):
         missing = f"the keys of {wanted - len(others)} of {wanted} other peers are not in this invitation yet"

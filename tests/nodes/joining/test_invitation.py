@@ -158,6 +158,31 @@ def test_any_bytes_are_an_invitation_or_say_why_not(content: bytes, tmp_path: Pa
         read_invitation(path)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(place=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
+def test_another_byte_anywhere_is_noticed_or_means_nothing(
+    place: float, byte: int, tmp_path: Path, invited: Invited, known: dict[str, bytes]
+) -> None:
+    path = tmp_path / "north.invite.toml"
+    if not known:
+        known["text"] = written(tmp_path, invited()).read_bytes()
+        known["seal"] = read_invitation(path).fingerprint.encode()
+    text = bytearray(known["text"])
+    text[int(place * len(text))] = byte
+    path.write_bytes(text)
+    try:
+        found = read_invitation(path)
+    except InvitationError:
+        return
+    assert found.fingerprint.encode() == known["seal"]
+
+
+@pytest.fixture
+def known() -> dict[str, bytes]:
+    """What one example leaves to the next."""
+    return {}
+
+
 @pytest.mark.parametrize(
     ("roles", "words"),
     [

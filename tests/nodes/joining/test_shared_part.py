@@ -117,11 +117,13 @@ def test_epochs_and_steps_take_each_others_place() -> None:
     assert joined(part, data__name="iris", training__epochs=2).training.local_steps is None
 
 
-def test_a_client_needs_nothing_of_the_coordinators_own_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_needs_nothing_of_the_coordinators_own_code() -> None:
     part = shared_part(load_experiment(None, {}))
     part["federated"] |= {"strategy": "nowhere.mine:Own", "strength": 3}
+    part["data"]["preprocess"] = "nowhere.mine:pipeline"
     check_part(part, "client")
-    assert joined(part, data__name="iris").federated.strategy == "fedavg"
+    site = joined(part, data__name="iris")
+    assert (site.federated.strategy, site.data.preprocess) == ("fedavg", "auto")
 
 
 def test_to_check_an_invitation_imports_nothing_that_it_names() -> None:
