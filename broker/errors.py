@@ -19,6 +19,7 @@ __all__ = [
     "PeerUnreachable",
     "ProtocolError",
     "RosterIncomplete",
+    "TransportClosed",
 ]
 
 
@@ -170,6 +171,14 @@ class NotEncrypted(BadAddress):
             'make one by "nervenet keys new NAME", let the others in by "nervenet keys allow FILE.pub --role ROLE", '
             "and give --keys keys (or say --insecure)",
         )
+
+
+class TransportClosed(BrokerError, RuntimeError):
+    """A node's transport is used before it has been opened, or after it has been closed."""
+
+    def __init__(self, node: str, what: str) -> None:
+        super().__init__(f"the transport of {node} {what} after it has been opened, and before it is closed")
+        self.node = node
 
 
 class AuthenticationFailed(BrokerError):

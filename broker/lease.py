@@ -113,13 +113,13 @@ class Lease:
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         mine = self._join
         leave = lambda id_: Leave(id_, mine.run, mine.node, mine.incarnation, self.leave_reason)  # noqa: E731
         try:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             with suppress(BrokerUnreachable):
                 await self._client.ask(leave, 0.5)
-        finally:
+        finally:  # cancelled, too: for a socket that stays open the end of its context would wait for ever
             self._client.close()
 
     async def roster(

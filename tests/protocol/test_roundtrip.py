@@ -68,6 +68,8 @@ def meaning(kind: Any) -> tuple[str, st.SearchStrategy[Any]]:
         return KNOWN[kind]
     if kind in PARTS:
         return m.snake_case(kind.__name__), fields_of(kind)
+    if get_origin(kind) is Annotated:  # a list of a bounded length
+        return meaning(kind.__origin__)
     arguments = get_args(kind)
     if get_origin(kind) is Literal:
         return "text", st.sampled_from(arguments)
