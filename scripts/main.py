@@ -131,9 +131,9 @@ def _explain(error: Exception) -> int:
     if "Stopped" in kinds:
         return _tell(str(error), 128 + int(getattr(error, "number", 0)))
     if kinds & USAGE_ERRORS:
-        return _tell(str(error), 2)
+        return _tell(_with_page(error, str(error)), 2)
     if kinds & RUN_ERRORS:
-        return _tell(printable(error), 1)  # the reason on the last line
+        return _tell(_with_page(error, printable(error)), 1)  # the reason on the last line
     if hasattr(error, "format_message"):
         return _usage(error)
     if type(error).__name__ == "Exit":  # click's, once --help or --version has printed its answer
@@ -142,6 +142,14 @@ def _explain(error: Exception) -> int:
 
     sys.stderr.write(printable_lines("".join(traceback.format_exception(error))))
     return 1
+
+
+def _with_page(error: Exception, message: str) -> str:
+    """Return a message with where it is explained, unless it says so itself."""
+    from nervenet.broker.errors import SEE, see
+
+    code = getattr(error, "page", "")
+    return message if not code or SEE in message else message + see(code)
 
 
 def _usage(error: Any) -> int:

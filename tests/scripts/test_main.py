@@ -221,7 +221,7 @@ def test_a_failed_run_prints_its_reason_on_the_last_line(
     fails_with(monkeypatch, error)
     assert execute(["launch", "--out", "x"]) == code
     err = capsys.readouterr().err
-    assert err.splitlines()[-1] == f"nervenet: {error}"
+    assert err.splitlines()[-1].partition(" (docs/errors.md#")[0] == f"nervenet: {error}"
     assert "Traceback" not in err
 
 
