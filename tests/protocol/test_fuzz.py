@@ -218,6 +218,28 @@ def test_an_event_nested_as_deep_as_messagepack_goes_is_refused_by_name():
         decode_event([b"round.completed", body], 65_536)
 
 
+def event_with_a_deep(key: str) -> Frames:
+    """An event whose value for a key that every event has is a list, nested as deep as MessagePack goes."""
+    fields = {name: value for name, value in EVENT.items() if name != key}
+    body = SIGNATURE + bytes([0x80 | len(EVENT)]) + msgpack.packb(fields)[1:] + msgpack.packb(key) + DEEP
+    return [b"round.completed", body]
+
+
+DEEP = b"\x91" * 1_000 + b"\x01"
+
+
+@pytest.mark.parametrize("key", sorted(events.REQUIRED))
+def test_an_event_with_a_deep_value_where_a_scalar_belongs_is_refused(key):
+    with pytest.raises(ProtocolError, match=f"the event's {key} is list"):
+        decode_event(event_with_a_deep(key), 65_536)
+
+
+def test_shown_whole_the_deep_value_would_be_a_recursion_error(monkeypatch):
+    monkeypatch.setattr(events, "_shown", repr)
+    with pytest.raises(RecursionError):
+        decode_event(event_with_a_deep("seq"), 65_536)
+
+
 def deep(kind: str, depth: int) -> bytes:
     """A header whose kind, or whose facts if the kind is known, lie deep."""
     nest = b"\x91" * depth + b"\x01"
