@@ -43,10 +43,10 @@ def check(data: bytes) -> str:
     AssertionError
         What was taken cannot be written again, or reads differently the second time.
     """
+    from mutants import LIMITS
     from nervenet.broker.codec import decode, encode
     from nervenet.broker.errors import ProtocolError
     from nervenet.broker.events import decode_event
-    from test_fuzz import LIMITS
 
     kind, frames = unpack(data)
     try:
@@ -55,8 +55,8 @@ def check(data: bytes) -> str:
             return "taken"
         read = decode(frames, LIMITS)
     except ProtocolError as error:
-        assert "\n" not in error.reason, error.reason
-        assert len(error.reason) < 400, error.reason
+        if "\n" in error.reason or len(error.reason) >= 400:
+            raise AssertionError(error.reason) from None
         return error.code
     again = [bytes(frame) for frame in encode(*read)]
     assert repr(decode(again, LIMITS)) == repr(read).replace("b''", "''")
@@ -65,9 +65,10 @@ def check(data: bytes) -> str:
 
 def seeds() -> list[bytes]:
     """Return one input for each kind of message, and an event."""
+    import msgpack
+    from mutants import EVENT as EXAMPLE
+    from mutants import GOLDEN
     from nervenet.broker.codec import SIGNATURE
-    from test_fuzz import EVENT as EXAMPLE
-    from test_fuzz import GOLDEN, msgpack
 
     example = [EXAMPLE["type"].encode(), SIGNATURE + msgpack.packb(EXAMPLE)]
     return [*(pack(MESSAGE, frames) for frames in GOLDEN), pack(EVENT, example)]
@@ -79,21 +80,21 @@ def main() -> None:
     with atheris.instrument_imports(include=["nervenet.broker", "msgpack", "json"]):
         import nervenet.broker.codec
         import nervenet.broker.events  # noqa: F401
-    import test_fuzz
+    import mutants
 
     atheris.instrument_func(check)
 
     def mutated(data: bytes, most: int, seed: int) -> bytes:
-        """Mutate frames and fields three times of four, as `test_fuzz` does, and bytes otherwise."""
+        """Mutate frames and fields three times of four, as `mutants` does, and bytes otherwise."""
         draw = random.Random(seed)
         if draw.random() < 0.25:
             return bytes(atheris.Mutate(data, most))
         kind, frames = unpack(data)
         if not frames[0].startswith(b"NV") or kind == EVENT:
-            frames = frames if kind == EVENT else draw.choice(test_fuzz.GOLDEN)
+            frames = frames if kind == EVENT else draw.choice(mutants.GOLDEN)
         try:
             mutant = (
-                [frames[0], test_fuzz.mutate_fields(frames[-1], draw)] if kind == EVENT else test_fuzz.mutate(frames, draw)
+                [frames[0], mutants.mutate_fields(frames[-1], draw)] if kind == EVENT else mutants.mutate(frames, draw)
             )
         except Exception:  # noqa: BLE001  what cannot be read cannot be mutated by fields
             return bytes(atheris.Mutate(data, most))
