@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from nervenet.broker import messages as m
+from nervenet.broker.errors import see
 
 from ..runtime import effects as e
 from ..runtime import events as ev
@@ -141,8 +142,9 @@ class CoordinatorMachine:
             case m.Update() as update:
                 if not self._overtaken(sender, update):
                     effects += self._phase.admit(sender, update, event, now)
-            case m.Declined(round=number, attempt=attempt, reason=reason):
+            case m.Declined(round=number, attempt=attempt, reason=reason) as declined:
                 registry.answered(sender, (number, attempt))
+                effects += registry.declined(sender, declined)
                 effects += self._phase.declined(sender, number, attempt, reason, now)
             case m.Heartbeat(state=state, sending=sending):
                 registry.heartbeat(sender, brief(state), sending)
@@ -308,7 +310,7 @@ class CoordinatorMachine:
                 return self._begin_if_gathered(now, at_deadline=True)
             case ("wait",) if run.status == "waiting":
                 waited = f"round {run.waiting_for[0]} waited {run.config.federated.wait_deadline_s:g} s for clients"
-                return run.fail(f"{waited}: {too_few_living(run.config, run.registry)}")
+                return run.fail(f"{waited}: {too_few_living(run.config, run.registry)}{see('too-few-nodes')}")
             case ("pulse",):
                 run.registry.outgoing.clear()
                 heartbeat = e.SendHeartbeat(tuple(run.registry.reachable()), run.number, run.status)

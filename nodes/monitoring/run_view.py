@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nervenet.broker.errors import see
+
 from ..results.round_metrics import Sketch
 from ..runtime.event_types import INTERRUPTED, Event, fitted
 from .clusters import PeerClusters, find_clusters
@@ -329,6 +331,9 @@ def notice(event: Fields) -> str | None:
         "node.lost": f"{subject} is lost",
         "round.failed": f"round {number} failed",
         "update.rejected": f"an update of {subject} was rejected" + ("" if number is None else f" in round {number}"),
+        "site.declined": f"{event.get('node')}: {subject} declined"
+        if event.get("role") == "coordinator"
+        else f"{event.get('node')} declined what {subject} asks",
         "run.stopping": f"the run ends with round {number}",
         "run.failed": "the run failed",
         "warning": str(event.get("node")),
@@ -336,7 +341,8 @@ def notice(event: Fields) -> str | None:
     }.get(str(event.get("type")))
     if event.get("type") == "run.failed" and str(event.get("reason")).startswith(INTERRUPTED):
         return f"the run was {event.get('reason')}"
-    return f"{text}: {event.get('reason')}" if text and event.get("reason") else text
+    page = see("node-lost") if event.get("type") == "node.lost" else ""
+    return f"{text}: {event.get('reason')}{page}" if text and event.get("reason") else text
 
 
 def _number(value: Any) -> float | None:
