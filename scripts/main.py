@@ -22,12 +22,14 @@ STARTED_AT = time.time()
 # Known by name, so that reporting an error imports none of the modules that could have raised it.
 USAGE_ERRORS = {"ExperimentError", "DataError", "IncompatibleSites", "CannotMerge", "CannotExport"}
 USAGE_ERRORS |= {"ModelFileError", "BadAddress", "TopologyError", "MissingExtra", "NameTaken", "KeysError"}
-RUN_ERRORS = {"RunFailed", "NodeFailed", "ForkServerError", "BrokerError", "TooFewRows"}
+USAGE_ERRORS |= {"AuditError"}
+RUN_ERRORS = {"RunFailed", "NodeFailed", "ForkServerError", "BrokerError", "TooFewRows", "ChainsBroken"}
 
 
 def build() -> Group:
     import click
 
+    from .audit import audit
     from .broker import broker
     from .describe import describe
     from .explain import explain
@@ -53,7 +55,7 @@ def build() -> Group:
                 ctx.fail(f"No such command {args[0]!r}{suggest(args[0], self.commands)}")
             return super().resolve_command(ctx, args)
 
-    commands = (launch, broker, node, monitor, serve, predict, export, describe, keys, topology, explain)
+    commands = (launch, broker, node, monitor, serve, predict, export, describe, keys, audit, topology, explain)
     version = click.Option(
         ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
     )
