@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FREE = (
     "rounds",
     "processes",
+    "max_log_bytes",
     "*deadline_s",
     "federated.min_clients",
     "gossip.min_peers",

@@ -144,7 +144,7 @@ class ClientMachine:
                 effects += self._task(Assignment(task, event.body), event.flaw, now)
             case m.Refused(about="task", round=number):
                 effects += self._dismissed(number)
-            case m.Refused(about="hello", code="stale", reason=reason):
+            case m.Refused(about="hello", code="stale" | "version", reason=reason):
                 effects.append(e.Finish("failed", reason))  # nothing that this one says will be heard again
             case m.Refused(about=about, round=number, reason=reason):
                 warning = {"reason": f"{about} of round {number} was refused: {reason}", "subject": sender}

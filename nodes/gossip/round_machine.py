@@ -156,7 +156,10 @@ class PeerMachine:
             case m.Refused(about="exchange", code="base"):
                 self.rounds.outbox.lost(sender)
             case m.Refused(about="hello", code="stale", reason=reason):
-                return self._supersede(f"{sender} says: {reason}")
+                # One member's word does not end this peer: its own newer incarnation, the broker or most others do.
+                if self.membership.refused_by(sender):
+                    return self._supersede(f"most others refuse it, {sender} because {reason}")
+                effects.append(e.Publish("warning", {"subject": sender, "reason": f"{sender} refuses it: {reason}"}))
             case m.Refused(about=about, round=number, reason=reason) if about not in UNREPORTED:
                 reason = f"{about} of round {number} was refused: {reason}"
                 effects.append(e.Publish("warning", {"subject": sender, "reason": reason}))

@@ -196,7 +196,7 @@ async def _until_over(node: Node) -> None:
 
 def _open(role: str, experiment: Experiment, out: Path | None, resume: Path | None) -> RunDir | None:
     if resume is None:
-        return RunDir(out) if out else None
+        return RunDir(out, max_log_bytes=experiment.max_log_bytes) if out else None
     check_run_dir(resume, out=out)
     from ..results.resume import reopen
 

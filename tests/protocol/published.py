@@ -32,6 +32,7 @@ ROLES = {
     "nodes/gossip/lifecycle.py": ["peer"],
     "nodes/gossip/late_join.py": ["peer"],
     "nodes/gossip/round_machine.py": ["peer"],
+    "nodes/gossip/membership/statements.py": ["peer"],
     "nodes/gossip/rounds.py": ["peer"],
     "nodes/gossip/checkpointing.py": ["peer"],
     "nodes/roles/peer.py": ["peer"],

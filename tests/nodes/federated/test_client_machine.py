@@ -318,14 +318,12 @@ def test_a_refusal_is_a_warning() -> None:
     assert [p.type for p in only(e.Publish, effects)] == ["warning"]
 
 
-@pytest.mark.parametrize(
-    "code", ["stale", "version"]
-)  # with the second as with all codes before: it waited for a minute
-def test_a_client_whose_name_was_taken_over_ends_at_once(code: str) -> None:
+@pytest.mark.parametrize("code", ["stale", "version", "run"])  # with the third as with all: it waited for a minute
+def test_a_client_that_will_not_be_heard_again_ends_at_once(code: str) -> None:
     bench = Bench().settle()
     reason = "client-0 has been started again since (incarnation 5)"
     effects = bench.say(m.Refused("hello", 0, code, reason))
-    assert only(e.Finish, effects) == ([e.Finish("failed", reason)] if code == "stale" else [])
+    assert only(e.Finish, effects) == ([] if code == "run" else [e.Finish("failed", reason)])
 
 
 # ---------------------------------------------------------------------------------------------------------- the silence
