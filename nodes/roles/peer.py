@@ -260,7 +260,7 @@ class Peer(Role):
                 needs=needs,
                 encoding=encoding_of(algorithm),
                 min_peers=max(experiment.gossip.min_peers or 0, experiment.site.allow.min_clients or 0),
-                wait_deadline_s=experiment.gossip.wait_deadline_s,
+                wait_deadline_s=experiment.gossip.wait_deadline_s or experiment.network.rejoin_deadline_s,
                 keeps=self._writer is not None,
                 held=() if self._writer is None else self._writer.held,
             ),
