@@ -18,7 +18,11 @@ from .directory import Directory, Outcome, Reply
 from .disconnects import DisconnectMonitor
 from .errors import AddressInUse, ProtocolError
 from .events import Event
-from .messages import Failed, GetSnapshot, Join, Leave, Message, RenewLease, Snapshot, tag_of
+from .guard.guard import Guard
+from .guard.table import Policy
+from .last_values import snapshot_frame
+from .limits import allowed
+from .messages import Failed, GetSnapshot, Join, Leave, Message, RenewLease, tag_of
 from .relay import Relay
 from .security.plain import LOCAL, Plain
 from .security.refusals import Refusals
@@ -36,6 +40,7 @@ _AWAKE_S = 1.0  # a tick that is later than this was slept through: what nodes s
 _LAST_EVENTS_S = 1.0  # in which what was relayed last may leave this process
 _ATTEMPTS = 50  # at three consecutive free ports
 _SERVICES = ("directory", "events_in", "events_out")
+_DRAINED = 256  # requests, of those that wait, before a connection is ended for what it holds
 
 
 class Broker:
@@ -87,7 +92,8 @@ class Broker:
         self._on_refused = on_refused
         self._refusals = Refusals()
         self._listeners: dict[str, Listener] = {}  # with keys, by service
-        self._monitors: list[DisconnectMonitor] = []
+        self._monitors: dict[str, DisconnectMonitor] = {}
+        self._guards: dict[str, Guard] = {}
         self._unwatch: Callable[[], None] = lambda: None
 
     @property
@@ -113,29 +119,48 @@ class Broker:
             raise
         events_in, events_out = self.addresses["events_in"], self.addresses["events_out"]
         self._directory = Directory(events_in, events_out, lease_s=self._lease_s)
+        keyed = bool(self._listeners)
+        for service, socket in zip(_SERVICES, sockets, strict=True):
+            if not self.addresses[service].startswith("inproc"):
+                self._watch_connections(service, socket)
         self._relay = Relay(
             sockets[1],
             sockets[2],
             self.counters,
-            keyed=bool(self._listeners),
+            keyed=keyed,
             may_publish=self._may_publish,
             may_subscribe=self._may_subscribe,
+            guards=(self._guards.get("events_in"), self._guards.get("events_out")),
         )
+        guard = self._guards.get("directory")
         self._requests = Channel(
             sockets[0],
             deliver=self._request,
             counters=self.counters,
             queue=CONTROL_QUEUE,
             addressed=True,
+            keyed=keyed,
+            heard=None if guard is None else guard.heard,
         )
-        for (service, listener), socket in zip(self._listeners.items(), sockets, strict=bool(self._listeners)):
-            failed = partial(self._handshake_failed, service)
-            self._monitors.append(DisconnectMonitor(socket, partial(_forget, listener), failed))
+        if guard is not None:
+            guard.drain = lambda: self._requests.drain(_DRAINED)
         if not isinstance(self._security, Plain):
             self._allowed = self._security.gate.allowed
             self._unwatch = self._security.gate.watch(self._list_changed)
         self._timer = self._loop.call_later(_TICK_S, self._tick)
         return self
+
+    def _watch_connections(self, service: str, socket: zmq.Socket[bytes]) -> None:
+        guard = self._guards[service] = Guard(_policy(service), self._refused)
+        listener = self._listeners.get(service)
+
+        def closed(descriptor: int) -> None:
+            guard.closed(descriptor)
+            if listener is not None:
+                listener.closed(descriptor)
+
+        failed = None if listener is None else partial(self._handshake_failed, service)
+        self._monitors[service] = DisconnectMonitor(socket, closed, failed, guard.accepted)
 
     def _bound(self, context: zmq.Context[zmq.Socket[bytes]]) -> list[zmq.Socket[bytes]]:
         """Bind the three sockets, or none; free ports are consecutive, so that one number identifies them."""
@@ -174,7 +199,9 @@ class Broker:
 
     def _close(self, linger_s: float) -> None:
         self._unwatch()
-        for monitor in self._monitors:
+        for guard in self._guards.values():
+            guard.close()
+        for monitor in self._monitors.values():
             monitor.close()
         self._monitors.clear()
         self._requests.close(min(0.1, linger_s))
@@ -213,18 +240,27 @@ class Broker:
 
     def _answer(self, identity: bytes, frames: list[Any], sender: Entry | None) -> None:
         self.counters.bytes_received += sum(map(len, frames))
+        guard = self._guards.get("directory")
         try:
             message, _ = decode(frames)
         except ProtocolError as error:
             self.counters.malformed += 1
+            if guard is not None:
+                guard.fault(self._requests.descriptor())
             self._reply(identity, Failed(0, error.code, error.reason))
             return
+        if guard is not None:
+            guard.introduced(self._requests.descriptor(), identity)
         if sender is not None and (reason := _not_theirs(message, sender)) is not None:
             self._listeners["directory"].refuse(sender, reason)
             self._reply(identity, Failed(getattr(message, "id", 0), "identity", reason))
+        elif isinstance(message, GetSnapshot) and guard is not None and not guard.snapshot(self._requests.descriptor()):
+            most = f"{allowed('snapshots')} snapshots at once and then one a second are given to one connection"
+            self._reply(identity, Failed(message.id, "limit", most))
         elif isinstance(message, GetSnapshot):
             for events, last in self._relay.last.parts(message.prefix):
-                self._reply(identity, Snapshot(message.id, events, last))
+                frame = snapshot_frame(message.id, events, last)
+                self._send(identity, Envelope([frame], "snapshot", 0, len(frame)))
         else:
             self._execute(self._directory.handle(identity, message, self._loop.time()))
 
@@ -251,6 +287,12 @@ class Broker:
         if envelope.header_bytes > DEFAULT_LIMITS.header_bytes:
             reason = f"the {tag_of(message)} exceeds the limit"
             envelope = Envelope.of(Failed(getattr(message, "id", 0), "oversize", reason))
+        self._send(identity, envelope)
+
+    def _send(self, identity: bytes, envelope: Envelope) -> None:
+        guard = self._guards.get("directory")
+        if guard is not None:
+            guard.sent(identity, envelope.header_bytes)
         self._requests.send(identity, envelope)
 
     # With keys: who may do what
@@ -270,8 +312,8 @@ class Broker:
         return False
 
     def _may_subscribe(self, channel: Channel) -> bool:
-        for monitor in self._monitors[2:]:
-            monitor.drain()  # a descriptor may have belonged to another connection a moment ago
+        if self._listeners:
+            self._monitors["events_out"].drain()  # a descriptor may have belonged to another connection a moment ago
         return self._sender("events_out", channel) is not None or not self._listeners
 
     def _list_changed(self, allowed: AllowList) -> None:
@@ -315,8 +357,15 @@ def _free_port() -> int:
     return random.SystemRandom().randrange(13_000, 20_000, 3)
 
 
-def _forget(listener: Listener, descriptor: int) -> None:
-    listener.closed(descriptor)
+def _policy(service: str) -> Policy:
+    match service:
+        case "events_in":
+            nbytes = allowed("events_bytes"), allowed("events_bytes_s")
+            return Policy(service, allowed("held_bytes"), silent=True, nbytes=nbytes)
+        case "events_out":
+            return Policy(service, allowed("control_bytes"), subscribes=True)
+        case _:
+            return Policy(service, allowed("held_bytes"))
 
 
 def _not_theirs(message: Message, sender: Entry) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from msgspec import Struct, field
 
-from .base import Base, Count, Lane, Name, RunName, Seconds
+from .base import Addresses, Base, Count, Lane, Name, Role, RunName, Seconds
 
 __all__ = [
     "EventAddresses",
@@ -39,10 +39,10 @@ class Join(_WithId, frozen=True, omit_defaults=True):
 
     run: RunName
     node: Name
-    role: str
+    role: Role
     incarnation: Count
     pid: Count
-    addresses: dict[str, str]
+    addresses: Addresses
     shared_config: dict[str, Any]
     min_nodes: Count
     join_deadline_s: Seconds
