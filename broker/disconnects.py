@@ -16,6 +16,9 @@ from .transport_events import Counters
 _FAILED = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
 _WRONG_KEY = int(zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC)
 
+LEFT = "left during the handshake, before it had proven a key"
+"""Said of one who ended just then, and of one who was the first to notice that it does not encrypt as this node."""
+
 
 class DisconnectMonitor:
     """Calls ``closed`` with the descriptor of each connection of ``socket`` that has closed.
@@ -59,14 +62,18 @@ class DisconnectMonitor:
             self._closed(value)
         elif event == zmq.EVENT_ACCEPTED and self._accepted is not None:
             self._accepted(value)
-        elif self._failed is not None and (reason := _failure(event, value)):
-            self._failed(reason)
+        elif self._failed is not None:
+            self._failed(_failure(event, value))
 
 
 def _failure(event: int, value: int) -> str:
-    """Return why a connection has not come about; nothing where the other side was gone in the midst of it."""
+    """Return why a connection has not come about, and no more than is known.
+
+    Of two sides that do not fit, one is the first to notice and leaves; the other one may have learned nothing by then.
+    Whoever ends in the midst of a handshake looks the same.
+    """
     if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:  # the value is an error number
-        return "has not proven a key in time" if value == errno.EAGAIN else ""
+        return "has not proven a key in time" if value == errno.EAGAIN else LEFT
     if value & 0xFFFFFFFF == _WRONG_KEY:
         return "encrypts for another key than this node's, or is no nervenet node"
     return "broke off the handshake: does not encrypt, or is no nervenet node"
