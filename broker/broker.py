@@ -271,6 +271,8 @@ class Broker:
             if late_s > _AWAKE_S:
                 self._directory.extend_deadlines(late_s, self._loop.time())
             self._execute(self._directory.tick(self._loop.time()))
+            for refusal, count in self._refusals.due(self._loop.time()):
+                self._say_refused(refusal, count)
         except BaseException as error:  # noqa: BLE001  serve() raises it
             self._fail(error)
 
@@ -331,8 +333,10 @@ class Broker:
 
     def _report(self, refusal: ConnectionRefused) -> None:
         count = self._refusals.report(refusal, self._loop.time())
-        if not count or self._failure.done():
-            return
+        if count and not self._failure.done():
+            self._say_refused(refusal, count)
+
+    def _say_refused(self, refusal: ConnectionRefused, count: int) -> None:
         self.publish(
             "connection.refused",
             "",
@@ -365,7 +369,8 @@ def _policy(service: str) -> Policy:
         case "events_out":
             return Policy(service, allowed("control_bytes"), subscribes=True)
         case _:
-            return Policy(service, allowed("held_bytes"))
+            nbytes = allowed("requests_bytes"), allowed("requests_bytes_s")
+            return Policy(service, allowed("held_bytes"), nbytes=nbytes, together=True)
 
 
 def _not_theirs(message: Message, sender: Entry) -> str | None:

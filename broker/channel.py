@@ -19,6 +19,7 @@ from .messages import Message, tag_of
 from .transport_events import Counters
 
 _TURN = 64  # messages handed over before others get the loop
+_TURN_S = 0.02  # or for so long
 _ZERO_COPY = 65_536  # bytes; below, a copy is cheaper than the bookkeeping of sharing
 _SMALL_BYTES = 1 << 20  # while the queue of a peer is smaller than this, `queue` does not bound it
 _SMALL_QUEUE = 256  # but this does
@@ -66,8 +67,8 @@ class Channel:
     unless ``addressed``. ``dropped(channel, identity, envelope, full)`` is called for a message that will not leave,
     because the queue is full or (false) there is no such peer. ``queue`` messages may wait for one peer, or 256 of less
     than a megabyte together; beyond that the oldest is dropped, because newer ones supersede it. ``large``: arrays are
-    expected and received without a copy. ``keyed``: connections are authenticated, and `user` is asked for. ``heard`` is
-    asked of each message first.
+    expected and received without a copy. ``keyed``: connections are authenticated, and `user` is asked for. ``heard``
+    is asked of each message first.
     """
 
     def __init__(
@@ -265,9 +266,13 @@ class Channel:
         if self._look is not None:
             self._look.cancel()
             self._look = None
+        until = self._loop.time() + _TURN_S
         for _ in range(_TURN):
             if not self._open:
                 return
+            if self._loop.time() > until:
+                self._poll_again()
+                break
             frames = self._receive()
             if frames is None:
                 break

@@ -199,7 +199,8 @@ class Directory:
         return [Reply(identity, reply), *outcomes]
 
     def _refusal(self, run: _Run, join: m.Join) -> m.Failed | None:
-        difference = _difference(run.shared_config, join.shared_config)
+        same = msgspec.msgpack.encode(join.shared_config) == run.terms
+        difference = None if same else _difference(run.shared_config, join.shared_config)
         if difference is not None:
             key, ours, theirs = difference
             reason = f"run '{run.name}' was opened with {key}={ours}; {join.node} brings {theirs}"

@@ -83,13 +83,17 @@ class Endpoint:
             heard=heard,
         )
 
-    def read(self, sender: str, frames: list[Any]) -> Received | ProtocolError:
+    def read(self, sender: str, frames: list[Any], *, known: bool = True) -> Received | ProtocolError:
+        """Return a message; or why it is none, which is reported here, unless its sender is not ``known``."""
         nbytes = sum(map(len, frames))
         self.counters.bytes_received += nbytes
         try:
             return *decode(frames, self.limits), nbytes
         except ProtocolError as error:
-            self.malformed(sender, error.code, error.reason, nbytes)
+            if known:
+                self.malformed(sender, error.code, error.reason, nbytes)
+            else:
+                self.counters.malformed += 1
             return error
 
     def deliver(self, sender: str, lane: Lane, received: Received) -> None:

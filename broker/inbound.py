@@ -88,7 +88,7 @@ class Inbound:
     def _policy(self, lane: Lane) -> Policy:
         limits = self._endpoint.limits
         held = allowed("held_bytes") if lane is Lane.CONTROL else limits.message_bytes + limits.header_bytes
-        return Policy(f"inbox.{lane}", held)
+        return Policy(f"inbox.{self._endpoint.role}", held)
 
     def send(self, to: str, lane: Lane, envelope: Envelope) -> bool:
         peer = self._peers.by_name.get(to)
@@ -143,9 +143,11 @@ class Inbound:
             sender = self._sender(lane, peer, frames)
             if sender is None:
                 return
-        received = self._endpoint.read(self._peers.name_of(identity), frames)
+        received = self._endpoint.read(self._peers.name_of(identity), frames, known=peer is not None)
         if isinstance(received, ProtocolError):
             self._fault(lane)
+            if peer is None:
+                self._stranger(lane, f"sent what is no message, before its HELLO ({_what(received)})")
             if received.code == "version":  # a node of another version learns why nothing is answered
                 self._refuse(lane, identity, "", 0, received.code, received.reason)
             return
@@ -207,6 +209,12 @@ class Inbound:
         self._endpoint.counters.refused += 1
         self._channels[lane].send(identity, Envelope.of(Refused(about, round_, code, reason)))
 
+    def _stranger(self, lane: Lane, reason: str, address: str = "") -> None:
+        """Report a stranger; its owner is told of the first, and then now and then how many there were."""
+        if lane in self._guards and not address:
+            address = self._guards[lane].address_of(self._channels[lane].descriptor())
+        self._endpoint.refused(ConnectionRefused(f"inbox.{self._endpoint.role}", address, "", "", reason))
+
     def _fault(self, lane: Lane) -> None:
         if lane in self._guards:
             self._guards[lane].fault(self._channels[lane].descriptor())
@@ -229,8 +237,7 @@ class Inbound:
             self._endpoint.refused(ConnectionRefused(self._listeners[lane].service, "", "", "", reason))
 
     def _disconnected(self, lane: Lane, descriptor: int) -> None:
-        if lane in self._guards:
-            self._guards[lane].closed(descriptor)
+        was = self._guards[lane].closed(descriptor) if lane in self._guards else None
         silent = lane in self._listeners and not self._listeners[lane].closed(descriptor)
         if not self._endpoint.open:
             return
@@ -238,7 +245,9 @@ class Inbound:
         if peer is None and silent:
             return  # it was refused, which is reported as such
         if peer is None:
-            self._endpoint.notify(ConnectionClosed(f"a connection on {lane} closed before any HELLO came over it"))
+            if was is None or not was.ended:  # else that has been reported
+                reason = "closed its connection before its HELLO, or sent a frame beyond the limit"
+                self._stranger(lane, reason, "" if was is None else was.address)
         elif lane is Lane.BULK:
             if peer.up:
                 self._cut[peer.identity] = self._endpoint.loop.call_later(_CUT_S, self._bulk_disconnected, peer)
@@ -261,6 +270,11 @@ class Inbound:
             limit = f"a frame over {self._endpoint.limits.message_bytes:,} bytes does that"
             reason = f"the bulk connection of {peer.node} closed while its control connection is open"
             self._endpoint.notify(ConnectionClosed(f"{reason}; {limit}"))
+
+
+def _what(error: ProtocolError) -> str:
+    """Return what is wrong, in one of few ways: how a stranger puts it is none of them."""
+    return error.reason if error.code == "version" else error.code
 
 
 def _oversteps(peer: InboundPeer, message: Message) -> bool:

@@ -47,7 +47,7 @@ class LastValues:
             self._drop(next(iter(self._events)))
 
     def parts(self, prefix: str) -> Iterator[tuple[list[bytes], bool]]:
-        """Yield the events whose type begins with ``prefix``, encoded, oldest first, a message at a time; true: last."""
+        """Yield the events whose type begins with ``prefix``, encoded and oldest first, a message at a time."""
         part: list[bytes] = []
         size = 0
         for _, type_, body in self._events.values():

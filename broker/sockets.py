@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import zmq
 
 from .codec import DEFAULT_LIMITS, Limits
-from .limits import allowed
 from .errors import OUT_OF_FILES, AddressInUse, BadAddress, NoSocket
+from .limits import allowed
 from .security.plain import BROKER, LOCAL, Plain
 
 if TYPE_CHECKING:

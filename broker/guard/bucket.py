@@ -21,8 +21,3 @@ class Bucket:
             return False
         self._left -= count
         return True
-
-    @property
-    def full(self) -> bool:
-        """Whether nobody has taken of it, as of the last time."""
-        return self._left >= self._most

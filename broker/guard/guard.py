@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 from ..limits import allowed
@@ -22,6 +23,7 @@ _GROWN = 4 << 20  # bytes by which this process has grown since the last look, b
 _SHARE = 10  # of the time, at most one part in so many is spent on looking
 _MUCH = 1 << 20  # held bytes of an ended connection, from which on memory is given back to the system
 _GIVE_BACK_S = 2.0
+_CHECKED = 1 << 20  # bytes of answers to one connection after which it is looked at at once
 _UNREAD = {"lag_bytes", "unread_bytes", "unread_in_all"}
 _HELD = {"held_bytes", "unknown_bytes"}
 
@@ -50,11 +52,17 @@ class Guard:
             for ending in self.table.accepted(descriptor, known, kernel.peer_of(descriptor), self._loop.time()):
                 self.end(ending)
 
-    def closed(self, descriptor: int) -> None:
+    def address_of(self, descriptor: int) -> str:
+        found = self.table.get(descriptor)
+        return "" if found is None else found.address
+
+    def closed(self, descriptor: int) -> Connection | None:
+        """Forget a connection that has closed, and return what was known of it."""
         found = self.table.get(descriptor)
         if found is not None and self._routes.get(found.identity) == descriptor:
             del self._routes[found.identity]
         self.table.closed(descriptor)
+        return found
 
     def introduced(self, descriptor: int, identity: bytes = b"") -> None:
         """Take note that a connection is no stranger's, and that answers to an identity go over it."""
@@ -88,8 +96,13 @@ class Guard:
     def sent(self, identity: bytes, nbytes: int) -> None:
         """Take note of an answer."""
         found = self.table.get(self._routes.get(identity, -1))
-        if found is not None:
-            found.sent += nbytes
+        if found is None:
+            return
+        found.sent += nbytes
+        if found.sent - found.checked > _CHECKED:  # an answer may be large, and a turn of the loop long
+            found.checked = found.sent
+            counts = _read(found)
+            self.end(None if counts is None else self.table.unread(found, counts))
 
     def end(self, ending: Ending | None) -> None:
         if ending is None or ending.connection.ended:
@@ -119,7 +132,7 @@ def _read(connection: Connection) -> kernel.Reading | None:
 class Watch:
     """Looks at the connections of all guards of an event loop."""
 
-    _all: WeakKeyDictionary[asyncio.AbstractEventLoop, Watch] = WeakKeyDictionary()
+    _all: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Watch]] = WeakKeyDictionary()
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> Watch:

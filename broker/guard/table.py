@@ -34,6 +34,7 @@ class Policy:
     silent: bool = False
     subscribes: bool = False
     nbytes: tuple[int, int] | None = None  # at once, and a second
+    together: bool = False  # of all connections from one address, and not of each
 
 
 class Ending(NamedTuple):
@@ -54,7 +55,7 @@ class Connection:
     since: float
     known: bool
     messages: Bucket
-    nbytes: Bucket | None
+    nbytes: Bucket | None = None
     announced: bool = False  # by ZeroMQ, and not just by what came over it
     ended: bool = False
     delivered: int = 0
@@ -63,6 +64,7 @@ class Connection:
     caught_up: int = 0  # what had been relayed when everything sent had been read
     acknowledged: int = 0  # and what had been acknowledged then
     held: int = 0  # as of the last look
+    checked: int = 0  # of what was sent, when it was looked at last
     unread: int = 0
     identity: bytes = b""
     snapshots: Bucket | None = None
@@ -79,7 +81,8 @@ class ConnectionTable:
         self.topic_bytes = 0
         self._connections: dict[int, Connection] = {}
         self._strangers: dict[int, Connection] = {}  # the oldest first
-        self._paces: dict[str, Bucket] = {}
+        self._paces: dict[str, Bucket] = {}  # of connections, and
+        self._sent: dict[str, Bucket] = {}  # of bytes, by address
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -124,9 +127,7 @@ class ConnectionTable:
         connection.ended = True
         self._strangers.pop(connection.descriptor, None)
 
-    def came(
-        self, descriptor: int, inode: Callable[[int], int], nbytes: int, frames: int, now: float
-    ) -> Ending | None:
+    def came(self, descriptor: int, inode: Callable[[int], int], nbytes: int, frames: int, now: float) -> Ending | None:
         """Take note of a message that took ``nbytes`` of the connection; return why that is ended, if it is."""
         found = self._connections.get(descriptor)
         if found is None:
@@ -136,8 +137,10 @@ class ConnectionTable:
             return Ending(found, "messages", f"sends more than {allowed('messages_s'):,} messages a second")
         if frames > allowed("frames_read"):
             return Ending(found, "frames_read", f"sent a message of more than {allowed('frames_read')} frames")
-        if found.nbytes is not None and not found.nbytes.take(now, nbytes):
-            return Ending(found, "events_bytes", f"sends more than {allowed('events_bytes_s'):,} bytes a second")
+        pace = self._pace_of(found, now)
+        if pace is not None and self.policy.nbytes is not None and not pace.take(now, nbytes):
+            whose = " from its address" if self.policy.together else ""
+            return Ending(found, "bytes", f"sends more than {self.policy.nbytes[1]:,} bytes a second{whose}")
         return None
 
     def fault(self, descriptor: int) -> Ending | None:
@@ -187,9 +190,7 @@ class ConnectionTable:
             if found.ended or found.descriptor in over:
                 continue
             if not found.known and now - found.since > allowed("unknown_s"):
-                what = "a subscription" if self.policy.subscribes else "a first request"
-                what = "a HELLO" if self.policy.service.startswith("inbox") else what
-                endings.append(Ending(found, "unknown_s", f"no {what} within {allowed('unknown_s')} s"))
+                endings.append(Ending(found, "unknown_s", f"has not introduced itself in {allowed('unknown_s')} s"))
                 continue
             counts = read(found)
             if counts is not None:
@@ -211,10 +212,7 @@ class ConnectionTable:
 
     def _lags(self, found: Connection, counts: Reading) -> Ending | None:
         if not self.policy.subscribes:
-            found.unread = max(0, found.sent - counts.acknowledged)
-            if found.unread <= allowed("unread_bytes"):
-                return None
-            return Ending(found, "unread_bytes", f"leaves {allowed('unread_bytes'):,} bytes of answers unread")
+            return self.unread(found, counts)
         if counts.idle:
             found.caught_up, found.acknowledged = self.relayed, counts.acknowledged
             return None
@@ -223,23 +221,43 @@ class ConnectionTable:
             return None
         return Ending(found, "lag_bytes", f"leaves {allowed('lag_bytes'):,} bytes of events unread")
 
+    def unread(self, found: Connection, counts: Reading) -> Ending | None:
+        """Return why a connection is ended that does not read what it asked for, if it is."""
+        found.unread = max(0, found.sent - counts.acknowledged)
+        if found.unread <= allowed("unread_bytes"):
+            return None
+        return Ending(found, "unread_bytes", f"leaves {allowed('unread_bytes'):,} bytes of answers unread")
+
     def _add(self, descriptor: int, inode: int, address: str, now: float) -> Connection:
-        nbytes = None if self.policy.nbytes is None else Bucket(*self.policy.nbytes, now)
         messages = Bucket(allowed("messages"), allowed("messages_s"), now)
-        found = Connection(descriptor, inode, address, now, False, messages, nbytes, caught_up=self.relayed)
+        found = Connection(descriptor, inode, address, now, False, messages, caught_up=self.relayed)
         self._connections[descriptor] = self._strangers[descriptor] = found
         return found
 
+    def _pace_of(self, found: Connection, now: float) -> Bucket | None:
+        """Return the bucket of what a connection sends, or of what comes from its address."""
+        if self.policy.nbytes is None:
+            return None
+        if self.policy.together:
+            return _of_address(self._sent, found.address, self.policy.nbytes, now)
+        if found.nbytes is None:
+            found.nbytes = Bucket(*self.policy.nbytes, now)
+        return found.nbytes
+
     def _may_come(self, address: str, now: float) -> bool:
-        pace = self._paces.get(address)
-        if pace is None:
-            while len(self._paces) >= _ADDRESSES:
-                del self._paces[next(iter(self._paces))]
-            pace = self._paces[address] = Bucket(allowed("handshakes"), allowed("handshakes_s"), now)
-        return pace.take(now)
+        return _of_address(self._paces, address, (allowed("handshakes"), allowed("handshakes_s")), now).take(now)
 
     def _crowd(self, now: float) -> list[Ending]:
         """Return the oldest strangers, where there are too many; not those that may have said a word meanwhile."""
         over = list(self._strangers.values())[: max(0, len(self._strangers) - allowed("unknown"))]
         why = f"more than {allowed('unknown')} connections have not introduced themselves"
         return [Ending(each, "unknown", why) for each in over if now - each.since > allowed("unknown_grace_s")]
+
+
+def _of_address(buckets: dict[str, Bucket], address: str, size: tuple[int, int], now: float) -> Bucket:
+    found = buckets.get(address)
+    if found is None:
+        while len(buckets) >= _ADDRESSES:
+            del buckets[next(iter(buckets))]
+        found = buckets[address] = Bucket(*size, now)
+    return found
