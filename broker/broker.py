@@ -14,6 +14,7 @@ import zmq
 
 from .channel import Channel, Envelope
 from .codec import DEFAULT_LIMITS, decode
+from .dial_back import BackDialer
 from .directory import Directory, Outcome, Reply
 from .disconnects import DisconnectMonitor
 from .errors import AddressInUse, ProtocolError
@@ -22,14 +23,29 @@ from .guard.guard import Guard
 from .guard.table import Policy
 from .last_values import snapshot_frame
 from .limits import allowed
-from .messages import Failed, GetSnapshot, Join, Leave, Message, RenewLease, tag_of
+from .messages import (
+    VERSION,
+    BrokerInfo,
+    DialBack,
+    Failed,
+    GetBrokerInfo,
+    GetSnapshot,
+    Join,
+    Joined,
+    Leave,
+    Message,
+    RenewLease,
+    tag_of,
+)
 from .relay import Relay
+from .security.memberships import Memberships
 from .security.plain import LOCAL, Plain
 from .security.refusals import Refusals
 from .security.roles import wrong_member, wrong_publisher
 from .sockets import CONTROL_QUEUE, Security, advertised, bind, discard, make, split_bind
 from .transport_events import ConnectionRefused, Counters
 from .transport_protocol import new_incarnation
+from .versions import OURS, of_header
 
 if TYPE_CHECKING:
     from .security.allow_list import AllowList, Entry
@@ -91,6 +107,7 @@ class Broker:
         self._security = security
         self._on_refused = on_refused
         self._refusals = Refusals()
+        self._memberships = Memberships()
         self._listeners: dict[str, Listener] = {}  # with keys, by service
         self._monitors: dict[str, DisconnectMonitor] = {}
         self._guards: dict[str, Guard] = {}
@@ -117,12 +134,25 @@ class Broker:
             if self._own_context:
                 self._context.term()
             raise
+        self._begin(sockets)
+        try:
+            self._watch(sockets)
+        except BaseException:  # out of files, say
+            self._close(0.0)
+            if self._own_context:
+                self._context.term()
+            raise
+        self._timer = self._loop.call_later(_TICK_S, self._tick)
+        return self
+
+    def _begin(self, sockets: list[zmq.Socket[bytes]]) -> None:
         events_in, events_out = self.addresses["events_in"], self.addresses["events_out"]
         self._directory = Directory(events_in, events_out, lease_s=self._lease_s)
+        self._back_dialer = BackDialer(self._reply)
         keyed = bool(self._listeners)
-        for service, socket in zip(_SERVICES, sockets, strict=True):
+        for service in _SERVICES:
             if not self.addresses[service].startswith("inproc"):
-                self._watch_connections(service, socket)
+                self._guards[service] = Guard(_policy(service), self._refused)
         self._relay = Relay(
             sockets[1],
             sockets[2],
@@ -144,15 +174,17 @@ class Broker:
         )
         if guard is not None:
             guard.drain = lambda: self._requests.drain(_DRAINED)
+
+    def _watch(self, sockets: list[zmq.Socket[bytes]]) -> None:
+        for service, socket in zip(_SERVICES, sockets, strict=True):
+            if service in self._guards:
+                self._monitors[service] = self._monitor(service, socket)
         if not isinstance(self._security, Plain):
             self._allowed = self._security.gate.allowed
             self._unwatch = self._security.gate.watch(self._list_changed)
-        self._timer = self._loop.call_later(_TICK_S, self._tick)
-        return self
 
-    def _watch_connections(self, service: str, socket: zmq.Socket[bytes]) -> None:
-        guard = self._guards[service] = Guard(_policy(service), self._refused)
-        listener = self._listeners.get(service)
+    def _monitor(self, service: str, socket: zmq.Socket[bytes]) -> DisconnectMonitor:
+        guard, listener = self._guards[service], self._listeners.get(service)
 
         def closed(descriptor: int) -> None:
             guard.closed(descriptor)
@@ -160,7 +192,7 @@ class Broker:
                 listener.closed(descriptor)
 
         failed = None if listener is None else partial(self._handshake_failed, service)
-        self._monitors[service] = DisconnectMonitor(socket, closed, failed, guard.accepted)
+        return DisconnectMonitor(socket, closed, failed, guard.accepted)
 
     def _bound(self, context: zmq.Context[zmq.Socket[bytes]]) -> list[zmq.Socket[bytes]]:
         """Bind the three sockets, or none; free ports are consecutive, so that one number identifies them."""
@@ -201,6 +233,7 @@ class Broker:
         self._unwatch()
         for guard in self._guards.values():
             guard.close()
+        self._back_dialer.close()
         for monitor in self._monitors.values():
             monitor.close()
         self._monitors.clear()
@@ -234,11 +267,11 @@ class Broker:
             sender = self._sender("directory", channel)
             if sender is None and self._listeners:
                 return
-            self._answer(identity, frames, sender)
+            self._answer(identity, frames, sender, channel.source())
         except BaseException as error:  # noqa: BLE001  serve() raises it
             self._fail(error)
 
-    def _answer(self, identity: bytes, frames: list[Any], sender: Entry | None) -> None:
+    def _answer(self, identity: bytes, frames: list[Any], sender: Entry | None, source: str) -> None:
         self.counters.bytes_received += sum(map(len, frames))
         guard = self._guards.get("directory")
         try:
@@ -247,7 +280,9 @@ class Broker:
             self.counters.malformed += 1
             if guard is not None:
                 guard.fault(self._requests.descriptor())
-            self._reply(identity, Failed(0, error.code, error.reason))
+            asks = "the node that asks"
+            why = of_header(asks, error.version, "the broker") if error.version else error.reason
+            self._reply(identity, Failed(0, error.code, why), error.version or VERSION)
             return
         if guard is not None:
             guard.introduced(self._requests.descriptor(), identity)
@@ -261,8 +296,16 @@ class Broker:
             for events, last in self._relay.last.parts(message.prefix):
                 frame = snapshot_frame(message.id, events, last)
                 self._send(identity, Envelope([frame], "snapshot", 0, len(frame)))
+        elif isinstance(message, GetBrokerInfo):
+            runs = self._directory.runs
+            self._reply(identity, BrokerInfo(message.id, OURS.newest, OURS.oldest, OURS.release, time.time(), runs))
+        elif isinstance(message, DialBack):
+            self._back_dialer.ask(identity, message, source)
         else:
-            self._execute(self._directory.handle(identity, message, self._loop.time()))
+            outcomes = self._directory.handle(identity, message, self._loop.time())
+            if isinstance(message, Join) and any(isinstance(getattr(o, "message", None), Joined) for o in outcomes):
+                self._memberships.joined(message.node, message.run)
+            self._execute(outcomes)
 
     def _tick(self) -> None:
         late_s = self._loop.time() - self._timer.when()
@@ -284,8 +327,8 @@ class Broker:
                 fields = dict(outcome)
                 self.publish(fields.pop("type"), fields.pop("run"), **fields)
 
-    def _reply(self, identity: bytes, message: Message) -> None:
-        envelope = Envelope.of(message)
+    def _reply(self, identity: bytes, message: Message, version: int = VERSION) -> None:
+        envelope = Envelope.of(message, version=version)
         if envelope.header_bytes > DEFAULT_LIMITS.header_bytes:
             reason = f"the {tag_of(message)} exceeds the limit"
             envelope = Envelope.of(Failed(getattr(message, "id", 0), "oversize", reason))
@@ -307,7 +350,9 @@ class Broker:
         sender = self._sender("events_in", channel)
         if sender is None:
             return not self._listeners
-        reason = wrong_publisher(sender.name, sender.roles, event["type"], event["node"], event["role"])
+        node, role, run = event["node"], event["role"], event["run"]
+        reason = wrong_publisher(sender.name, sender.roles, event["type"], node, role)
+        reason = reason or self._memberships.wrong_run(node, role, run, self._directory.has_begun(run))
         if reason is None:
             return True
         self._listeners["events_in"].refuse(sender, f"{event['type']} is not relayed: {reason}")

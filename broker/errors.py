@@ -19,6 +19,7 @@ __all__ = [
     "PeerUnreachable",
     "ProtocolError",
     "RosterIncomplete",
+    "TransportClosed",
 ]
 
 
@@ -34,12 +35,14 @@ class ProtocolError(BrokerError):
     """Bytes that are not a message of this protocol.
 
     ``code`` is one of docs/protocol.md, such as ``malformed``; ``reason`` says in one line what was found and allowed.
+    ``version`` is that of the message, where it is why; else 0.
     """
 
-    def __init__(self, code: str, reason: str) -> None:
+    def __init__(self, code: str, reason: str, version: int = 0) -> None:
         super().__init__(f"{code}: {reason}")
         self.code = code
         self.reason = reason
+        self.version = version
 
 
 class MessageTooLarge(BrokerError, ValueError):
@@ -135,6 +138,14 @@ class NotEncrypted(BadAddress):
             'make one by "nervenet keys new NAME", let the others in by "nervenet keys allow FILE.pub --role ROLE", '
             "and give --keys keys (or say --insecure)",
         )
+
+
+class TransportClosed(BrokerError, RuntimeError):
+    """A node's transport is used before it has been opened, or after it has been closed."""
+
+    def __init__(self, node: str, what: str) -> None:
+        super().__init__(f"the transport of {node} {what} after it has been opened, and before it is closed")
+        self.node = node
 
 
 class AuthenticationFailed(BrokerError):

@@ -17,7 +17,7 @@ from .guard.guard import Guard
 from .guard.table import Policy
 from .handshake import InboundPeer, InboundPeers
 from .limits import allowed
-from .messages import GetPeers, Hello, Lane, Message, Refused, tag_of
+from .messages import VERSION, GetPeers, Hello, Lane, Message, Refused, tag_of
 from .security.plain import Plain
 from .security.roles import VISITOR
 from .sockets import advertised, bind, discard, make, split_bind
@@ -92,7 +92,7 @@ class Inbound:
 
     def send(self, to: str, lane: Lane, envelope: Envelope) -> bool:
         peer = self._peers.by_name.get(to)
-        if peer is None or lane not in peer.lanes:
+        if peer is None or lane not in peer.lanes or lane not in self._channels:  # closed, if nobody authenticates
             return False
         self._channels[lane].send(peer.identity, envelope)
         return True
@@ -103,7 +103,8 @@ class Inbound:
 
     def sending(self, to: str) -> list[int]:
         peer = self._peers.by_name.get(to)
-        return [] if peer is None else self._channels[Lane.BULK].sending(peer.identity)
+        channel = self._channels.get(Lane.BULK)
+        return [] if peer is None or channel is None else channel.sending(peer.identity)
 
     @property
     def waiting(self) -> bool:
@@ -149,7 +150,7 @@ class Inbound:
             if peer is None:
                 self._stranger(lane, f"sent what is no message, before its HELLO ({_what(received)})")
             if received.code == "version":  # a node of another version learns why nothing is answered
-                self._refuse(lane, identity, "", 0, received.code, received.reason)
+                self._refuse(lane, identity, "", 0, received.code, received.reason, received.version)
             return
         message = received[0]
         if isinstance(message, Hello):
@@ -181,7 +182,11 @@ class Inbound:
             # First what has ended: the descriptor may have belonged to another connection a moment ago, and the end of
             # this peer's previous connection must not be taken for that of the one that is admitted now.
             self._monitors[lane].drain()
-        refusal = self._peers.refusal(identity, hello, self._endpoint.run, sender)
+        refusal = self._peers.refusal(identity, hello, self._endpoint.run, sender, self._endpoint.node)
+        if refusal is not None and refusal[0] == "version":
+            self._endpoint.malformed(hello.node, *refusal, 0)
+            self._refuse(lane, identity, "hello", 0, *refusal, hello.oldest)
+            return
         if refusal is not None:
             if lane in self._guards:
                 self._guards[lane].fault(descriptor)
@@ -205,9 +210,11 @@ class Inbound:
             peer.up = True
             self._endpoint.notify(LinkUp(peer.node, peer.role, peer.incarnation, False))
 
-    def _refuse(self, lane: Lane, identity: bytes, about: str, round_: int, code: str, reason: str) -> None:
+    def _refuse(
+        self, lane: Lane, identity: bytes, about: str, round_: int, code: str, reason: str, version: int = VERSION
+    ) -> None:
         self._endpoint.counters.refused += 1
-        self._channels[lane].send(identity, Envelope.of(Refused(about, round_, code, reason)))
+        self._channels[lane].send(identity, Envelope.of(Refused(about, round_, code, reason), version=version))
 
     def _stranger(self, lane: Lane, reason: str, address: str = "") -> None:
         """Report a stranger; its owner is told of the first, and then now and then how many there were."""

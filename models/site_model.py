@@ -172,6 +172,12 @@ class SiteModel(HeldModel):
         return 0 if self._rows is None else len(self._rows)
 
     @property
+    def has_categories(self) -> bool:
+        """Whether this site's table has columns of categories, which it names in round 0."""
+        X = None if self._rows is None else self._rows.X
+        return isinstance(X, Table | StoredTable) and "category" in X.kinds
+
+    @property
     def has_test(self) -> bool:
         return "test" in self._raw
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MIN_ROWS = 10
 OF_COLUMNS = ("data.drop", "data.id", "data.categorical", "data.numeric", "data.date")
 
-BY_HAND = ("nodes", "data.min_rows", "network.")
+BY_HAND = ("nodes", "data.min_rows", "network.", "site.")
 """Keys that a description by hand heeds at every node, and those that it heeds at one kind alone."""
 
 OF_COORDINATOR = ("deadline_s", "federated.deadline_s", "federated.min_clients", "federated.wait_deadline_s")
@@ -86,6 +86,7 @@ def describe_by_hand(
     correlations: Any,
     json: Any,
     quiet: bool,
+    site: Path | None,
     **where: Any,
 ) -> None:
     """Take part in a description between machines, as coordinator or as one of the sites."""
@@ -105,7 +106,7 @@ def describe_by_hand(
         raise ExperimentError("--out, --json and --correlations are the coordinator's: a site learns nothing of others")
     refuse_idle(role, overrides)
     where["on_wait"] = None if quiet else _note
-    experiment = load_experiment(file, {**overrides, "mode": "federated"})
+    experiment = load_experiment(file, {**overrides, "mode": "federated"}, site)
     if experiment.network.insecure:
         warn(INSECURE, "insecure")
     min_rows = experiment.data.min_rows if "data.min_rows" in overrides else None

@@ -22,7 +22,8 @@ STARTED_AT = time.time()
 # Known by name, so that reporting an error imports none of the modules that could have raised it.
 USAGE_ERRORS = {"ExperimentError", "DataError", "IncompatibleSites", "CannotMerge", "CannotExport"}
 USAGE_ERRORS |= {"ModelFileError", "BadAddress", "TopologyError", "MissingExtra", "NameTaken", "KeysError"}
-RUN_ERRORS = {"RunFailed", "NodeFailed", "ForkServerError", "BrokerError", "TooFewRows"}
+USAGE_ERRORS |= {"InvitationError"}
+RUN_ERRORS = {"RunFailed", "NodeFailed", "ForkServerError", "BrokerError", "TooFewRows", "Declined"}
 
 
 def build() -> Group:
@@ -30,8 +31,11 @@ def build() -> Group:
 
     from .broker import broker
     from .describe import describe
+    from .doctor import doctor
     from .explain import explain
     from .export import export
+    from .invite import invite
+    from .join import join
     from .keys import keys
     from .launch import launch
     from .monitor import monitor
@@ -53,7 +57,8 @@ def build() -> Group:
                 ctx.fail(f"No such command {args[0]!r}{suggest(args[0], self.commands)}")
             return super().resolve_command(ctx, args)
 
-    commands = (launch, broker, node, monitor, serve, predict, export, describe, keys, topology, explain)
+    running = (launch, broker, node, monitor, serve, predict, export, describe)
+    commands = (*running, keys, invite, join, doctor, topology, explain)
     version = click.Option(
         ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
     )

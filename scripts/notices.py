@@ -18,6 +18,7 @@ MANY = {
     "round.failed": "rounds failed",
     "update.rejected": "updates were rejected",
     "connection.refused": "connections were refused",
+    "site.declined": "sites declined",
     "gap": "gaps",
     "malformed": "lines about malformed events",
 }

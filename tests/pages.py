@@ -46,6 +46,7 @@ ADDRESS = re.compile(r"tcp://[\d.]+:\d+")
 FIGURE = re.compile(r"\b\d\.\d{3}\b")
 SIGNALS = {"^C": signal.SIGINT, "Killed": signal.SIGKILL}
 COMMAND_S = 300.0  # for what takes seconds on an idle machine
+FEDERATION = "A federation across organizations, step by step"  # which tests/e2e/test_federation.py runs
 NOT_RUN = ("text", "abnf")
 NOT_INSTALLED = ("pandas",)  # not even for the tests: its block is run where it is there
 
@@ -87,6 +88,11 @@ class Command:
 def blocks(text: str) -> list[Block]:
     """Return every block of a page, in order."""
     return [Block(found[1], found[2], found[3] or "") for found in FENCED.finditer(text)]
+
+
+def section(text: str, heading: str) -> str:
+    """Return a section of a page, from its heading to the next one."""
+    return re.split(r"^## ", text.partition(f"\n## {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def commands(body: str) -> Iterator[Command]:

@@ -29,7 +29,8 @@ class Task(Bulk, frozen=True):
     whose update of this client is in the model, where that matters to the state it keeps from round to round. ``clock``
     is how far the learning-rate schedule of the model has come. ``rounds`` is how many the run has; where
     ``work`` is finish or alone, how many were completed. ``question`` is what a survey asks; without one, for the
-    statistics of the site.
+    statistics of the site. ``strategy`` is what becomes of the answers, ``clients`` how many are asked together: a site
+    may decline by them.
     """
 
     round: Count
@@ -45,6 +46,8 @@ class Task(Bulk, frozen=True):
     clock: Clock = 0.0
     rounds: Count = 0
     question: dict[str, Any] | UnsetType = UNSET
+    strategy: str | UnsetType = UNSET
+    clients: Count | UnsetType = UNSET
 
 
 class Update(Bulk, frozen=True):
@@ -60,8 +63,9 @@ class Update(Bulk, frozen=True):
 
 
 class Declined(Base, frozen=True):
-    """A client will not answer the task of (round, attempt), and why."""
+    """A client will not answer the task of (round, attempt), and why; ``key`` is that of its policy which says so."""
 
     round: Count
     attempt: Count
     reason: str
+    key: str | UnsetType = UNSET

@@ -52,6 +52,7 @@ PUBLISHERS: dict[str, frozenset[str]] = {
     "exchange.sent": frozenset({"peer"}),
     "exchange.received": frozenset({"peer"}),
     "update.rejected": frozenset({"client", "coordinator", "peer"}),
+    "site.declined": frozenset({"client", "coordinator", "peer"}),
     "warning": frozenset({"client", "coordinator", "launcher", "peer"}),
     "connection.refused": frozenset({"client", "coordinator", "peer"}),
 }

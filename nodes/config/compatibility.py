@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FREE = (
     "rounds",
     "processes",
+    "max_log_bytes",
     "*deadline_s",
     "federated.min_clients",
     "gossip.min_peers",
@@ -26,6 +27,7 @@ FREE = (
     "federated.report_outliers",
     "evaluation.*",
     "network.*",
+    "site.*",
 )
 """Keys on which no round that is already done depends: these alone may change when a run is resumed."""
 

@@ -65,7 +65,7 @@ def left_open(root: type, key: str, text: str) -> bool:
     if text.strip().lower() not in ("", "none"):
         return False
     section, _, leaf = key.rpartition(".")
-    kind = _fields(root).get(section) if section else root
+    kind = _tables(root).get(section)
     field = None if kind is None else next((field for field in dataclasses.fields(kind) if field.name == leaf), None)
     if kind is None or field is None or field.default not in (None, "", ()):
         return False
@@ -110,17 +110,23 @@ def check_keys(kind: type, tables: Mapping[str, Any], open_tables: tuple[str, ..
         if key not in known:
             raise ExperimentError(unknown_key(kind, "", key))
         section = known[key]
-        if section is None:
-            continue
-        if not isinstance(value, Mapping):
-            names = ", ".join(_fields(section))
-            raise ExperimentError(f"{key} = {value!r}: expected a table with the keys {names}")
-        if key not in open_tables:
-            for leaf in value:
-                if leaf not in _fields(section):
-                    raise ExperimentError(unknown_key(kind, key, leaf))
-        for leaf, below in _tables_by_name(section).items():
-            _check_named(f"{key}.{leaf}", below, value.get(leaf, {}))
+        if section is not None:
+            _check_table(kind, key, section, value, anything=key in open_tables)
+
+
+def _check_table(root: type, key: str, kind: type, value: object, *, anything: bool = False) -> None:
+    """Raise :class:`ExperimentError` for the first unknown key of one table and of those below it."""
+    names = _fields(kind)
+    if not isinstance(value, Mapping):
+        raise ExperimentError(f"{key} = {value!r}: expected a table with the keys {', '.join(names)}")
+    for leaf, below in value.items():
+        if leaf not in names:
+            if not anything:
+                raise ExperimentError(unknown_key(root, key, leaf))
+        elif (inner := names[leaf]) is not None:
+            _check_table(root, f"{key}.{leaf}", inner, below)
+    for leaf, named in _tables_by_name(kind).items():
+        _check_named(f"{key}.{leaf}", named, value.get(leaf, {}))
 
 
 def _check_named(key: str, kind: type, tables: object) -> None:
@@ -199,9 +205,19 @@ def _fields(kind: type) -> dict[str, type | None]:
     return {field.name: tables.get(field.name) for field in dataclasses.fields(kind)}
 
 
+@cache
+def _tables(root: type) -> dict[str, type]:
+    """Return every table by its dotted key, the root by the empty one."""
+    found: dict[str, type] = {"": root}
+    for name, below in _fields(root).items():
+        if below is not None:
+            found |= {f"{name}.{deeper}".rstrip("."): kind for deeper, kind in _tables(below).items()}
+    return found
+
+
 def is_elsewhere(root: type, leaf: str) -> bool:
     """Whether a table has a key of this name."""
-    return any(leaf in keys_of(root, name) for name, below in _fields(root).items() if below)
+    return any(leaf in keys_of(root, name) for name in _tables(root) if name)
 
 
 def unknown_key(root: type, section: str, key: str) -> str:
@@ -209,7 +225,7 @@ def unknown_key(root: type, section: str, key: str) -> str:
 
     The same name elsewhere is the best guess, then one that is spelled alike, here first.
     """
-    dotted = [f"{name}.{leaf}" for name, below in _fields(root).items() if below for leaf in keys_of(root, name)]
+    dotted = [f"{name}.{leaf}" for name in _tables(root) if name for leaf in keys_of(root, name)]
     leaves = {name.rpartition(".")[2]: name for name in sorted([*dotted, *keys_of(root)], reverse=True)}
     here = keys_of(root, section)
     prefix = f"{section}." if section else ""
@@ -224,8 +240,7 @@ def unknown_key(root: type, section: str, key: str) -> str:
 
 
 def keys_of(root: type, section: str = "") -> list[str]:
-    kind = _fields(root)[section] if section else root
-    return [name for name in _fields(kind or root) if name != GATHERED.get(section)]
+    return [name for name in _fields(_tables(root)[section]) if name != GATHERED.get(section)]
 
 
 def _first_wrong(keys: str, tables: Mapping[str, Any], key: str, hint: Any) -> tuple[str, Any]:
@@ -278,6 +293,11 @@ def _explain(message: str, tables: Mapping[str, Any], kind: type) -> str:
         names = [str(name) for name in allowed]
         table = "" if by_name is None else f", or a table (--set {keys}.NAME=…)"
         return f"{keys} = {found!r}: expected one of {', '.join(names)}{table}{suggest(str(found), names)}"
+    elements = [typing.get_args(one)[0] for one in (hint, *typing.get_args(hint)) if typing.get_origin(one) is tuple]
+    each = [str(name) for element in elements if _is_literal(element) for name in typing.get_args(element)]
+    if each and isinstance(found, list | tuple):
+        wrong = next((str(one) for one in found if one not in each), "")
+        return f"{keys} = {found!r}: expected a list of {', '.join(each)}{suggest(wrong, each)}"
     expected = what.removeprefix("Expected ").split(", got ")[0].replace("`", "")
     expected = re.sub(r"\b(" + "|".join(_TYPES) + r")\b", lambda m: _TYPES[m[1]], expected).replace(" | ", " or ")
     return f"{keys or _UNDER_ROOT} = {found!r}: expected {expected}"

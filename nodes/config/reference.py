@@ -86,6 +86,8 @@ def _keys_of(table: type, name: str) -> list[KeyInfo]:
     for field in dataclasses.fields(table):
         if (below := table_of(hints[field.name])) is not None:
             found += _keys_of(below, f"{name}.{field.name}.NAME")
+        elif dataclasses.is_dataclass(kind := hints[field.name]) and isinstance(kind, type):
+            found += _keys_of(kind, f"{name}.{field.name}")
         elif field.name != GATHERED.get(name):
             info = KeyInfo(f"{name}.{field.name}", _type(hints[field.name]), _default(field), comments[field.name])
             found.append(info)

@@ -17,6 +17,7 @@ from nervenet.models.tables.suffixes import SUFFIXES, kind_of
 from ..topology import default_degree, default_probability
 from .keys import GATHERED, ExperimentError, check_keys, convert, keys_of, override
 from .ranges import Count, Natural, NotNegative, Part, Positive, Probability, Share, Text
+from .site import SiteConfig
 
 if TYPE_CHECKING:
     from nervenet.models.tables.options import ReadOptions
@@ -172,7 +173,8 @@ class FederatedConfig:
     min_clients: Count | None = None
     wait_deadline_s: Positive = 30.0  # how long a round waits for `min_clients` to be there before the run fails
     # Nobody counts for more rows than this many times the median client's. Low: nobody takes the model over by a lie;
-    # high: a site that does hold that many rows counts for all of them.
+    # high: a site that does hold that many rows counts for all of them. And nobody for more than half of a round,
+    # unless it had more rows than all others when round 0 began.
     max_examples_ratio: Annotated[float, Meta(ge=1)] = 100.0
     # Each round tells the length and direction of every update, and who is out of line: a few more passes over them.
     report_outliers: bool = False
@@ -259,6 +261,8 @@ class Experiment:
     # on; columns, classes, scale and layout must fit. The coordinator has it, or every peer.
     init: Text | None = None
     processes: Count | None = None  # operating-system processes for the nodes; one each by default
+    # Of a run folder's events, and a quarter of it of nodes.log: what is older is dropped, but for its rounds.
+    max_log_bytes: Annotated[int, Meta(ge=65536)] = 256 * 2**20
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -266,6 +270,7 @@ class Experiment:
     federated: FederatedConfig = field(default_factory=FederatedConfig)
     gossip: GossipConfig = field(default_factory=GossipConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    site: SiteConfig = field(default_factory=SiteConfig)
 
     @property
     def deadline_s(self) -> float:
@@ -364,6 +369,8 @@ class Experiment:
             del tables["data"]["name"]
         if not self.data.columns:
             del tables["data"]["columns"]
+        if not tables["site"]["allow"]:
+            del tables["site"]["allow"]
         return tables
 
     @classmethod

@@ -16,6 +16,7 @@ from nervenet.models.tables.columns import read_columns
 from nervenet.models.tables.options import ReadOptions
 
 from ..config.schema import Experiment
+from ..consent.requests import Policy
 from ..launching.described_site import SHARED, UNTOLD
 from ..roles.base import Role
 from ..roles.inquiry import Inquirer, Respondent
@@ -71,7 +72,9 @@ async def answer_for(
         declined.update([found.fields["declined"]] if "declined" in found.fields else [])
         return found
 
-    async with _noted(Respondent(answer, UNTOLD, experiment, identity), on_note, on_wait) as node:
+    Policy(allow=experiment.site.allow, run=identity.run, rows=len(table)).check()
+    respondent = Respondent(answer, UNTOLD, experiment, identity, len(table))
+    async with _noted(respondent, on_note, on_wait) as node:
         await node.done()
     gave = f"answered {len(told)} questions, with {sum(told):,} numbers"
     on_note(f"told nothing: {file.name} {declined.pop()}" if declined else gave)
@@ -95,6 +98,8 @@ def _noted(node: Node, on_note: OnNote, on_wait: OnNote | None) -> Node:
             on_wait(f"waiting for {waited_for}")
         if event.get("type") == "warning":
             on_note(f"warning: {event.get('reason')}")
+        elif event.get("type") == "site.declined":
+            on_note(f"declined what {event.get('subject')} asks: {event.get('reason')}")
         elif event.get("type") in ("node.lost", "node.suspect"):
             on_note(f"{event.get('subject')}: {event.get('reason', event['type'])}")
 

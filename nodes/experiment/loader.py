@@ -16,7 +16,9 @@ from .validation import check_preprocess, check_scorers, validate
 IN_BOTH = ("deadline_s", "compression")  # keys that [federated] and [gossip] both have
 
 
-def load_experiment(path: Path | None = None, overrides: Mapping[str, object] | None = None) -> Experiment:
+def load_experiment(
+    path: Path | None = None, overrides: Mapping[str, object] | None = None, site: Path | None = None
+) -> Experiment:
     """Read an experiment file, let ``overrides`` win, and check the whole.
 
     Parameters
@@ -28,6 +30,9 @@ def load_experiment(path: Path | None = None, overrides: Mapping[str, object] | 
     overrides
         Dotted keys and their values, as flags and ``--set`` give them; None takes back what the file says. The keys
         ``deadline_s`` and ``compression`` mean those of the mode's own table.
+    site
+        The site's own file, which has the table [site] alone: it stands in place of what `path` says under [site], and
+        no override reaches into it.
 
     Raises
     ------
@@ -37,15 +42,34 @@ def load_experiment(path: Path | None = None, overrides: Mapping[str, object] | 
     tables = {} if path is None else read_toml(path)
     if path is not None and path.is_dir() and overrides:
         tables = _without_derived(tables)
-    folder = Path.cwd() if path is None else (path if path.is_dir() else path.parent)
-    _find_files_beside(folder, tables)
-    wins = dict(overrides or {})
+    if path is not None:
+        _find_files_beside(path if path.is_dir() else path.parent, tables)
+    return experiment_of(tables, overrides or {}, site)
+
+
+def read_tables(path: Path) -> dict[str, Any]:
+    """Return the tables of an experiment file, in which the files that it names are found; nothing else is checked."""
+    tables = read_toml(path)
+    _find_files_beside(path.parent, tables)
+    return tables
+
+
+def experiment_of(tables: dict[str, Any], overrides: Mapping[str, object], site: Path | None = None) -> Experiment:
+    """Let overrides win over the tables of an experiment file, as `load_experiment` does, and check the whole.
+
+    Raises
+    ------
+    ExperimentError
+    """
+    wins = dict(overrides)
     _choose_rows(tables, wins)
     mode = wins.get("mode", tables.get("mode", "federated"))
     for key in IN_BOTH:
         if key in wins:
             wins.setdefault(f"{mode if mode == 'gossip' else 'federated'}.{key}", wins.pop(key))
     tables = override(tables, wins)
+    if site is not None:
+        tables["site"] = read_site(site, wins)
     _find_files_beside(Path.cwd(), tables)
     if isinstance(tables.get("data"), dict) and "path" in tables["data"]:
         tables["data"]["name"] = tables["data"].pop("path")
@@ -92,6 +116,24 @@ def experiment_from_keywords(mode: str, keywords: Mapping[str, object], base: Ex
     tables: dict[str, Any] = {"nodes": 2} if base is None else base.to_dict()
     given = {key: value for key, value in keywords.items() if value is not None}
     return checked_experiment(override(tables, {**given, "mode": mode}))
+
+
+def read_site(path: Path, overrides: Mapping[str, object]) -> Any:
+    """Return the table of a site's own file, which wins over whatever else says something of it.
+
+    Raises
+    ------
+    ExperimentError
+        An override says something of it, too, or the file has another table.
+    """
+    tables = read_toml(path)
+    if over := next((key for key in overrides if key.partition(".")[0] == "site"), None):
+        raise ExperimentError(f"--set {over}: what holds at this site is said by {path} (--site) alone")
+    if other := next((key for key in tables if key != "site"), None):
+        raise ExperimentError(f"{path}: {other}: a site's own file has the table [site] and no other")
+    if "site" not in tables:
+        raise ExperimentError(f"{path}: has no table [site], so that it would limit nothing")
+    return tables["site"]
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msgspec import UNSET
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
@@ -41,12 +42,18 @@ class Assignment:
             effects.append(e.CancelTimer(("partial", *self.key)))
         return effects
 
-    def decline(self, to: str, reason: str) -> e.Effect:
-        return e.Send((to,), m.Declined(round=self.task.round, attempt=self.task.attempt, reason=reason))
+    def decline(self, to: str, reason: str, key: str = "") -> e.Effect:
+        number, attempt = self.key
+        return e.Send((to,), m.Declined(round=number, attempt=attempt, reason=reason, key=key or UNSET))
 
-    def leave(self, to: str) -> list[e.Effect]:
+    def busy(self, since: float, now: float) -> str:
+        return f"still busy with {self.task.work} of round {self.task.round}, for {now - since:.1f} s"
+
+    def leave(self, to: str, failure: str = "") -> list[e.Effect]:
         """Return how a client ends after its last task."""
         task = self.task
+        if failure:
+            return [e.Send((to,), m.Goodbye(round=task.round, reason="done")), e.Finish("failed", failure)]
         return [
             e.Send((to,), m.Goodbye(round=task.round, reason="done")),
             e.Publish("node.finished", {"round": task.rounds or task.round}),

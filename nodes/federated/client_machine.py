@@ -10,10 +10,12 @@ from msgspec import structs
 from nervenet.broker import messages as m
 
 from ..config.schema import Timing
+from ..consent.decide import Declined
+from ..consent.requests import Policy
 from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.event_types import HOLDOUT
-from ..runtime.failure_detector import FailureDetector
+from ..runtime.failure_detector import FailureDetector, Verdicts
 from .assignment import Assignment, misfit
 from .personalization import Personalization, wanted
 
@@ -32,6 +34,7 @@ class ClientConfig:
     settings: Mapping[str, Any] = field(default_factory=dict)  # how it trains where the coordinator leaves that to it
     told: Mapping[str, Any] = field(default_factory=dict)  # those of them that its owner has chosen
     sends_own: bool = False  # a model of its rows only, to be judged at the other sites
+    policy: Policy = field(default_factory=Policy)  # what its site takes part in
 
 
 class ClientMachine:
@@ -60,6 +63,8 @@ class ClientMachine:
         self._incarnation: int | None = None  # the coordinator's
         self._personalization: Personalization | None = None
         self._published_at = float("-inf")
+        self._declined: Declined | None = None  # what its site did not take part in, last
+        self._answered = False  # any task
 
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         if self.finished:
@@ -138,7 +143,7 @@ class ClientMachine:
                 effects += self._task(Assignment(task, event.body), event.flaw, now)
             case m.Refused(about="task", round=number):
                 effects += self._dismissed(number)
-            case m.Refused(about="hello", code="stale", reason=reason):
+            case m.Refused(about="hello", code="stale" | "version", reason=reason):
                 effects.append(e.Finish("failed", reason))  # nothing that this one says will be heard again
             case m.Refused(about=about, round=number, reason=reason):
                 warning = {"reason": f"{about} of round {number} was refused: {reason}", "subject": sender}
@@ -158,12 +163,19 @@ class ClientMachine:
         if self.current is None:
             return self._begin(new, now)
         if self._overdue:
-            return [new.decline(self.config.coordinator, self._busy(now))]
+            return [new.decline(self.config.coordinator, self.current.busy(self._since, now))]
         self.pending = new
         return [e.CancelTraining()]
 
     def _begin(self, new: Assignment, now: float) -> list[e.Effect]:
         self.current, self._since, self._overdue = new, now, False
+        declined = self.config.policy.of_task(new.task)
+        if declined is not None:
+            self._declined = declined
+            said = e.Publish("site.declined", declined_fields(self.config.coordinator, new.task, declined))
+            return [said, *self._decline(str(declined), now, declined.key)]
+        if new.task.work == "finish" and self._declined is not None and not self._answered:
+            return new.leave(self.config.coordinator, f"this site took part in nothing: {self._declined}")
         timers, agreement = new.set_timers(now), new.task.agreement
         if agreement is not None and (self.model is None or dict(self.model.agreement) != agreement):
             return [*timers, e.ApplyAgreement(agreement=agreement)]
@@ -251,15 +263,16 @@ class ClientMachine:
         if self.current is None or self._void:
             return self._next(now)
         number, attempt = self.current.key
+        self._answered = True
         update = m.Update(number, attempt, **{"examples": self.config.examples, "metrics": {}, **fields})
         return [e.Send((self.config.coordinator,), update, body), *self._next(now)]
 
-    def _decline(self, reason: str, now: float) -> list[e.Effect]:
+    def _decline(self, reason: str, now: float, key: str = "") -> list[e.Effect]:
         if self.current is None:
             return [e.Publish("warning", {"reason": reason})]
         if self._void:
             return self._next(now)
-        return [self.current.decline(self.config.coordinator, reason), *self._next(now)]
+        return [self.current.decline(self.config.coordinator, reason, key), *self._next(now)]
 
     def _next(self, now: float) -> list[e.Effect]:
         effects = self.current.cancel_timers() if self.current else []
@@ -304,14 +317,7 @@ class ClientMachine:
         ]
         if not self._known and self.liveness.living(coordinator):
             effects.append(self._ready())
-        verdicts = self.liveness.review(now)
-        for name, silent in verdicts.suspected.items():
-            effects.append(e.Publish("node.suspect", {"subject": name, "reason": f"silent for {silent:.1f} s"}))
-        for name, silent in verdicts.lost.items():
-            effects.append(e.Publish("node.lost", {"subject": name, "reason": f"silent for {silent:.1f} s"}))
-            limit = f"network.rejoin_deadline_s is {timing.rejoin_deadline_s:g} s"
-            effects.append(e.Finish("failed", f"{name} has been silent for {silent:.0f} s; {limit}"))
-        return effects
+        return effects + silences(self.liveness.review(now), timing)
 
     def _too_late(self, current: Assignment, now: float) -> list[e.Effect]:
         """Abandon at the deadline; if the work does not stop, what waits is declined by name."""
@@ -319,27 +325,39 @@ class ClientMachine:
         if not self._overdue:
             self._overdue = True
             keep = current.partial and not self._void and not self.pending
-            warning = {"reason": self._busy(now), "round": current.task.round}
+            warning = {"reason": current.busy(self._since, now), "round": current.task.round}
             effects = [e.CancelTraining(keep=keep), e.Publish("warning", warning)]
         if self.pending:
-            effects.append(self.pending.decline(self.config.coordinator, self._busy(now)))
+            effects.append(self.pending.decline(self.config.coordinator, current.busy(self._since, now)))
             self.pending = None
         return effects
-
-    def _busy(self, now: float) -> str:
-        task = self.current.task if self.current else None
-        doing = f"{task.work} of round {task.round}" if task else "work"
-        return f"still busy with {doing}, for {now - self._since:.1f} s"
 
     def _ready(self) -> e.Effect:
         config = self.config
         return e.Send((config.coordinator,), m.Ready(config.examples, config.pid, config.codecs))
 
 
+def silences(found: Verdicts, timing: Timing) -> list[e.Effect]:
+    """Say of which coordinator nothing is heard, and end without one that is given up."""
+    effects: list[e.Effect] = []
+    for name, silent in found.suspected.items():
+        effects.append(e.Publish("node.suspect", {"subject": name, "reason": f"silent for {silent:.1f} s"}))
+    for name, silent in found.lost.items():
+        effects.append(e.Publish("node.lost", {"subject": name, "reason": f"silent for {silent:.1f} s"}))
+        limit = f"network.rejoin_deadline_s is {timing.rejoin_deadline_s:g} s"
+        effects.append(e.Finish("failed", f"{name} has been silent for {silent:.0f} s; {limit}"))
+    return effects
+
+
 def of_sent_model(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
     """Return what was found of the model that was sent, on this site's hold-out; empty where it was not asked for."""
     found = {key.removeprefix(HOLDOUT): value for key, value in metrics.items() if key.startswith(HOLDOUT)}
     return {"holdout": found} if found else {}
+
+
+def declined_fields(asker: str, task: m.Task, declined: Declined) -> dict[str, Any]:
+    """Return the fields of a client's own `site.declined`."""
+    return {"subject": asker, "round": task.round, "work": task.work, "key": declined.key, "reason": str(declined)}
 
 
 def overruled(told: Mapping[str, Any], settings: Mapping[str, Any]) -> list[e.Effect]:

@@ -9,7 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nervenet.broker import messages as m
+
+from ..runtime import effects as e
 from ..runtime.failure_detector import FailureDetector, Verdicts
+from ..runtime.payload_checks import brief
 from .row_cap import cap_of, median_of
 
 STRIKES = 3  # rejections in a row that put a client on probation
@@ -37,6 +41,8 @@ class ClientRecord:
     counted: int = 0  # the last round whose update of it is in the model
     capped: bool = False  # it was said that it has more examples than it counts for
     weight_warned: bool = False  # and that its rows have more weight, or none
+    majority_warned: bool = False  # and that it would count for most of a round
+    declined: tuple[str, ...] = ()  # keys of its site's policy by which it has declined
 
 
 class ClientRegistry:
@@ -147,6 +153,15 @@ class ClientRegistry:
             return False
         record.owes = tuple(one for one in record.owes if one != key)
         return True
+
+    def declined(self, name: str, declined: m.Declined) -> list[e.Effect]:
+        """Publish, once for each key of its policy, that a site does not take part; not what it cannot do."""
+        record, key = self.clients.get(name), brief(declined.key or "")
+        if record is None or not key or key in record.declined or len(record.declined) >= DEBTS:
+            return []
+        record.declined = (*record.declined, key)
+        fields = {"subject": name, "round": declined.round, "key": key, "reason": brief(declined.reason)}
+        return [e.Publish("site.declined", fields)]
 
     def owing(self, names: Iterable[str], key: tuple[int, int]) -> tuple[str, ...]:
         """Return those living who may still be at work on (round, attempt)."""

@@ -141,8 +141,9 @@ class CoordinatorMachine:
             case m.Update() as update:
                 if not self._overtaken(sender, update):
                     effects += self._phase.admit(sender, update, event, now)
-            case m.Declined(round=number, attempt=attempt, reason=reason):
+            case m.Declined(round=number, attempt=attempt, reason=reason) as declined:
                 registry.answered(sender, (number, attempt))
+                effects += registry.declined(sender, declined)
                 effects += self._phase.declined(sender, number, attempt, reason, now)
             case m.Heartbeat(state=state, sending=sending):
                 registry.heartbeat(sender, brief(state), sending)

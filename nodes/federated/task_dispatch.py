@@ -73,6 +73,7 @@ def tasks(
     clock: float = 0.0,
     rounds: int = 0,
     question: Mapping[str, Any] = {},
+    clients: int = 0,
 ) -> list[e.Effect]:
     """Return one task for each client; those that are alike share a message.
 
@@ -80,7 +81,8 @@ def tasks(
     cannot. Where a client carries what only an update that counted may change, its task says which was the last one.
 
     A client that answers to this incarnation of the coordinator for the first time is told no later round to be
-    `durable` than the one `resumed_after`: what it carries of later ones is of the previous incarnation.
+    `durable` than the one `resumed_after`: what it carries of later ones is of the previous incarnation. `clients` is
+    how many are asked together, whether or not all of them are asked now.
     """
     payload, compression = expected_payload(work, model, config), config.federated.compression
     if work == "alone":
@@ -109,6 +111,8 @@ def tasks(
             clock=clock,
             rounds=rounds,
             question=dict(question) if question else UNSET,
+            strategy=config.federated.strategy,
+            clients=clients,
         )
         effects.append(e.Send(tuple(group), task, body if payload else None))
     return effects

@@ -38,6 +38,7 @@ class PeerLifecycle:
         self.pending: dict[int, dict[str, Any]] = {}
         self._gone: dict[str, str] = {}  # who has failed after it had answered the open question of round 0, and why
         self._timing = rules.timing
+        self._policy = rules.policy
         self._patience_s = PATIENCE * rules.timing.deadline_s
         self._unit = unit
 
@@ -45,6 +46,30 @@ class PeerLifecycle:
         self.opened_at = now
         started: list[e.Effect] = [e.Publish("round.started", {"round": 0, "attempt": 0})] if announced else []
         return [*started, *self.start_timers(now), e.Survey()]
+
+    def consented(self, effects: list[e.Effect]) -> list[e.Effect]:
+        """Return the effects; or this peer's end, where they ask what its site does not tell."""
+        if self._policy.allow.everything or self.settled is not None:
+            return effects
+        for effect in effects:
+            if isinstance(effect, e.Survey):
+                declined = self.declined(effect.question, effect.asker)
+                if declined:
+                    return declined
+        return effects
+
+    def declined(self, question: Mapping[str, Any] | None = None, asker: str = "") -> list[e.Effect]:
+        """Return how this peer ends where its site does not take part, or not tell what is asked; nothing if it does.
+
+        The neighbors are told, and pass it on: without a member round 0 has no end.
+        """
+        declined = self._policy.among_peers(question, len(self.flood.members))
+        if declined is None:
+            return []
+        name = self.flood.name
+        fields = {"subject": asker or name, "round": 0, "key": declined.key, "reason": str(declined)}
+        failed = self.fail(f"declined: {declined}", passed_on=f"{name} declined: {declined}")
+        return [e.Publish("site.declined", fields), *failed]
 
     def start_timers(self, now: float) -> list[e.Effect]:
         return [

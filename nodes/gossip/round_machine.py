@@ -84,7 +84,9 @@ class PeerMachine:
         if self.status == "finished":
             return []
         effects = self._observe(event, now)
-        return effects if self.status == "finished" else effects + self._handle(event, now)
+        if self.status == "finished":
+            return effects
+        return self.lifecycle.consented(effects + self._handle(event, now))
 
     def _handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         match event:
@@ -154,7 +156,10 @@ class PeerMachine:
             case m.Refused(about="exchange", code="base"):
                 self.rounds.outbox.lost(sender)
             case m.Refused(about="hello", code="stale", reason=reason):
-                return self._supersede(f"{sender} says: {reason}")
+                # One member's word does not end this peer: its own newer incarnation, the broker or most others do.
+                if self.membership.refused_by(sender):
+                    return self._supersede(f"most others refuse it, {sender} because {reason}")
+                effects.append(e.Publish("warning", {"subject": sender, "reason": f"{sender} refuses it: {reason}"}))
             case m.Refused(about=about, round=number, reason=reason) if about not in UNREPORTED:
                 reason = f"{about} of round {number} was refused: {reason}"
                 effects.append(e.Publish("warning", {"subject": sender, "reason": reason}))
@@ -167,7 +172,7 @@ class PeerMachine:
     def _start(self, now: float) -> list[e.Effect]:
         if self.membership.late:
             self.lifecycle.status = "joining"
-            return self.lifecycle.start_timers(now)
+            return self.lifecycle.declined() or self.lifecycle.start_timers(now)
         # One that goes on from a previous incarnation has announced the run then.
         return self.lifecycle.start(now, announced=not self.checkpoints.held)
 

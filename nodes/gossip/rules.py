@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..config.schema import EvaluationConfig, Timing
+from ..consent.requests import Policy
 from .algorithms.base import Needs
 
 
@@ -18,6 +19,7 @@ class PeerRules:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     evaluate_on: str = "test"  # or "holdout": this peer's own rows kept apart
     settings: Mapping[str, Any] = field(default_factory=dict)  # of each training
+    policy: Policy = field(default_factory=Policy)  # what this peer's site takes part in
     # With rounds:
     needs: Needs = field(default_factory=Needs)  # the algorithm's
     encoding: str = ""  # how what is sent may be encoded; whole it may be, too

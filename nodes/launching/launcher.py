@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import sys
 import time
@@ -41,6 +40,7 @@ from .forkserver_client import ForkServerClient
 from .jobs import group_nodes
 from .launch_keys import check_keys, launch_keys
 from .machine_limits import check_machine
+from .nodes_log import NodesLog
 from .progress import Progress, somebody_watches
 from .report_server import ReportServer
 from .rlimits import allowed_files, allowed_processes
@@ -199,11 +199,14 @@ class _Launch:
             if resume is None:
                 check_initial(experiment, columns, classes)
             if resume is None:
-                self.run_dir = stack.enter_context(RunDir(out or new_default_dir(experiment, datetime.now(UTC))))
+                path = out or new_default_dir(experiment, datetime.now(UTC))
+                self.run_dir = stack.enter_context(RunDir(path, max_log_bytes=experiment.max_log_bytes))
             self.on_run_dir(self.run_dir.path)
             self.run_dir.write_experiment(experiment)
             names_and_roles = roles_of(experiment)
-            secured = stack.enter_context(launch_keys(experiment, names_and_roles, self.run_dir.path))
+            secured = stack.enter_context(
+                launch_keys(experiment, names_and_roles, self.run_dir.path, self.fork_server.remove_at_end)
+            )
             network = secured.network
             security = security_of(network, REPORT_SERVER)
             stack.callback(close_gate, security)
@@ -220,8 +223,7 @@ class _Launch:
                     on_refused=self._refused,
                 )
             )
-            log = os.open(self.run_dir.path / "nodes.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            stack.callback(os.close, log)
+            log = stack.enter_context(NodesLog(self.run_dir.path, experiment.max_log_bytes))
             self.events = await stack.enter_async_context(
                 RunEvents(
                     self.name,
@@ -237,11 +239,12 @@ class _Launch:
                 self.name,
                 self.fork_server,
                 dict(report_server.transport.addresses),
-                log,
+                log.descriptor,
                 lambda node, reason: self.events.publish("node.lost", subject=node, reason=reason),
                 self.events.publish,
                 self._write_nodes,
                 self.run_dir.checkpoint_dir,
+                on_pause=log.trim,
                 run_dir=self.run_dir.path.absolute(),
                 min_nodes=1 if self.run_dir.resumed is not None and experiment.mode == "federated" else None,
             )

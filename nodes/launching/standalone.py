@@ -19,6 +19,7 @@ from ..config.compatibility import shared_config_of
 from ..config.factory import build_model, build_site_model
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment, is_file_name
+from ..consent.requests import Policy
 from ..results.collect import report_scores, write_results
 from ..results.round_summaries import RoundSummaries
 from ..results.run_dir import RunDir, check_run_dir, read_nodes
@@ -94,7 +95,7 @@ async def run_node(
         run_dir = _open(role, experiment, out, resume)
         if run_dir:
             stack.enter_context(run_dir)
-        site_model, notes = _site_model(role, experiment, on_target)
+        site_model, notes = _site_model(role, run, experiment, on_target)
         shared_config = shared_config_of(experiment, site_model)
         checkpoint_dir = run_dir.checkpoint_dir(role, name) if run_dir else None
         identity = NodeIdentity(
@@ -193,7 +194,7 @@ async def _until_over(node: Node) -> None:
 
 def _open(role: str, experiment: Experiment, out: Path | None, resume: Path | None) -> RunDir | None:
     if resume is None:
-        return RunDir(out) if out else None
+        return RunDir(out, max_log_bytes=experiment.max_log_bytes) if out else None
     check_run_dir(resume, out=out)
     from ..results.resume import reopen
 
@@ -213,9 +214,12 @@ def _publish_started(experiment: Experiment, session: Session, resumed: int | No
 
 
 def _site_model(
-    role: str, experiment: Experiment, on_target: Callable[[str], None] | None
+    role: str, run: str, experiment: Experiment, on_target: Callable[[str], None] | None
 ) -> tuple[SiteModel, tuple[str, ...]]:
-    """Return a node's model with its rows, and what its owner should know of how they were read."""
+    """Return a node's model with its rows, and what its owner should know of how they were read.
+
+    Raises ExperimentError where the site's own policy does not admit the run.
+    """
     model = build_model(experiment)
     if role == "coordinator":
         return build_site_model(model, None, experiment), ()
@@ -236,6 +240,7 @@ def _site_model(
         holdout=data.test_size,
         written=source.written,
     )
+    Policy.of(experiment, run, site).check()
     return site, source.notes + large_steps(source.task, source.X, experiment)
 
 

@@ -56,6 +56,7 @@ class Supervisor:
     on_restart: Callable[[], None] = lambda: None  # a broker that had died is back
     checkpoint_dir: Callable[[str, str], Path | None] = lambda _role, _name: None
     run_dir: Path | None = None  # where a coordinator saves its models
+    on_pause: Callable[[], None] = lambda: None  # while it waits, once a second at least
     min_nodes: int | None = None  # without which the run does not begin; None: as the experiment says
     ready: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -292,6 +293,7 @@ class Supervisor:
 
     async def _pause(self, within_s: float) -> None:
         step_s = min(1.0, max(0.0, within_s))
+        self.on_pause()
         self._awake.begin(monotonic())
         await self._processes.change(step_s)
         self._awake.waited(monotonic(), step_s)

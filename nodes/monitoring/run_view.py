@@ -329,6 +329,9 @@ def notice(event: Fields) -> str | None:
         "node.lost": f"{subject} is lost",
         "round.failed": f"round {number} failed",
         "update.rejected": f"an update of {subject} was rejected" + ("" if number is None else f" in round {number}"),
+        "site.declined": f"{event.get('node')}: {subject} declined"
+        if event.get("role") == "coordinator"
+        else f"{event.get('node')} declined what {subject} asks",
         "run.stopping": f"the run ends with round {number}",
         "run.failed": "the run failed",
         "warning": str(event.get("node")),

@@ -32,15 +32,16 @@ def reopen(path: Path, experiment: Experiment, *, alone: str = "") -> RunDir:
     """
     if not alone and experiment.mode == "gossip":
         resumed, damaged = resumable_peers(path, experiment)
-        return RunDir(path, existing=True, resumed=resumed, damaged=damaged)
+        return RunDir(path, existing=True, resumed=resumed, damaged=damaged, max_log_bytes=experiment.max_log_bytes)
     if not alone:
-        return RunDir(path, existing=True, resumed=resumable(path, experiment).round)
+        resumed = resumable(path, experiment).round
+        return RunDir(path, existing=True, resumed=resumed, max_log_bytes=experiment.max_log_bytes)
     begun = check_run(path, experiment)
     if alone == "peer":
         peers = [name for name, known in read_nodes(path).items() if known.get("role") == "peer"]
         held = [number for name in peers for number in rounds_in(checkpoint_dir(path, name))]
         _check_unfinished(path, max(held, default=0), begun, experiment)
-    return RunDir(path, existing=True)
+    return RunDir(path, existing=True, max_log_bytes=experiment.max_log_bytes)
 
 
 def resumable(path: Path, experiment: Experiment) -> State:

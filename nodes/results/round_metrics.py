@@ -33,6 +33,8 @@ class RecordedRounds:
         self.rounds: dict[str, dict[int, Row]] = defaultdict(dict)
         self.sketches: dict[int, dict[str, Sketch]] = defaultdict(dict)
         self.distances: dict[int, float] = {}
+        self.rewound: int | None = None  # the first round after which a run was resumed
+        self._roles: set[Any] = set()
         for event in events:
             self.add(event)
 
@@ -40,17 +42,24 @@ class RecordedRounds:
         event = fit(event)[0]  # a run folder holds what was received, whoever published it
         kind, node, number = str(event.get("type")), str(event.get("node")), event.get("round")
         if kind == "run.started" and isinstance(event.get("resumed_after"), int):
-            self._rewind(int(event["resumed_after"]))
+            self._rewind(after := int(event["resumed_after"]))
+            self.rewound = after if self.rewound is None else min(self.rewound, after)
         distance = event.get("consensus_distance")
         if kind == SUMMARY and isinstance(number, int) and isinstance(distance, int | float):
             self.distances[number] = float(distance)
         if not isinstance(number, int) or event.get("role") not in ("coordinator", "peer"):
             return
+        self._roles.add(event["role"])
         row = completed_row(event) if kind == "round.completed" else judged_row(kind, event)
         if row:
             self.rounds[node].setdefault(number, {}).update(row)
         if row and isinstance(event.get("sketch"), list | tuple) and event["sketch"]:
             self.sketches[number][node] = event["sketch"]
+
+    @property
+    def mode(self) -> str:
+        """What the run was, by who has completed rounds."""
+        return "federated" if "coordinator" in self._roles else "gossip"
 
     def _rewind(self, after: int) -> None:
         everything: list[dict[int, Any]] = [*self.rounds.values(), self.sketches, self.distances]
@@ -81,6 +90,24 @@ def run_rows(mode: str, recorded: RecordedRounds, reported: Rounds) -> list[Row]
 def with_earlier(rows: Sequence[Row], earlier: Sequence[Row], resumed: int) -> list[Row]:
     """Return the rows of a run that was resumed after a round: up to that as the incarnation before wrote them."""
     known = {row["round"]: row for row in rows} | {row["round"]: row for row in earlier if row["round"] <= resumed}
+    return [known[number] for number in sorted(known)]
+
+
+def with_dropped(rows: Sequence[Row], earlier: Sequence[Row], recorded: RecordedRounds) -> list[Row]:
+    """Return the rows of a run of which events were dropped: `earlier`, as they were written then, and those since.
+
+    `recorded` are the events since. A round can be in both: events of it that were dropped, and some that came after.
+    """
+    rewound = math.inf if recorded.rewound is None else recorded.rewound
+    known = {row["round"]: row for row in earlier if row["round"] <= rewound}
+    if recorded.mode == "federated":
+        for number, judged in (item for rounds in recorded.rounds.values() for item in rounds.items()):
+            if number in known:
+                known[number] = {**known[number], **judged}
+    for row in rows:
+        before = known.get(row["round"], {})
+        more = before.get("peers", 0) > row.get("peers", 0)
+        known[row["round"]] = {**row, **before} if more else {**before, **row}
     return [known[number] for number in sorted(known)]
 
 

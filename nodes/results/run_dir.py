@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 from nervenet.models.atomic_file import replacing
@@ -19,9 +19,9 @@ from ..config.schema import Experiment
 from ..runtime.printable import printable, printable_json
 from ..runtime.round_history import Reported, Row, rows_of
 from .earlier import Earlier, of_events
+from .event_log import CURRENT, FIRST, EventLog, LogInUse, kept_of, parts_of, read_events, read_parts
 from .round_metrics import FILE as ROUNDS
-from .round_metrics import RecordedRounds, read_rows, run_rows, with_earlier
-from .round_summaries import unfolded
+from .round_metrics import RecordedRounds, read_rows, run_rows, with_dropped, with_earlier
 
 # An event is written within this time (seconds), so that a killed launcher loses little; a write for each event would
 # cost more than the events.
@@ -112,28 +112,33 @@ class RunDir:
 
     An existing run goes on after the round `resumed`; `damaged` are states of peers that could not be read, and were
     skipped; `earlier` is what its previous incarnations took; `refused` is why events could not be written, if they
-    could not. Raises `ExperimentError` if a new folder is not empty or cannot be created, or another process is
-    writing to an existing one.
+    could not. Events take about `max_log_bytes`; of what is older, the rounds are kept. Raises `ExperimentError` if a
+    new folder is not empty or cannot be created, or another process is writing to an existing one.
     """
 
     def __init__(
-        self, path: Path, *, existing: bool = False, resumed: int | None = None, damaged: tuple[str, ...] = ()
+        self,
+        path: Path,
+        *,
+        existing: bool = False,
+        resumed: int | None = None,
+        damaged: tuple[str, ...] = (),
+        max_log_bytes: int = Experiment.max_log_bytes,
     ) -> None:
         self.path, self.resumed, self.damaged = path, resumed, damaged
         self.refused: str | None = None
         self._refusal_returned = False
+        self._has_dropped = False
         self.earlier = of_events(read_events(path), read_summary(path)) if existing else Earlier()
         if not existing:
             _create(path)
-        file = path / "events.jsonl"
-        with _usable(path):
-            self._events: IO[bytes] = file.open("ab", buffering=1 << 16)
+        try:
+            with _usable(path):
+                self._events = EventLog(path, max_log_bytes, self._dropping)
+        except LogInUse:
+            reason = f"{path}: another process is writing to this run folder; stop it first"
+            raise ExperimentError(reason) from None
         self._flushed = time.monotonic()
-        if not _lock(self._events):
-            self._events.close()
-            raise ExperimentError(f"{path}: another process is writing to this run folder; stop it first")
-        if _truncated(file):
-            self._events.write(b"\n")  # the line that a killed process had begun
 
     def __enter__(self) -> "RunDir":
         return self
@@ -172,7 +177,7 @@ class RunDir:
         self._flushed = time.monotonic()
 
     @contextmanager
-    def _noting_refusal(self, name: str = "events.jsonl") -> Iterator[None]:
+    def _noting_refusal(self, name: str = CURRENT) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -194,10 +199,13 @@ class RunDir:
         rows: list[Row] = []
         with self._noting_refusal(ROUNDS):
             known = {name: dict(row for part in parts for row in rows_of(*part)) for name, parts in reported.items()}
-            rows = run_rows(mode, RecordedRounds(read_events(self.path)), known)
-            if self.resumed is not None:
+            recorded = RecordedRounds(read_parts(*parts_of(self.path)))
+            rows = run_rows(mode, recorded, known)
+            if self._has_dropped:
+                rows = with_dropped(rows, read_rows(self.path), recorded)
+            elif self.resumed is not None:
                 rows = with_earlier(rows, read_rows(self.path), self.resumed)
-            write_atomically(self.path / ROUNDS, "".join(f"{to_json(row)}\n" for row in rows))
+            self._write_rows(rows)
         if not installed("matplotlib"):
             return  # which `not_written` says beforehand
         from .plots import draw_curves
@@ -205,30 +213,23 @@ class RunDir:
         with self._noting_refusal("curves.png"):
             draw_curves(rows, self.path / "curves.png", baseline)
 
+    def _write_rows(self, rows: Sequence[Row]) -> None:
+        write_atomically(self.path / ROUNDS, "".join(f"{to_json(row)}\n" for row in rows))
+
+    def _dropping(self, part: Path) -> None:
+        """Keep of a part of the events what the rounds were, and what a summary of all incarnations is made of."""
+        before = read_rows(self.path)
+        if not self._has_dropped:  # what an incarnation before this one did after its last checkpoint is done again
+            before = [row for row in before if self.resumed is not None and row["round"] <= self.resumed]
+        recorded = RecordedRounds(read_parts(part))
+        self._write_rows(with_dropped(run_rows(recorded.mode, recorded, {}), before, recorded))
+        lines = kept_of(read_parts(self.path / FIRST, part))
+        write_atomically(self.path / FIRST, "".join(f"{to_json(line)}\n" for line in lines))
+        self._has_dropped = True
+
     def close(self) -> None:
         with self._noting_refusal():
             self._events.close()
-
-
-def read_events(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events of a run folder in the order of their arrival; a truncated last line is left out.
-
-    After a ``round.summary`` come the events of the peers that it stands for.
-    """
-    return unfolded(_read_lines(path / "events.jsonl"))
-
-
-def _read_lines(file: Path) -> Iterator[dict[str, Any]]:
-    if not file.exists():
-        return
-    with file.open("rb") as lines:
-        for line in lines:
-            try:
-                event = msgspec.json.decode(line)
-            except msgspec.DecodeError:
-                continue
-            if isinstance(event, dict):
-                yield event
 
 
 def read_summary(path: Path) -> dict[str, Any]:
@@ -285,29 +286,6 @@ def _usable(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ExperimentError(f"{path}: cannot be used as a run folder: {error.strerror or error}") from None
-
-
-def _lock(file: IO[bytes]) -> bool:
-    """Lock a file for as long as this process has it open; False if another one has. True where there are no locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # some file systems have no locks
-        return True
-    return True
-
-
-def _truncated(file: Path) -> bool:
-    with file.open("rb") as lines:
-        if not lines.seek(0, os.SEEK_END):
-            return False
-        lines.seek(-1, os.SEEK_END)
-        return lines.read(1) != b"\n"
 
 
 def _indented(value: object) -> str:

@@ -16,6 +16,7 @@ from nervenet.models.site_model import SiteModel
 from ..config.compatibility import shared_config_of
 from ..config.idle_parameters import idle_lines_of
 from ..config.schema import Experiment
+from ..consent.requests import Policy
 from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name, members_of
@@ -58,6 +59,8 @@ class Role(ABC):
     ) -> None:
         for line in idle_lines_of(site_model.model):
             warnings.warn(line, stacklevel=3)  # where the program makes the node
+        if site_model.examples:
+            Policy.of(experiment, run, site_model).check()
         security = security_of(experiment.network, name, self.role)
         identity = NodeIdentity(
             broker,
@@ -125,11 +128,13 @@ class Role(ABC):
     async def _leave_clients(self, error: object) -> None:
         """Leave as a coordinator does: the clients read the last that it says before its end of the connection goes."""
         connections = self.session.connections
-        if self._node is not None:
-            if not self._node.finished.done():
-                self.session.send_goodbye(connections.connected, "the coordinator left before the run was over")
-            await connections.wait_for_goodbyes(GOODBYES_S)
-        await self.session.close(self._leaving(error))
+        try:
+            if self._node is not None:
+                if not self._node.finished.done():
+                    self.session.send_goodbye(connections.connected, "the coordinator left before the run was over")
+                await connections.wait_for_goodbyes(GOODBYES_S)
+        finally:  # an owner may cut that wait short, and must not be left with open sockets
+            await self.session.close(self._leaving(error))
 
     async def _leave_coordinator(self, coordinator: str, error: object) -> None:
         """Leave as a client does, which says so if the run is not over."""

@@ -15,6 +15,7 @@ from nervenet.models.site_model import SiteModel
 from ..checkpoint.client_state import ClientStateStore
 from ..config.factory import training_settings
 from ..config.schema import Experiment, TrainingConfig
+from ..consent.requests import Policy
 from ..federated.client_machine import ClientConfig, ClientMachine
 from ..federated.client_worker import ClientWorker
 from ..runtime.identity import NodeIdentity
@@ -118,6 +119,7 @@ class Client(Role):
             supported(),
             settings,
             sends_own=self.experiment.evaluation.site_matrix is True,
+            policy=Policy.of(self.experiment, self.identity.run, self.model),
             told={key: value for key, value in settings.items() if value != getattr(TrainingConfig, key)},
         )
         name, seed, loop = self.identity.name, self.experiment.seed, asyncio.get_running_loop()

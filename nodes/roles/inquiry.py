@@ -12,6 +12,7 @@ from nervenet.models.agreement.questions import Answer, Dialog, Question, Questi
 from nervenet.models.weights import is_finite
 
 from ..config.schema import Experiment
+from ..consent.requests import Policy
 from ..federated.client_machine import ClientConfig, ClientMachine
 from ..federated.coordinator_config import CoordinatorConfig
 from ..federated.coordinator_machine import CoordinatorMachine
@@ -119,7 +120,9 @@ class Respondent(Role):
     answer
         Called in a thread of its own, one question after the other. What it raises is declined by its message.
     examples
-        How many rows the site has, at least 1.
+        How many rows the site says that it has, at least 1.
+    rows
+        How many it has, for its own policy; None: as many as it says.
     experiment, identity
         As for `Inquirer`.
     """
@@ -128,10 +131,16 @@ class Respondent(Role):
     binds = False
 
     def __init__(
-        self, answer: Callable[[Question], Answer], examples: int, experiment: Experiment, identity: NodeIdentity
+        self,
+        answer: Callable[[Question], Answer],
+        examples: int,
+        experiment: Experiment,
+        identity: NodeIdentity,
+        rows: int | None = None,
     ) -> None:
         self._worker = InquiryWorker[Any](answer=answer)
         self._examples = examples
+        self._rows = examples if rows is None else rows
         self._coordinator = ""
         self._take_place(experiment, identity)
 
@@ -141,7 +150,8 @@ class Respondent(Role):
     def _begin(self, roster: Roster) -> None:
         coordinator = self._coordinator_in(roster)
         self._coordinator = coordinator.node
-        config = ClientConfig(self._coordinator, self._examples, os.getpid(), self.experiment.timing)
+        policy = Policy(allow=self.experiment.site.allow, run=self.identity.run, rows=self._rows)
+        config = ClientConfig(self._coordinator, self._examples, os.getpid(), self.experiment.timing, policy=policy)
         self._answer_to(coordinator, ClientMachine(config), self._worker)
 
     def _own_rows(self) -> tuple[int, Mapping[str, int]]:

@@ -15,6 +15,7 @@ from nervenet.models.site_model import SiteModel
 from ..config.factory import build_schedule, initial_model, task_settings
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
+from ..consent.requests import Policy
 from ..gossip.algorithms import Algorithm
 from ..gossip.algorithms.registry import build_algorithm, encoding_of, has_rounds, synchronous_names
 from ..gossip.algorithms.requirements import suitable_mixing
@@ -166,15 +167,17 @@ class Peer(Role):
         self._membership: MembershipService | None = None  # of a run by rounds
 
     async def __aexit__(self, *error: object) -> None:
-        if error[0] is None:
-            await self._until_all_are_done()
         reason = self._leaving(error[0])
-        self.session.send_goodbye(self._present(), reason)
-        if self._state is not None and self._state.status in ("resting", "finished"):
-            # A neighbor may still have to read this peer's last model, or that which made it fail: then all of them
-            # fail by the same name. See `Connections.wait_for_goodbyes`.
-            await self.session.connections.wait_for_goodbyes(GOODBYES_S)
-        await self.session.close(reason)
+        try:
+            if error[0] is None:
+                await self._until_all_are_done()
+            self.session.send_goodbye(self._present(), reason)
+            if self._state is not None and self._state.status in ("resting", "finished"):
+                # A neighbor may still have to read this peer's last model, or that which made it fail: then all of them
+                # fail by the same name. See `Connections.wait_for_goodbyes`.
+                await self.session.connections.wait_for_goodbyes(GOODBYES_S)
+        finally:  # an owner may cut that short, and must not be left with open sockets
+            await self.session.close(reason)
 
     async def _until_all_are_done(self) -> None:
         """Without rounds: go on answering those who have not done their cycles yet, up to the deadline."""
@@ -256,7 +259,7 @@ class Peer(Role):
                 self._rules(founders),
                 needs=needs,
                 encoding=encoding_of(algorithm),
-                min_peers=experiment.gossip.min_peers or 0,
+                min_peers=max(experiment.gossip.min_peers or 0, experiment.site.allow.min_clients or 0),
                 wait_deadline_s=experiment.gossip.wait_deadline_s,
                 keeps=self._writer is not None,
                 held=() if self._writer is None else self._writer.held,
@@ -285,6 +288,7 @@ class Peer(Role):
             evaluation=experiment.evaluation,
             evaluate_on="test" if self.model.has_test else "holdout",
             settings=task_settings(experiment, self.model.model),
+            policy=Policy.of(experiment, self.identity.run, self.model),
         )
 
     @property

@@ -319,6 +319,16 @@ class UpdateRejected(Event, frozen=True, tag="update.rejected"):
     round: Count | None = None
 
 
+class SiteDeclined(Event, frozen=True, tag="site.declined"):
+    """A site does not take part in what it is asked for: of the site, who asked; of those who asked, which site."""
+
+    subject: str
+    round: Count
+    key: str
+    reason: str
+    work: str | None = None
+
+
 class WarningEvent(Event, frozen=True, tag="warning"):
     reason: str
     subject: str | None = None
@@ -380,6 +390,7 @@ AnyEvent = (
     | ExchangeSent
     | ExchangeReceived
     | UpdateRejected
+    | SiteDeclined
     | WarningEvent
     | ConnectionRefused
     | Gap

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import Any
 
 import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
-from nervenet.broker.errors import BrokerUnreachable, JoinRefused, PeerUnreachable
+from nervenet.broker.errors import BrokerUnreachable, JoinRefused, PeerUnreachable, TransportClosed
 from nervenet.broker.events import Publisher
 from nervenet.broker.lease import Lease
-from nervenet.broker.messages import VERSION, Goodbye, Hello, Join, Member, Peers, Roster
+from nervenet.broker.messages import Goodbye, Hello, Join, Member, Peers, Roster
 from nervenet.broker.peer_discovery import NO_ANSWER, check_name_free, discover_peers
+from nervenet.broker.versions import hello
 
 from ..config.schema import Experiment
 from .connections import Connections
@@ -212,11 +213,11 @@ class Session:
     async def _join_by_peer(self) -> Roster:
         """Return who is there, as one living peer knows it."""
         identity, transport = self.identity, self.transport
-        hello = Hello(identity.name, self.role, identity.run, self.incarnation, VERSION)
+        mine = hello(identity.name, self.role, identity.run, self.incarnation)
         async with self._saying(lambda: f"a peer at {identity.seed_peer}{self._barred}"):
-            peers = await self._discover(hello)
+            peers = await self._discover(mine)
         if not identity.replace:
-            await check_name_free(hello, peers, ANSWER_S, self._context, self.security)
+            await check_name_free(mine, peers, ANSWER_S, self._context, self.security)
         members = tuple(
             Member(state.node, self.role, state.incarnation, 0, dict(state.addresses), "alive")
             for state in peers.members
@@ -277,7 +278,7 @@ class Session:
     def send_goodbye(self, to: Collection[str], reason: str) -> None:
         self.stop_deciding()
         waiting = [name for name in sorted(to) if name not in self.connections.departed]
-        if waiting:
+        with suppress(TransportClosed):  # nobody can be told, and the rest is closed all the same
             self.transport.send(waiting, Goodbye(round=self.stats.completed, reason=reason))
 
     def _receive(self, item: t.Arrival | t.TransportEvent) -> None:

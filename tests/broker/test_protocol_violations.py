@@ -33,8 +33,11 @@ async def test_hello_on_one_lane_does_not_open_the_other(tcp, stranger):
 
 async def test_another_version_is_refused_by_name(tcp, stranger):
     server, at_server = await tcp.open("server", binds=True)
-    one = stranger("old@1").dial(server.addresses["control"]).hello("old", version=99)
-    assert await one.hear() == Refused("hello", 0, "version", "protocol version 99; this node speaks 1")
+    one = stranger("old@1").dial(server.addresses["control"]).hello("old", version=99, oldest=98)
+    refused = await one.hear()
+    assert (refused.about, refused.code) == ("hello", "version")
+    assert refused.reason.startswith("old speaks version 98 to 99 of the protocol (nervenet 9.9), server version 1")
+    assert refused.reason.endswith("upgrade nervenet at server")
     one.socket.send(b"NV\x02whatever version 2 looks like")
     assert (await one.hear()).code == "version"
     assert "protocol version 2; this node speaks 1" in (await at_server.first(ConnectionRefused)).reason
@@ -145,6 +148,7 @@ async def test_a_server_of_another_version_is_reported(tcp, stranger):
     identity = (await asyncio.to_thread(router.recv_multipart))[0]
     router.send_multipart([identity, b"NV\x07whatever"])
     dropped = await at_client.first(MalformedMessage)
-    assert (dropped.code, dropped.reason) == ("version", "protocol version 7; this node speaks 1")
+    assert dropped.code == "version"
+    assert dropped.reason.startswith("the sender speaks version 7 of the protocol")
     assert at_client.failures == []
     router.close()

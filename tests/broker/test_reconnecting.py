@@ -8,7 +8,7 @@ from typing import Any
 from nervenet.broker.inbound import Inbound
 from nervenet.broker.messages import Heartbeat, Lane, Receipt, Report
 from nervenet.broker.transport_events import LinkLost, LinkUp, SendFailed
-from severed_wire import Wire
+from relay import Wire
 
 REPORT = Report("result", 1, {})
 

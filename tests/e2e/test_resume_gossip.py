@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from nervenet.nodes.checkpoint.state_file import path_of, read_state, rounds_in
-from nervenet.nodes.results.run_dir import checkpoint_dir, read_events
+from nervenet.nodes.results.event_log import read_events
+from nervenet.nodes.results.run_dir import checkpoint_dir
 
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]

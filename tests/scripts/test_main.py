@@ -275,8 +275,8 @@ def test_what_a_command_line_loads_would_be_seen() -> None:
 
 def test_the_help_lists_the_commands_in_the_order_of_their_use() -> None:
     app = build()
-    first, last = ["launch", "broker", "node", "monitor", "serve"], ["describe", "keys", "topology", "explain"]
-    names = [*first, "predict", "export", *last]
+    first = ["launch", "broker", "node", "monitor", "serve", "predict", "export"]
+    names = [*first, "describe", "keys", "invite", "join", "doctor", "topology", "explain"]
     assert app.list_commands(click.Context(app)) == names
     assert all(app.commands[name].get_short_help_str() for name in names)
 

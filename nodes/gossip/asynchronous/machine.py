@@ -108,7 +108,7 @@ class AsyncPeerMachine(ABC):
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         if self.status == "finished":
             return []
-        effects = self._handle(event, now)
+        effects = self.lifecycle.consented(self._handle(event, now))
         return effects + self._end_if_quiet() if self.status == "resting" else effects
 
     def _handle(self, event: ev.Event, now: float) -> list[e.Effect]:

@@ -162,7 +162,7 @@ def test_faults_are_few_for_a_stranger_and_more_for_a_member(limit):
     for descriptor in (4, 5):
         connections.accepted(descriptor, descriptor, "", 0.0)
     connections.introduced(5)
-    found = {k: [n for n in range(30) if connections.fault(k)][0] for k in (4, 5)}
+    found = {k: next(n for n in range(30) if connections.fault(k)) for k in (4, 5)}
     assert found == {4: allowed("unknown_faults"), 5: 20}
 
 

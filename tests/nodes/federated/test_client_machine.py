@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes.config.schema import Timing
+from nervenet.nodes.config.site import AllowConfig
+from nervenet.nodes.consent.requests import Policy
 from nervenet.nodes.federated.assignment import Assignment
 from nervenet.nodes.federated.client_machine import ClientConfig, ClientMachine
 from nervenet.nodes.federated.personalization import Personalization
@@ -48,8 +50,11 @@ class Bench:
         return self.tell(ev.Arrived("coordinator", message, body, flaw))
 
     def settle(self) -> "Bench":
+        return self.settle_with()
+
+    def settle_with(self, **fields: Any) -> "Bench":
         """Take the first task, which brings the agreement, and answer it."""
-        self.say(task(1, agreement={"columns": ["x"]}), "w0")
+        self.say(task(1, agreement={"columns": ["x"]}, **fields), "w0")
         self.tell(ev.ModelReady({"columns": ["x"]}, MODEL, "init"))
         self.trained(1)
         return self
@@ -313,14 +318,12 @@ def test_a_refusal_is_a_warning() -> None:
     assert [p.type for p in only(e.Publish, effects)] == ["warning"]
 
 
-@pytest.mark.parametrize(
-    "code", ["stale", "version"]
-)  # with the second as with all codes before: it waited for a minute
-def test_a_client_whose_name_was_taken_over_ends_at_once(code: str) -> None:
+@pytest.mark.parametrize("code", ["stale", "version", "run"])  # with the third as with all: it waited for a minute
+def test_a_client_that_will_not_be_heard_again_ends_at_once(code: str) -> None:
     bench = Bench().settle()
     reason = "client-0 has been started again since (incarnation 5)"
     effects = bench.say(m.Refused("hello", 0, code, reason))
-    assert only(e.Finish, effects) == ([e.Finish("failed", reason)] if code == "stale" else [])
+    assert only(e.Finish, effects) == ([] if code == "run" else [e.Finish("failed", reason)])
 
 
 # ---------------------------------------------------------------------------------------------------------- the silence
@@ -606,3 +609,48 @@ def test_it_trains_as_the_coordinator_says_and_says_what_it_was_told_otherwise()
 def test_what_its_owner_left_alone_is_overruled_without_a_word() -> None:
     effects = a_client().say(task(1, settings={"epochs": 2}), "w0")
     assert not [p for p in only(e.Publish, effects) if p.type == "warning"]
+
+
+# ---------------------------------------------------------------------------------- what its site does not take part in
+
+
+def limited(**allow: Any) -> Bench:
+    bench = Bench()
+    bench.state.config = replace(bench.state.config, policy=Policy(allow=AllowConfig(**allow), run="r"))
+    return bench
+
+
+def test_it_declines_by_the_key_of_its_sites_policy_and_says_so() -> None:
+    bench = limited(strategies=("fedavg",))
+    effects = bench.say(task(1, strategy="fedadam", agreement={"columns": ["x"]}), "w0")
+    (declined,) = sent(effects)
+    reason = "site.allow.strategies: found fedadam; allowed: fedavg"
+    assert declined == m.Declined(1, 0, reason, "site.allow.strategies")
+    (event,) = [each for each in only(e.Publish, effects) if each.type == "site.declined"]
+    assert event.fields["subject"] == "coordinator"
+    assert event.fields["key"] == "site.allow.strategies"
+    assert only(e.ApplyAgreement, effects) == [], "nothing of what came is used"
+    assert only(e.Train, effects) == []
+
+
+def test_without_the_policy_it_would_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Policy, "of_task", lambda *_: None)
+    bench = limited(strategies=("fedavg",))
+    bench.say(task(1, strategy="fedadam", agreement={"columns": ["x"]}), "w0")
+    assert only(e.Train, bench.tell(ev.ModelReady({"columns": ["x"]}, MODEL, "init")))
+
+
+def test_it_goes_on_with_what_its_site_allows() -> None:
+    bench = limited(max_rounds=1).settle_with(rounds=1)
+    assert isinstance(sent(bench.say(task(2, rounds=1), "w1"))[0], m.Declined)
+    assert only(e.Finish, bench.say(task(3, work="finish"), "w2")) == [e.Finish("completed")]
+
+
+def test_one_that_took_part_in_nothing_ends_with_the_reason() -> None:
+    bench = limited(max_rounds=1)
+    bench.say(task(0, work="survey", payload=None, rounds=9))
+    (finish,) = only(e.Finish, bench.say(task(9, work="finish", agreement={"columns": ["x"]}), "w9"))
+    assert finish.status == "failed"
+    assert finish.reason == (
+        "this site took part in nothing: site.allow.max_rounds: found 9 rounds; allowed: 1 at most"
+    )

@@ -608,3 +608,32 @@ def test_the_round_would_wait_for_the_lost_until_the_deadline(
 def test_figures_over_sites_leave_out_what_nobody_can_average() -> None:
     assert one_round.site_metrics({}) == {}
     assert one_round.weighted_loss({}) is None
+
+
+# ------------------------------------------------------------------------------------------ sites that do not take part
+
+
+def test_what_a_site_declines_by_its_policy_is_published_once_by_its_key(coordinator: Any) -> None:
+    harness = coordinator(3, rounds=3).settle()
+    key = "site.allow.max_rounds"
+    for number in (1, 2):
+        harness.say("client-0", m.Declined(number, 0, f"{key}: found 50 rounds", key))
+        for name in harness.names[1:]:
+            harness.answer(name, number, 0)
+        harness.tell(ev.Folded(number, 0, f"w{number}"))
+    (event,) = harness.published("site.declined")
+    assert event == {"subject": "client-0", "round": 1, "key": key, "reason": f"{key}: found 50 rounds"}
+    completed = [each for each in harness.published("round.completed") if each["round"]]
+    assert [each["missing"] for each in completed] == [{"client-0": f"declined: {key}: found 50 rounds"}] * 2
+
+
+def test_what_a_client_cannot_do_is_no_matter_of_policy(coordinator: Any) -> None:
+    harness = coordinator(3).settle()
+    harness.say("client-0", m.Declined(1, 0, "no memory"))
+    assert harness.published("site.declined") == []
+
+
+def test_tasks_name_the_strategy_and_how_many_are_asked(coordinator: Any) -> None:
+    harness = coordinator(3).settle()
+    tasks = [each.message for each in only(e.Send, harness.effects) if isinstance(each.message, m.Task)]
+    assert {(task.strategy, task.clients) for task in tasks} == {("fedavg", 3)}

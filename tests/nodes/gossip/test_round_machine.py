@@ -6,11 +6,14 @@ from typing import Any, TypeVar
 
 import pytest
 from nervenet.broker import messages as m
+from nervenet.nodes.config.site import AllowConfig
+from nervenet.nodes.consent.requests import Policy
+from nervenet.nodes.gossip import waiting
 from nervenet.nodes.gossip.lifecycle import PeerLifecycle
 from nervenet.nodes.gossip.neighbor_tracker import NeighborTracker
 from nervenet.nodes.gossip.round_machine import PeerMachine
 from nervenet.nodes.gossip.survey_flood import AT_ONCE, SurveyFlood
-from nervenet.nodes.gossip.waiting import WaitPolicy
+from nervenet.nodes.gossip.waiting import LEAP, WaitPolicy
 from nervenet.nodes.roles.base import Role
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
@@ -311,6 +314,28 @@ def test_nothing_is_sent_to_the_silent() -> None:
     ring.tell(ev.LinkLost("c", "cut"))
     (send,) = only(e.Send, ring.trained())
     assert send.to == ("a",)
+
+
+def check_one_neighbor_alone_leads_a_peer_no_further_than_a_few_rounds() -> None:
+    ring = Ring(until=1_000).settle()
+    ring.exchange("a", 900)
+    ring.trained()
+    assert ring.state.round == 1 + LEAP
+    other = Ring(until=1_000).settle()
+    other.exchange("a", 900)
+    other.exchange("c", 800)
+    other.trained()
+    assert other.state.round == 800, "two of them can be right"
+
+
+def test_one_neighbor_alone_leads_a_peer_no_further_than_a_few_rounds() -> None:
+    check_one_neighbor_alone_leads_a_peer_no_further_than_a_few_rounds()
+
+
+def test_one_neighbor_led_a_peer_to_whatever_round_it_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "LEAP", 10**6)
+    with pytest.raises(AssertionError):
+        check_one_neighbor_alone_leads_a_peer_no_further_than_a_few_rounds()
 
 
 def check_whoever_is_two_rounds_ahead_shows_that_this_round_is_over() -> None:
@@ -735,3 +760,47 @@ def test_it_waits_not_forever() -> None:
     found = ring.until(30.0)
     (end,) = only(e.Finish, found)
     assert end.reason.startswith("round 3 waited 20 s for peers: 1 of at least 2 peers are there; missing: a, c (")
+
+
+# ------------------------------------------------------------------------------------ what a site does not take part in
+
+
+def limited(**allow: Any) -> Policy:
+    return Policy(allow=AllowConfig(**allow), run="r", model="mlp", strategy="dpsgd", rounds=10, rows=20)
+
+
+@pytest.mark.parametrize("allow", [{"min_clients": 5}, {"max_rounds": 9}, {"strategies": ("gt",)}, {"statistics": ()}])
+def test_a_peer_declines_by_name_and_tells_its_neighbors(allow: Mapping[str, Any]) -> None:
+    ring = Ring(policy=limited(**allow))
+    (finish,) = only(e.Finish, ring.log)
+    key = f"site.allow.{next(iter(allow))}"
+    assert finish.reason.startswith(f"declined: {key}: found ")
+    goodbyes = [each for each in only(e.Send, ring.log) if isinstance(each.message, m.Goodbye)]
+    assert [(each.to, each.message.reason) for each in goodbyes] == [(("a", "c"), f"b {finish.reason}")]
+    (event,) = [each.fields for each in only(e.Publish, ring.log) if each.type == "site.declined"]
+    assert event["key"] == key
+    assert only(e.Survey, ring.log) == [], "nothing is told"
+
+
+def test_the_others_end_by_the_same_name() -> None:
+    ring = Ring()
+    ring.survey("b")
+    ring.say("a", m.Goodbye(0, "d declined: site.allow.max_rounds: found 10 rounds; allowed: 9 at most"))
+    (finish,) = only(e.Finish, ring.log)
+    assert finish.reason.startswith("d declined: site.allow.max_rounds")
+
+
+def test_a_peer_declines_a_further_question_that_is_not_told() -> None:
+    ring = Ring(policy=limited(statistics=("moments",)))
+    ring.survey("b")
+    for origin, source in (("a", "a"), ("c", "c"), ("d", "a")):
+        ring.survey(origin, source)
+    effects = ring.tell(ev.NextQuestion(1, {"ask": "fit", "part": "order"}))
+    assert only(e.Survey, effects) == []
+    (finish,) = only(e.Finish, effects)
+    assert finish.reason == "declined: site.allow.statistics: found quantiles; allowed: moments"
+
+
+def test_without_the_policy_it_would_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PeerLifecycle, "consented", lambda _, effects: effects)
+    assert only(e.Survey, Ring(policy=limited(statistics=())).log) == [e.Survey()]

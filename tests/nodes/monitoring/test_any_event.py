@@ -16,8 +16,9 @@ from nervenet.nodes.launching.run_events import RunEvents
 from nervenet.nodes.monitoring import run_view
 from nervenet.nodes.monitoring.run_view import RunView, notice
 from nervenet.nodes.results import round_metrics
+from nervenet.nodes.results.event_log import read_events
 from nervenet.nodes.results.round_metrics import RecordedRounds, run_rows
-from nervenet.nodes.results.run_dir import RunDir, read_events, to_json
+from nervenet.nodes.results.run_dir import RunDir, to_json
 from nervenet.nodes.runtime import event_edge
 from nervenet.nodes.runtime.event_edge import Edge
 from nervenet.nodes.runtime.event_types import _FIELDS, fit, parse_event

@@ -18,8 +18,9 @@ from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.experiment.loader import load_experiment
 from nervenet.nodes.launching import launcher
 from nervenet.nodes.launching.standalone import run_node
+from nervenet.nodes.results.event_log import read_events
 from nervenet.nodes.results.resume import reopen
-from nervenet.nodes.results.run_dir import COORDINATOR, RunDir, checkpoint_dir, read_events
+from nervenet.nodes.results.run_dir import COORDINATOR, RunDir, checkpoint_dir
 
 PLAN = Experiment.from_dict({"nodes": 4, "rounds": 20, "data": {"name": "iris"}})
 

@@ -10,9 +10,10 @@ import pytest
 from nervenet.nodes.monitoring.run_view import RunView
 from nervenet.nodes.results import round_summaries
 from nervenet.nodes.results.earlier import of_events
+from nervenet.nodes.results.event_log import read_events
 from nervenet.nodes.results.round_metrics import RecordedRounds, run_rows
 from nervenet.nodes.results.round_summaries import RoundSummaries, unfolded
-from nervenet.nodes.results.run_dir import RunDir, read_events, to_json
+from nervenet.nodes.results.run_dir import RunDir, to_json
 
 Events = list[dict[str, Any]]
 PEERS = ("a", "b", "c", "d")

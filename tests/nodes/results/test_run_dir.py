@@ -15,8 +15,9 @@ from nervenet.nodes.config.factory import with_preprocess
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.experiment.loader import load_experiment
+from nervenet.nodes.results.event_log import read_events
 from nervenet.nodes.results.resume import check_run
-from nervenet.nodes.results.run_dir import RunDir, new_default_dir, newest_broker, read_events, to_json
+from nervenet.nodes.results.run_dir import RunDir, new_default_dir, newest_broker, to_json
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Binarizer

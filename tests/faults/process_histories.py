@@ -1,0 +1,207 @@
+"""Histories of a real launch, drawn from seeds, and what must hold in every one of them.
+
+1. ``ends``: the launch ends by itself, within what its deadlines allow after the last fault is over.
+2. ``said``: it ends with a result (exit code 0, a summary that says completed) or with a named failure (1, a reason on
+   the last line and in the summary); a launcher that was killed leaves a folder that can be read. No traceback.
+3. ``nobody``: no process of it is left some seconds later.
+4. ``waits``: no round lasts longer than its deadline, and the time for which somebody stood still or was cut off.
+5. ``once``: an incarnation completes each round once, in order; federated: so does the coordinator, without a gap.
+6. ``right``: the model is finite, of one layout; who took part in a round was a node of the run, and counts once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nervenet.models.rng import generator
+from nervenet.nodes.config.schema import Timing
+from processes import FORK_SERVER, LAUNCHER, LaunchedRun
+from vocabulary import Cut, Fault, Forget, Kill, Slow, Stop, over_at, standing_s
+
+NODES = 8
+DEADLINE_S = 30.0  # of a round, by default
+ALONE_S = 90.0  # what an undisturbed run takes on a busy machine
+# Who is asleep or gone may be waited for: until it is back (rejoin), then three attempts of a round that fail.
+PATIENCE_S = Timing().rejoin_deadline_s + 3 * DEADLINE_S
+LEFT_S = 10.0  # in which every process has to be gone
+MOMENT_S = 5.0  # by which a busy machine is late
+TRACE = re.compile(r"Traceback \(most recent|never retrieved|never awaited|Assertion failed|Fatal Python error")
+
+
+@dataclass(frozen=True)
+class ProcessHistory:
+    """One history; the same seed always draws the same."""
+
+    seed: int
+    mode: str
+    after_round: int
+    faults: tuple[Fault, ...]
+
+
+@dataclass
+class Outcome:
+    """What came of a history."""
+
+    history: ProcessHistory
+    code: int | None
+    seconds: float
+    waited_s: float  # after the last fault was over
+    status: str
+    reason: str
+    breaches: list[str] = field(default_factory=list)
+    performed: list[tuple[float, str]] = field(default_factory=list)
+
+
+def names(mode: str) -> list[str]:
+    return [f"{'client' if mode == 'federated' else 'peer'}-{k}" for k in range(NODES)]
+
+
+def draw_process_history(seed: int, mode: str, lengths: tuple[float, ...] = (3.0, 12.0)) -> ProcessHistory:
+    """Draw one to three faults of processes of every kind."""
+    rng = generator(seed, "processes", mode)
+    nodes = names(mode)
+    special = [LAUNCHER, FORK_SERVER, "broker"] + (["coordinator"] if mode == "federated" else [])
+
+    def somebody() -> str:
+        return str(rng.choice(special)) if rng.random() < 0.5 else str(rng.choice(nodes))
+
+    def length() -> float:
+        return float(rng.choice(lengths))
+
+    faults: list[Fault] = []
+    for _ in range(int(rng.integers(1, 4))):
+        at = round(float(rng.uniform(0.0, 4.0)), 3)
+        match int(rng.choice(5, p=[0.2, 0.4, 0.2, 0.1, 0.1])):
+            case 0:
+                victim = somebody()
+                if victim in (LAUNCHER, FORK_SERVER, "coordinator") and rng.random() < 0.5:
+                    victim = str(rng.choice(nodes))  # the run cannot outlive those: not in every other history
+                faults.append(Kill(victim, at))
+            case 1:
+                faults.append(Stop(somebody(), at, length()))
+            case 2:
+                side = frozenset(str(name) for name in rng.choice(nodes, int(rng.integers(1, 4)), replace=False))
+                faults.append(Cut(side, at, length(), bool(rng.random() < 0.5)))
+            case 3:
+                faults.append(Forget(str(rng.choice([*nodes, *special[3:]])), at))
+            case _:
+                faults.append(Slow(at, length(), 0.05))
+    return ProcessHistory(seed, mode, int(rng.choice([0, 1, 20])), tuple(faults))
+
+
+async def play(history: ProcessHistory, folder: Path, number: int, rounds: int, more: tuple[str, ...] = ()) -> Outcome:
+    """Launch, let befall it what the history says, and look at what is left."""
+    words = ("--mode", history.mode, "--nodes", NODES, "--rounds", rounds, "--set", "evaluation.baseline=false")
+    async with LaunchedRun((*words, "--data", "digits", *more), folder, number) as run:
+        await run.in_round(history.after_round)
+        began = time.monotonic()
+        befalling = asyncio.create_task(run.befall(history.faults))
+        longest = over_at(history.faults) + standing_s(history.faults) + ALONE_S + PATIENCE_S
+        code: int | None = None
+        try:
+            async with asyncio.timeout(longest):
+                code = await run.process.wait()
+        except TimeoutError:
+            pass
+        ended = time.monotonic()
+        befalling.cancel()
+        await asyncio.gather(befalling, return_exceptions=True)
+        outcome = Outcome(history, code, ended - run.began, ended - began - over_at(history.faults), "", "")
+        if code is None:
+            left = [f"{pid}" for pid in run.session()]
+            outcome.breaches.append(f"ends: still running {longest:.0f} s after its faults began: {left}")
+        else:
+            until = time.monotonic() + LEFT_S
+            while (orphans := run.session()) and time.monotonic() < until:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+            if orphans:
+                outcome.breaches.append(f"nobody: {len(orphans)} processes are left {LEFT_S:g} s after the end")
+        outcome.performed = run.performed
+        outcome.breaches += breaches(history, run, outcome)
+        return outcome
+
+
+def breaches(history: ProcessHistory, run: LaunchedRun, outcome: Outcome) -> Iterator[str]:
+    """Yield what did not hold."""
+    yield from said(history, run, outcome)
+    events = list(run.events())
+    yield from waits(history, events)
+    yield from once(history, events)
+    yield from right(history, run, events, outcome)
+
+
+def said(history: ProcessHistory, run: LaunchedRun, outcome: Outcome) -> Iterator[str]:
+    killed = any(isinstance(fault, Kill) and fault.node == LAUNCHER for fault in history.faults)
+    try:
+        summary = json.loads((run.folder / "summary.json").read_bytes())
+    except (OSError, ValueError) as error:
+        summary = {}
+        if outcome.code in (0, 1):
+            yield f"said: no summary: {error}"
+    outcome.status, outcome.reason = summary.get("status", ""), summary.get("reason") or ""
+    said_last = run.err.read_text(errors="replace").strip().splitlines()[-1:] or [""]
+    match outcome.code:
+        case 0 if outcome.status != "completed":
+            yield f"said: exit code 0 and status {outcome.status!r}"
+        case 1 if outcome.status == "completed" or not outcome.reason or not said_last[0].startswith("nervenet:"):
+            yield f"said: exit code 1, status {outcome.status!r}, reason {outcome.reason!r}, last line {said_last[0]!r}"
+        case code if code not in (0, 1, None) and not (killed and code == -9):
+            yield f"said: exit code {code}, last line {said_last[0]!r}"
+    for file in (run.err, run.folder / "nodes.log"):
+        if file.exists() and (found := TRACE.search(text := file.read_text(errors="replace"))):
+            yield f"said: {file.name} has {text[max(0, found.start() - 300) : found.start() + 1500]!r}"
+
+
+def waits(history: ProcessHistory, events: list[dict[str, Any]]) -> Iterator[str]:
+    longest = DEADLINE_S + standing_s(history.faults) + MOMENT_S
+    for event in events:
+        if event.get("type") == "round.completed" and float(event.get("duration_s") or 0.0) > longest:
+            yield f"waits: {event['node']} was {event['duration_s']:.1f} s in round {event['round']}"
+
+
+def once(history: ProcessHistory, events: list[dict[str, Any]]) -> Iterator[str]:
+    done: dict[tuple[str, Any], list[int]] = defaultdict(list)
+    for event in events:
+        if event.get("type") == "round.completed" and event.get("role") in ("coordinator", "peer"):
+            done[event["node"], event["incarnation"]].append(event["round"])
+    for (node, _), rounds in done.items():
+        if rounds != sorted(set(rounds)):
+            twice = [after for before, after in pairwise(rounds) if after <= before]
+            yield f"once: {node} completed rounds twice or out of order: {twice[:5]}"
+
+
+def right(history: ProcessHistory, run: LaunchedRun, events: list[dict[str, Any]], outcome: Outcome) -> Iterator[str]:
+    there = set(names(history.mode))
+    for event in events:
+        took_part = event.get("participants")
+        if event.get("type") != "round.completed" or took_part is None:
+            continue
+        if len(set(took_part)) != len(took_part) or not set(took_part) <= there:
+            yield f"right: round {event['round']} of {event['node']} was of {took_part}"
+    if outcome.status == "completed":
+        try:
+            from safetensors.numpy import load_file
+
+            arrays = load_file(run.folder / "model.safetensors")
+        except (OSError, ValueError) as error:
+            yield f"right: no model: {error}"
+            return
+        if not arrays or not all(np.isfinite(array).all() for array in arrays.values()):
+            yield "right: the model is not finite"
+        summary = json.loads((run.folder / "summary.json").read_bytes())
+        if not 0.5 < (summary.get("accuracy") or 0.0) <= 1.0:
+            yield f"right: accuracy {summary.get('accuracy')}"
+        victims = {fault.node for fault in history.faults if isinstance(fault, Kill)}
+        if strangers := set(summary.get("nodes_lost", ())) - victims:
+            reasons = {name: summary.get("lost_because", {}).get(name) for name in sorted(strangers)}
+            yield f"right: nodes lost that nobody killed: {reasons}"

@@ -1,0 +1,208 @@
+"""A relay between tcp sockets that injects faults: what a bad network, a sleeping machine or a NAT leaves behind.
+
+`Wire` stands before one address; `Relay` before every port that the processes of a run listen on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+CHUNK = 65_536
+LOOK_EVERY_S = 0.02
+LISTENS = "0A"  # in /proc/net/tcp
+
+
+class Bucket:
+    """Shares out a bandwidth: returns how long bytes that come now have to wait."""
+
+    def __init__(self, bytes_per_s: float | None) -> None:
+        self.bytes_per_s = bytes_per_s
+        self._free_at = 0.0
+
+    def wait_s(self, size: int, now: float) -> float:
+        if self.bytes_per_s is None:
+            return 0.0
+        self._free_at = max(self._free_at, now) + size / self.bytes_per_s
+        return self._free_at - now
+
+
+@dataclass(eq=False)
+class Connection:
+    """One that was accepted, and the one that was made for it: from `port` of who dialed to the port `to`."""
+
+    port: int
+    to: int
+    near: asyncio.StreamWriter
+    far: asyncio.StreamWriter
+    mute: bool = False  # what is sent over it is lost, and nobody is told
+    owner: int | None = None  # the process that dialed
+
+    def abort(self) -> None:
+        self.near.transport.abort()
+        self.far.transport.abort()
+
+
+@dataclass
+class Line:
+    """What connections go through: how long it delays, what it lets pass, and the connections that there are."""
+
+    delay_s: float = 0.0
+    refuses: Callable[[int, int], bool] = lambda _port, _to: False  # new connections
+    holds: Callable[[Connection], bool] = lambda _: False  # what passes nothing for now, and loses nothing
+    up: Bucket = field(default_factory=lambda: Bucket(None))
+    down: Bucket = field(default_factory=lambda: Bucket(None))
+    connections: list[Connection] = field(default_factory=list)
+    accepted: int = 0
+    passed: int = 0  # bytes
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def cut(self, which: Callable[[Connection], bool] = lambda _: True) -> None:
+        """End connections; new ones are taken."""
+        for connection in [c for c in self.connections if which(c)]:
+            connection.abort()
+            self.connections.remove(connection)
+
+    async def accept(self, host: str, to: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        port = writer.get_extra_info("peername")[1]
+        if self.refuses(port, to):
+            writer.transport.abort()
+            return
+        try:
+            back, forth = await asyncio.open_connection(host, to)
+        except OSError:
+            writer.transport.abort()
+            return
+        connection = Connection(port, to, writer, forth)
+        self.connections.append(connection)
+        self.accepted += 1
+        for source, sink, bucket in ((reader, forth, self.up), (back, writer, self.down)):
+            task = asyncio.create_task(self._pass_on(connection, source, sink, bucket))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def _pass_on(
+        self, connection: Connection, source: asyncio.StreamReader, sink: asyncio.StreamWriter, bucket: Bucket
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(64)  # what is on its way: no more than a pipe holds
+        writing = asyncio.create_task(self._write(connection, queue, sink))
+        with suppress(OSError):
+            while data := await source.read(CHUNK):
+                wait_s = bucket.wait_s(len(data), loop.time())
+                await queue.put((loop.time() + wait_s + self.delay_s, data))
+                if wait_s:
+                    await asyncio.sleep(wait_s)  # the sender's kernel queues the rest, as before a slow link
+        await queue.put((loop.time() + self.delay_s, b""))
+        await writing
+
+    async def _write(
+        self, connection: Connection, queue: asyncio.Queue[tuple[float, bytes]], sink: asyncio.StreamWriter
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due, data = await queue.get()
+            if due > loop.time():
+                await asyncio.sleep(due - loop.time())
+            while self.holds(connection):
+                await self.changed.wait()
+            if connection.mute:
+                continue
+            if not data:
+                break
+            self.passed += len(data)
+            with suppress(OSError):
+                sink.write(data)
+                await sink.drain()
+        sink.transport.abort()
+        if connection in self.connections:
+            self.connections.remove(connection)
+
+    async def close(self) -> None:
+        self.cut()
+        for task in [*self.tasks]:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+class Wire(Line):
+    """Forwards tcp connections to ``address`` from `address`. An async context manager."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        host, _, port = address.removeprefix("tcp://").rpartition(":")
+        self._to = host, int(port)
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(lambda r, w: self.accept(*self._to, r, w), "127.0.0.1", 0)
+        self.address = f"tcp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await self.close()
+
+
+class Relay(Line):
+    """Listens at one loopback address on every port that is listened on at another. An async context manager (Linux).
+
+    With ``network.bind`` the one and ``network.advertise`` the other, all that the nodes of a run send each other goes
+    through it.
+    """
+
+    def __init__(self, behind: str, front: str) -> None:
+        super().__init__()
+        self.behind, self.front = behind, front
+        self._servers: dict[int, asyncio.Server] = {}
+
+    async def __aenter__(self) -> Self:
+        self._looking = asyncio.create_task(self._look())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._looking.cancel()
+        await asyncio.gather(self._looking, return_exceptions=True)
+        for server in self._servers.values():
+            server.close()
+        await self.close()
+
+    async def _look(self) -> None:
+        wanted = "".join(f"{int(part):02X}" for part in reversed(self.behind.split(".")))
+        while True:
+            there = {port for host, port, _, state, _ in sockets() if host == wanted and state == LISTENS}
+            for port in there - set(self._servers):
+                with suppress(OSError):
+                    self._servers[port] = await asyncio.start_server(
+                        lambda r, w, port=port: self.accept(self.behind, port, r, w), self.front, port
+                    )
+            for port in set(self._servers) - there:
+                self._servers.pop(port).close()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def of(self, pids: Collection[int]) -> set[int]:
+        """Return the ports at which processes listen, or from which they have dialed."""
+        inodes = {inode for pid in pids for inode in inodes_of(pid)}
+        return {port for _, port, _, _, inode in sockets() if inode in inodes}
+
+
+def sockets() -> Iterator[tuple[str, int, int, str, int]]:
+    """Yield the tcp sockets of this machine: local address and port, remote port, state, inode."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, state, *rest = line.split()
+        host, port = local.split(":")
+        yield host, int(port, 16), int(remote.split(":")[1], 16), state, int(rest[5])
+
+
+def inodes_of(pid: int) -> Iterator[int]:
+    """Yield the inodes of the sockets of a process; none if it has ended."""
+    with suppress(OSError):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                target = str(descriptor.readlink())
+                if target.startswith("socket:["):
+                    yield int(target[8:-1])
