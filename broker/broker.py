@@ -7,7 +7,6 @@ import contextlib
 import random
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import zmq
@@ -16,11 +15,9 @@ from .channel import Channel, Envelope
 from .codec import DEFAULT_LIMITS, decode
 from .dial_back import BackDialer
 from .directory import Directory, Outcome, Reply
-from .disconnects import DisconnectMonitor
 from .errors import AddressInUse, ProtocolError
 from .events import Event
-from .guard.guard import Guard
-from .guard.table import Policy
+from .guard.services import ServiceGuards
 from .last_values import snapshot_frame
 from .limits import allowed
 from .messages import (
@@ -40,7 +37,7 @@ from .messages import (
 from .relay import Relay
 from .security.memberships import Memberships
 from .security.plain import LOCAL, Plain
-from .security.refusals import Refusals
+from .security.refusals import Refusals, fields_of
 from .security.roles import wrong_member, wrong_publisher
 from .sockets import CONTROL_QUEUE, Security, advertised, bind, discard, make, split_bind
 from .transport_events import ConnectionRefused, Counters
@@ -56,7 +53,6 @@ _AWAKE_S = 1.0  # a tick that is later than this was slept through: what nodes s
 _LAST_EVENTS_S = 1.0  # in which what was relayed last may leave this process
 _ATTEMPTS = 50  # at three consecutive free ports
 _SERVICES = ("directory", "events_in", "events_out")
-_DRAINED = 256  # requests, of those that wait, before a connection is ended for what it holds
 
 
 class Broker:
@@ -109,8 +105,6 @@ class Broker:
         self._refusals = Refusals()
         self._memberships = Memberships()
         self._listeners: dict[str, Listener] = {}  # with keys, by service
-        self._monitors: dict[str, DisconnectMonitor] = {}
-        self._guards: dict[str, Guard] = {}
         self._unwatch: Callable[[], None] = lambda: None
 
     @property
@@ -150,9 +144,8 @@ class Broker:
         self._directory = Directory(events_in, events_out, lease_s=self._lease_s)
         self._back_dialer = BackDialer(self._reply)
         keyed = bool(self._listeners)
-        for service in _SERVICES:
-            if not self.addresses[service].startswith("inproc"):
-                self._guards[service] = Guard(_policy(service), self._refused)
+        connected = [service for service in _SERVICES if not self.addresses[service].startswith("inproc")]
+        self._guards = ServiceGuards(connected, self._refused)
         self._relay = Relay(
             sockets[1],
             sockets[2],
@@ -160,9 +153,8 @@ class Broker:
             keyed=keyed,
             may_publish=self._may_publish,
             may_subscribe=self._may_subscribe,
-            guards=(self._guards.get("events_in"), self._guards.get("events_out")),
+            guards=self._guards.by_service,
         )
-        guard = self._guards.get("directory")
         self._requests = Channel(
             sockets[0],
             deliver=self._request,
@@ -170,29 +162,15 @@ class Broker:
             queue=CONTROL_QUEUE,
             addressed=True,
             keyed=keyed,
-            heard=None if guard is None else guard.heard,
+            heard=self._guards.heard,
         )
-        if guard is not None:
-            guard.drain = lambda: self._requests.drain(_DRAINED)
+        self._guards.requests(self._requests)
 
     def _watch(self, sockets: list[zmq.Socket[bytes]]) -> None:
-        for service, socket in zip(_SERVICES, sockets, strict=True):
-            if service in self._guards:
-                self._monitors[service] = self._monitor(service, socket)
+        self._guards.watch(dict(zip(_SERVICES, sockets, strict=True)), self._listeners)
         if not isinstance(self._security, Plain):
             self._allowed = self._security.gate.allowed
             self._unwatch = self._security.gate.watch(self._list_changed)
-
-    def _monitor(self, service: str, socket: zmq.Socket[bytes]) -> DisconnectMonitor:
-        guard, listener = self._guards[service], self._listeners.get(service)
-
-        def closed(descriptor: int) -> None:
-            guard.closed(descriptor)
-            if listener is not None:
-                listener.closed(descriptor)
-
-        failed = None if listener is None else partial(self._handshake_failed, service)
-        return DisconnectMonitor(socket, closed, failed, guard.accepted)
 
     def _bound(self, context: zmq.Context[zmq.Socket[bytes]]) -> list[zmq.Socket[bytes]]:
         """Bind the three sockets, or none; free ports are consecutive, so that one number identifies them."""
@@ -231,12 +209,8 @@ class Broker:
 
     def _close(self, linger_s: float) -> None:
         self._unwatch()
-        for guard in self._guards.values():
-            guard.close()
+        self._guards.close()
         self._back_dialer.close()
-        for monitor in self._monitors.values():
-            monitor.close()
-        self._monitors.clear()
         self._requests.close(min(0.1, linger_s))
         self._relay.close(linger_s)
         self._forget_listeners()
@@ -273,23 +247,20 @@ class Broker:
 
     def _answer(self, identity: bytes, frames: list[Any], sender: Entry | None, source: str) -> None:
         self.counters.bytes_received += sum(map(len, frames))
-        guard = self._guards.get("directory")
         try:
             message, _ = decode(frames)
         except ProtocolError as error:
             self.counters.malformed += 1
-            if guard is not None:
-                guard.fault(self._requests.descriptor())
+            self._guards.malformed()
             asks = "the node that asks"
             why = of_header(asks, error.version, "the broker") if error.version else error.reason
             self._reply(identity, Failed(0, error.code, why), error.version or VERSION)
             return
-        if guard is not None:
-            guard.introduced(self._requests.descriptor(), identity)
+        self._guards.well_formed(identity)
         if sender is not None and (reason := _not_theirs(message, sender)) is not None:
             self._listeners["directory"].refuse(sender, reason)
             self._reply(identity, Failed(getattr(message, "id", 0), "identity", reason))
-        elif isinstance(message, GetSnapshot) and guard is not None and not guard.snapshot(self._requests.descriptor()):
+        elif isinstance(message, GetSnapshot) and not self._guards.may_have_snapshot():
             most = f"{allowed('snapshots')} snapshots at once and then one a second are given to one connection"
             self._reply(identity, Failed(message.id, "limit", most))
         elif isinstance(message, GetSnapshot):
@@ -335,9 +306,7 @@ class Broker:
         self._send(identity, envelope)
 
     def _send(self, identity: bytes, envelope: Envelope) -> None:
-        guard = self._guards.get("directory")
-        if guard is not None:
-            guard.sent(identity, envelope.header_bytes)
+        self._guards.answered(identity, envelope.header_bytes)
         self._requests.send(identity, envelope)
 
     # With keys: who may do what
@@ -359,8 +328,7 @@ class Broker:
         return False
 
     def _may_subscribe(self, channel: Channel) -> bool:
-        if self._listeners:
-            self._monitors["events_out"].drain()  # a descriptor may have belonged to another connection a moment ago
+        self._guards.drain("events_out")
         return self._sender("events_out", channel) is not None or not self._listeners
 
     def _list_changed(self, allowed: AllowList) -> None:
@@ -368,9 +336,6 @@ class Broker:
         self._allowed = allowed
         for entry in gone:
             self._execute(self._directory.expel(entry.name, self._loop.time()))
-
-    def _handshake_failed(self, service: str, reason: str) -> None:
-        self._refused(ConnectionRefused(service, "", "", "", reason))
 
     def _refused(self, refusal: ConnectionRefused) -> None:
         self.counters.refused += 1
@@ -382,16 +347,7 @@ class Broker:
             self._say_refused(refusal, count)
 
     def _say_refused(self, refusal: ConnectionRefused, count: int) -> None:
-        self.publish(
-            "connection.refused",
-            "",
-            subject=refusal.name,
-            service=refusal.service,
-            address=refusal.address,
-            key=refusal.key,
-            reason=refusal.reason,
-            count=count,
-        )
+        self.publish("connection.refused", "", **fields_of(refusal, count))
         where = f" from {refusal.address}" if refusal.address else ""
         times = f" ({count} times)" if count > 1 else ""
         self._on_refused(f"refused at {refusal.service}{where}: {refusal.reason}{times}")
@@ -404,18 +360,6 @@ class Broker:
 def _free_port() -> int:
     """Return a port that may be free, with the two after it, outside the system's ephemeral range."""
     return random.SystemRandom().randrange(13_000, 20_000, 3)
-
-
-def _policy(service: str) -> Policy:
-    match service:
-        case "events_in":
-            nbytes = allowed("events_bytes"), allowed("events_bytes_s")
-            return Policy(service, allowed("held_bytes"), silent=True, nbytes=nbytes)
-        case "events_out":
-            return Policy(service, allowed("control_bytes"), subscribes=True)
-        case _:
-            nbytes = allowed("requests_bytes"), allowed("requests_bytes_s")
-            return Policy(service, allowed("held_bytes"), nbytes=nbytes, together=True)
 
 
 def _not_theirs(message: Message, sender: Entry) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import zmq
@@ -26,7 +26,7 @@ class Relay:
     """XSUB in, XPUB out. Malformed events are dropped and counted; nothing ever waits for a subscriber.
 
     With keys (``keyed``), ``may_publish(channel, event)`` and ``may_subscribe(channel)`` are asked about what comes.
-    ``guards`` are those of the two sockets; None where they have no connections, but other threads of this process.
+    ``guards`` are those of the two sockets, by service; none over inproc, where nobody connects.
     """
 
     def __init__(
@@ -38,16 +38,17 @@ class Relay:
         keyed: bool = False,
         may_publish: Callable[[Channel, Event], bool] = lambda *_: True,
         may_subscribe: Callable[[Channel], bool] = lambda _: True,
-        guards: tuple[Guard | None, Guard | None] = (None, None),
+        guards: Mapping[str, Guard] | None = None,
     ) -> None:
         self.last = LastValues()
         self._counters = counters
         self._may_publish = may_publish
         self._may_subscribe = may_subscribe
-        self._publishers, self._subscribers = guards
-        heard = [None if guard is None else guard.heard for guard in guards]
-        self._in = Channel(events_in, deliver=self._event, counters=counters, keyed=keyed, heard=heard[0])
-        self._out = Channel(events_out, deliver=self._subscription, counters=counters, keyed=keyed, heard=heard[1])
+        self._publishers = (guards or {}).get("events_in")
+        self._subscribers = (guards or {}).get("events_out")
+        heard_in, heard_out = (g.heard if g is not None else None for g in (self._publishers, self._subscribers))
+        self._in = Channel(events_in, deliver=self._event, counters=counters, keyed=keyed, heard=heard_in)
+        self._out = Channel(events_out, deliver=self._subscription, counters=counters, keyed=keyed, heard=heard_out)
         if self._publishers is not None:
             self._publishers.drain = lambda: self._in.drain(_DRAINED)
         # Subscribe to everything: the last values are kept for subscribers still to come.

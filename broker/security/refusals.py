@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 from ..limits import allowed
 from ..transport_events import ConnectionRefused
 
 _FIRST_S, _LONGEST_S = 10.0, 640.0  # between two reports of who is refused for one reason; each is twice the last
+
+
+def fields_of(refusal: ConnectionRefused, count: int) -> dict[str, Any]:
+    """Return the fields of the event `connection.refused`."""
+    return {
+        "subject": refusal.name,
+        "service": refusal.service,
+        "address": refusal.address,
+        "key": refusal.key,
+        "reason": refusal.reason,
+        "count": count,
+    }
 
 
 @dataclass(slots=True)

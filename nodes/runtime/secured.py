@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nervenet.broker.errors import KeysError
 from nervenet.broker.security.plain import BROKER, Plain
-from nervenet.broker.security.refusals import Refusals
+from nervenet.broker.security.refusals import Refusals, fields_of
 from nervenet.broker.sockets import Security
 from nervenet.broker.transport_events import ConnectionRefused
 
@@ -98,7 +98,7 @@ class RefusalEvents:
         loop = asyncio.get_running_loop()
         count = self._refusals.report(refusal, loop.time())
         if count:
-            _publish(refusal, count, publish)
+            publish("connection.refused", fields_of(refusal, count))
         elif self._timer is None:
             self._timer = loop.call_later(HELD_BACK_S, self._due, publish)
 
@@ -108,24 +108,12 @@ class RefusalEvents:
             self._timer.cancel()
             self._timer = None
         for refusal, count in self._refusals.rest():
-            _publish(refusal, count, publish)
+            publish("connection.refused", fields_of(refusal, count))
 
     def _due(self, publish: PublishEvent) -> None:
         self._timer = None
         for refusal, count in self._refusals.due(asyncio.get_running_loop().time()):
-            _publish(refusal, count, publish)
-
-
-def _publish(refusal: ConnectionRefused, count: int, publish: PublishEvent) -> None:
-    fields = {
-        "subject": refusal.name,
-        "service": refusal.service,
-        "address": refusal.address,
-        "key": refusal.key,
-        "reason": refusal.reason,
-        "count": count,
-    }
-    publish("connection.refused", fields)
+            publish("connection.refused", fields_of(refusal, count))
 
 
 def on_key_warning(security: Security, warn: Callable[[str], None]) -> None:

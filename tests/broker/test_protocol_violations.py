@@ -40,7 +40,7 @@ async def test_another_version_is_refused_by_name(tcp, stranger):
     assert refused.reason.endswith("upgrade nervenet at server")
     one.socket.send(b"NV\x02whatever version 2 looks like")
     assert (await one.hear()).code == "version"
-    assert "protocol version 2; this node speaks 1" in (await at_server.first(ConnectionRefused)).reason
+    assert "speaks version 2 of the protocol" in (await at_server.first(ConnectionRefused)).reason
 
 
 async def test_a_name_belongs_to_its_connection(tcp, stranger):

@@ -203,7 +203,7 @@ async def test_subscriptions(broker, raw, limit, topics):
     for number in range(10):
         one.frame(b"\x01topic" + str(number).encode())
     if topics == MUCH:
-        await until(lambda: broker._guards["events_out"].table.topic_bytes == 60)
+        await until(lambda: broker._guards.by_service["events_out"].table.topic_bytes == 60)
         assert not one.ended()
         return
     await until(one.ended)
