@@ -16,6 +16,7 @@ import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nervenet.broker.errors import KeysError
+from nervenet.broker.security.allow_list import Entry, allow_entry
 from nervenet.broker.security.keys import fingerprint, new_key_pair, read_secret
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.joining import invitation as module
@@ -63,6 +64,12 @@ def test_a_peer_gets_the_keys_of_the_others_and_not_its_own(tmp_path: Path, invi
     assert invitation.keys["hub"].roles == ("broker",)
     assert missing_peers(invitation) == 1
     assert missing_peers(invited(mode="federated")) == 0
+
+
+def test_a_client_gets_no_key_of_another_client(hub: Path, invited: Invited) -> None:
+    for name, role in (("south", "client"), ("watcher", "monitor")):
+        allow_entry(hub, Entry(name, new_key_pair(name).public, frozenset({role})), "here")
+    assert list(invited().keys) == ["hub"]
 
 
 def test_any_change_is_noticed(tmp_path: Path, invited: Invited) -> None:
