@@ -96,7 +96,7 @@ ENTRIES = (
     Entry(
         "broker-away",
         "The broker has stopped answering",
-        "warning: client-1: the broker at tcp://hub:5555 does not answer; the run goes on without it",
+        "client-1: the broker at tcp://hub:5555 does not answer; the run goes on without it",
         "It has ended, or the way to it is cut. Nodes that have met go on; events are lost meanwhile, nobody new "
         "can join, and a run that has not begun yet waits.",
         "Start it again at the same address: nodes rejoin by themselves, and monitors catch up. `nervenet "
@@ -150,6 +150,16 @@ ENTRIES = (
         "Do what the message says; `nervenet keys list` shows what is wrong with a folder.",
     ),
     Entry(
+        "invitation-unusable",
+        "An invitation cannot be used, or made",
+        "nervenet: north.invite.toml: was changed after it was written (fingerprint 051d 4252 2d22 23f8 3a8c bd19 18b7 "
+        "e442, its content has eaad 266e 6166 9a98 dcde c743 c340 895f); ask hub to send it again",
+        "The file is missing, no invitation, of another version's format, was changed on its way or by hand, or says "
+        "what no invitation says; or nobody sits at the terminal who could be asked. Nothing was written.",
+        "Have the hub run `nervenet invite` again, and compare the fingerprint of the file by telephone. Scripts say "
+        "`--yes`.",
+    ),
+    Entry(
         "name-taken",
         "Another node has the name, and answers",
         "nervenet: the name north is taken in run 'flowers' by a node that answers (pid 4711 at "
@@ -175,9 +185,9 @@ ENTRIES = (
     Entry(
         "not-encrypted",
         "An address beyond this machine, and no keys",
-        "nervenet: tcp://hub:5555: is beyond this machine, and without keys anybody on the way could read and forge "
-        'what goes there: make one by "nervenet keys new NAME", let the others in by "nervenet keys allow FILE.pub '
-        '--role ROLE", and give --keys keys (or say --insecure)',
+        "nervenet: tcp://hub:5555: is beyond this machine, and without keys anybody on the way could read and "
+        'forge what goes there: make one by "nervenet keys new NAME", let the others in by "nervenet keys allow '
+        'FILE.pub --role ROLE", and give --keys keys (or say --insecure)',
         "Plain connections stay within one machine.",
         "Make keys and give `--keys DIR` ([security.md](security.md)), or say `--insecure` on a network where "
         "nobody listens.",
@@ -185,7 +195,7 @@ ENTRIES = (
     Entry(
         "not-written",
         "Files of the run folder cannot be written",
-        "warning: launcher: runs/first/events.jsonl is not whole: No space left on device",
+        "launcher: runs/first/events.jsonl is not whole: No space left on device",
         "The disk is full or read-only. The run itself goes on; a checkpoint that could not be written is tried again.",
         "Make room. If the model could not be saved the run ends with exit code 1, and `--resume RUN` writes it "
         "from the last checkpoint.",
