@@ -14,18 +14,35 @@ import zmq
 
 from .channel import Channel, Envelope
 from .codec import DEFAULT_LIMITS, decode
+from .dial_back import BackDialer
 from .directory import Directory, Outcome, Reply
 from .disconnects import DisconnectMonitor
 from .errors import AddressInUse, ProtocolError
 from .events import Event
-from .messages import Failed, GetSnapshot, Join, Leave, Message, RenewLease, Snapshot, tag_of
+from .messages import (
+    VERSION,
+    BrokerInfo,
+    DialBack,
+    Failed,
+    GetBrokerInfo,
+    GetSnapshot,
+    Join,
+    Joined,
+    Leave,
+    Message,
+    RenewLease,
+    Snapshot,
+    tag_of,
+)
 from .relay import Relay
+from .security.memberships import Memberships
 from .security.plain import LOCAL, Plain
 from .security.refusals import Refusals
 from .security.roles import wrong_member, wrong_publisher
 from .sockets import CONTROL_QUEUE, Security, advertised, bind, discard, make, split_bind
 from .transport_events import ConnectionRefused, Counters
 from .transport_protocol import new_incarnation
+from .versions import OURS, of_header
 
 if TYPE_CHECKING:
     from .security.allow_list import AllowList, Entry
@@ -86,6 +103,7 @@ class Broker:
         self._security = security
         self._on_refused = on_refused
         self._refusals = Refusals()
+        self._memberships = Memberships()
         self._listeners: dict[str, Listener] = {}  # with keys, by service
         self._monitors: list[DisconnectMonitor] = []
         self._unwatch: Callable[[], None] = lambda: None
@@ -111,8 +129,21 @@ class Broker:
             if self._own_context:
                 self._context.term()
             raise
+        self._begin(sockets)
+        try:
+            self._watch(sockets)
+        except BaseException:  # out of files, say
+            self._close(0.0)
+            if self._own_context:
+                self._context.term()
+            raise
+        self._timer = self._loop.call_later(_TICK_S, self._tick)
+        return self
+
+    def _begin(self, sockets: list[zmq.Socket[bytes]]) -> None:
         events_in, events_out = self.addresses["events_in"], self.addresses["events_out"]
         self._directory = Directory(events_in, events_out, lease_s=self._lease_s)
+        self._back_dialer = BackDialer(self._reply)
         self._relay = Relay(
             sockets[1],
             sockets[2],
@@ -128,14 +159,14 @@ class Broker:
             queue=CONTROL_QUEUE,
             addressed=True,
         )
+
+    def _watch(self, sockets: list[zmq.Socket[bytes]]) -> None:
         for (service, listener), socket in zip(self._listeners.items(), sockets, strict=bool(self._listeners)):
             failed = partial(self._handshake_failed, service)
             self._monitors.append(DisconnectMonitor(socket, partial(_forget, listener), failed))
         if not isinstance(self._security, Plain):
             self._allowed = self._security.gate.allowed
             self._unwatch = self._security.gate.watch(self._list_changed)
-        self._timer = self._loop.call_later(_TICK_S, self._tick)
-        return self
 
     def _bound(self, context: zmq.Context[zmq.Socket[bytes]]) -> list[zmq.Socket[bytes]]:
         """Bind the three sockets, or none; free ports are consecutive, so that one number identifies them."""
@@ -174,6 +205,7 @@ class Broker:
 
     def _close(self, linger_s: float) -> None:
         self._unwatch()
+        self._back_dialer.close()
         for monitor in self._monitors:
             monitor.close()
         self._monitors.clear()
@@ -207,17 +239,19 @@ class Broker:
             sender = self._sender("directory", channel)
             if sender is None and self._listeners:
                 return
-            self._answer(identity, frames, sender)
+            self._answer(identity, frames, sender, channel.source())
         except BaseException as error:  # noqa: BLE001  serve() raises it
             self._fail(error)
 
-    def _answer(self, identity: bytes, frames: list[Any], sender: Entry | None) -> None:
+    def _answer(self, identity: bytes, frames: list[Any], sender: Entry | None, source: str) -> None:
         self.counters.bytes_received += sum(map(len, frames))
         try:
             message, _ = decode(frames)
         except ProtocolError as error:
             self.counters.malformed += 1
-            self._reply(identity, Failed(0, error.code, error.reason))
+            asks = "the node that asks"
+            why = of_header(asks, error.version, "the broker") if error.version else error.reason
+            self._reply(identity, Failed(0, error.code, why), error.version or VERSION)
             return
         if sender is not None and (reason := _not_theirs(message, sender)) is not None:
             self._listeners["directory"].refuse(sender, reason)
@@ -225,8 +259,16 @@ class Broker:
         elif isinstance(message, GetSnapshot):
             for events, last in self._relay.last.parts(message.prefix):
                 self._reply(identity, Snapshot(message.id, events, last))
+        elif isinstance(message, GetBrokerInfo):
+            runs = self._directory.runs
+            self._reply(identity, BrokerInfo(message.id, OURS.newest, OURS.oldest, OURS.release, time.time(), runs))
+        elif isinstance(message, DialBack):
+            self._back_dialer.ask(identity, message, source)
         else:
-            self._execute(self._directory.handle(identity, message, self._loop.time()))
+            outcomes = self._directory.handle(identity, message, self._loop.time())
+            if isinstance(message, Join) and any(isinstance(getattr(o, "message", None), Joined) for o in outcomes):
+                self._memberships.joined(message.node, message.run)
+            self._execute(outcomes)
 
     def _tick(self) -> None:
         late_s = self._loop.time() - self._timer.when()
@@ -246,8 +288,8 @@ class Broker:
                 fields = dict(outcome)
                 self.publish(fields.pop("type"), fields.pop("run"), **fields)
 
-    def _reply(self, identity: bytes, message: Message) -> None:
-        envelope = Envelope.of(message)
+    def _reply(self, identity: bytes, message: Message, version: int = VERSION) -> None:
+        envelope = Envelope.of(message, version=version)
         if envelope.header_bytes > DEFAULT_LIMITS.header_bytes:
             reason = f"the {tag_of(message)} exceeds the limit"
             envelope = Envelope.of(Failed(getattr(message, "id", 0), "oversize", reason))
@@ -263,7 +305,9 @@ class Broker:
         sender = self._sender("events_in", channel)
         if sender is None:
             return not self._listeners
-        reason = wrong_publisher(sender.name, sender.roles, event["type"], event["node"], event["role"])
+        node, role, run = event["node"], event["role"], event["run"]
+        reason = wrong_publisher(sender.name, sender.roles, event["type"], node, role)
+        reason = reason or self._memberships.wrong_run(node, role, run, self._directory.has_begun(run))
         if reason is None:
             return True
         self._listeners["events_in"].refuse(sender, f"{event['type']} is not relayed: {reason}")

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import zmq
 
 from .codec import Frame, encode
-from .messages import Message, tag_of
+from .messages import VERSION, Message, tag_of
 from .transport_events import Counters
 
 _TURN = 64  # messages handed over before others get the loop
@@ -38,8 +38,8 @@ class Envelope(NamedTuple):
     array_bytes: int = 0
 
     @classmethod
-    def of(cls, message: Message, array: Any = None) -> Envelope:
-        frames = encode(message, array)
+    def of(cls, message: Message, array: Any = None, version: int = VERSION) -> Envelope:
+        frames = encode(message, array, version)
         header = len(frames[0])
         size = sum(map(len, frames))
         return cls(frames, tag_of(message), getattr(message, "round", 0), header, size - header)
@@ -150,6 +150,13 @@ class Channel:
         """Return the key by which the connection of the message being delivered was authenticated; empty: none."""
         try:
             return "" if self._header is None else str(self._header.get("User-Id"))
+        except zmq.ZMQError:
+            return ""
+
+    def source(self) -> str:
+        """Return the host from which the message being delivered came; empty where there is none."""
+        try:
+            return "" if self._header is None else str(self._header.get("Peer-Address"))
         except zmq.ZMQError:
             return ""
 

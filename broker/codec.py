@@ -22,12 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import MessageTooLarge, ProtocolError
-from .messages import BY_TAG, VERSION, Lane, Message, Payload, tag_of
+from .messages import BY_TAG, OLDEST, VERSION, Failed, Hello, Lane, Message, Payload, Refused, tag_of
+from .versions import OURS, of_header
 
 Frame = bytes | memoryview
 Array = NDArray[Any]
 
-SIGNATURE = b"NV" + bytes([VERSION])
+MAGIC = b"NV"
+SIGNATURE = MAGIC + bytes([VERSION])
 _DTYPE = {name: np.dtype(name) for name in ("float32", "float64", "uint8")}
 _SWAP = sys.byteorder == "big"
 
@@ -47,7 +49,7 @@ DEPTH = 256
 """Maximum nesting of lists and maps; at about a thousand, Python's own recursion limit is reached."""
 
 
-def encode(message: Message, array: Array | None = None) -> list[Frame]:
+def encode(message: Message, array: Array | None = None, version: int = VERSION) -> list[Frame]:
     """Return the frames of a message; the array's frame is a view of it, not a copy.
 
     Parameters
@@ -55,13 +57,15 @@ def encode(message: Message, array: Array | None = None) -> list[Frame]:
     message : Message
     array : ndarray, shape (payload.length,), C-contiguous
         Required if ``message.payload`` is not None. It must not change until the frames have been delivered.
+    version : int
+        That its header names: another one for what tells a node of that version why it is not understood.
 
     Raises
     ------
     ValueError
         The array is not what the payload describes.
     """
-    header = SIGNATURE + msgpack.packb(msgspec.to_builtins(message, enc_hook=plain))
+    header = MAGIC + bytes([version]) + msgpack.packb(msgspec.to_builtins(message, enc_hook=plain))
     payload: Payload | None = getattr(message, "payload", None)
     if payload is None:
         if array is not None:
@@ -93,9 +97,10 @@ def decode(frames: Sequence[Any], limits: Limits = DEFAULT_LIMITS) -> tuple[Mess
     size = len(header)
     if size > limits.header_bytes:
         raise ProtocolError("oversize", f"a header of {size:,} bytes; {limits.header_bytes:,} are allowed")
-    if header[:3] != SIGNATURE:
-        raise _unsigned(header)
-    message = _read(header)
+    if header[:2] != MAGIC or size < 3:
+        reason = f"not a nervenet message: it begins with {header[:8].hex(' ') or 'nothing'}"
+        raise ProtocolError("malformed", reason)
+    message = _read(header) if OLDEST <= header[2] <= VERSION else _introduction(header)
     if message.lane is Lane.CONTROL and size > limits.control_bytes:
         raise ProtocolError(
             "oversize", f"{tag_of(message)} of {size:,} bytes; control carries {limits.control_bytes:,}"
@@ -140,6 +145,20 @@ def _read(header: bytes) -> Message:
         message: Message = msgspec.convert(fields, cls)
     except (msgspec.ValidationError, RecursionError) as error:
         raise ProtocolError("malformed", f"{kind}: {_line(error)}") from None
+    if cls is Hello and "oldest" not in fields:
+        silent = "its sender does not say which versions it speaks, as all later releases do"
+        raise ProtocolError("version", f"{silent}; this node speaks {OURS}: upgrade nervenet there", header[2])
+    return message
+
+
+def _introduction(header: bytes) -> Message:
+    """Return what nodes of all versions read, whatever its header names: introductions, and why one is refused."""
+    try:
+        message = _read(header)
+    except ProtocolError:
+        message = None
+    if not isinstance(message, Hello | Refused | Failed):
+        raise ProtocolError("version", of_header("the sender", header[2], "this node"), header[2])
     return message
 
 
@@ -170,12 +189,6 @@ def _view(message: Message, payload: Payload, frame: Any, limit: int) -> Array:
         array = array.copy()
     array.flags.writeable = False
     return array
-
-
-def _unsigned(header: bytes) -> ProtocolError:
-    if header[:2] == SIGNATURE[:2] and len(header) > 2:
-        return ProtocolError("version", f"protocol version {header[2]}; this node speaks {VERSION}")
-    return ProtocolError("malformed", f"not a nervenet message: it begins with {header[:8].hex(' ') or 'nothing'}")
 
 
 def plain(value: Any) -> Any:

@@ -103,6 +103,11 @@ class Directory:
         self.lease_s = lease_s
         self._runs: dict[str, _Run] = {}
 
+    @property
+    def runs(self) -> int:
+        """How many runs have live members."""
+        return sum(bool(run.living()) for run in self._runs.values())
+
     def handle(self, identity: bytes, message: m.Message, now: float) -> list[Outcome]:
         match message:
             case m.Join():
@@ -125,6 +130,10 @@ class Directory:
                 return [
                     Reply(identity, m.Failed(getattr(message, "id", 0), "unknown", "a directory does not answer that"))
                 ]
+
+    def has_begun(self, run: str) -> bool:
+        """Return whether the members of a run have joined it."""
+        return run in self._runs and self._runs[run].version > 0
 
     def expel(self, name: str, now: float) -> list[Outcome]:
         """Hold a node for dead in every run, because its key is no longer allowed."""

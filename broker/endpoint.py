@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from .channel import Channel, Envelope
 from .codec import Limits, decode
 from .errors import ProtocolError
-from .messages import VERSION, Hello, Lane, Message, Refused, tag_of
+from .messages import Lane, Message, Refused, tag_of
 from .security.plain import LOCAL
 from .sockets import BULK_QUEUE, CONTROL_QUEUE, Security
 from .transport_events import Arrival, ConnectionRefused, Counters, MalformedMessage, SendFailed, TransportEvent
 from .transport_protocol import OnError, Receiver
+from .versions import hello
 
 LANES = (Lane.CONTROL, Lane.BULK)
 _QUEUE = {Lane.CONTROL: CONTROL_QUEUE, Lane.BULK: BULK_QUEUE}
@@ -38,7 +39,7 @@ class Endpoint:
         self.limits = limits
         self.counters = Counters()
         self.open = False
-        self.hello = Envelope.of(Hello(node, role, run, incarnation, VERSION))
+        self.hello = Envelope.of(hello(node, role, run, incarnation))
 
     def start(self, receiver: Receiver, on_error: OnError) -> None:
         self.loop = asyncio.get_running_loop()

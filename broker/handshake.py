@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from .channel import Channel
 from .disconnects import DisconnectMonitor
-from .messages import VERSION, Hello, Lane
+from .messages import Hello, Lane
 from .security.roles import VISITOR, wrong_speaker
+from .versions import common, mismatch, spoken_by
 
 if TYPE_CHECKING:
     from .security.allow_list import Entry
@@ -87,10 +88,12 @@ class InboundPeers:
         peer = self.by_identity.get(identity)
         return peer.node if peer is not None else f"stranger {identity[:48]!r}"
 
-    def refusal(self, identity: bytes, hello: Hello, run: str, sender: Entry | None = None) -> tuple[str, str] | None:
+    def refusal(
+        self, identity: bytes, hello: Hello, run: str, sender: Entry | None = None, node: str = "this node"
+    ) -> tuple[str, str] | None:
         """Return code and reason why a HELLO is refused; None if not. ``sender`` has the connection's key."""
-        if hello.version != VERSION:
-            return "version", f"protocol version {hello.version}; this node speaks {VERSION}"
+        if common(spoken_by(hello)) is None:
+            return "version", mismatch(hello.node, spoken_by(hello), node)
         if hello.run != run:
             return "run", f"run '{hello.run}'; this node belongs to run '{run}'"
         if sender is not None:

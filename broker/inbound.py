@@ -14,7 +14,7 @@ from .disconnects import DisconnectMonitor
 from .endpoint import LANES, Endpoint
 from .errors import ProtocolError
 from .handshake import InboundPeer, InboundPeers
-from .messages import GetPeers, Hello, Lane, Message, Refused, tag_of
+from .messages import VERSION, GetPeers, Hello, Lane, Message, Refused, tag_of
 from .security.plain import Plain
 from .security.roles import VISITOR
 from .sockets import advertised, bind, discard, make, split_bind
@@ -72,7 +72,7 @@ class Inbound:
 
     def send(self, to: str, lane: Lane, envelope: Envelope) -> bool:
         peer = self._peers.by_name.get(to)
-        if peer is None or lane not in peer.lanes:
+        if peer is None or lane not in peer.lanes or lane not in self._channels:  # closed, if nobody authenticates
             return False
         self._channels[lane].send(peer.identity, envelope)
         return True
@@ -83,7 +83,8 @@ class Inbound:
 
     def sending(self, to: str) -> list[int]:
         peer = self._peers.by_name.get(to)
-        return [] if peer is None else self._channels[Lane.BULK].sending(peer.identity)
+        channel = self._channels.get(Lane.BULK)
+        return [] if peer is None or channel is None else channel.sending(peer.identity)
 
     @property
     def waiting(self) -> bool:
@@ -123,7 +124,7 @@ class Inbound:
         received = self._endpoint.read(self._peers.name_of(identity), frames)
         if isinstance(received, ProtocolError):
             if received.code == "version":  # a node of another version learns why nothing is answered
-                self._refuse(lane, identity, "", 0, received.code, received.reason)
+                self._refuse(lane, identity, "", 0, received.code, received.reason, received.version)
             return
         message = received[0]
         if isinstance(message, Hello):
@@ -154,7 +155,11 @@ class Inbound:
             # First what has ended: the descriptor may have belonged to another connection a moment ago, and the end of
             # this peer's previous connection must not be taken for that of the one that is admitted now.
             self._monitors[lane].drain()
-        refusal = self._peers.refusal(identity, hello, self._endpoint.run, sender)
+        refusal = self._peers.refusal(identity, hello, self._endpoint.run, sender, self._endpoint.node)
+        if refusal is not None and refusal[0] == "version":
+            self._endpoint.malformed(hello.node, *refusal, 0)
+            self._refuse(lane, identity, "hello", 0, *refusal, hello.oldest)
+            return
         if refusal is not None:
             if sender is not None and refusal[0] == "identity":
                 self._listeners[lane].refuse(sender, refusal[1])
@@ -174,9 +179,11 @@ class Inbound:
             peer.up = True
             self._endpoint.notify(LinkUp(peer.node, peer.role, peer.incarnation, False))
 
-    def _refuse(self, lane: Lane, identity: bytes, about: str, round_: int, code: str, reason: str) -> None:
+    def _refuse(
+        self, lane: Lane, identity: bytes, about: str, round_: int, code: str, reason: str, version: int = VERSION
+    ) -> None:
         self._endpoint.counters.refused += 1
-        self._channels[lane].send(identity, Envelope.of(Refused(about, round_, code, reason)))
+        self._channels[lane].send(identity, Envelope.of(Refused(about, round_, code, reason), version=version))
 
     def _list_changed(self, allowed: AllowList) -> None:
         """Forget the peers whose keys were revoked; the gate ends their connections."""

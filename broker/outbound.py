@@ -13,10 +13,11 @@ from .disconnects import DisconnectMonitor
 from .endpoint import LANES, Endpoint
 from .errors import BadAddress, ProtocolError
 from .handshake import Link, identity_of, secret_identity_of
-from .messages import VERSION, Hello, Lane, Refused, tag_of
+from .messages import Hello, Lane, Refused, tag_of
 from .security.plain import Plain
 from .sockets import dial
 from .transport_events import ConnectionRefused, LinkLost, LinkUp
+from .versions import common, mismatch, spoken_by
 
 _HELLO_S = (0.5, 5.0)  # first and longest pause before an unanswered HELLO is repeated
 
@@ -171,9 +172,12 @@ class Outbound:
             reason = f"speaks as {hello.role}; its key is allowed here as {', '.join(sorted(entry.roles))}"
             self._endpoint.refused(ConnectionRefused("link", link.addresses[lane], entry.public, entry.name, reason))
             return
-        if hello.node != link.peer or hello.run != run or hello.version != VERSION:
-            found = f"{hello.node} of run '{hello.run}', version {hello.version}"
-            reason = f"{found} answered in place of {link.peer} of run '{run}'"
+        if common(spoken_by(hello)) is None:
+            reason = mismatch(hello.node, spoken_by(hello), self._endpoint.node)
+            self._endpoint.malformed(link.peer, "version", reason, nbytes)
+            return
+        if hello.node != link.peer or hello.run != run:
+            reason = f"{hello.node} of run '{hello.run}' answered in place of {link.peer} of run '{run}'"
             self._endpoint.malformed(link.peer, "identity", reason, nbytes)
             return
         link.answered[lane] = hello.incarnation

@@ -16,6 +16,7 @@ from .messages import Failed, Message
 from .security.plain import LOCAL
 from .sockets import CONTROL_QUEUE, Security, dial
 from .transport_events import Counters
+from .versions import of_header
 
 Send = Callable[[Message, Any], None]
 Request = Callable[[int], Message]
@@ -151,6 +152,6 @@ class BrokerClient(RequestClient):
         except ProtocolError as error:
             self.counters.malformed += 1
             if error.code == "version":  # a broker of another version does not know our ids
-                self.deliver(Failed(0, error.code, error.reason))
+                self.deliver(Failed(0, error.code, of_header("the broker", error.version, "this node")))
             return
         self.deliver(message)

@@ -15,12 +15,13 @@ import zmq
 from .channel import Channel
 from .errors import BrokerUnreachable, ProtocolError
 from .events import STREAM, Event, check_event, decode_event
-from .messages import EventAddresses, GetEventAddresses, GetSnapshot, Snapshot
+from .messages import EventAddresses, Failed, GetEventAddresses, GetSnapshot, Snapshot
 from .relay import WELCOME
 from .request_client import BrokerClient
 from .security.plain import LOCAL
 from .sockets import Security, dial, reached_by
 from .transport_events import Counters
+from .versions import OURS
 
 if TYPE_CHECKING:
     from .security.dialer import Dialer
@@ -125,10 +126,12 @@ class EventStream:
 
     async def __aexit__(self, *_: object) -> None:
         self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        self._unsubscribe()
-        self._requests.close()
-        self._context.term()
+        try:
+            await asyncio.gather(self._task, return_exceptions=True)
+        finally:  # cancelled, too: whoever watches is often ended in the midst of it
+            self._unsubscribe()
+            self._requests.close()
+            self._context.term()
 
     def __aiter__(self) -> Self:
         return self
@@ -177,6 +180,9 @@ class EventStream:
                     if self._welcomed.is_set():
                         self._welcomed.clear()
                         await self._catch_up()
+                elif isinstance(answer, Failed) and answer.code == "version" and loop.time() - warned >= _AWAY_S:
+                    warned = loop.time()
+                    self._put(self._own("warning", reason=f"{answer.reason}; this stream speaks {OURS}"))
             except BrokerUnreachable:
                 now = loop.time()
                 away_since = now if away_since is None else away_since

@@ -72,12 +72,14 @@ def new(name: str, folder: Path, roles: Sequence[str]) -> None:
 def allow(files: tuple[Path, ...], roles: Sequence[str], folder: Path) -> None:
     """Let the owners of public keys connect, in certain roles; at running nodes, too."""
     from nervenet.broker.security.allow_list import allow as let_in
+    from nervenet.broker.security.keys import fingerprint
     from nervenet.nodes.runtime.printable import printable
 
     _check(roles, needed=True)
     for file in files:
         entry = let_in(folder, file, _split(roles))
         print(printable(f"allowed    {entry.name}  {', '.join(sorted(entry.roles))}  {entry.public}"))
+        print(f"           fingerprint {fingerprint(entry.public)}")
 
 
 @keys.command()
@@ -97,20 +99,22 @@ def revoke(names: tuple[str, ...], folder: Path) -> None:
 @click.argument("files", metavar="[FILE]…", nargs=-1, type=click.Path(path_type=Path))
 @_folder
 def show(files: tuple[Path, ...], folder: Path) -> None:
-    """Show public keys: those of files, or this folder's own. To compare by telephone with their owners."""
+    """Show public keys: those of files, or this folder's own; the fingerprints to compare by telephone."""
     from nervenet.broker.errors import KeysError
-    from nervenet.broker.security.keys import PUBLIC, SECRET, read_public, read_secret
+    from nervenet.broker.security.keys import PUBLIC, fingerprint, read_public, read_secret, secrets_in
     from nervenet.nodes.runtime.printable import printable
 
-    own = sorted(folder.glob(f"*{SECRET}")) if not files else []
+    own = secrets_in(folder) if not files and folder.is_dir() else []
     if not files and not own:
         raise KeysError(f'{folder}: holds no key; one is made by "nervenet keys new NAME --out {folder}"')
     for path in files:
         name, public = read_public(path)
         print(printable(f"{name:<10} {public}"))
+        print(f"{'':<10} fingerprint {fingerprint(public)}")
     for path in own:
         pair = read_secret(path)
         print(printable(f"{pair.name:<10} {pair.public}  {folder / pair.name}{PUBLIC}"))
+        print(f"{'':<10} fingerprint {fingerprint(pair.public)}")
 
 
 @keys.command(name="list")

@@ -93,17 +93,8 @@ def node(
     one "nervenet node" for each site.
     """
     from nervenet.nodes.config.keys import ExperimentError
-    from nervenet.nodes.experiment.ineffective import warnings
     from nervenet.nodes.experiment.loader import load_experiment
-    from nervenet.nodes.results.run_dir import check_run_dir, has_checkpoints, not_written
-
-    from .output import INSECURE, warn
-    from .result_table import result_line
-    from .signals import Stopped
-    from .signals import run as run_until_signal
-    from .site_tables import site_lines
-    from .units import duration, size
-    from .views import JsonView, PlainView, View
+    from nervenet.nodes.results.run_dir import check_run_dir
 
     mode = "gossip" if role == "peer" else "federated"
     overrides |= {"network.insecure": True} if insecure else {}
@@ -130,9 +121,33 @@ def node(
     experiment = load_experiment(
         resume or file, _in_mode(mode, role, overrides) | ({"network.advertise": advertise} if advertise else {}), site
     )
+    way = f"--seed-peer {seed_peer}" if seed_peer else f"--broker {broker}"
+    way += f" --keys {keys}" if (keys := experiment.network.keys) else " --insecure" * insecure
+    where = {"broker": broker or "", "seed_peer": seed_peer or "", "run": run, "name": name, "replace": replace}
+    again = f"nervenet node {role} {way} --run {run}"
+    patient = _patient(overrides, file)
+    take_part(role, experiment, quiet=quiet, json=json, again=again, out=out, resume=resume, patient=patient, **where)
+
+
+def take_part(role: str, experiment: Experiment, *, quiet: bool, json: bool, again: str, **where: Any) -> None:
+    """Run a node from beginning to end, and print what there is to see.
+
+    `where` are the arguments of `run_node`; `again` is the command that starts it, but for --resume.
+    """
+    from nervenet.nodes.experiment.ineffective import warnings
+    from nervenet.nodes.results.run_dir import has_checkpoints, not_written
+
+    from .output import INSECURE, warn
+    from .result_table import result_line
+    from .signals import Stopped
+    from .signals import run as run_until_signal
+    from .site_tables import site_lines
+    from .units import duration, size
+    from .views import JsonView, PlainView, View
+
     # No live table: a standalone node should stay small, and a monitor shows all nodes.
     security = "keys" if experiment.network.keys else "insecure" if experiment.network.insecure else ""
-    plain = PlainView(_announced(run, experiment), guessed=experiment.data.task is None, security=security)
+    plain = PlainView(_announced(where["run"], experiment), guessed=experiment.data.task is None, security=security)
     view = JsonView() if json else View() if quiet else plain
     for line in warnings(experiment):
         warn(line)
@@ -140,7 +155,8 @@ def node(
         warn("evaluation.site_matrix has no effect at a peer, which sends no model of its rows alone")
     if experiment.network.insecure:
         warn(INSECURE, "insecure")
-    leaves = (out is not None or resume is not None) and role != "client" and not quiet
+    folder: Path | None = where["resume"] or where["out"]
+    leaves = folder is not None and role != "client" and not quiet
     missing = iter(not_written(experiment) if leaves else ())
 
     def on_event(event: dict[str, Any]) -> None:
@@ -148,19 +164,14 @@ def node(
             warn(line)
         view.event(event)
 
-    way_in = {"broker": broker or "", "seed_peer": seed_peer or ""}
-    names = {"run": run, "name": name, "replace": replace}
-    where = {**way_in, **names, "out": out, "resume": resume, "patient": _patient(overrides, file)}
     try:
         summary = run_until_signal(lambda: _node(role, experiment, view, on_event=on_event, **where))
     except (Stopped, RuntimeError):
         # A run that failed or was interrupted leaves what it has.
-        if (folder := resume or out) is not None:
+        if folder is not None:
             view.note(f"run folder {folder}")
             if has_checkpoints(folder):
-                way = f"--seed-peer {seed_peer}" if seed_peer else f"--broker {broker}"
-                way += f" --keys {keys}" if (keys := experiment.network.keys) else " --insecure" * insecure
-                view.note(f"to resume: nervenet node {role} {way} --run {run} --resume {folder}")
+                view.note(f"to resume: {again} --resume {folder}")
                 if role == "coordinator":
                     view.note("its clients ended with it: start them again, too")
         raise

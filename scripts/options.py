@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,13 +88,17 @@ FLAGS = (
 )
 
 
-def experiment_flags(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def experiment_flags(
+    *without: str, only: Container[str] | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that adds `FLAGS`, except those named, and ``--set``; the command gets them as ``overrides``.
+
+    With `only`, it adds no others than those of these keys.
 
     Values are parsed like those of ``--set``: a wrong one is reported by the experiment, in the same words wherever it
     stands.
     """
-    flags = [flag for flag in FLAGS if flag.name not in without]
+    flags = [flag for flag in FLAGS if flag.name not in without and (only is None or flag.key in only)]
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -108,6 +113,20 @@ def experiment_flags(*without: str) -> Callable[[Callable[..., Any]], Callable[.
         return command
 
     return decorate
+
+
+def as_flags(overrides: Mapping[str, object]) -> str:
+    """Return the words of a command line that say the same."""
+    names = {flag.key: flag.name for flag in FLAGS}
+    words = []
+    for key, value in overrides.items():
+        text = ",".join(map(str, value)) if isinstance(value, list | tuple) else _toml(value)
+        words += [f"--{names[key]}", text] if key in names else ["--set", f"{key}={text}"]
+    return shlex.join(words)
+
+
+def _toml(value: object) -> str:
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 insecure_flag = click.option(

@@ -11,7 +11,21 @@ from pathlib import Path
 import pytest
 from nervenet.models.datasets import load
 
-from .pages import NOT_RUN, Block, Command, Running, alike, blocks, differences, play, run_page, run_script, write_files
+from .pages import (
+    FEDERATION,
+    NOT_RUN,
+    Block,
+    Command,
+    Running,
+    alike,
+    blocks,
+    differences,
+    play,
+    run_page,
+    run_script,
+    section,
+    write_files,
+)
 from .test_extending import DISTRIBUTION, install
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +59,9 @@ def write_patients(folder: Path) -> None:
         (folder / f"{name}.csv").write_text("\n".join(["age,pressure,smoker", *lines]))
 
 
+# Sections whose commands another test runs, which looks at what becomes of them.
+ELSEWHERE = {"docs/security.md": FEDERATION}
+
 # What a page speaks of and no block of it makes.
 PREPARED: dict[str, Callable[[Path], None]] = {
     "README.md": write_flowers,
@@ -75,10 +92,14 @@ def test_every_block_of_the_page_runs_as_it_is_printed(
     for printed, instead in INSTEAD.get(name, {}).items():
         assert printed in text
         text = text.replace(printed, instead)
+    if name in ELSEWHERE:
+        elsewhere = section(text, ELSEWHERE[name])
+        assert elsewhere
+        text = text.replace(elsewhere, "")
     page = blocks(text)
     write_files(page, folder)
     PREPARED.get(name, lambda _: None)(folder)
-    run_page(page, folder, three_free_ports)
+    run_page(page, folder, three_free_ports, fresh=name == "README.md")
 
 
 def of_unknown_language(text: str) -> list[str]:

@@ -16,9 +16,6 @@ from .federated import *
 from .gossip import *
 from .membership import *
 
-VERSION = 1
-"""Version of the protocol, apart from the version of the package."""
-
 CODES = frozenset(
     {
         *("stranger", "version", "run", "stale", "identity", "lane", "malformed", "oversize"),  # of the transport
@@ -27,7 +24,7 @@ CODES = frozenset(
         "base",  # of gossip by differences
         "busy",  # of gossip without rounds, beside stale
         # of the directory, beside version, stale and identity
-        *("config", "held", "incomplete", "late", "taken", "unknown"),
+        *("config", "held", "incomplete", "late", "taken", "unknown", "unreachable", "elsewhere"),
     }
 )
 """Every code that a `Refused` or `Failed` may carry; docs/protocol.md says when."""
@@ -38,7 +35,7 @@ Message = (
     | PeerSurvey | CatchUp | Exchange | Propose | Accept | Decision | QueryDecision | Walk | GetModel | Model
     | Ping | Ack | Gossip | Shuffle | Edge | GetPeers | Peers
     | Join | Joined | Leave | RenewLease | GetRoster | Roster | GetSnapshot | Snapshot
-    | GetEventAddresses | EventAddresses | Ok | Failed
+    | GetEventAddresses | EventAddresses | GetBrokerInfo | BrokerInfo | DialBack | Ok | Failed
 )  # fmt: skip
 
 _TAGS = {kind: snake_case(kind.__name__) for kind in get_args(Message)}

@@ -9,6 +9,8 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta, Struct
 
 __all__ = [
+    "OLDEST",
+    "VERSION",
     "Address",
     "Addresses",
     "Base",
@@ -22,13 +24,23 @@ __all__ = [
     "Parts",
     "Payload",
     "Refutations",
+    "Release",
     "RunName",
     "Seconds",
+    "Version",
     "snake_case",
 ]
 
+VERSION = 1
+"""Newest version of the protocol that this package speaks, apart from its own version."""
+
+OLDEST = 1
+"""The oldest one that it still speaks."""
+
 Count = Annotated[int, Meta(ge=0)]
 Refutations = Annotated[int, Meta(ge=0, le=2**53)]  # bounded, so that there is room to increment
+Version = Annotated[int, Meta(ge=0, le=255)]  # it has one byte of every header
+Release = Annotated[str, Meta(max_length=64)]
 Address = Annotated[str, Meta(max_length=256)]
 Addresses = Annotated[dict[str, Address], Meta(max_length=4)]  # forwarded, many in one message
 Clock = Annotated[float, Meta(ge=0, le=2**53)]  # steps so far of a model's learning-rate schedule

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from .base import Base, Bulk, Count, Name, Payload, RunName
+from .base import OLDEST, Base, Bulk, Count, Name, Payload, Release, RunName, Version
 
 __all__ = ["Goodbye", "Heartbeat", "Hello", "Receipt", "Refused", "Report"]
 
 
-class Hello(Base, frozen=True):
-    """First message on each lane of each connection, and its answer; binds the lane to (node, incarnation)."""
+class Hello(Base, frozen=True, forbid_unknown_fields=False):
+    """First message on each lane of each connection, and its answer; binds the lane to (node, incarnation).
+
+    The node speaks every version of the protocol from ``oldest`` to ``version``. Nodes of all versions read it, as they
+    do `Refused`: what a later one adds is passed over.
+    """
 
     node: Name
     role: str
     run: RunName
     incarnation: Count
-    version: Count
+    version: Version
+    oldest: Version = OLDEST
+    release: Release = ""
 
 
 class Heartbeat(Base, frozen=True):

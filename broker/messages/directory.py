@@ -6,11 +6,14 @@ from typing import Any, ClassVar, Literal
 
 from msgspec import Struct, field
 
-from .base import Base, Count, Lane, Name, RunName, Seconds
+from .base import Address, Base, Count, Lane, Name, Release, RunName, Seconds, Version
 
 __all__ = [
+    "BrokerInfo",
+    "DialBack",
     "EventAddresses",
     "Failed",
+    "GetBrokerInfo",
     "GetEventAddresses",
     "GetRoster",
     "GetSnapshot",
@@ -130,6 +133,26 @@ class EventAddresses(_WithId, frozen=True):
 
     events_in: str
     events_out: str
+
+
+class GetBrokerInfo(_WithId, frozen=True):
+    """Asks what the broker is, and what time it has; anybody may who may ask anything."""
+
+
+class BrokerInfo(_WithId, frozen=True):
+    """The versions of the protocol that the broker speaks, its release, its clock (seconds since 1970), its runs."""
+
+    version: Version
+    oldest: Version
+    release: Release
+    time: Seconds
+    runs: Count
+
+
+class DialBack(_WithId, frozen=True):
+    """A node asks to be dialed at the address that it is about to tell others; answered by ``Ok`` or ``Failed``."""
+
+    address: Address
 
 
 class Ok(_WithId, frozen=True):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from .base import Addresses, Base, Count, Name, Refutations
 
@@ -40,6 +40,9 @@ class MemberState(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     last: Count = 0
 
 
+States = Annotated[tuple[MemberState, ...], Meta(max_length=100)]
+
+
 class Contact(Struct, frozen=True, forbid_unknown_fields=True):
     """An entry of a partial view: the addresses of a peer, and the number of shuffles that have passed it on."""
 
@@ -54,7 +57,7 @@ class Ping(Base, frozen=True):
 
     id: Count
     subject: Name
-    members: tuple[MemberState, ...]
+    members: States
 
 
 class Ack(Base, frozen=True):
@@ -62,20 +65,20 @@ class Ack(Base, frozen=True):
 
     id: Count
     subject: Name
-    members: tuple[MemberState, ...]
+    members: States
 
 
 class Gossip(Base, frozen=True):
     """Member states that do not wait for a ping, or all that the sender knows, as a question or as its answer."""
 
-    members: tuple[MemberState, ...]
+    members: States
     extent: Literal["fresh", "ask", "answer"] = "fresh"
 
 
 class Shuffle(Base, frozen=True):
     """A part of the sender's view, for a part of the receiver's; ``answer`` is true on the part that comes back."""
 
-    contacts: tuple[Contact, ...]
+    contacts: Annotated[tuple[Contact, ...], Meta(max_length=16)]
     answer: bool = False
 
 
@@ -99,6 +102,6 @@ class GetPeers(Base, frozen=True):
 class Peers(Base, frozen=True):
     """Who is in the run, the sender included, who founded it, and where its events go, if anywhere."""
 
-    members: tuple[MemberState, ...]
+    members: States
     founders: tuple[Name, ...]
     events_in: str = ""

@@ -148,23 +148,33 @@ def allow(folder: Path, public_file: Path, roles: Iterable[str]) -> Entry:
         or the list does not allow it after all.
     """
     name, public = read_public(public_file)
-    wanted = tuple(sorted(set(roles)))
-    for role in wanted or ("",):
+    wanted = frozenset(roles)
+    for role in sorted(wanted) or ("",):
         if role not in (*ROLES, *OF_LAUNCH):
             raise KeysError(f"--role {role}: expected one or more of {', '.join(ROLES)}")
-    known = read_allow_list(folder)
-    if (other := known.by_name.get(name)) is not None and other.public != public:
+    return allow_entry(folder, Entry(name, public, wanted), str(public_file))
+
+
+def check_free(known: AllowList, entry: Entry, where: str) -> None:
+    """Raise `KeysError` where an allow-list has another key of the entry's name, or its key under another name."""
+    name = entry.name
+    if (other := known.by_name.get(name)) is not None and other.public != entry.public:
         raise KeysError(
-            f"{public_file}: {name} has another key here ({other.public}); if that one is to go: "
-            f"nervenet keys revoke {name}"
+            f"{where}: {name} has another key here ({other.public}); if that one is to go: nervenet keys revoke {name}"
         )
-    if (other := known.by_key.get(public)) is not None and other.name != name:
-        raise KeysError(f"{public_file}: that key is allowed already, as {other.name}'s")
-    path, entry = folder / FOLDER / f"{name}{PUBLIC}", Entry(name, public, frozenset(wanted))
+    if (other := known.by_key.get(entry.public)) is not None and other.name != name:
+        raise KeysError(f"{where}: the key of {name} is allowed already, as {other.name}'s")
+
+
+def allow_entry(folder: Path, entry: Entry, where: str) -> Entry:
+    """Allow a key, as `allow` does that of a file; `where` it is from begins what is said against it."""
+    check_free(read_allow_list(folder), entry, where)
+    name = entry.name
+    path = folder / FOLDER / f"{name}{PUBLIC}"
     try:
         make_folder(folder)
         make_folder(folder / FOLDER)
-        write_atomically(path, public_text(name, public, wanted))
+        write_atomically(path, public_text(name, entry.public, tuple(sorted(entry.roles))))
     except OSError as error:
         raise KeysError(f"{folder / FOLDER}: cannot be written: {error.strerror}") from None
     now = read_allow_list(folder)

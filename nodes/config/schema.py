@@ -173,7 +173,8 @@ class FederatedConfig:
     min_clients: Count | None = None
     wait_deadline_s: Positive = 30.0  # how long a round waits for `min_clients` to be there before the run fails
     # Nobody counts for more rows than this many times the median client's. Low: nobody takes the model over by a lie;
-    # high: a site that does hold that many rows counts for all of them.
+    # high: a site that does hold that many rows counts for all of them. And nobody for more than half of a round,
+    # unless it had more rows than all others when round 0 began.
     max_examples_ratio: Annotated[float, Meta(ge=1)] = 100.0
     # Each round tells the length and direction of every update, and who is out of line: a few more passes over them.
     report_outliers: bool = False

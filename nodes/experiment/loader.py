@@ -42,9 +42,26 @@ def load_experiment(
     tables = {} if path is None else read_toml(path)
     if path is not None and path.is_dir() and overrides:
         tables = _without_derived(tables)
-    folder = Path.cwd() if path is None else (path if path.is_dir() else path.parent)
-    _find_files_beside(folder, tables)
-    wins = dict(overrides or {})
+    if path is not None:
+        _find_files_beside(path if path.is_dir() else path.parent, tables)
+    return experiment_of(tables, overrides or {}, site)
+
+
+def read_tables(path: Path) -> dict[str, Any]:
+    """Return the tables of an experiment file, in which the files that it names are found; nothing else is checked."""
+    tables = read_toml(path)
+    _find_files_beside(path.parent, tables)
+    return tables
+
+
+def experiment_of(tables: dict[str, Any], overrides: Mapping[str, object], site: Path | None = None) -> Experiment:
+    """Let overrides win over the tables of an experiment file, as `load_experiment` does, and check the whole.
+
+    Raises
+    ------
+    ExperimentError
+    """
+    wins = dict(overrides)
     _choose_rows(tables, wins)
     mode = wins.get("mode", tables.get("mode", "federated"))
     for key in IN_BOTH:
@@ -52,7 +69,7 @@ def load_experiment(
             wins.setdefault(f"{mode if mode == 'gossip' else 'federated'}.{key}", wins.pop(key))
     tables = override(tables, wins)
     if site is not None:
-        tables["site"] = _read_site(site, wins)
+        tables["site"] = read_site(site, wins)
     _find_files_beside(Path.cwd(), tables)
     if isinstance(tables.get("data"), dict) and "path" in tables["data"]:
         tables["data"]["name"] = tables["data"].pop("path")
@@ -101,8 +118,14 @@ def experiment_from_keywords(mode: str, keywords: Mapping[str, object], base: Ex
     return checked_experiment(override(tables, {**given, "mode": mode}))
 
 
-def _read_site(path: Path, overrides: Mapping[str, object]) -> Any:
-    """Return the table of a site's own file, which wins over whatever else says something of it."""
+def read_site(path: Path, overrides: Mapping[str, object]) -> Any:
+    """Return the table of a site's own file, which wins over whatever else says something of it.
+
+    Raises
+    ------
+    ExperimentError
+        An override says something of it, too, or the file has another table.
+    """
     tables = read_toml(path)
     if over := next((key for key in overrides if key.partition(".")[0] == "site"), None):
         raise ExperimentError(f"--set {over}: what holds at this site is said by {path} (--site) alone")

@@ -41,6 +41,7 @@ class ClientRecord:
     counted: int = 0  # the last round whose update of it is in the model
     capped: bool = False  # it was said that it has more examples than it counts for
     weight_warned: bool = False  # and that its rows have more weight, or none
+    majority_warned: bool = False  # and that it would count for most of a round
     declined: tuple[str, ...] = ()  # keys of its site's policy by which it has declined
 
 

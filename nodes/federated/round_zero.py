@@ -23,7 +23,7 @@ class RoundZero:
         self._first_question = first_question
         self.question = first_question
         self.opened: Round | None = None  # the round in which question 0 was answered
-        self._rows: dict[str, int] = {}  # with which each site had enrolled by then
+        self.rows: dict[str, int] = {}  # with which each site had enrolled by then
         self._left_out: set[str] = set()  # those at fault that it could not go on
         self._progress = QuestionProgress()
 
@@ -35,7 +35,7 @@ class RoundZero:
     def begin(self, current: Round, registry: ClientRegistry) -> None:
         """Take note of who has answered question 0."""
         self.opened = current
-        self._rows = {name: registry[name].examples for name in current.admitted if name in registry}
+        self.rows = {name: registry[name].examples for name in current.admitted if name in registry}
 
     def next(self, event: ev.NextQuestion, registry: ClientRegistry, attempt: int, now: float) -> Round:
         """Return the attempt in which the sites are asked the next question."""
@@ -51,13 +51,13 @@ class RoundZero:
 
     def changed(self, name: str, examples: int) -> str | None:
         """Return why a site that has come back cannot go on, None if it can."""
-        before = self._rows.get(name, examples)
+        before = self.rows.get(name, examples)
         return None if before == examples else f"came back with {examples} rows; it answered with {before} before"
 
     def restart(self, current: Round) -> None:
         """Begin anew after a question that not all have answered, without those at fault."""
         self._left_out.update(current.given_up())
-        self.question, self.opened, self._rows = self._first_question, None, {}
+        self.question, self.opened, self.rows = self._first_question, None, {}
 
     def close(self, decided: Mapping[str, Any], now: float) -> list[e.Effect]:
         """Say that it is over: who took part, and what was decided."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from .strategies import Contribution
 
 
 def median_of(sizes: Iterable[int]) -> int:
@@ -36,3 +39,31 @@ def capped_of(sizes: Mapping[str, int], ratio: float) -> list[str]:
         for name, rows in sizes.items()
         if rows > cap
     ]
+
+
+def without_majority(
+    updates: Sequence[Contribution], told: Mapping[str, int], *, weighted: bool = False
+) -> tuple[list[Contribution], dict[str, str]]:
+    """Return updates of which none counts for more than all others, and a line on one that is cut to that.
+
+    Unless it had as much in round 0, before any of the others had sent anything: `told` are the rows that each site had
+    then. Nothing is cut where all have trained on those rows. Where rows have weights (`weighted`), which round 0 does
+    not ask for, a site is cut that had less than half of the others' rows.
+    """
+    largest = max(updates, key=lambda update: update.examples, default=None)
+    if largest is None or len(updates) == 1:
+        return list(updates), {}
+    others = [update for update in updates if update is not largest]
+    rest = sum(update.examples for update in others)
+    before, rest_before = told.get(largest.client, 0), sum(told.get(update.client, 0) for update in others)
+    backed = 2 * before >= rest_before if weighted else before > rest_before
+    if largest.examples <= rest or (before and backed):
+        return list(updates), {}
+    what = "sums of weights" if weighted else "rows"
+    had = f"{before} of {before + rest_before} rows" if before else "no rows"
+    line = (
+        f"{largest.client} counts for {largest.examples:g} {what}, more than all others together ({rest:g}), and had "
+        f"{had} in round 0: it counts for half; a site that holds so much takes part from round 0 on"
+    )
+    cut = [replace(update, examples=rest) if update is largest else update for update in updates]
+    return cut, {largest.client: line}

@@ -17,7 +17,7 @@ from ..runtime import events as ev
 from ..runtime.payload_checks import Fault
 from .admission import refuse
 from .async_tasks import TaskLedger
-from .by_weight import by_weight
+from .by_weight import WEIGHT, by_weight
 from .checkpointing import CheckpointPolicy
 from .client_registry import STRIKES, ClientRegistry
 from .coordinator_config import CoordinatorConfig
@@ -26,6 +26,7 @@ from .evaluation import Evaluation
 from .quorum import too_few_living
 from .round import Round
 from .round_zero import RoundZero
+from .row_cap import without_majority
 from .site_matrix import SiteMatrix
 from .strategies import Contribution
 from .task_dispatch import tasks
@@ -66,6 +67,8 @@ class RunState:
         self.clock = float(record.get("clock", 0.0))
         self.checkpoints = CheckpointPolicy(self.config.timing.work_deadline_s, durable=self.completed)
         self.registry.restore(record["clients"])
+        # A checkpoint of an earlier version does not say with how many rows each began.
+        self.zero.rows = dict(record.get("surveyed") or {n: c["examples"] for n, c in record["clients"].items()})
         self.evaluation.restore(record["evaluation"], self.completed, weights, best)
         if self.ledger is not None:
             self.ledger.restore(record["tasks"])
@@ -78,6 +81,7 @@ class RunState:
             "failures": self.failures,
             "clock": self.clock,
             "clients": self.registry.to_dict(),
+            "surveyed": dict(self.zero.rows),
             "agreement": dict(model.agreement) if model else {},
             "payload": msgspec.to_builtins(model.payload) if model else {},
             "evaluation": self.evaluation.to_dict(now),
@@ -146,16 +150,17 @@ class RunState:
         self.checkpoints.completed(number)
 
     def by_weight(self, updates: Sequence[Contribution]) -> tuple[list[Contribution], list[e.Effect]]:
-        """Return updates that count by their weights; and a warning, once, of each that is cut or has none."""
+        """Return updates as they count, none for most of the round; and a warning, once, of each that is cut."""
         counted, lines = by_weight(updates, self.config.federated.max_examples_ratio)
-        new = {
-            name: line
-            for name, line in lines.items()
-            if name in self.registry and not self.registry[name].weight_warned
-        }
-        for name in new:
-            self.registry[name].weight_warned = True
-        return counted, [e.Publish("warning", {"subject": name, "reason": line}) for name, line in new.items()]
+        weighted = any(WEIGHT in update.metrics for update in updates)
+        counted, cut = without_majority(counted, self.zero.rows, weighted=weighted)
+        said: list[e.Effect] = []
+        for flag, found in (("weight_warned", lines), ("majority_warned", cut)):
+            for name, line in found.items():
+                if name in self.registry and not getattr(self.registry[name], flag):
+                    setattr(self.registry[name], flag, True)
+                    said.append(e.Publish("warning", {"subject": name, "reason": line}))
+        return counted, said
 
     def work_timer(self, kind: str, number: int, now: float) -> e.Effect:
         """Return the deadline of the coordinator's own worker, which must not hold a run forever."""

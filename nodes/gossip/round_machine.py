@@ -7,6 +7,7 @@ it is the algorithm's, in the worker. Pure: events and `now` in, effects out.
 from __future__ import annotations
 
 from nervenet.broker import messages as m
+from nervenet.broker.errors import see
 
 from ..runtime import effects as e
 from ..runtime import events as ev
@@ -156,7 +157,10 @@ class PeerMachine:
             case m.Refused(about="exchange", code="base"):
                 self.rounds.outbox.lost(sender)
             case m.Refused(about="hello", code="stale", reason=reason):
-                return self._supersede(f"{sender} says: {reason}")
+                # One member's word does not end this peer: its own newer incarnation, the broker or most others do.
+                if self.membership.refused_by(sender):
+                    return self._supersede(f"most others refuse it, {sender} because {reason}")
+                effects.append(e.Publish("warning", {"subject": sender, "reason": f"{sender} refuses it: {reason}"}))
             case m.Refused(about=about, round=number, reason=reason) if about not in UNREPORTED:
                 reason = f"{about} of round {number} was refused: {reason}"
                 effects.append(e.Publish("warning", {"subject": sender, "reason": reason}))
@@ -293,7 +297,7 @@ class PeerMachine:
                 return self.lifecycle.join_expired()
             case ("wait",) if self.status == "short":
                 waited = f"round {self.round + 1} waited {self.rules.wait_deadline_s:g} s for peers"
-                return self.lifecycle.fail(f"{waited}: {self.rounds.too_few}")
+                return self.lifecycle.fail(f"{waited}: {self.rounds.too_few}{see('too-few-nodes')}")
             case ("pulse",):
                 return self._pulse(now)
             case ("training", number) if number == self.round and self.status == "training":

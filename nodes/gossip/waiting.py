@@ -9,6 +9,7 @@ from .membership.service import MembershipService
 from .neighbor_tracker import NeighborTracker
 
 ALONE = 3  # rounds without anybody, after which a peer waits again: others may be running after it
+LEAP = 5  # rounds that one neighbor alone can make a peer leave out
 BEHIND = 3  # rounds by which a model may be late and its sender still be waited for again
 
 
@@ -47,14 +48,26 @@ class WaitPolicy:
         return all(peer in self._inbox.received for peer in self._membership.neighborhood.sources(number))
 
     def joined(self, number: int, until: int) -> int:
-        """Return the round to join after the training of round `number`: neighbors may have closed that without it."""
+        """Return the round to join after the training of round `number`: neighbors may have closed that without it.
+
+        Further than `LEAP` rounds it is one that two of the living neighbors have come to, where there are two: one
+        alone cannot make this peer leave out a run by sending a model of a round that nobody is in.
+        """
+        neighborhood = self._membership.neighborhood
         ahead = [
             later
             for peer, held in self._inbox.early.items()
             for later in held
-            if self._membership.neighborhood.overtaken(peer, later, number)
+            if neighborhood.overtaken(peer, later, number)
         ]
-        return min(max(ahead, default=number), until)
+        there = sorted(self._round_of(peer) for peer in neighborhood.sources(number) if self._tracker.living(peer))
+        furthest = max(ahead, default=number)
+        if len(there) > 1:
+            furthest = min(furthest, max(there[-2], number + LEAP))
+        return min(furthest, until)
+
+    def _round_of(self, peer: str) -> int:
+        return max(self._tracker.seen_in.get(peer, 0), *self._inbox.early.get(peer, ()), 0)
 
     def late(self, sender: str, number: int) -> None:
         """Take note of a model that came too late: if only a little, its sender is waited for again."""

@@ -32,10 +32,11 @@ from ..results.score_reports import Judged
 from ..roles.client import Client
 from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
+from ..runtime.auditing import audit_dir_of
 from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import NodeIdentity
 from ..runtime.report_client import ReportClient, report_once
-from ..runtime.secured import close_gate, on_key_warning, security_of
+from ..runtime.secured import closing_gate, on_key_warning, security_of
 from .machine_limits import files_of_process
 from .nodes_log import BestEffort
 from .rlimits import OUT_OF_RESOURCES, ran_out
@@ -129,12 +130,13 @@ async def _broker(job: Mapping[str, Any]) -> int:
     network = NetworkConfig(keys=job.get("keys"), insecure=bool(job.get("insecure")))
     security = security_of(network, "broker")
     on_key_warning(security, partial(_log_warning, "broker"))
-    async with Broker(job["bind"], advertise=job.get("advertise"), security=security) as broker:
-        fields = {"pid": os.getpid(), "addresses": dict(broker.addresses)}
-        where = (job["report_server"], job["run"], "broker", "broker")
-        await report_once(*where, "ready", fields, security=security)
-        await broker.serve()
-    close_gate(security)
+    said = partial(_log_warning, "broker")
+    with closing_gate(security):
+        async with Broker(job["bind"], advertise=job.get("advertise"), security=security, on_refused=said) as broker:
+            fields = {"pid": os.getpid(), "addresses": dict(broker.addresses)}
+            where = (job["report_server"], job["run"], "broker", "broker")
+            await report_once(*where, "ready", fields, security=security)
+            await broker.serve()
     return 0
 
 
@@ -275,6 +277,7 @@ def _build(
         context=context,
         security=security,
         replace=True,  # the launcher knows what has become of the previous process
+        audit_dir=audit_dir_of(experiment.site, spec["run_dir"], usual=False),
     )
     return ROLES[role].from_parts(site_model, experiment, identity)
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import Any
 
 import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
-from nervenet.broker.errors import BrokerUnreachable, JoinRefused, PeerUnreachable
+from nervenet.broker.errors import BrokerUnreachable, JoinRefused, PeerUnreachable, TransportClosed
 from nervenet.broker.events import Publisher
 from nervenet.broker.lease import Lease
-from nervenet.broker.messages import VERSION, Goodbye, Hello, Join, Member, Peers, Roster
+from nervenet.broker.messages import Goodbye, Hello, Join, Member, Peers, Roster
 from nervenet.broker.peer_discovery import NO_ANSWER, check_name_free, discover_peers
+from nervenet.broker.versions import hello
 
 from ..config.schema import Experiment
+from .auditing import Auditor, opened_fields
 from .connections import Connections
 from .identity import NodeIdentity, inbox_address, seed_of
 from .node import Node
@@ -56,6 +58,7 @@ class Session:
         self.security = identity.security or security_of(network, identity.name)
         self._seed_name, self._seed_peer = seed_of(identity.seed_peer)
         self._refusals = RefusalEvents()
+        self.auditor = Auditor.of(identity, self.security, experiment)
         self._incarnate(identity.previous_incarnation)
         self.connections = Connections()
         self.events_in = ""  # where its events go, once that is known
@@ -110,6 +113,8 @@ class Session:
             if identity.context is None:
                 on_key_warning(self.security, self._warn)
             await self._open_transport()
+            if self.auditor is not None:
+                self.auditor.open(opened_fields(self.role, identity, self.incarnation, self.experiment))
             roster = None
             if identity.seed_peer:
                 roster = await self._join_by_peer()
@@ -212,11 +217,11 @@ class Session:
     async def _join_by_peer(self) -> Roster:
         """Return who is there, as one living peer knows it."""
         identity, transport = self.identity, self.transport
-        hello = Hello(identity.name, self.role, identity.run, self.incarnation, VERSION)
+        mine = hello(identity.name, self.role, identity.run, self.incarnation)
         async with self._saying(lambda: f"a peer at {identity.seed_peer}{self._barred}"):
-            peers = await self._discover(hello)
+            peers = await self._discover(mine)
         if not identity.replace:
-            await check_name_free(hello, peers, ANSWER_S, self._context, self.security)
+            await check_name_free(mine, peers, ANSWER_S, self._context, self.security)
         members = tuple(
             Member(state.node, self.role, state.incarnation, 0, dict(state.addresses), "alive")
             for state in peers.members
@@ -277,7 +282,7 @@ class Session:
     def send_goodbye(self, to: Collection[str], reason: str) -> None:
         self.stop_deciding()
         waiting = [name for name in sorted(to) if name not in self.connections.departed]
-        if waiting:
+        with suppress(TransportClosed):  # nobody can be told, and the rest is closed all the same
             self.transport.send(waiting, Goodbye(round=self.stats.completed, reason=reason))
 
     def _receive(self, item: t.Arrival | t.TransportEvent) -> None:
@@ -328,3 +333,5 @@ class Session:
                 self._lease.leave_reason = reason
                 stack.push_async_exit(self._lease)
             stack.push_async_callback(self.transport.close, DRAIN_S)
+            if self.auditor is not None:  # what waits to be recorded is sent before that
+                stack.push_async_callback(asyncio.to_thread, self.auditor.close, reason)

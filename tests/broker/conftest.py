@@ -116,8 +116,10 @@ class Stranger:
         self.socket.send_multipart(encode(message, array))
         return self
 
-    def hello(self, node: str, incarnation: int = 1, run: str = "demo", version: int = VERSION) -> Stranger:
-        return self.say(Hello(node, "peer", run, incarnation, version))
+    def hello(
+        self, node: str, incarnation: int = 1, run: str = "demo", version: int = VERSION, oldest: int = 1
+    ) -> Stranger:
+        return self.say(Hello(node, "peer", run, incarnation, version, oldest, "9.9"))
 
     async def hear(self) -> Any:
         """The next message, read beside the event loop."""

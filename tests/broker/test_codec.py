@@ -106,7 +106,7 @@ EXCHANGE = {"t": "exchange", "round": 1, "payload": PAYLOAD}
         ([b"", b"", b""], "malformed", "3 frames"),
         ([b""], "malformed", "begins with nothing"),
         ([b"NV"], "malformed", "not a nervenet message"),
-        ([b"NV\x09\x80"], "version", "protocol version 9; this node speaks 1"),
+        ([b"NV\x09\x80"], "version", "the sender speaks version 9 of the protocol"),
         ([b"NV\x01"], "malformed", "not MessagePack"),
         ([b"NV\x01\xc1"], "malformed", "not MessagePack"),
         ([b"NV\x01\x80\x80"], "malformed", "not MessagePack"),

@@ -6,8 +6,8 @@ import asyncio
 
 import numpy as np
 import zmq
-from nervenet.broker.codec import Limits
-from nervenet.broker.messages import Heartbeat, Payload, Refused, Task
+from nervenet.broker.codec import Limits, encode
+from nervenet.broker.messages import Heartbeat, Hello, Payload, Refused, Task
 from nervenet.broker.transport_events import ConnectionClosed, LinkUp, MalformedMessage, SendFailed
 
 BEAT = Heartbeat(3, "idle", ())
@@ -33,11 +33,24 @@ async def test_hello_on_one_lane_does_not_open_the_other(tcp, stranger):
 
 async def test_another_version_is_refused_by_name(tcp, stranger):
     server, at_server = await tcp.open("server", binds=True)
-    one = stranger("old@1").dial(server.addresses["control"]).hello("old", version=99)
-    assert await one.hear() == Refused("hello", 0, "version", "protocol version 99; this node speaks 1")
+    one = stranger("old@1").dial(server.addresses["control"]).hello("old", version=99, oldest=98)
+    refused = await one.hear()
+    assert (refused.about, refused.code) == ("hello", "version")
+    assert refused.reason.startswith("old speaks version 98 to 99 of the protocol (nervenet 9.9), server version 1")
+    assert refused.reason.endswith("upgrade nervenet at server")
     one.socket.send(b"NV\x02whatever version 2 looks like")
     assert (await one.hear()).code == "version"
     assert (await at_server.first(MalformedMessage)).code == "version"
+
+
+async def test_a_later_release_that_still_speaks_this_version_gets_in(tcp, stranger):
+    server, at_server = await tcp.open("server", binds=True)
+    for lane in ("control", "bulk"):
+        one = stranger("new@1").dial(server.addresses[lane])
+        one.socket.send_multipart(encode(Hello("new", "peer", "demo", 1, 3, 1, "9.9"), version=3))
+        answer = await one.hear()
+        assert (answer.node, answer.oldest, answer.version) == ("server", 1, 1)
+    assert (await at_server.first(LinkUp)).peer == "new"
 
 
 async def test_a_name_belongs_to_its_connection(tcp, stranger):
@@ -145,6 +158,7 @@ async def test_a_server_of_another_version_is_reported(tcp, stranger):
     identity = (await asyncio.to_thread(router.recv_multipart))[0]
     router.send_multipart([identity, b"NV\x07whatever"])
     dropped = await at_client.first(MalformedMessage)
-    assert (dropped.code, dropped.reason) == ("version", "protocol version 7; this node speaks 1")
+    assert dropped.code == "version"
+    assert dropped.reason.startswith("the sender speaks version 7 of the protocol")
     assert at_client.failures == []
     router.close()

@@ -135,8 +135,12 @@ def _one_piece(rows: dict[str, dict[str, float]]) -> bool:
 
 def test_of_two_with_one_identity_the_older_stops() -> None:
     run = Run(6, rounds=60)
-    news = m.Gossip((m.MemberState("peer-2", 5, "alive"),))
-    run.sim.at(5.0, lambda: run.sim.post("peer-4", ev.Arrived("peer-2", news)))
+    at = {lane: f"tcp://elsewhere:{lane}" for lane in ("control", "bulk")}
+    news = m.Gossip((m.MemberState("peer-2", 5, "alive", addresses=at),))
+    run.sim.at(5.0, lambda: run.sim.post("peer-2", ev.Arrived("peer-4", news)))
+    run.sim.run(10.0)
+    assert run.sim.nodes["peer-2"].finished is None, "nobody has answered there"
+    run.sim.at(10.0, lambda: run.sim.post("peer-2", ev.LinkUp("peer-2", "peer", 5)))
     run.sim.run(15.0)
     ended = run.sim.nodes["peer-2"].finished
     assert ended is not None

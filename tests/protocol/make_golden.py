@@ -1,6 +1,6 @@
 """Examples of every message, and the frames they have had since version 1 of the protocol.
 
-python tests/protocol/make_golden.py        writes golden/*.hex; run it only when the version has been raised
+python tests/protocol/make_golden.py        writes golden/*.hex; run it only when docs/protocol.md has changed, too
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ EVENT = {
 EXAMPLES: dict[str, tuple[m.Message, Any]] = {
     m.tag_of(message): (message, array)
     for message, array in [
-        (m.Hello("client-0", "client", "demo", 1_700_000_000_000_000, m.VERSION), None),
+        (m.Hello("client-0", "client", "demo", 1_700_000_000_000_000, 1, 1, "0.1.0"), None),
         (m.Heartbeat(7, "training", (6, 7)), None),
         (m.Goodbye(7, "done"), None),
         (m.Refused("update", 3, "late", "round 3 is closed; this is round 4"), None),
@@ -102,6 +102,9 @@ EXAMPLES: dict[str, tuple[m.Message, Any]] = {
         (m.Snapshot(5, (EVENT,), True), None),
         (m.GetEventAddresses(6), None),
         (m.EventAddresses(6, "tcp://h:5556", "tcp://h:5557"), None),
+        (m.GetBrokerInfo(7), None),
+        (m.BrokerInfo(7, 1, 1, "0.1.0", 1_700_000_000.25, 2), None),
+        (m.DialBack(8, "tcp://10.0.0.2:41000"), None),
         (m.Ok(3), None),
         (m.Failed(4, "incomplete", "1 of 2 nodes joined within 30 s: client-0"), None),
     ]

@@ -38,6 +38,9 @@ KNOWN: dict[Any, tuple[str, st.SearchStrategy[Any]]] = {
     m.Name: ("name", names),
     m.RunName: ("run-name", runs),
     m.Seconds: ("seconds", seconds),
+    m.Version: ("uint", st.integers(0, 255)),
+    m.Release: ("text", st.text(max_size=64)),
+    m.Address: ("text", st.text(max_size=256)),
     m.Mass: ("mass", st.floats(0, 1e300)),
     m.Clock: ("clock", st.floats(0, 2**53)),
     m.Refutations: ("count", st.integers(0, 2**53)),
@@ -65,6 +68,8 @@ def meaning(kind: Any) -> tuple[str, st.SearchStrategy[Any]]:
         return KNOWN[kind]
     if kind in PARTS:
         return m.snake_case(kind.__name__), fields_of(kind)
+    if get_origin(kind) is Annotated:  # a list of a bounded length
+        return meaning(kind.__origin__)
     arguments = get_args(kind)
     if get_origin(kind) is Literal:
         return "text", st.sampled_from(arguments)

@@ -97,7 +97,7 @@ class MembershipService:
             case ev.Arrived(sender, m.GetPeers(shared_config)):
                 return self._introduce(sender, shared_config)
             case ev.Arrived(sender, m.Shuffle(contacts, answer)):
-                actions += self._shuffled(sender, contacts, answer)
+                actions += self._shuffled(sender, contacts, answer, now)
             case ev.TimerFired(key) if key == SHUFFLE:
                 actions += self._shuffle(now)
             case ev.TimerFired(key) if key == TIMER and self.gathering:
@@ -144,6 +144,10 @@ class MembershipService:
     def cut_off(self, number: int) -> bool:
         """Whether a round has no neighbor since nobody is here; a graph that changes may have none in a round."""
         return self.announces and not self.neighborhood.sources(number) and bool(self.missing)
+
+    def refused_by(self, peer: str) -> bool:
+        """Take note that another refuses this peer as older than one of its name; return whether most do."""
+        return self.detector.statements.twin.refused_by(peer)
 
     def missed(self, peer: str) -> list[e.Effect]:
         return self._announce(self.edges.missed(peer)) if self.announces else []
@@ -223,9 +227,11 @@ class MembershipService:
             actions.append(e.Send((partner,), m.Shuffle(contacts)))
         return actions
 
-    def _shuffled(self, sender: str, contacts: tuple[m.Contact, ...], answer: bool) -> Actions:
-        known = [c for c in contacts if self._worth(c)]
-        back: Actions = []
+    def _shuffled(self, sender: str, contacts: tuple[m.Contact, ...], answer: bool, now: float) -> Actions:
+        known = [self._contact(state) for c in contacts if (state := self._worth(c)) is not None]
+        # Who is told of here and no member is asked, as where it is told of elsewhere.
+        news = [m.MemberState(c.node, c.incarnation, "alive", addresses=c.addresses) for c in contacts]
+        back: Actions = [*self.detector.statements.take(news, sender, now)]
         if answer:
             self.view.answered(sender, known)
         else:
@@ -280,6 +286,8 @@ class MembershipService:
         for each in actions:
             if isinstance(each, e.Link):
                 self._linked[each.peer] = each.addresses
+            elif isinstance(each, e.Unlink):
+                self._linked.pop(each.peer, None)
             elif isinstance(each, e.Send):
                 ready += [link for peer in each.to if self._needed(peer) and (link := self._link(peer))]
             ready.append(each)
@@ -296,9 +304,10 @@ class MembershipService:
         self._linked[peer] = known.addresses
         return e.Link(peer, known.addresses)
 
-    def _worth(self, contact: m.Contact) -> bool:
+    def _worth(self, contact: m.Contact) -> m.MemberState | None:
+        """Return the member that a contact is, as it is known here; None if it is none, or not there."""
         known = self.members.known.get(contact.node)
-        return known is None or (known.state in ("alive", "suspect") and contact.incarnation >= known.incarnation)
+        return known if known is not None and known.state in ("alive", "suspect") else None
 
     def _pause(self) -> float:
         self._shuffles += 1

@@ -9,12 +9,10 @@ found within a few periods. Pure: events and `now` in, effects and changes out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from dataclasses import replace as replace_field
 from typing import TypeAlias
 
-from msgspec.structs import replace
 from nervenet.broker import messages as m
 from nervenet.models.rng import generator
 
@@ -22,6 +20,7 @@ from ...runtime import effects as e
 from ...runtime import events as ev
 from .dissemination import Dissemination, draw
 from .member_list import Change, MemberList, rank
+from .statements import Statements
 
 TIMER: ev.Key = ("probe",)
 FIRST = 4  # times as long is waited for the first answer of all
@@ -68,6 +67,7 @@ class _Probe:
     asked_as: int = 0
     dead: bool = False  # at a member that counts as dead: no answer changes nothing
     first: bool = False  # at a member never heard before: a connection has to be made
+    helpers: tuple[str, ...] = ()  # whose word counts as its answer
 
 
 class SwimDetector:
@@ -84,6 +84,7 @@ class SwimDetector:
         self.contacts = contacts
         self.health_score = 0
         self._dissemination = Dissemination(members, rules.seed)
+        self.statements = Statements(members, self._dissemination, self)
         self._open: dict[int, _Probe] = {}
         self._suspected: dict[str, float] = {}
         self._heard: dict[str, float] = {}
@@ -104,7 +105,10 @@ class SwimDetector:
             case ev.Arrived(sender=sender, message=message):
                 actions += self._hear(sender, now)
                 actions += self._arrived(sender, message, now)
-            case ev.LinkUp(peer=peer):
+            case ev.LinkUp(peer, _, incarnation) if peer == self.me:
+                actions += self.statements.twin.answered(incarnation)
+            case ev.LinkUp(peer, _, incarnation):
+                self.statements.connected(peer, incarnation)
                 actions += self._hear(peer, now)
             case ev.LinkLost(peer) if peer in self._others() and peer in self.members.in_state("alive"):
                 # More often than not its process has ended. But who was stopped finds all its connections ended when
@@ -114,6 +118,7 @@ class SwimDetector:
                 actions += self._tick(now, now - due)
             case _:
                 return []
+        actions += self.statements.ask(now)
         actions += self._flush()
         actions.append(e.SetTimer(TIMER, self._next()))
         return actions
@@ -123,7 +128,7 @@ class SwimDetector:
         if peer not in self.members or self.members.known[peer].state == "left":
             return []
         state, change = self.members.say(peer, "left", reason, last)
-        actions = self._changed(state, change, now, spread=spread)
+        actions = self.changed(state, change, now, spread=spread)
         return [*actions, *self._flush()]
 
     # ----------------------------------------------------------------------------------------------- what others say
@@ -131,7 +136,7 @@ class SwimDetector:
     def _arrived(self, sender: str, message: m.Message, now: float) -> Actions:
         match message:
             case m.Ping(id=number, subject=subject, members=states):
-                actions = self._take(states, sender, now)
+                actions = self.statements.take(states, sender, now)
                 if subject == self.me:
                     ack = m.Ack(number, subject, self._dissemination.piggyback(sender, self.me))
                     return [*actions, e.Send((sender,), ack)]
@@ -139,47 +144,18 @@ class SwimDetector:
                     return actions
                 return actions + self._ping(subject, now, asker=sender, asked_as=number)
             case m.Ack(id=number, subject=subject, members=states):
-                actions = self._take(states, sender, now)
+                actions = self.statements.take(states, sender, now)
                 probe = self._open.get(number)
-                if probe is not None and probe.peer == subject:
+                if probe is not None and probe.peer == subject and sender in probe.helpers:
                     actions += self._hear(subject, now)
                 return actions
             case m.Gossip(members=states, extent=extent):
-                actions = self._take(states, sender, now, whole=extent != "fresh")
+                actions = self.statements.take(states, sender, now, whole=extent != "fresh")
                 return actions + (self._dissemination.everything(sender, "answer") if extent == "ask" else [])
             case _:
                 return []
 
-    def _take(self, states: Iterable[m.MemberState], sender: str, now: float, *, whole: bool = False) -> Actions:
-        actions: Actions = []
-        for each in states:
-            if each.node == self.me:
-                actions += self._about_me(each, sender)
-                continue
-            known = self.members.known.get(each.node)
-            if whole and each.state == "dead" and known is not None and known.state in ("alive", "suspect"):
-                # Two halves that meet again believe each other's members dead: let each speak for itself first.
-                each = replace(each, state="suspect")
-            actions += self._changed(each, self.members.take(each, f"{sender} says so"), now)
-        return actions
-
-    def _about_me(self, state: m.MemberState, sender: str) -> Actions:
-        mine = self.members.me
-        if state.incarnation > mine.incarnation:
-            reason = f"{sender} knows {self.me} in a newer incarnation ({state.incarnation})"
-            return [Change(self.me, "superseded", state.incarnation, state.addresses, reason)]
-        if state.incarnation < mine.incarnation:
-            self._dissemination.put(mine)
-        refuted = self.members.refute(state)
-        if refuted is not None:
-            self._worse()
-            self._dissemination.put(refuted, at_once=True, urgent_to=sender)
-            if state.state in ("dead", "left"):
-                reason = f"{sender} believed that it had {'died' if state.state == 'dead' else 'left'}"
-                return [Change(self.me, "readmitted", mine.incarnation, mine.addresses, reason)]
-        return []
-
-    def _changed(self, state: m.MemberState, change: Change | None, now: float, *, spread: bool = True) -> Actions:
+    def changed(self, state: m.MemberState, change: Change | None, now: float, *, spread: bool = True) -> Actions:
         peer = state.node
         known = self.members.known[peer]
         if known.state != "suspect":
@@ -229,7 +205,7 @@ class SwimDetector:
             return []
         number = self._count("probes")
         first = peer not in self._heard
-        self._open[number] = _Probe(peer, now, asker=asker, asked_as=asked_as, dead=dead, first=first)
+        self._open[number] = _Probe(peer, now, asker=asker, asked_as=asked_as, dead=dead, first=first, helpers=(peer,))
         link: list[e.Effect] = [e.Link(peer, known.addresses)] if known.addresses else []
         return [*link, e.Send((peer,), m.Ping(number, peer, self._dissemination.piggyback(peer)))]
 
@@ -241,7 +217,7 @@ class SwimDetector:
         for peer, since in list(self._suspected.items()):
             if now >= since + self.rules.suspicion_s:
                 state, change = self.members.say(peer, "dead", "suspect, and silent since")
-                actions += self._changed(state, change, now)
+                actions += self.changed(state, change, now)
         if self._is_due("period", now, self.rules.period_s) and (target := self._target(now)):
             actions += self._ping(target, now)
         if self._is_due("dead_probe", now, self.rules.dead_probe_s) and (dead := self.members.in_state("dead")):
@@ -263,26 +239,29 @@ class SwimDetector:
             # Without a word of this the asker could not tell the silence of one from its own deafness.
             return [e.Send((probe.asker,), m.Ack(probe.asked_as, self.me, self._dissemination.piggyback(probe.asker)))]
         helpers = self._draw([p for p in self._others() if p != probe.peer], self.rules.helpers, "help", number)
+        probe.helpers = (probe.peer, *helpers)
         ping = m.Ping(number, probe.peer, self._dissemination.piggyback(probe.peer)) if helpers else None
         return [e.Send(tuple(helpers), ping)] if ping else []
 
     def _unanswered(self, probe: _Probe, now: float) -> Actions:
         if probe.asker or probe.dead or probe.peer not in self.members.in_state("alive"):
             return []
+        if self.statements.asks(probe.peer):
+            return []  # it may have left, as is said
         heard = any(at >= probe.since for at in self._heard.values())
         if not heard and len(self._others()) > 2 and self.health_score < UNHEALTHY:
-            self._worse()  # nobody at all was heard meanwhile: it is this node that does not hear
+            self.worse()  # nobody at all was heard meanwhile: it is this node that does not hear
             return []
         limit = f"{self._wait(probe, self.rules.period_s):.2g} s"
         reason = f"no answer within {limit}, neither to this node nor to others"
-        return self._changed(*self.members.say(probe.peer, "suspect", reason), now)
+        return self.changed(*self.members.say(probe.peer, "suspect", reason), now)
 
     def _extend_deadlines(self, late: float, now: float) -> None:
         """Add the time by which this node's own timer was late to all waits, up to having begun to wait now."""
         if late <= 0:
             return
         if late > self.rules.timeout_s:
-            self._worse()
+            self.worse()
         for probe in self._open.values():
             probe.since = min(now, probe.since + late)
         for peer, since in self._suspected.items():
@@ -322,7 +301,7 @@ class SwimDetector:
             span = self.rules.period_s if probe.helped or probe.dead else self.rules.timeout_s
             due.append(probe.since + self._wait(probe, span))
         due += [since + self.rules.suspicion_s for since in self._suspected.values()]
-        return min(due)
+        return min(due + self.statements.due())
 
     def _wait(self, probe: _Probe, seconds: float) -> float:
         """How long an answer is waited for: longer by an unhealthy node, and where there is no connection yet."""
@@ -331,12 +310,31 @@ class SwimDetector:
     def _flush(self) -> Actions:
         return [*self._dissemination.flush(self._others())] if self._dissemination.pressing else []
 
-    def _worse(self) -> None:
+    def worse(self) -> None:
         self.health_score = min(UNHEALTHY, self.health_score + 1)
 
     def _others(self) -> list[str]:
         there = self.members.in_state("alive", "suspect")
         return there if self.contacts is None else [peer for peer in there if peer in self.contacts]
+
+    def spoke(self, peer: str, now: float) -> bool:
+        """Return whether a peer was heard so lately that it is not silent yet."""
+        return now < self._heard.get(peer, -1e9) + self.rules.period_s
+
+    def is_contact(self, peer: str) -> bool:
+        return self.contacts is None or peer in self.contacts
+
+    @property
+    def patience_s(self) -> float:
+        """How long one of whom something is said may take to answer for itself, where a connection has to be made."""
+        return self.rules.period_s * (1 + self.health_score) * FIRST / 2
+
+    def probe(self, peer: str, now: float) -> Actions:
+        """Ask a peer whether it is there, unless it is being asked."""
+        return [] if any(probe.peer == peer for probe in self._open.values()) else self._ping(peer, now)
+
+    def next_probe(self) -> int:
+        return self._count("probes")
 
     def _count(self, what: str) -> int:
         self._counts[what] += 1

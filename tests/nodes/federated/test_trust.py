@@ -99,6 +99,44 @@ def test_a_claim_would_be_believed(coordinator: Any, monkeypatch: pytest.MonkeyP
         check_a_low_ratio_takes_the_majority_from_a_claim(coordinator)
 
 
+def check_nobody_takes_the_majority_that_it_did_not_have_in_round_zero(coordinator: Any) -> None:
+    """A site answers round 0 with few rows, and comes back with a hundred times the median."""
+    harness = with_claims(coordinator, [100] * 10)
+    harness.tell(ev.LinkUp("client-3", "client", 2))
+    harness.say("client-3", m.Ready(examples=10_000, pid=2))
+    for number in (1, 2):
+        for name in harness.published("round.started")[-1]["asked"]:
+            harness.answer(name, number, examples=10_000 if name == "client-3" else 100)
+        harness.tell(ev.Folded(number, 0, f"w{number}"))
+    fold = only(e.Fold, harness.effects)[-1]
+    assert max(by_examples(fold.contributions)) == 0.5, "and not 0.92"
+    (told,) = [reason for name, reason in warned(harness) if "more than all others together" in reason]
+    assert told == (
+        "client-3 counts for 10000 rows, more than all others together (900), and had 100 of 1000 rows in round 0: it "
+        "counts for half; a site that holds so much takes part from round 0 on"
+    )
+
+
+def test_nobody_takes_the_majority_that_it_did_not_have_in_round_zero(coordinator: Any) -> None:
+    check_nobody_takes_the_majority_that_it_did_not_have_in_round_zero(coordinator)
+
+
+def test_who_came_back_with_many_rows_would_have_it(coordinator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "nervenet.nodes.federated.run_state.without_majority", lambda updates, told, weighted: (list(updates), {})
+    )
+    with pytest.raises(AssertionError):
+        check_nobody_takes_the_majority_that_it_did_not_have_in_round_zero(coordinator)
+
+
+def test_a_sum_of_weights_buys_no_majority_either(coordinator: Any) -> None:
+    harness = with_claims(coordinator, [100] * 10)
+    for name in harness.names:
+        weight = {"weight": 1e9} if name == "client-3" else {}
+        harness.say(name, m.Update(1, 0, 100, weight, None, MODEL), "w")
+    assert max(by_examples(only(e.Fold, harness.effects)[-1].contributions)) == 0.5
+
+
 def test_of_two_the_smaller_is_the_measure(coordinator: Any) -> None:
     harness = with_claims(coordinator, [100, 10**9])
     harness.answer("client-0", examples=100)

@@ -8,11 +8,12 @@ import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes.config.site import AllowConfig
 from nervenet.nodes.consent.requests import Policy
+from nervenet.nodes.gossip import waiting
 from nervenet.nodes.gossip.lifecycle import PeerLifecycle
 from nervenet.nodes.gossip.neighbor_tracker import NeighborTracker
 from nervenet.nodes.gossip.round_machine import PeerMachine
 from nervenet.nodes.gossip.survey_flood import AT_ONCE, SurveyFlood
-from nervenet.nodes.gossip.waiting import WaitPolicy
+from nervenet.nodes.gossip.waiting import LEAP, WaitPolicy
 from nervenet.nodes.roles.base import Role
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
@@ -313,6 +314,28 @@ def test_nothing_is_sent_to_the_silent() -> None:
     ring.tell(ev.LinkLost("c", "cut"))
     (send,) = only(e.Send, ring.trained())
     assert send.to == ("a",)
+
+
+def check_one_neighbor_alone_leads_a_peer_no_further_than_a_few_rounds() -> None:
+    ring = Ring(until=1_000).settle()
+    ring.exchange("a", 900)
+    ring.trained()
+    assert ring.state.round == 1 + LEAP
+    other = Ring(until=1_000).settle()
+    other.exchange("a", 900)
+    other.exchange("c", 800)
+    other.trained()
+    assert other.state.round == 800, "two of them can be right"
+
+
+def test_one_neighbor_alone_leads_a_peer_no_further_than_a_few_rounds() -> None:
+    check_one_neighbor_alone_leads_a_peer_no_further_than_a_few_rounds()
+
+
+def test_one_neighbor_led_a_peer_to_whatever_round_it_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "LEAP", 10**6)
+    with pytest.raises(AssertionError):
+        check_one_neighbor_alone_leads_a_peer_no_further_than_a_few_rounds()
 
 
 def check_whoever_is_two_rounds_ahead_shows_that_this_round_is_over() -> None:

@@ -59,12 +59,12 @@ async def test_who_is_cancelled_while_it_waits_closes_its_sockets(make: Any, mon
     assert await closed_though_cancelled(make, monkeypatch)
 
 
-async def leave_in_turn(self: Any, error: object) -> None:
+async def leave_in_turn(self: Any, error: object, *_: object) -> None:
     await self.session.connections.wait_for_goodbyes(GOODBYES_S)
     await self.session.close(self._leaving(error))
 
 
-@pytest.mark.parametrize(("make", "cls", "name"), [(peer, Peer, "_leave"), (coordinator, Role, "_leave_clients")])
+@pytest.mark.parametrize(("make", "cls", "name"), [(peer, Peer, "__aexit__"), (coordinator, Role, "_leave_clients")])
 async def test_one_after_the_other_they_would_stay_open(
     make: Any, cls: type, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

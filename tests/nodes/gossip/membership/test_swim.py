@@ -207,8 +207,12 @@ def test_of_two_with_one_identity_the_newer_incarnation_supersedes_the_older():
     swarm = Swarm(8)
     swarm.sim.run(5.0)
     older = swarm.watchers["p03"].detector
-    news = m.Gossip((m.MemberState("p03", 2, "alive"),))
-    (ended,) = [t for t in older.handle(ev.Arrived("p05", news), 5.0) if isinstance(t, Change)]
+    at = {"control": "tcp://elsewhere:1"}
+    news = m.Gossip((m.MemberState("p03", 2, "alive", addresses=at),))
+    looks = older.handle(ev.Arrived("p05", news), 5.0)
+    assert not [t for t in looks if isinstance(t, Change)], "what others say is a reason to look"
+    assert e.Link("p03", at) in looks
+    (ended,) = [t for t in older.handle(ev.LinkUp("p03", "peer", 2), 5.1) if isinstance(t, Change)]
     assert (ended.peer, ended.state, ended.incarnation) == ("p03", "superseded", 2)
     newer = MemberList(m.MemberState("p03", 2, "alive"))
     detector = SwimDetector(SwimRules(), newer)
