@@ -71,7 +71,7 @@ def virtual(mode: str, asked: argparse.Namespace) -> bool:
             if found:
                 failed += 1
                 print(f"seed {seed} ({what}): {len(found)} breaches, first: {found[0]}", flush=True)
-            if sum(ran.values()) % 500 == 0:
+            if sum(ran.values()) % 100 == 0:
                 print(f"{sum(ran.values())} played, {failed} broke a promise", flush=True)
     for what, count in sorted(ran.items()):
         print(f"{count:>8} histories of {what}")
