@@ -221,8 +221,8 @@ class NetworkConfig:
     transport: Literal["tcp", "ipc", "inproc"] = "tcp"  # tcp between machines; ipc and inproc on one, or in one process
     min_nodes: Count | None = None  # the roster is issued once this many have joined; all of them by default
     join_deadline_s: Positive = 30.0  # how long a run waits for its nodes
-    # How long nodes wait for others to be back: clients for a coordinator that has died or cannot be reached, a round for
-    # clients or peers enough.
+    # How long nodes wait for others to be back: clients for a coordinator that has died or cannot be reached, a round
+    # for clients or peers enough.
     rejoin_deadline_s: Positive = 120.0
     heartbeat_s: Positive = 0.5  # between two signs of life
     suspect_after_s: Positive = 2.0  # silence after which a node is suspected: at least two heartbeats
