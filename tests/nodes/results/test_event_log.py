@@ -65,7 +65,7 @@ def test_what_is_dropped_is_missed_by_nobody(tmp_path: Path) -> None:
 
 
 def of_peers(folder: Path, max_bytes: int) -> tuple[list[dict[str, Any]], int]:
-    """Write a gossip run, most of whose rounds are a line each; return its rows, and how many incarnations there are."""
+    """Write a gossip run, most of whose rounds are a line each; return its rows, and how many incarnations."""
     with RunDir(folder, max_log_bytes=max_bytes) as run:
         for number in range(1, ROUNDS + 1):
             head = {"run": "r", "time": float(number), "round": number}
