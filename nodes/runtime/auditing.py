@@ -52,6 +52,7 @@ class Auditor:
         self._outgoing, self._incoming = Lane("audit of what is sent"), Lane("audit of what came")
         self._pending: deque[float] = deque()  # since when messages wait to be recorded
         self._missing = 0  # records that could not be written since the last line
+        self._failing = False  # the last message that was to be recorded could not be
         self._said = float("-inf")
         self._syncing = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -138,6 +139,7 @@ class Auditor:
 
     def _recorded(self, to: Sequence[str], message: Message, body: Any, error: OSError | None) -> None:
         """Send what is recorded, and decide what becomes of a message that could not be."""
+        known, self._failing = self._failing, error is not None
         if error is None:
             self._send(to, message, body)
             return
@@ -147,8 +149,9 @@ class Auditor:
             self._send(to, message, body)
             return
         number = int(getattr(message, "round", 0))
-        fields = {"subject": to[0] if to else "", "round": number, "key": KEY, "reason": why}
-        self._publish("site.declined", fields)
+        if not known:
+            fields = {"subject": to[0] if to else "", "round": number, "key": KEY, "reason": why}
+            self._publish("site.declined", fields)
         if isinstance(message, Update):
             self._send(to, Declined(message.round, message.attempt, why, KEY), None)
             return
