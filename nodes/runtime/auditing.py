@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from nervenet import __version__
+from nervenet.broker.errors import see
 from nervenet.broker.messages import Declined, Goodbye, Message, Task, Update, tag_of
 from nervenet.broker.security.plain import Plain
 from nervenet.broker.sockets import Security
@@ -80,7 +81,7 @@ class Auditor:
             if not self._unrecorded:
                 raise AuditError(
                     f"{self._log.path}: the audit log cannot be written: {error.strerror}; a site sends nothing "
-                    f"unrecorded ({KEY} = true goes on without)"
+                    f"unrecorded ({KEY} = true goes on without){see('audit-unusable')}"
                 ) from error
 
     def attach(self, later: Call, send: Send, publish: Publish, fail: Callable[[BaseException], None]) -> None:
@@ -156,7 +157,8 @@ class Auditor:
             self._send(to, Declined(message.round, message.attempt, why, KEY), None)
             return
         self._send(to, Goodbye(number, f"declined: {why}"), None)
-        self._fail(AuditError(f"{why}; a site sends nothing unrecorded ({KEY} = true goes on without)"))
+        ways_out = f"a site sends nothing unrecorded ({KEY} = true goes on without)"
+        self._fail(AuditError(f"{why}; {ways_out}{see('audit-unusable')}"))
 
     def _say_if_slow(self) -> None:
         waiting_s = time.monotonic() - self._pending[0] if self._pending else 0.0
