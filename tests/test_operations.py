@@ -69,7 +69,7 @@ def test_every_line_that_is_quoted_is_one_of_the_code() -> None:
 
 
 def test_a_line_that_nobody_prints_is_noticed() -> None:
-    assert not printed("nervenet: the broker has had enough and went home (docs/errors.md#broker-away)")
+    assert not printed("nervenet: every broker had enough and went home (docs/errors.md#broker-away)")
     assert not printed("client-3 is lost in thought")
 
 
