@@ -163,7 +163,7 @@ class Broker:
     def _watch(self, sockets: list[zmq.Socket[bytes]]) -> None:
         for (service, listener), socket in zip(self._listeners.items(), sockets, strict=bool(self._listeners)):
             failed = partial(self._handshake_failed, service)
-            self._monitors.append(DisconnectMonitor(socket, partial(_forget, listener), failed))
+            self._monitors.append(DisconnectMonitor(socket, partial(_forget, listener), failed, listener.accepted))
         if not isinstance(self._security, Plain):
             self._allowed = self._security.gate.allowed
             self._unwatch = self._security.gate.watch(self._list_changed)

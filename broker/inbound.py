@@ -64,8 +64,12 @@ class Inbound:
                 socket, lane, receive, lambda identity: (self._peers.name_of(identity), True), addressed=True
             )
             if not place.startswith("inproc"):
-                failed = partial(self._failed, lane) if listener is not None else None
-                self._monitors[lane] = DisconnectMonitor(socket, partial(self._disconnected, lane), failed)
+                closed = partial(self._disconnected, lane)
+                if listener is None:
+                    self._monitors[lane] = DisconnectMonitor(socket, closed)
+                else:
+                    failed = partial(self._failed, lane)
+                    self._monitors[lane] = DisconnectMonitor(socket, closed, failed, listener.accepted)
         security = self._endpoint.security
         if self._listeners and not isinstance(security, Plain):
             self._unwatch = security.gate.watch(self._list_changed)

@@ -58,6 +58,10 @@ class Listener:
         """Report a message that the owner of a key has no business to send."""
         self.on_refused(ConnectionRefused(self.service, "", entry.public, entry.name, reason))
 
+    def accepted(self, descriptor: int) -> None:
+        """Remember a connection over which nothing has come yet."""
+        self.connections.accepted(descriptor)
+
     def closed(self, descriptor: int) -> bool:
         """Forget a connection that has closed; return whether anything had come over it."""
         return self.connections.closed(descriptor)
@@ -237,6 +241,8 @@ class Gate:
         self.allowed = newer
         for listener in list(self._listeners.values()):
             listener.connections.cut(lambda key: key in gone)
+            if gone:
+                listener.connections.cut_silent()
         for on_change in list(self._watchers):
             try:
                 on_change(newer)
