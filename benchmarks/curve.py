@@ -3,7 +3,7 @@
 Four rounds are taken in turns in one run: nervenet's transport plain and with keys (CURVE, both sides authenticated), and
 as the floor of each a bare pyzmq ROUTER/DEALER loop that moves the same bytes, plain and with libzmq's CURVE alone.
 Prints the medians, how much slower keys make a round (at most 2.5), and how much of what libzmq's CURVE can do is
-reached (at least 0.8).
+reached (at least 0.8): by the clock, and by the processor time of all processes, which others on the machine disturb less.
 
     python benchmarks/curve.py [--clients 8] [--parameters 200000 10000000] [--turns 3]
 """
@@ -31,7 +31,7 @@ from nervenet.broker.security.keys import new_key_pair, read_secret, write_keys
 from nervenet.broker.security.plain import LOCAL
 from nervenet.broker.security.policy import Curve
 from nervenet.broker.sockets import Security
-from nervenet.broker.transport import Arrival, LinkUp, ZmqTransport
+from nervenet.broker.transport import Arrival, LinkLost, LinkUp, ZmqTransport
 
 LAYOUT = "0123456789abcdef"
 LIMITS = Limits(message_bytes=1 << 28)
@@ -64,15 +64,17 @@ def bare_client(folder: str, name: str, address: str) -> None:
             socket.curve_serverkey = hub.public.encode()
         socket.connect(address)
         socket.send(b"ready")
+        began = time.process_time()
         while True:
             header, array = socket.recv_multipart(copy=False)
             if not len(array):
+                print(time.process_time() - began)
                 return
             socket.send_multipart([header, array], copy=False)
 
 
-def bare_rounds(folder: str, parameters: int, clients: int, rounds: int) -> list[float]:
-    """Durations of rounds over bare sockets, in seconds."""
+def bare_rounds(folder: str, parameters: int, clients: int, rounds: int) -> tuple[list[float], float]:
+    """Durations of rounds over bare sockets, and the processor time of one, in seconds."""
     weights, header = np.zeros(parameters, np.float32), bytes(150)
     with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
         if folder:
@@ -81,6 +83,7 @@ def bare_rounds(folder: str, parameters: int, clients: int, rounds: int) -> list
         children = spawn("bare", folder, clients, f"tcp://127.0.0.1:{port}")
         names = [socket.recv_multipart()[0] for _ in range(clients)]
         times = []
+        began = time.process_time()
         for _ in range(rounds):
             start = time.perf_counter()
             for name in names:
@@ -92,8 +95,8 @@ def bare_rounds(folder: str, parameters: int, clients: int, rounds: int) -> list
             times.append(time.perf_counter() - start)
         for name in names:
             socket.send_multipart([name, b"", b""])
-        reap(children)
-    return times
+        spent = reap(children) + time.process_time() - began
+    return times, spent / rounds
 
 
 async def client(folder: str, name: str, addresses: dict[str, str]) -> None:
@@ -105,17 +108,19 @@ async def client(folder: str, name: str, addresses: dict[str, str]) -> None:
         match item:
             case Arrival(sender, Task(work="train", round=number, payload=payload), array):
                 transport.send(sender, Update(number, 0, 10, {"loss": 0.5}, None, payload), array)
-            case Arrival(_, Task(work="finish")):
+            case Arrival(_, Task(work="finish")) | LinkLost() if not done.done():
                 done.set_result(None)
 
     await transport.open(receive, done.set_exception)
     transport.link(HUB, addresses)
+    began = time.process_time()
     await done
+    print(time.process_time() - began)
     await transport.close(0.5)
 
 
-async def rounds_of(folder: str, parameters: int, clients: int, rounds: int) -> list[float]:
-    """Durations of rounds over `ZmqTransport`, in seconds."""
+async def rounds_of(folder: str, parameters: int, clients: int, rounds: int) -> tuple[list[float], float]:
+    """Durations of rounds over `ZmqTransport`, and the processor time of one, in seconds."""
     security = security_of(folder, HUB)
     transport = ZmqTransport(HUB, "coordinator", "bench", bind="tcp://127.0.0.1:*", limits=LIMITS, security=security)
     weights, payload = np.zeros(parameters, np.float32), Payload(LAYOUT, "float32", parameters)
@@ -149,36 +154,44 @@ async def rounds_of(folder: str, parameters: int, clients: int, rounds: int) -> 
                     done.set_result(None)
 
     await transport.open(receive, done.set_exception)
+    began = time.process_time()
     children = spawn("ours", folder, clients, transport.addresses["control"], transport.addresses["bulk"])
     await done
-    await transport.close(1.0)
+    await transport.close(10.0)
     if isinstance(security, Curve):
         security.gate.close()
-    reap(children)
-    return times
+    spent = reap(children) + time.process_time() - began
+    return times, spent / rounds
 
 
 def spawn(kind: str, folder: str, clients: int, *addresses: str) -> list[subprocess.Popen[bytes]]:
     """Start the client processes."""
     command = [sys.executable, __file__, "--child", kind, folder]
-    return [subprocess.Popen([*command, f"client-{number}", *addresses]) for number in range(clients)]
+    return [
+        subprocess.Popen([*command, f"client-{number}", *addresses], stdout=subprocess.PIPE)
+        for number in range(clients)
+    ]
 
 
-def reap(children: list[subprocess.Popen[bytes]]) -> None:
-    """See all of them end."""
-    for child in children:
-        child.wait(60)
+def reap(children: list[subprocess.Popen[bytes]]) -> float:
+    """See all of them end; return the processor time that they say they have taken, in seconds."""
+    return sum(float(child.communicate(timeout=60)[0]) for child in children)
 
 
-def measure(folder: str, parameters: int, clients: int, turns: int) -> dict[str, list[float]]:
-    """Return the durations of rounds by kind: bare or ours, plain or with keys; taken in turns."""
+def measure(folder: str, parameters: int, clients: int, turns: int) -> dict[str, tuple[float, float]]:
+    """Return, in milliseconds a round, clock and processor time by kind: bare or ours, plain or with keys; in turns."""
     rounds = max(4, min(100, 60_000_000 // parameters)) + WARM_UP
-    found: dict[str, list[float]] = {"bare plain": [], "bare curve": [], "plain": [], "curve": []}
+    clock: dict[str, list[float]] = {"bare plain": [], "bare CURVE": [], "plain": [], "CURVE": []}
+    spent: dict[str, list[float]] = {kind: [] for kind in clock}
     for _ in range(turns):
-        for keys, kind in (("", "plain"), (folder, "curve")):
-            found[f"bare {kind}"] += bare_rounds(keys, parameters, clients, rounds)[WARM_UP:]
-            found[kind] += asyncio.run(rounds_of(keys, parameters, clients, rounds))[WARM_UP:]
-    return found
+        for keys, kind in (("", "plain"), (folder, "CURVE")):
+            for each, (times, processor) in (
+                (f"bare {kind}", bare_rounds(keys, parameters, clients, rounds)),
+                (kind, asyncio.run(rounds_of(keys, parameters, clients, rounds))),
+            ):
+                clock[each] += times[WARM_UP:]
+                spent[each].append(processor)
+    return {kind: (1e3 * statistics.median(clock[kind]), 1e3 * statistics.median(spent[kind])) for kind in clock}
 
 
 def main() -> None:
@@ -197,19 +210,20 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{options.clients} client processes, {os.cpu_count()} cores; medians in ms")
     print(
-        f"{'parameters':>12}{'bare plain':>12}{'bare CURVE':>12}{'plain':>10}{'CURVE':>10}{'CURVE/plain':>13}"
+        f"{'parameters':>12}{'':>11}{'bare plain':>12}{'bare CURVE':>12}{'plain':>10}{'CURVE':>10}{'CURVE/plain':>13}"
         f"{'bare alike':>12}{'of libzmq':>11}"
     )
     with tempfile.TemporaryDirectory() as folder:
         make_keys(Path(folder) / "keys", options.clients)
         for parameters in options.parameters:
             found = measure(f"{folder}/keys", parameters, options.clients, options.turns)
-            bare, bare_curve, plain, curve = (1e3 * statistics.median(each) for each in found.values())
-            print(
-                f"{parameters:>12,}{bare:>12.1f}{bare_curve:>12.1f}{plain:>10.1f}{curve:>10.1f}{curve / plain:>13.2f}"
-                f"{bare_curve / bare:>12.2f}{bare_curve / curve:>11.2f}",
-                flush=True,
-            )
+            for what, values in zip(("clock", "processor"), zip(*found.values(), strict=True), strict=True):
+                bare, bare_curve, plain, curve = values
+                print(
+                    f"{parameters:>12,}{what:>11}{bare:>12.1f}{bare_curve:>12.1f}{plain:>10.1f}{curve:>10.1f}"
+                    f"{curve / plain:>13.2f}{bare_curve / bare:>12.2f}{bare_curve / curve:>11.2f}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -218,7 +218,11 @@ class Gate:
     # The allow-list
 
     def _tick(self) -> None:
+        late_s = 0.0 if self._timer is None else self._loop.time() - self._timer.when()
         self._timer = self._loop.call_later(WATCH_S, self._tick)
+        if self._listeners and late_s * 1000 >= _HANDSHAKE_MS:
+            why = "its event loop was blocked, or it was stopped"
+            self.on_warning(f"this process let nobody in for {late_s:.0f} s ({why}); who tried meanwhile tries again")
         self.look()
 
     def look(self) -> None:

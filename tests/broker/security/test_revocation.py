@@ -60,7 +60,11 @@ async def at_a_broker(sites: Sites, stack: AsyncExitStack, monkeypatch: pytest.M
     context: zmq.Context[Any] = zmq.Context()
     stack.callback(context.destroy, 0)
     if silent:
-        for kind, service in (("directory.client", "directory"), ("publisher", "events_in"), ("subscriber", "events_out")):
+        for kind, service in (
+            ("directory.client", "directory"),
+            ("publisher", "events_in"),
+            ("subscriber", "events_out"),
+        ):
             socket, dialer = dial(context, kind, broker.addresses[service], security=north)
             assert dialer is not None
             stack.callback(socket.close, 0)

@@ -22,7 +22,15 @@ from nervenet.nodes.runtime.secured import close_gate, security_of
 
 DEADLINE_S = 60.0
 RUN, SITES = "a-study-of-flowers", ("northern-site", "southern-site")
-FIELDS = (b"incarnation", b"shared_config", b"addresses", b"min_nodes", b"round.completed", b"participants", b"examples")
+FIELDS = (
+    b"incarnation",
+    b"shared_config",
+    b"addresses",
+    b"min_nodes",
+    b"round.completed",
+    b"participants",
+    b"examples",
+)
 
 
 class Recorder:
