@@ -1,9 +1,10 @@
 """What encryption costs: a coordinator sends a vector to 8 client processes and waits until each has sent it back.
 
-Four rounds are taken in turns in one run: nervenet's transport plain and with keys (CURVE, both sides authenticated), and
-as the floor of each a bare pyzmq ROUTER/DEALER loop that moves the same bytes, plain and with libzmq's CURVE alone.
+Four rounds are taken in turns in one run: nervenet's transport plain and with keys (CURVE, both sides authenticated),
+and as the floor of each a bare pyzmq ROUTER/DEALER loop that moves the same bytes, plain and with libzmq's CURVE alone.
 Prints the medians, how much slower keys make a round (at most 2.5), and how much of what libzmq's CURVE can do is
-reached (at least 0.8): by the clock, and by the processor time of all processes, which others on the machine disturb less.
+reached (at least 0.8): by the clock, and by the processor time of all processes, which others on the machine disturb
+less.
 
     python benchmarks/curve.py [--clients 8] [--parameters 200000 10000000] [--turns 3]
 """

@@ -1,8 +1,9 @@
+# ruff: noqa: SLF001
 """How soon a revoked key is cut off: from the removal of its file to the end of its connection, as its owner sees it.
 
-A hub is broker, coordinator and peer at once; a site has a connection to each of its sockets, and is dialed by it as a peer.
-Its key is revoked and allowed again, over and over; prints the median and the worst for each kind of socket. Two seconds are
-promised, half a second is by design: a node looks at its list twice a second.
+A hub is broker, coordinator and peer at once; a site has a connection to each of its sockets, and is dialed by it as a
+peer. Its key is revoked and allowed again, over and over; prints the median and the worst for each kind of socket. Two
+seconds are promised, half a second is by design: a node looks at its list twice a second.
 
     python benchmarks/revocation.py [--times 20]
 """

@@ -10,7 +10,7 @@ from typing import Any, Self
 import zmq
 from msgspec.structs import replace
 
-from .errors import BrokerUnreachable, JoinRefused, NameTaken, RosterIncomplete
+from .errors import BrokerUnreachable, JoinRefused, NameTaken, RosterIncomplete, see
 from .messages import Failed, GetRoster, Join, Joined, Leave, Message, Ok, RenewLease, Roster
 from .request_client import BrokerClient
 from .security.plain import LOCAL
@@ -248,7 +248,9 @@ class Lease:
                 if not self.away:
                     self.away = True
                     without = "the run goes on" if self.version else "no run begins"
-                    self._on_warning(f"the broker at {self._broker} does not answer; {without} without it")
+                    self._on_warning(
+                        f"the broker at {self._broker} does not answer; {without} without it{see('broker-away')}"
+                    )
                 continue
             await asyncio.sleep(pause_s)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import structs
 from nervenet.broker import messages as m
+from nervenet.broker.errors import see
 
 from ..config.schema import Timing
 from ..consent.decide import Declined
@@ -63,8 +64,9 @@ class ClientMachine:
         self._incarnation: int | None = None  # the coordinator's
         self._personalization: Personalization | None = None
         self._published_at = float("-inf")
-        self._declined: Declined | None = None  # what its site did not take part in, last
+        self._declined: Declined | None = None  # what its site did not take part in, first
         self._answered = False  # any task
+        self._said: set[str] = set()  # keys of its policy of which it has said so
 
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         if self.finished:
@@ -143,8 +145,9 @@ class ClientMachine:
                 effects += self._task(Assignment(task, event.body), event.flaw, now)
             case m.Refused(about="task", round=number):
                 effects += self._dismissed(number)
-            case m.Refused(about="hello", code="stale" | "version", reason=reason):
-                effects.append(e.Finish("failed", reason))  # nothing that this one says will be heard again
+            case m.Refused(about="hello", code="stale" | "version" as code, reason=reason):
+                page = see("started-again" if code == "stale" else "version-mismatch")
+                effects.append(e.Finish("failed", f"{reason}{page}"))  # nothing that this one says will be heard again
             case m.Refused(about=about, round=number, reason=reason):
                 warning = {"reason": f"{about} of round {number} was refused: {reason}", "subject": sender}
                 effects.append(e.Publish("warning", warning))
@@ -171,9 +174,9 @@ class ClientMachine:
         self.current, self._since, self._overdue = new, now, False
         declined = self.config.policy.of_task(new.task)
         if declined is not None:
-            self._declined = declined
-            said = e.Publish("site.declined", declined_fields(self.config.coordinator, new.task, declined))
-            return [said, *self._decline(str(declined), now, declined.key)]
+            self._declined = self._declined or declined
+            said = said_once(self._said, self.config.coordinator, new.task, declined)
+            return [*said, *self._decline(str(declined), now, declined.key)]
         if new.task.work == "finish" and self._declined is not None and not self._answered:
             return new.leave(self.config.coordinator, f"this site took part in nothing: {self._declined}")
         timers, agreement = new.set_timers(now), new.task.agreement
@@ -345,7 +348,9 @@ def silences(found: Verdicts, timing: Timing) -> list[e.Effect]:
     for name, silent in found.lost.items():
         effects.append(e.Publish("node.lost", {"subject": name, "reason": f"silent for {silent:.1f} s"}))
         limit = f"network.rejoin_deadline_s is {timing.rejoin_deadline_s:g} s"
-        effects.append(e.Finish("failed", f"{name} has been silent for {silent:.0f} s; {limit}"))
+        effects.append(
+            e.Finish("failed", f"{name} has been silent for {silent:.0f} s; {limit}{see('coordinator-lost')}")
+        )
     return effects
 
 
@@ -355,9 +360,13 @@ def of_sent_model(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
     return {"holdout": found} if found else {}
 
 
-def declined_fields(asker: str, task: m.Task, declined: Declined) -> dict[str, Any]:
-    """Return the fields of a client's own `site.declined`."""
-    return {"subject": asker, "round": task.round, "work": task.work, "key": declined.key, "reason": str(declined)}
+def said_once(said: set[str], asker: str, task: m.Task, declined: Declined) -> list[e.Effect]:
+    """Publish that the site does not take part, the first time for each key of its policy."""
+    if declined.key in said:
+        return []
+    said.add(declined.key)
+    what = {"subject": asker, "round": task.round, "work": task.work, "key": declined.key, "reason": str(declined)}
+    return [e.Publish("site.declined", what)]
 
 
 def overruled(told: Mapping[str, Any], settings: Mapping[str, Any]) -> list[e.Effect]:

@@ -83,7 +83,7 @@ def keys_to_watch_by(experiment: Experiment, run_dirs: Sequence[Path]) -> Path |
 
 
 def has_keys(experiment: Experiment) -> bool:
-    """Return whether the connections of a launch are encrypted: by keys of a folder, or by those that are made for it."""
+    """Return whether the connections of a launch are encrypted: by keys of a folder, or by some made for it."""
     from nervenet.broker.security.plain import is_local
 
     network = experiment.network

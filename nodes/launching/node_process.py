@@ -32,11 +32,13 @@ from ..results.score_reports import Judged
 from ..roles.client import Client
 from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
+from ..runtime.auditing import audit_dir_of
 from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import NodeIdentity
 from ..runtime.report_client import ReportClient, report_once
 from ..runtime.secured import closing_gate, on_key_warning, security_of
 from .machine_limits import files_of_process
+from .nodes_log import BestEffort
 from .rlimits import OUT_OF_RESOURCES, ran_out
 from .shared_rows import unpack_rows
 
@@ -89,7 +91,7 @@ def _log_to_stderr() -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(BestEffort(sys.stderr)),  # type: ignore[arg-type]
     )
 
 
@@ -275,6 +277,7 @@ def _build(
         context=context,
         security=security,
         replace=True,  # the launcher knows what has become of the previous process
+        audit_dir=audit_dir_of(experiment.site, spec["run_dir"], usual=False),
     )
     return ROLES[role].from_parts(site_model, experiment, identity)
 

@@ -6,9 +6,9 @@ import asyncio
 
 import numpy as np
 import zmq
-from nervenet.broker.codec import Limits
-from nervenet.broker.messages import Heartbeat, Payload, Refused, Task
-from nervenet.broker.transport_events import ConnectionClosed, LinkUp, MalformedMessage, SendFailed
+from nervenet.broker.codec import Limits, encode
+from nervenet.broker.messages import Heartbeat, Hello, Payload, Refused, Task
+from nervenet.broker.transport_events import ConnectionClosed, ConnectionRefused, LinkUp, MalformedMessage, SendFailed
 
 BEAT = Heartbeat(3, "idle", ())
 
@@ -40,7 +40,17 @@ async def test_another_version_is_refused_by_name(tcp, stranger):
     assert refused.reason.endswith("upgrade nervenet at server")
     one.socket.send(b"NV\x02whatever version 2 looks like")
     assert (await one.hear()).code == "version"
-    assert (await at_server.first(MalformedMessage)).code == "version"
+    assert "speaks version 2 of the protocol" in (await at_server.first(ConnectionRefused)).reason
+
+
+async def test_a_later_release_that_still_speaks_this_version_gets_in(tcp, stranger):
+    server, at_server = await tcp.open("server", binds=True)
+    for lane in ("control", "bulk"):
+        one = stranger("new@1").dial(server.addresses[lane])
+        one.socket.send_multipart(encode(Hello("new", "peer", "demo", 1, 3, 1, "9.9"), version=3))
+        answer = await one.hear()
+        assert (answer.node, answer.oldest, answer.version) == ("server", 1, 1)
+    assert (await at_server.first(LinkUp)).peer == "new"
 
 
 async def test_a_name_belongs_to_its_connection(tcp, stranger):
@@ -92,7 +102,7 @@ async def test_an_oversized_frame_closes_the_connection_and_is_reported(tcp, str
     control.socket.send(bytes(65_536))  # the limit itself is no reason to cut
     await at_server.first(MalformedMessage)
     stranger("huge").dial(server.addresses["control"]).socket.send(bytes(65_537))
-    assert "before any HELLO" in (await at_server.first(ConnectionClosed)).reason
+    assert "before its HELLO" in (await at_server.first(ConnectionRefused)).reason
     small, at_small = await tcp.open("small", binds=True, limits=Limits(message_bytes=1_000))
     for lane, one in (("control", control), ("bulk", bulk)):
         one.dial(small.addresses[lane]).hello("bob").hello("bob")  # a DEALER takes turns between its connections

@@ -17,8 +17,9 @@ from nervenet.broker.security.allow_list import (
     revoke,
     signature_of,
 )
+from nervenet.broker.security.gate import Gate
 from nervenet.broker.security.keys import new_key_pair, parse, public_text, read_public, read_secret, write_keys
-from nervenet.broker.security.policy import own_keys
+from nervenet.broker.security.policy import Curve, own_keys
 
 
 @pytest.fixture

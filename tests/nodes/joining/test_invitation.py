@@ -16,6 +16,7 @@ import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nervenet.broker.errors import KeysError
+from nervenet.broker.security.allow_list import Entry, allow_entry
 from nervenet.broker.security.keys import fingerprint, new_key_pair, read_secret
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.joining import invitation as module
@@ -63,6 +64,12 @@ def test_a_peer_gets_the_keys_of_the_others_and_not_its_own(tmp_path: Path, invi
     assert invitation.keys["hub"].roles == ("broker",)
     assert missing_peers(invitation) == 1
     assert missing_peers(invited(mode="federated")) == 0
+
+
+def test_a_client_gets_no_key_of_another_client(hub: Path, invited: Invited) -> None:
+    for name, role in (("south", "client"), ("watcher", "monitor")):
+        allow_entry(hub, Entry(name, new_key_pair(name).public, frozenset({role})), "here")
+    assert list(invited().keys) == ["hub"]
 
 
 def test_any_change_is_noticed(tmp_path: Path, invited: Invited) -> None:
@@ -149,6 +156,39 @@ def test_what_is_no_file_or_too_long_is_not_read(tmp_path: Path) -> None:
             read_invitation(tmp_path / name)
 
 
+PARTS = ".a" * 50_000
+
+
+LINES = {
+    "key": f"a{PARTS} = 1",
+    "table": f"[a{PARTS}]",
+    "quoted": f'"a"{PARTS}."b" = 1',
+    "apostrophes": f"'\"'{PARTS} = 1",
+    "escaped": f'"\\\\"{PARTS} = 1',
+    "inline": f"x = {{a{PARTS} = 1}}",
+    "a separator that ends no line of TOML": "a" + '.a.a."\u2028"' * 20_000 + " = 1",
+    "several lines": f'x = [{{a = """\nb"""}}, {{a{PARTS} = 1}}]',
+}
+
+
+@pytest.mark.parametrize("line", LINES.values(), ids=LINES)
+def test_a_key_of_many_parts_is_refused_before_it_is_read(
+    line: str, tmp_path: Path, invited: Invited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, invited())
+    path.write_text(f"{path.read_text()}{line}\n")
+    monkeypatch.setattr(tomllib, "loads", lambda _: pytest.fail("it was read"))
+    with pytest.raises(InvitationError, match=r"is no invitation: line \d+ has more than 32 points"):
+        read_invitation(path)
+
+
+def test_texts_may_have_as_many_points_as_they_like(tmp_path: Path, invited: Invited) -> None:
+    told = 'it\'s "a" \\ b' + PARTS[:2_000]
+    invitation = sealed(replace(invited(), run="f", folder=told, fingerprint=""))
+    path = written(tmp_path, invitation)
+    assert read_invitation(path).folder == told
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 @given(content=st.binary(max_size=300) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_are_an_invitation_or_say_why_not(content: bytes, tmp_path: Path) -> None:
@@ -156,6 +196,31 @@ def test_any_bytes_are_an_invitation_or_say_why_not(content: bytes, tmp_path: Pa
     path.write_bytes(content)
     with pytest.raises(InvitationError):
         read_invitation(path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(place=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
+def test_another_byte_anywhere_is_noticed_or_means_nothing(
+    place: float, byte: int, tmp_path: Path, invited: Invited, known: dict[str, bytes]
+) -> None:
+    path = tmp_path / "north.invite.toml"
+    if not known:
+        known["text"] = written(tmp_path, invited()).read_bytes()
+        known["seal"] = read_invitation(path).fingerprint.encode()
+    text = bytearray(known["text"])
+    text[int(place * len(text))] = byte
+    path.write_bytes(text)
+    try:
+        found = read_invitation(path)
+    except InvitationError:
+        return
+    assert found.fingerprint.encode() == known["seal"]
+
+
+@pytest.fixture
+def known() -> dict[str, bytes]:
+    """What one example leaves to the next."""
+    return {}
 
 
 @pytest.mark.parametrize(
