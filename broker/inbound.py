@@ -14,6 +14,7 @@ from .disconnects import DisconnectMonitor
 from .endpoint import LANES, Endpoint
 from .errors import ProtocolError
 from .guard.guard import Guard
+from .guard.services import accepted
 from .guard.table import Policy
 from .handshake import InboundPeer, InboundPeers
 from .limits import allowed
@@ -69,7 +70,7 @@ class Inbound:
                 guard = self._guards[lane] = Guard(self._policy(lane), self._endpoint.refused)
                 failed = partial(self._failed, lane) if listener is not None else None
                 closed = partial(self._disconnected, lane)
-                self._monitors[lane] = DisconnectMonitor(socket, closed, failed, guard.accepted)
+                self._monitors[lane] = DisconnectMonitor(socket, closed, failed, partial(accepted, guard, listener))
             receive = partial(self._receive, lane)
             channel = self._channels[lane] = self._endpoint.channel(
                 socket,
