@@ -183,13 +183,14 @@ class Inbound:
             # this peer's previous connection must not be taken for that of the one that is admitted now.
             self._monitors[lane].drain()
         refusal = self._peers.refusal(identity, hello, self._endpoint.run, sender, self._endpoint.node)
+        if refusal is not None and lane in self._guards:
+            self._guards[lane].fault(descriptor)
         if refusal is not None and refusal[0] == "version":
-            self._endpoint.malformed(hello.node, *refusal, 0)
+            self._endpoint.counters.malformed += 1
+            self._stranger(lane, refusal[1])
             self._refuse(lane, identity, "hello", 0, *refusal, hello.oldest)
             return
         if refusal is not None:
-            if lane in self._guards:
-                self._guards[lane].fault(descriptor)
             if sender is not None and refusal[0] == "identity":
                 self._listeners[lane].refuse(sender, refusal[1])
             self._refuse(lane, identity, "hello", 0, *refusal)
