@@ -107,6 +107,10 @@ class Inbound:
         channel = self._channels.get(Lane.BULK)
         return [] if peer is None or channel is None else channel.sending(peer.identity)
 
+    def moved(self, to: str) -> int:
+        peer = self._peers.by_name.get(to)
+        return 0 if peer is None else self._channels[Lane.BULK].moved(peer.identity)
+
     @property
     def waiting(self) -> bool:
         return any(channel.waiting for channel in self._channels.values())
@@ -159,6 +163,8 @@ class Inbound:
         elif peer is not None and sender is not None and _oversteps(peer, message):
             self._listeners[lane].refuse(sender, f"{sender.name} is no member yet, and sent {tag_of(message)}")
         elif peer is not None and lane in peer.lanes:
+            if lane is Lane.BULK:
+                self._channels[lane].carried(identity, self._channels[lane].descriptor())
             self._endpoint.deliver(peer.node, lane, received)
         elif not isinstance(message, Refused):  # two nodes that refuse each other would never stop
             self._fault(lane)
@@ -201,6 +207,8 @@ class Inbound:
                 channel.forget(replaced.identity)
         if lane in self._monitors:
             self._peers.connected(lane, peer, descriptor)
+        if lane is Lane.BULK:
+            self._channels[lane].carried(identity, descriptor)
         if lane in self._guards:
             self._guards[lane].introduced(descriptor, identity)
         self._channels[lane].send(identity, self._endpoint.hello)
