@@ -16,6 +16,7 @@ from nervenet.broker.channel import Envelope
 from nervenet.broker.disconnects import LEFT
 from nervenet.broker.errors import BrokerUnreachable, JoinRefused
 from nervenet.broker.events import Publisher
+from nervenet.broker.greeting import not_encrypted_here
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import EventAddresses, GetEventAddresses, Goodbye, Join, Leave
 from nervenet.broker.request_client import BrokerClient
@@ -196,6 +197,15 @@ async def test_plain_to_curve_is_refused_and_reported(sites, stack):
         await asking.ask(GetEventAddresses, 0.1)
     # Either side may be the first to notice; if it was the other one, no more is known here.
     assert await refused.first(lambda line: "does not encrypt" in line or LEFT in line)
+
+
+async def test_who_watches_without_keys_is_told_that_the_broker_encrypts(sites, stack):
+    broker, _ = await hub(stack, sites)
+    assert await not_encrypted_here("tcp://127.0.0.1:1", LOCAL) == ""
+    stream = await stack.enter_async_context(EventStream(broker.address))
+    async with asyncio.timeout(DEADLINE_S):
+        warning = await anext(stream)
+    assert warning["reason"].endswith("it encrypts, and this one was started without keys (--keys)")
 
 
 async def test_curve_to_plain_says_that_the_other_side_does_not_encrypt(sites, stack):
