@@ -127,7 +127,8 @@ class Broker:
                 self._context.term()
             raise
         events_in, events_out = self.addresses["events_in"], self.addresses["events_out"]
-        self._directory = Directory(events_in, events_out, lease_s=self._lease_s)
+        enrollment = self._security.enrollment
+        self._directory = Directory(events_in, events_out, lease_s=self._lease_s, enrollment=enrollment)
         self._back_dialer = BackDialer(self._reply)
         self._relay = Relay(
             sockets[1],

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import zmq
 from numpy.typing import NDArray
 
+from .authority import wrong_pair
 from .channel import Channel, Envelope
 from .codec import Limits, decode
 from .errors import ProtocolError
@@ -39,7 +40,9 @@ class Endpoint:
         self.limits = limits
         self.counters = Counters()
         self.open = False
-        self.hello = Envelope.of(hello(node, role, run, incarnation))
+        self.hello = Envelope.of(
+            hello(node, role, run, incarnation, proof=security.enrollment.proof(run, node, incarnation))
+        )
 
     def start(self, receiver: Receiver, on_error: OnError) -> None:
         self.loop = asyncio.get_running_loop()
@@ -90,10 +93,15 @@ class Endpoint:
             self.malformed(sender, error.code, error.reason, nbytes)
             return error
 
-    def deliver(self, sender: str, lane: Lane, received: Received) -> None:
+    def deliver(self, sender: str, role: str, lane: Lane, received: Received) -> None:
+        """Hand on what a peer of a role has sent, if it is its business to send that."""
         message, array, nbytes = received
         if message.lane is not lane and not isinstance(message, Refused):
             self.malformed(sender, "lane", f"{tag_of(message)} belongs on {message.lane} and came on {lane}", nbytes)
+            return
+        wrong = wrong_pair(type(message), role, self.role)
+        if wrong is not None and not isinstance(message, Refused):  # which may come before the other has said its role
+            self.refused(ConnectionRefused(f"inbox.{self.role}", "", "", sender, wrong))
             return
         self._receiver(Arrival(sender, message, array, nbytes))
 

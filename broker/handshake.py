@@ -58,6 +58,7 @@ class Link:
     answered: dict[Lane, int] = field(default_factory=dict)
     up: int | None = None
     led_to: int = 0
+    role: str = ""  # of the node that has answered
     refused: bool = False
     timer: asyncio.TimerHandle | None = None
     monitors: list[DisconnectMonitor | Dialer] = field(default_factory=list)

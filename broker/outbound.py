@@ -163,7 +163,7 @@ class Outbound:
         elif lane not in link.answered:
             self._endpoint.malformed(link.peer, "stranger", f"{tag_of(message)} before HELLO", nbytes)
             return
-        self._endpoint.deliver(link.peer, lane, received)
+        self._endpoint.deliver(link.peer, link.role, lane, received)
 
     def _answered(self, link: Link, lane: Lane, hello: Hello, nbytes: int) -> None:
         run, security = self._endpoint.run, self._endpoint.security
@@ -180,7 +180,11 @@ class Outbound:
             reason = f"{hello.node} of run '{hello.run}' answered in place of {link.peer} of run '{run}'"
             self._endpoint.malformed(link.peer, "identity", reason, nbytes)
             return
-        link.answered[lane] = hello.incarnation
+        not_of_run = security.enrollment.refusal(run, hello.node, hello.role, hello.incarnation, hello.proof)
+        if not_of_run is not None:
+            self._endpoint.refused(ConnectionRefused("link", link.addresses[lane], "", link.peer, not_of_run))
+            return
+        link.answered[lane], link.role = hello.incarnation, hello.role
         link.channels[lane].release()
         for other, incarnation in list(link.answered.items()):
             if incarnation < hello.incarnation:  # the peer was restarted, and that lane has not noticed yet

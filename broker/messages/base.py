@@ -23,6 +23,7 @@ __all__ = [
     "Name",
     "Parts",
     "Payload",
+    "Proof",
     "Refutations",
     "Release",
     "RunName",
@@ -48,6 +49,7 @@ Mass = Annotated[float, Meta(ge=0, le=1e300)]
 Seconds = Annotated[float, Meta(ge=0)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]  # not $, which takes a newline at the end
 RunName = Annotated[str, Meta(min_length=1, max_length=128)]
+Proof = Annotated[str, Meta(max_length=128)]
 Encoding = Annotated[str, Meta(max_length=64)]
 Parts = Annotated[tuple[str, ...], Meta(min_length=1, max_length=4)]
 
