@@ -35,6 +35,7 @@ __all__ = [
     "Publisher",
     "RosterIncomplete",
     "Transport",
+    "TransportClosed",
     "ZmqTransport",
 ]
 

@@ -27,6 +27,7 @@ from .messages import (
     GetBrokerInfo,
     GetSnapshot,
     Join,
+    Joined,
     Leave,
     Message,
     RenewLease,
@@ -34,6 +35,7 @@ from .messages import (
     tag_of,
 )
 from .relay import Relay
+from .security.memberships import Memberships
 from .security.plain import LOCAL, Plain
 from .security.refusals import Refusals
 from .security.roles import wrong_member, wrong_publisher
@@ -101,6 +103,7 @@ class Broker:
         self._security = security
         self._on_refused = on_refused
         self._refusals = Refusals()
+        self._memberships = Memberships()
         self._listeners: dict[str, Listener] = {}  # with keys, by service
         self._monitors: list[DisconnectMonitor] = []
         self._unwatch: Callable[[], None] = lambda: None
@@ -126,6 +129,18 @@ class Broker:
             if self._own_context:
                 self._context.term()
             raise
+        self._begin(sockets)
+        try:
+            self._watch(sockets)
+        except BaseException:  # out of files, say
+            self._close(0.0)
+            if self._own_context:
+                self._context.term()
+            raise
+        self._timer = self._loop.call_later(_TICK_S, self._tick)
+        return self
+
+    def _begin(self, sockets: list[zmq.Socket[bytes]]) -> None:
         events_in, events_out = self.addresses["events_in"], self.addresses["events_out"]
         enrollment = self._security.enrollment
         self._directory = Directory(events_in, events_out, lease_s=self._lease_s, enrollment=enrollment)
@@ -145,14 +160,14 @@ class Broker:
             queue=CONTROL_QUEUE,
             addressed=True,
         )
+
+    def _watch(self, sockets: list[zmq.Socket[bytes]]) -> None:
         for (service, listener), socket in zip(self._listeners.items(), sockets, strict=bool(self._listeners)):
             failed = partial(self._handshake_failed, service)
             self._monitors.append(DisconnectMonitor(socket, partial(_forget, listener), failed))
         if not isinstance(self._security, Plain):
             self._allowed = self._security.gate.allowed
             self._unwatch = self._security.gate.watch(self._list_changed)
-        self._timer = self._loop.call_later(_TICK_S, self._tick)
-        return self
 
     def _bound(self, context: zmq.Context[zmq.Socket[bytes]]) -> list[zmq.Socket[bytes]]:
         """Bind the three sockets, or none; free ports are consecutive, so that one number identifies them."""
@@ -251,7 +266,10 @@ class Broker:
         elif isinstance(message, DialBack):
             self._back_dialer.ask(identity, message, source)
         else:
-            self._execute(self._directory.handle(identity, message, self._loop.time()))
+            outcomes = self._directory.handle(identity, message, self._loop.time())
+            if isinstance(message, Join) and any(isinstance(getattr(o, "message", None), Joined) for o in outcomes):
+                self._memberships.joined(message.node, message.run)
+            self._execute(outcomes)
 
     def _tick(self) -> None:
         late_s = self._loop.time() - self._timer.when()
@@ -288,7 +306,9 @@ class Broker:
         sender = self._sender("events_in", channel)
         if sender is None:
             return not self._listeners
-        reason = wrong_publisher(sender.name, sender.roles, event["type"], event["node"], event["role"])
+        node, role, run = event["node"], event["role"], event["run"]
+        reason = wrong_publisher(sender.name, sender.roles, event["type"], node, role)
+        reason = reason or self._memberships.wrong_run(node, role, run, self._directory.has_begun(run))
         if reason is None:
             return True
         self._listeners["events_in"].refuse(sender, f"{event['type']} is not relayed: {reason}")

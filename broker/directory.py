@@ -158,6 +158,10 @@ class Directory:
                     Reply(identity, m.Failed(getattr(message, "id", 0), "unknown", "a directory does not answer that"))
                 ]
 
+    def has_begun(self, run: str) -> bool:
+        """Return whether the members of a run have joined it."""
+        return run in self._runs and self._runs[run].version > 0
+
     def expel(self, name: str, now: float) -> list[Outcome]:
         """Hold a node for dead in every run, because its key is no longer allowed."""
         outcomes: list[Outcome] = []

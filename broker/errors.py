@@ -19,6 +19,7 @@ __all__ = [
     "PeerUnreachable",
     "ProtocolError",
     "RosterIncomplete",
+    "TransportClosed",
 ]
 
 
@@ -26,8 +27,18 @@ OUT_OF_FILES = {errno.EMFILE, errno.ENFILE}
 """What the system says where a process, or the machine, may open no further file."""
 
 
+SEE = "(docs/errors.md#"
+
+
+def see(code: str) -> str:
+    """Return the end of a message that has an entry in docs/errors.md; ``nervenet explain CODE`` prints that, too."""
+    return f" {SEE}{code})"
+
+
 class BrokerError(Exception):
-    """Base of everything that goes wrong in moving a message."""
+    """Base of everything that goes wrong in moving a message; ``page`` is its code in docs/errors.md, if it has one."""
+
+    page: str = ""
 
 
 class ProtocolError(BrokerError):
@@ -67,6 +78,8 @@ class PeerUnreachable(BrokerError):
 class BrokerUnreachable(BrokerError):
     """No broker answered at an address within a deadline (seconds); ``refused`` is why it lets nobody in, if so."""
 
+    page = "broker-unreachable"
+
     def __init__(self, address: str, within_s: float, key: str = "", refused: str = "") -> None:
         within = f"within {within_s:g} s" + (f" ({key})" if key else "")
         super().__init__(f"no broker answered at {address} {within}" + (f": {refused}" if refused else ""))
@@ -86,6 +99,17 @@ class JoinRefused(BrokerError):
         self.code = code
         self.newest = newest
         self.reason = reason
+        self.page = _PAGES.get(code, "")
+
+
+_PAGES = {
+    "version": "version-mismatch",
+    "config": "configuration-differs",
+    "stale": "started-again",
+    "incomplete": "too-few-nodes",
+    "identity": "key-refused",
+    "taken": "name-taken",
+}
 
 
 class NameTaken(JoinRefused):
@@ -98,9 +122,13 @@ class NameTaken(JoinRefused):
 class RosterIncomplete(BrokerError):
     """Too few nodes joined a run in time; the message counts and names those that did."""
 
+    page = "too-few-nodes"
+
 
 class AddressInUse(BrokerError):
     """An address is in use by another program."""
+
+    page = "address-in-use"
 
     def __init__(self, address: str) -> None:
         super().__init__(f"{address} is in use by another program; choose another port, or port 0 for a free one")
@@ -109,6 +137,8 @@ class AddressInUse(BrokerError):
 
 class NoSocket(BrokerError, OSError):
     """This machine, or this process, has no room for another socket; ``errno`` is what the system said."""
+
+    page = "out-of-files"
 
     def __init__(self, errno: int, reason: str) -> None:
         super().__init__(errno, f"{reason}: no socket can be opened; see ulimit -n")
@@ -126,9 +156,13 @@ class BadAddress(BrokerError, ValueError):
 class KeysError(BrokerError, ValueError):
     """A key, or a folder of keys, that cannot be used as it is."""
 
+    page = "keys-unusable"
+
 
 class NotEncrypted(BadAddress):
     """An address beyond this machine, where there are no keys to encrypt with."""
+
+    page = "not-encrypted"
 
     def __init__(self, address: str) -> None:
         super().__init__(
@@ -137,6 +171,14 @@ class NotEncrypted(BadAddress):
             'make one by "nervenet keys new NAME", let the others in by "nervenet keys allow FILE.pub --role ROLE", '
             "and give --keys keys (or say --insecure)",
         )
+
+
+class TransportClosed(BrokerError, RuntimeError):
+    """A node's transport is used before it has been opened, or after it has been closed."""
+
+    def __init__(self, node: str, what: str) -> None:
+        super().__init__(f"the transport of {node} {what} after it has been opened, and before it is closed")
+        self.node = node
 
 
 class AuthenticationFailed(BrokerError):

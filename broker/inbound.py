@@ -73,7 +73,7 @@ class Inbound:
 
     def send(self, to: str, lane: Lane, envelope: Envelope) -> bool:
         peer = self._peers.by_name.get(to)
-        if peer is None or lane not in peer.lanes:
+        if peer is None or lane not in peer.lanes or lane not in self._channels:  # closed, if nobody authenticates
             return False
         self._channels[lane].send(peer.identity, envelope)
         return True
@@ -84,7 +84,8 @@ class Inbound:
 
     def sending(self, to: str) -> list[int]:
         peer = self._peers.by_name.get(to)
-        return [] if peer is None else self._channels[Lane.BULK].sending(peer.identity)
+        channel = self._channels.get(Lane.BULK)
+        return [] if peer is None or channel is None else channel.sending(peer.identity)
 
     @property
     def waiting(self) -> bool:

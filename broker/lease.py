@@ -11,7 +11,7 @@ from typing import Any, Self
 import zmq
 from msgspec.structs import replace
 
-from .errors import BrokerUnreachable, JoinRefused, NameTaken, RosterIncomplete
+from .errors import BrokerUnreachable, JoinRefused, NameTaken, RosterIncomplete, see
 from .messages import Failed, GetRoster, Join, Joined, Leave, Message, Ok, RenewLease, Roster
 from .request_client import BrokerClient
 from .security.plain import LOCAL
@@ -116,13 +116,13 @@ class Lease:
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         mine = self._join
         leave = lambda id_: Leave(id_, mine.run, mine.node, mine.incarnation, self.leave_reason, mine.secret)  # noqa: E731
         try:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             with suppress(BrokerUnreachable):
                 await self._client.ask(leave, 0.5)
-        finally:
+        finally:  # cancelled, too: for a socket that stays open the end of its context would wait for ever
             self._client.close()
 
     async def roster(
@@ -251,7 +251,9 @@ class Lease:
                 if not self.away:
                     self.away = True
                     without = "the run goes on" if self.version else "no run begins"
-                    self._on_warning(f"the broker at {self._broker} does not answer; {without} without it")
+                    self._on_warning(
+                        f"the broker at {self._broker} does not answer; {without} without it{see('broker-away')}"
+                    )
                 continue
             await asyncio.sleep(pause_s)
 

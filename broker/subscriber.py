@@ -126,10 +126,12 @@ class EventStream:
 
     async def __aexit__(self, *_: object) -> None:
         self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        self._unsubscribe()
-        self._requests.close()
-        self._context.term()
+        try:
+            await asyncio.gather(self._task, return_exceptions=True)
+        finally:  # cancelled, too: whoever watches is often ended in the midst of it
+            self._unsubscribe()
+            self._requests.close()
+            self._context.term()
 
     def __aiter__(self) -> Self:
         return self

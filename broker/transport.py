@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .channel import Envelope
 from .codec import DEFAULT_LIMITS, Limits, check_size
 from .endpoint import Endpoint
+from .errors import TransportClosed
 from .inbound import Inbound
 from .messages import Message
 from .outbound import Outbound
@@ -89,13 +90,15 @@ class ZmqTransport:
 
     def link(self, peer: str, addresses: Mapping[str, str], *, watched: bool = False) -> None:
         if self._context is None or not self._endpoint.open:
-            raise RuntimeError("a transport dials after it has been opened, and before it is closed")
+            raise TransportClosed(self.node, "dials")
         self._outbound.dial(self._context, peer, addresses, watched=watched)
 
     def unlink(self, peer: str) -> None:
         self._outbound.hang_up(peer)
 
     def send(self, to: str | Sequence[str], message: Message, array: NDArray[Any] | None = None) -> None:
+        if not self._endpoint.open:
+            raise TransportClosed(self.node, "sends")
         envelope = Envelope.of(message, array)
         check_size(message, envelope.frames, self._endpoint.limits)
         lane = message.lane
@@ -127,5 +130,5 @@ class ZmqTransport:
             linger_s = max(0.0, until - loop.time())
             self._outbound.close(linger_s)
             self._inbound.close(linger_s)
-        if self._own_context and self._context is not None:
-            await asyncio.to_thread(self._context.term)  # returns when the lingering sockets have, at the latest
+            if self._own_context and self._context is not None:
+                await asyncio.to_thread(self._context.term)  # returns when the lingering sockets have, at the latest

@@ -67,7 +67,7 @@ class Transport(Protocol):
 
         Raises
         ------
-        MessageTooLarge
+        MessageTooLarge, TransportClosed
         """
 
     def sending(self, to: str) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""``nervenet explain``: a key of the experiment file in words."""
+"""``nervenet explain``: a key of the experiment file, or the code at the end of a message, in words."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import click
 
 
 @click.command()
-@click.argument("key", metavar="KEY")
+@click.argument("key", metavar="KEY|CODE")
 def explain(key: str) -> None:
-    """Print type, default and meaning of a key of the experiment file.
+    """Print what a key of the experiment file means, or a code at the end of a message.
 
-    KEY is a key, as federated.quorum or quorum, or a table.
+    KEY is a key, as federated.quorum or quorum, or a table. CODE is what stands behind docs/errors.md#, or exit-1.
     """
+    from nervenet.nodes.config.error_pages import BY_CODE
     from nervenet.nodes.config.reference import explain as found
 
-    print("\n".join(map(str, found(key))))
+    code = key.strip("()").removeprefix("docs/errors.md").removeprefix("#")
+    entries = [BY_CODE[code]] if code in BY_CODE else found(key)
+    print("\n".join(map(str, entries)))

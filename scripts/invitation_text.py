@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +67,8 @@ def of_keys(plan: KeyPlan) -> Iterator[str]:
             yield from _row(entry.name, f"{word} as {roles}")
             yield from _row("", f"fingerprint {fingerprint(entry.public)}")
     for entry in plan.others:
-        yield from _row(entry.name, "is allowed, and not in the invitation")
+        yield from _row(entry.name, "is allowed, and not in the invitation; if it is no longer of the federation:")
+        yield _command(f"nervenet keys revoke {entry.name} --keys {shlex.quote(str(plan.folder))}")
     yield ""
 
 
@@ -79,8 +81,11 @@ def what_next(plan: KeyPlan, made: KeyPair, invitation: Invitation) -> Iterator[
     for entry in plan.new:
         yield from _row("allowed", f"{entry.name}, as {' and '.join(sorted(entry.roles))}")
     yield from _row("send", f"{plan.public_file} to {invitation.hub}, who admits it by")
-    yield from _row("", invitation.admission)
+    yield _command(invitation.admission)
     yield from _row("compare", f"by telephone, its fingerprint {fingerprint(made.public)}")
+    keys = shlex.quote(str(plan.folder))
+    yield from _row("if it waits", "what is in the way is found by")
+    yield _command(f"nervenet doctor --broker {invitation.broker} --run {shlex.quote(invitation.run)} --keys {keys}")
     others = invitation.of_role("peer")
     if invitation.role == "peer" and len(others) < (wanted := int(invitation.experiment["nodes"]) - 1):
         missing = f"the keys of {wanted - len(others)} of {wanted} other peers are not in this invitation yet"
@@ -104,6 +109,11 @@ def _file_text(rows: SiteRows) -> str:
     kept = f", of which a share of {rows.test_size:g} is kept from training" if rows.test_size else ""
     target = f"; the target is {rows.target!r}" if rows.target else ""
     return f"{rows.file}: {rows.rows:,} rows{kept}; the columns {listed(rows.columns, MOST_COLUMNS)}{target}"
+
+
+def _command(line: str) -> str:
+    """Return a command in one piece, however long, to be copied."""
+    return f"{'':<{_INDENT}} {line}"
 
 
 def _row(label: str, text: str) -> list[str]:

@@ -101,10 +101,10 @@ def revoke(names: tuple[str, ...], folder: Path) -> None:
 def show(files: tuple[Path, ...], folder: Path) -> None:
     """Show public keys: those of files, or this folder's own; the fingerprints to compare by telephone."""
     from nervenet.broker.errors import KeysError
-    from nervenet.broker.security.keys import PUBLIC, SECRET, fingerprint, read_public, read_secret
+    from nervenet.broker.security.keys import PUBLIC, fingerprint, read_public, read_secret, secrets_in
     from nervenet.nodes.runtime.printable import printable
 
-    own = sorted(folder.glob(f"*{SECRET}")) if not files else []
+    own = secrets_in(folder) if not files and folder.is_dir() else []
     if not files and not own:
         raise KeysError(f'{folder}: holds no key; one is made by "nervenet keys new NAME --out {folder}"')
     for path in files:

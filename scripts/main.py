@@ -6,6 +6,7 @@ SIGTERM and 129 after SIGHUP, all after an orderly stop.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import time
@@ -19,6 +20,24 @@ if TYPE_CHECKING:
 
 STARTED_AT = time.time()
 
+# In the order of the help. Each is a function of the module of its name, and the module is imported for that command.
+COMMANDS = (
+    "launch",
+    "broker",
+    "node",
+    "monitor",
+    "serve",
+    "predict",
+    "export",
+    "describe",
+    "keys",
+    "invite",
+    "join",
+    "doctor",
+    "topology",
+    "explain",
+)
+
 # Known by name, so that reporting an error imports none of the modules that could have raised it.
 USAGE_ERRORS = {"ExperimentError", "DataError", "IncompatibleSites", "CannotMerge", "CannotExport"}
 USAGE_ERRORS |= {"ModelFileError", "BadAddress", "TopologyError", "MissingExtra", "NameTaken", "KeysError"}
@@ -29,42 +48,30 @@ RUN_ERRORS = {"RunFailed", "NodeFailed", "ForkServerError", "BrokerError", "TooF
 def build() -> Group:
     import click
 
-    from .broker import broker
-    from .describe import describe
-    from .doctor import doctor
-    from .explain import explain
-    from .export import export
-    from .invite import invite
-    from .join import join
-    from .keys import keys
-    from .launch import launch
-    from .monitor import monitor
-    from .node import node
-    from .predict import predict
-    from .serve import serve
-    from .topology import topology
-
     class InOrder(click.Group):
-        """Lists its commands in the order in which they were added."""
+        """Lists its commands in the order of `COMMANDS`, and imports the module of the one that is asked for."""
 
         def list_commands(self, _ctx: Context) -> list[str]:
-            return list(self.commands)
+            return list(COMMANDS)
+
+        def get_command(self, _ctx: Context, name: str) -> Command | None:
+            if name not in COMMANDS:
+                return None
+            found: Command = getattr(importlib.import_module(f"{__package__}.{name}"), name)
+            return found
 
         def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
-            if not args[0].startswith("-") and args[0] not in self.commands:
+            if not args[0].startswith("-") and args[0] not in COMMANDS:
                 from nervenet.models.plugins import suggest
 
-                ctx.fail(f"No such command {args[0]!r}{suggest(args[0], self.commands)}")
+                ctx.fail(f"No such command {args[0]!r}{suggest(args[0], COMMANDS)}")
             return super().resolve_command(ctx, args)
 
-    running = (launch, broker, node, monitor, serve, predict, export, describe)
-    commands = (*running, keys, invite, join, doctor, topology, explain)
     version = click.Option(
         ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
     )
     return InOrder(
         "nervenet",
-        {str(command.name): command for command in commands},
         params=[version],
         help="Federated and gossip learning for NumPy and scikit-learn, over ZeroMQ.",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -84,8 +91,6 @@ def execute(arguments: Sequence[str], early: Mapping[str, Any] | None = None) ->
 
     `early` are arguments of `launch` that were there before the command line was parsed.
     """
-    from .signals import Stopped
-
     try:
         app = build()
         if not arguments:
@@ -93,8 +98,6 @@ def execute(arguments: Sequence[str], early: Mapping[str, Any] | None = None) ->
             return 2
         with app.make_context("nervenet", list(arguments), obj=early) as context:
             app.invoke(context)
-    except Stopped as stopped:
-        return _tell(str(stopped), 128 + stopped.number)
     except KeyboardInterrupt:
         return _tell("stopped by SIGINT", 130)
     except BrokenPipeError:
@@ -125,10 +128,12 @@ def main() -> None:
 
 def _explain(error: Exception) -> int:
     kinds = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith("nervenet.")}
+    if "Stopped" in kinds:
+        return _tell(str(error), 128 + int(getattr(error, "number", 0)))
     if kinds & USAGE_ERRORS:
-        return _tell(str(error), 2)
+        return _tell(_with_page(error, str(error)), 2)
     if kinds & RUN_ERRORS:
-        return _tell(printable(error), 1)  # the reason on the last line
+        return _tell(_with_page(error, printable(error)), 1)  # the reason on the last line
     if hasattr(error, "format_message"):
         return _usage(error)
     if type(error).__name__ == "Exit":  # click's, once --help or --version has printed its answer
@@ -137,6 +142,14 @@ def _explain(error: Exception) -> int:
 
     sys.stderr.write(printable_lines("".join(traceback.format_exception(error))))
     return 1
+
+
+def _with_page(error: Exception, message: str) -> str:
+    """Return a message with where it is explained, unless it says so itself."""
+    from nervenet.broker.errors import SEE, see
+
+    code = getattr(error, "page", "")
+    return message if not code or SEE in message else message + see(code)
 
 
 def _usage(error: Any) -> int:

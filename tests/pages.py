@@ -38,11 +38,14 @@ from pathlib import Path
 from nervenet.nodes import load_experiment
 from nervenet.scripts.main import execute
 
+from . import warm
+
 FENCED = re.compile(r"^```(\S*)\n(.*?)^```$(?:(?=\s*^```text\n(.*?)^```$))?", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (\S+\.\w+)\n")
 NUMBER = re.compile(r"\d[\d,.]*(?: (?:ms|s|min|h|kB|MB|B)\b)?")
 PORT = re.compile(r"^\$ .*?(?:127\.0\.0\.1|0\.0\.0\.0):(\d+)", re.MULTILINE)
 ADDRESS = re.compile(r"tcp://[\d.]+:\d+")
+SHELL = re.compile(r"[$|&;<>()`*?\[\]#~{}!\\]")
 FIGURE = re.compile(r"\b\d\.\d{3}\b")
 SIGNALS = {"^C": signal.SIGINT, "Killed": signal.SIGKILL}
 COMMAND_S = 300.0  # for what takes seconds on an idle machine
@@ -126,10 +129,18 @@ def alike(printed: str, found: str) -> bool:
     return shape(printed) == shape(found) and all(abs(float(a) - float(b)) <= 0.1 for a, b in figures)
 
 
-class Running:
-    """A command on its way; ended, with all it has started, when its block is over."""
+def words_of(line: str) -> list[str]:
+    """The words of a line that needs no shell; none if it does."""
+    return [] if SHELL.search(line) else shlex.split(line)
 
-    def __init__(self, command: Command, folder: Path) -> None:
+
+class Running:
+    """A command on its way; ended, with all it has started, when its block is over.
+
+    One of nervenet starts warm (see `warm`), unless it is to have a fresh interpreter.
+    """
+
+    def __init__(self, command: Command, folder: Path, *, fresh: bool = False) -> None:
         self.command = command
         self.output: list[str] = []
         environment = {
@@ -138,8 +149,12 @@ class Running:
             "TERM": "dumb",
             "PYTHONUNBUFFERED": "1",
         }
-        self.process = subprocess.Popen(
-            ["/bin/sh", "-c", f"exec {command.line}"],
+        words, start = words_of(command.line), subprocess.Popen
+        args = ["/bin/sh", "-c", f"exec {command.line}"]
+        if words[:1] == ["nervenet"] and not fresh:
+            args, start = [sys.executable, *warm.NERVENET, *words[1:]], warm.start
+        self.process = start(
+            args,
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -191,16 +206,19 @@ class Running:
             yield from zip(ADDRESS.findall(line), ADDRESS.findall(other), strict=True)
 
 
-def play(body: str, folder: Path) -> None:
-    """Run one console block."""
+def play(body: str, folder: Path, known_kinds: set[str] | None = None) -> None:
+    """Run one console block; a command of nervenet that is not among these yet gets a fresh interpreter."""
     steps = list(commands(body))
     others: list[Running] = []
     known: dict[str, str] = {}
     try:
         for step in steps:
             step.line = ADDRESS.sub(lambda found: known.get(found[0], found[0]), step.line)
-            running = Running(step, folder)
+            kind = " ".join(step.line.split()[1:2])
+            running = Running(step, folder, fresh=known_kinds is not None and kind not in known_kinds)
             others.append(running)
+            if known_kinds is not None:
+                known_kinds.add(kind)
             running.until_printed()
             known.update(running.addresses())
             if step.signal is not None:
@@ -220,7 +238,8 @@ def run_script(body: str, folder: Path) -> None:
         words = shlex.split(line, comments=True)
         if words[:1] == ["nervenet"]:
             said = io.StringIO()
-            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            said_here = contextlib.redirect_stdout(said), contextlib.redirect_stderr(said)
+            with warm.warm_fork_servers(), said_here[0], said_here[1]:
                 code = execute(words[1:])
             assert code == 0, f"exit code {code}: {line}\n{said.getvalue()}"
         elif words:
@@ -249,8 +268,12 @@ def write_files(page: list[Block], folder: Path) -> None:
             (folder / block.file).write_text(block.body, encoding="utf-8")
 
 
-def run_page(page: list[Block], folder: Path, free_ports: Callable[[], int]) -> None:
-    """Run all blocks of a page in this folder, which is the current one."""
+def run_page(page: list[Block], folder: Path, free_ports: Callable[[], int], *, fresh: bool = False) -> None:
+    """Run all blocks of a page in this folder, which is the current one.
+
+    `fresh`: the first command of each kind (launch, node, serve) gets an interpreter of its own.
+    """
+    kinds: set[str] | None = set() if fresh else None
     known: dict[str, object] = {"__name__": "__main__"}
     for block in page:
         match block.language:
@@ -258,7 +281,7 @@ def run_page(page: list[Block], folder: Path, free_ports: Callable[[], int]) -> 
                 body = block.body
                 for port in dict.fromkeys(PORT.findall(body)):  # somebody else may have those that the page names
                     body = body.replace(f":{port}", f":{free_ports()}")
-                play(body, folder)
+                play(body, folder, kinds)
             case "sh":
                 run_script(block.body, folder)
             case "python" if not block.file:

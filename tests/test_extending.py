@@ -13,6 +13,8 @@ import pytest
 from nervenet.models import Model
 from nervenet.nodes import ExperimentError, launch, load_experiment
 
+from . import warm
+
 PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
 BLOCKS = {
     found["file"]: found["text"]
@@ -74,7 +76,8 @@ async def test_an_estimator_of_another_package_trains(installed: None, tmp_path:
     """The other parts train as the page says: `test_pages`."""
     small = {"nodes": 4, "rounds": 8, "processes": 1, "evaluation.baseline": False, "data.name": "iris"}
     keys = {"model.name": "sklearn.linear_model.Perceptron", "model.penalty": "l2"}
-    summary = await launch(load_experiment(overrides={**small, **keys}), out=tmp_path / "run")
+    with warm.warm_fork_servers():
+        summary = await launch(load_experiment(overrides={**small, **keys}), out=tmp_path / "run")
     assert summary["status"] == "completed"
     assert summary["accuracy"] > 0.7
 

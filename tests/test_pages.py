@@ -99,7 +99,7 @@ def test_every_block_of_the_page_runs_as_it_is_printed(
     page = blocks(text)
     write_files(page, folder)
     PREPARED.get(name, lambda _: None)(folder)
-    run_page(page, folder, three_free_ports)
+    run_page(page, folder, three_free_ports, fresh=name == "README.md")
 
 
 def of_unknown_language(text: str) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import zmq
 
 from ..channel import Channel
-from ..errors import NoSocket
+from ..errors import NoSocket, see
 from ..transport_events import Counters
 from .allow_list import AllowList, Entry
 from .plain import BROKER
@@ -141,13 +141,14 @@ class Dialer:
                 self._say(self._not_allowed(value))
                 self._try_later()
             case zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
-                self._say(f"{self._who} does not encrypt: it was started without keys")
+                self._say(f"{self._who} does not encrypt: it was started without keys{see('encryption-differs')}")
                 self._try_later()
             case zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL if self._entry is not None:
                 self._short += 1
                 if self._short >= _CUT_SHORT:
                     key = f"{self._entry.public} of {self._entry.name}"
-                    self._say(f"{self._who} does not have the key that is allowed here ({key}), or does not encrypt")
+                    wrong = f"does not have the key that is allowed here ({key}), or does not encrypt"
+                    self._say(f"{self._who} {wrong}{see('wrong-key')}")
             case zmq.EVENT_DISCONNECTED if self._established:
                 self._established = False
                 self._closed(value)
@@ -161,7 +162,7 @@ class Dialer:
         if status != 400:
             return f"{self._who} cannot tell whom to let in (status {status})"
         how = f"nervenet keys allow {name}.pub --role ROLE"
-        return f"{self._who} refuses the key of {name}: who runs that one lets it in by {how}"
+        return f"{self._who} refuses the key of {name}: who runs that one lets it in by {how}{see('key-refused')}"
 
     def _say(self, reason: str) -> None:
         if reason != self.reason:

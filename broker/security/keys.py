@@ -20,6 +20,7 @@ import zmq
 from ..errors import KeysError
 
 SECRET, PUBLIC = ".key", ".pub"
+PART = ".part"  # of a hidden file that is being written; one that stays behind counts for nothing
 _Z85 = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LARGEST = 4_096  # bytes; a key file has about 200
@@ -69,17 +70,39 @@ def write_keys(folder: Path, keys: KeyPair) -> tuple[Path, Path]:
     secret, public = folder / f"{keys.name}{SECRET}", folder / f"{keys.name}{PUBLIC}"
     try:
         make_folder(folder)
-        text = f'# nervenet: the secret key of {keys.name}. It never leaves this machine.\nname = "{keys.name}"\n'
-        text += f'public = "{keys.public}"\nsecret = "{keys.secret}"\n'
-        # Created with its mode, and never over another: at no moment can anybody else read it.
-        with os.fdopen(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
+        write_secret(secret, keys)
         write_atomically(public, public_text(keys.name, keys.public))
-    except FileExistsError:
-        raise KeysError(f"{secret}: exists already; a key is replaced by removing it first") from None
     except OSError as error:
         raise KeysError(f"{folder}: cannot be written: {error.strerror}") from None
     return secret, public
+
+
+def write_secret(path: Path, keys: KeyPair) -> None:
+    """Write a secret key, whole or not at all, and never over another; at no moment can anybody else read it.
+
+    Raises
+    ------
+    KeysError
+        There is one already.
+    OSError
+        It cannot be written.
+    """
+    text = f'# nervenet: the secret key of {keys.name}. It never leaves this machine.\nname = "{keys.name}"\n'
+    text += f'public = "{keys.public}"\nsecret = "{keys.secret}"\n'
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        os.link(part, path)  # and not a rename, which would replace one that is there
+    except FileExistsError:
+        raise KeysError(f"{path}: exists already; a key is replaced by removing it first") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def secrets_in(folder: Path) -> list[Path]:
+    """Return the secret keys of a folder; what editors keep beside a file is none. Raises OSError."""
+    return sorted(path for path in folder.iterdir() if path.suffix == SECRET and not path.name.startswith("."))
 
 
 def public_text(name: str, public: str, roles: tuple[str, ...] = ()) -> str:
@@ -107,7 +130,7 @@ def write_atomically(path: Path, text: str) -> None:
 
     All may read it and its owner alone may write it, whatever the umask: what others may write is refused later.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -11,7 +11,7 @@ from ..enrollment import OPEN, Enrollment
 from ..errors import KeysError
 from .allow_list import FOLDER, Entry
 from .gate import Gate, Listener, OnRefused
-from .keys import SECRET, KeyPair, read_secret
+from .keys import SECRET, KeyPair, read_secret, secrets_in
 from .plain import BROKER
 
 
@@ -79,7 +79,7 @@ def own_keys(folder: Path, name: str | None, usual: str = "") -> KeyPair:
             raise KeysError(f'{path}: there is no such key; make it by "nervenet keys new {name} --out {folder}"')
         return _named(path)
     try:
-        found = sorted(path for path in folder.iterdir() if path.suffix == SECRET)
+        found = secrets_in(folder)
     except OSError as error:
         raise KeysError(f'{folder}: {error.strerror}; make a key by "nervenet keys new NAME --out {folder}"') from None
     chosen = [path for path in found if path.stem == usual] if len(found) > 1 else found

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 from numpy.typing import NDArray
 
 from ..codec import DEFAULT_LIMITS, Frame, Limits, check_size, decode, encode
-from ..errors import BadAddress
+from ..errors import BadAddress, TransportClosed
 from ..messages import Lane, Message, Refused, tag_of
 from ..transport_events import Arrival, Counters, LinkLost, LinkUp, SendFailed, TransportEvent
 from ..transport_protocol import OnError, Receiver, new_incarnation
@@ -148,7 +148,7 @@ class MemoryTransport:
 
     def link(self, peer: str, addresses: Mapping[str, str], *, watched: bool = False) -> None:  # noqa: ARG002
         if not self._open:
-            raise RuntimeError("a transport dials after it has been opened, and before it is closed")
+            raise TransportClosed(self.node, "dials")
         address = addresses[Lane.CONTROL.value]
         if not address.startswith(_SCHEME):
             raise BadAddress(address, f"within a process an address is {_SCHEME}NAME")
@@ -161,6 +161,8 @@ class MemoryTransport:
             self._peers.pop(peer, None)
 
     def send(self, to: str | Sequence[str], message: Message, array: NDArray[Any] | None = None) -> None:
+        if not self._open:
+            raise TransportClosed(self.node, "sends")
         frames = encode(message, array)
         size = check_size(message, frames, self._limits)
         # A copy, as over a socket: the sender may change the array afterwards.

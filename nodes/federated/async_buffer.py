@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from nervenet.broker import messages as m
+from nervenet.broker.errors import see
 
 from ..runtime import effects as e
 from ..runtime import events as ev
@@ -257,7 +258,7 @@ class AsyncBuffer:
         self.buffer.step = None
         run.failures += 1
         fields = {"round": step.number, "attempt": step.attempt, "reason": reason}
-        failure = f"step {step.number} failed {run.failures} times in a row: {reason}"
+        failure = f"step {step.number} failed {run.failures} times in a row: {reason}{see('rounds-failed')}"
         failed = e.Publish("round.failed", fields)
         return [failed, *self._proceed(step.number, step.attempt + 1, now, failure)]
 

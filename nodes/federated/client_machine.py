@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import structs
 from nervenet.broker import messages as m
+from nervenet.broker.errors import see
 
 from ..config.schema import Timing
 from ..consent.decide import Declined
@@ -143,8 +144,9 @@ class ClientMachine:
                 effects += self._task(Assignment(task, event.body), event.flaw, now)
             case m.Refused(about="task", round=number):
                 effects += self._dismissed(number)
-            case m.Refused(about="hello", code="stale" | "version", reason=reason):
-                effects.append(e.Finish("failed", reason))  # nothing that this one says will be heard again
+            case m.Refused(about="hello", code="stale" | "version" as code, reason=reason):
+                page = see("started-again" if code == "stale" else "version-mismatch")
+                effects.append(e.Finish("failed", f"{reason}{page}"))  # nothing that this one says will be heard again
             case m.Refused(about=about, round=number, reason=reason):
                 warning = {"reason": f"{about} of round {number} was refused: {reason}", "subject": sender}
                 effects.append(e.Publish("warning", warning))
@@ -345,7 +347,9 @@ def silences(found: Verdicts, timing: Timing) -> list[e.Effect]:
     for name, silent in found.lost.items():
         effects.append(e.Publish("node.lost", {"subject": name, "reason": f"silent for {silent:.1f} s"}))
         limit = f"network.rejoin_deadline_s is {timing.rejoin_deadline_s:g} s"
-        effects.append(e.Finish("failed", f"{name} has been silent for {silent:.0f} s; {limit}"))
+        effects.append(
+            e.Finish("failed", f"{name} has been silent for {silent:.0f} s; {limit}{see('coordinator-lost')}")
+        )
     return effects
 
 

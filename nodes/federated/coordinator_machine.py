@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from nervenet.broker import messages as m
+from nervenet.broker.errors import see
 
 from ..runtime import effects as e
 from ..runtime import events as ev
@@ -309,7 +310,7 @@ class CoordinatorMachine:
                 return self._begin_if_gathered(now, at_deadline=True)
             case ("wait",) if run.status == "waiting":
                 waited = f"round {run.waiting_for[0]} waited {run.config.federated.wait_deadline_s:g} s for clients"
-                return run.fail(f"{waited}: {too_few_living(run.config, run.registry)}")
+                return run.fail(f"{waited}: {too_few_living(run.config, run.registry)}{see('too-few-nodes')}")
             case ("pulse",):
                 run.registry.outgoing.clear()
                 heartbeat = e.SendHeartbeat(tuple(run.registry.reachable()), run.number, run.status)

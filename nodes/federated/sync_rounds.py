@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from nervenet.broker import messages as m
+from nervenet.broker.errors import see
 
 from ..runtime import effects as e
 from ..runtime import events as ev
@@ -275,7 +276,7 @@ class SyncRounds:
             e.CancelTimer(("deadline", current.number, current.attempt)),
             e.Publish("round.failed", {"round": current.number, "attempt": current.attempt, "reason": reason}),
         ]
-        failure = f"round {current.number} failed {run.failures} times in a row: {reason}"
+        failure = f"round {current.number} failed {run.failures} times in a row: {reason}{see('rounds-failed')}"
         return effects + self._proceed(current.number, current.attempt + 1, now, failure)
 
     def timer(self, key: ev.Key, now: float) -> list[e.Effect]:

@@ -7,6 +7,7 @@ it is the algorithm's, in the worker. Pure: events and `now` in, effects out.
 from __future__ import annotations
 
 from nervenet.broker import messages as m
+from nervenet.broker.errors import see
 
 from ..runtime import effects as e
 from ..runtime import events as ev
@@ -296,7 +297,7 @@ class PeerMachine:
                 return self.lifecycle.join_expired()
             case ("wait",) if self.status == "short":
                 waited = f"round {self.round + 1} waited {self.rules.wait_deadline_s:g} s for peers"
-                return self.lifecycle.fail(f"{waited}: {self.rounds.too_few}")
+                return self.lifecycle.fail(f"{waited}: {self.rounds.too_few}{see('too-few-nodes')}")
             case ("pulse",):
                 return self._pulse(now)
             case ("training", number) if number == self.round and self.status == "training":

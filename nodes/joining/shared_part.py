@@ -193,9 +193,11 @@ def site_experiment(tables: Mapping[str, Any]) -> Experiment:
     ExperimentError
     """
     found, federated = dict(tables), tables.get("federated", {})
-    if is_import_path(str(federated.get("strategy", ""))):  # the coordinator's own code, of which a client needs none
-        known = {key for key in Experiment().to_dict()["federated"] if key != "strategy"}
-        found["federated"] = {key: value for key, value in federated.items() if key in known}
+    if tables.get("mode") == "federated":  # the coordinator's own code, of which a client needs none
+        found["data"] = {key: value for key, value in tables.get("data", {}).items() if key != "preprocess"}
+        if is_import_path(str(federated.get("strategy", ""))):
+            known = {key for key in Experiment().to_dict()["federated"] if key != "strategy"}
+            found["federated"] = {key: value for key, value in federated.items() if key in known}
     return experiment_of(found, {})
 
 

@@ -9,7 +9,8 @@ application that embeds a launcher may need its own.
 A request is a length (4 bytes, big-endian) and a msgpack map with the attached descriptors; answers have the same form:
 ``{"spawn": id, "job": …}`` is answered by ``{"spawned": id, "pid": …}``, ``{"signal": pid, "number": n}`` by nothing,
 ``{"preload": [module…]}`` by ``{"preloaded": [module…]}``, and the exit of a child is sent as
-``{"exited": pid, "status": …}`` (negative: the signal that ended it).
+``{"exited": pid, "status": …}`` (negative: the signal that ended it). ``{"remove_at_end": folder}`` is answered by
+nothing: whatever has become of the launcher by then, that folder is removed at the end.
 """
 
 from __future__ import annotations
@@ -18,13 +19,17 @@ import gc
 import importlib
 import os
 import select
+import shutil
 import signal
 import socket
+import stat
 import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 import msgpack
@@ -114,28 +119,48 @@ class ForkServer:
     def __init__(self, sock: socket.socket, pipe: int) -> None:
         self._sock = sock
         self._pipe = pipe
+        self._reader = MessageReader(sock)
         self._children: set[int] = set()
+        self._folders: list[tuple[int, str]] = []  # to be removed: descriptor and path
         self._wake_r, self._wake_w = os.pipe()
         os.set_blocking(self._wake_w, False)
         signal.set_wakeup_fd(self._wake_w)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def serve(self) -> None:
-        reader = MessageReader(self._sock)
         with suppress(BrokenPipeError, ConnectionResetError):  # the launcher may end in the middle of a message
-            while not reader.closed:
+            while not self._reader.closed:
                 ready, _, _ = select.select([self._sock.fileno(), self._wake_r], [], [])
                 if self._wake_r in ready:
                     os.read(self._wake_r, 4096)
                     self._reap()
                 if self._sock.fileno() in ready:
-                    for message, descriptors in reader.read():
+                    for message, descriptors in self._read():
                         self._handle(message, descriptors)
         self._wait_for_children()
         for pid in self._children:
             # They see the pipe close by themselves, unless they are stopped (SIGSTOP).
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        self._remove_folders()
+
+    def _read(self) -> list[tuple[dict[str, Any], list[int]]]:
+        """Return the messages that have come, without those that name a folder: these hold from now on."""
+        messages = self._reader.read()
+        for message, _ in messages:
+            if "remove_at_end" in message:
+                path = message["remove_at_end"]
+                with suppress(OSError):  # it is gone already
+                    self._folders.append((os.open(path, os.O_RDONLY | os.O_DIRECTORY), path))
+        return [each for each in messages if "remove_at_end" not in each[0]]
+
+    def _remove_folders(self) -> None:
+        """Remove what is to go at the end, though its launcher may have ended before this process read of it."""
+        with suppress(OSError):
+            while not self._reader.closed:
+                self._read()
+        for descriptor, path in self._folders:
+            _remove(descriptor, path)
 
     def _wait_for_children(self) -> None:
         """Wait until all have ended, no longer than they may take without their launcher."""
@@ -153,7 +178,7 @@ class ForkServer:
                 os.close(descriptor)
             send(self._sock, answer)
         elif "preload" in message:
-            _preload(message["preload"], self._pipe)
+            _preload(message["preload"], self._pipe, self._remove_folders)
             gc.freeze()
             send(self._sock, {"preloaded": message["preload"]})
         elif message["signal"] in self._children:
@@ -171,6 +196,8 @@ class ForkServer:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.close(self._wake_r)
             os.close(self._wake_w)
+            for folder, _ in self._folders:
+                os.close(folder)
             self._sock.close()
             _child(job, descriptors, self._pipe)
         self._children.add(pid)
@@ -184,14 +211,33 @@ class ForkServer:
                 send(self._sock, {"exited": pid, "status": os.waitstatus_to_exitcode(status)})
 
 
-def _preload(modules: list[str], pipe: int) -> None:
+def _remove(descriptor: int, path: str) -> None:
+    """Remove the folder that is open as `descriptor`, and not another that may have its path by now."""
+    with suppress(OSError):
+        for name in os.listdir(descriptor):
+            with suppress(OSError):
+                if stat.S_ISDIR(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
+                    shutil.rmtree(name, dir_fd=descriptor)
+                else:
+                    os.unlink(name, dir_fd=descriptor)
+        if os.path.samestat(os.fstat(descriptor), Path(path).stat()):
+            Path(path).rmdir()
+
+
+def _preload(modules: list[str], pipe: int, at_end: Callable[[], None]) -> None:
     """Import what children will need, under a timer that ends this process with its launcher meanwhile.
 
-    What cannot be imported fails in the child that needs it.
+    `at_end` is called then. What cannot be imported fails in the child that needs it.
     """
     closed = select.poll()
     closed.register(pipe, select.POLLHUP)
-    signal.signal(signal.SIGALRM, lambda *_: os._exit(1) if closed.poll(0) else None)
+
+    def look(*_: object) -> None:
+        if closed.poll(0):
+            at_end()
+            os._exit(1)
+
+    signal.signal(signal.SIGALRM, look)
     signal.setitimer(signal.ITIMER_REAL, 0.25, 0.25)
     try:
         for module in modules:

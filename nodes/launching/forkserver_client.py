@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from ..runtime.printable import listed
@@ -76,6 +77,11 @@ class ForkServerClient:
         self._next += 1
         self._imports[self._next] = list(modules)
         send(self._sock, {"preload": list(modules)})
+
+    def remove_at_end(self, folder: Path) -> None:
+        """Have a folder removed when this process has ended, however that may be."""
+        with suppress(OSError):  # the fork server is gone, and `died` was called
+            send(self._sock, {"remove_at_end": str(folder.absolute())})
 
     async def spawn(self, job: Mapping[str, Any], descriptors: Sequence[int], *, within_s: float) -> int:
         """Fork a child that does `job`, and return its process id.

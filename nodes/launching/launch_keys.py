@@ -7,7 +7,7 @@ site's own folder is left alone: a launch writes only where nobody else has put 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +33,9 @@ def check_keys(experiment: Experiment) -> None:
     if (folder / MARK).exists():
         return
     kinds = (f"*{SECRET}", f"*{PUBLIC}", f"{ALLOWED}/*{PUBLIC}")
-    found = sorted(str(path.relative_to(folder)) for kind in kinds for path in folder.glob(kind))
+    found = sorted(
+        str(path.relative_to(folder)) for kind in kinds for path in folder.glob(kind) if not path.name.startswith(".")
+    )
     if found:
         shown = ", ".join(found[:3]) + ("" if len(found) <= 3 else f" and {len(found) - 3} more")
         raise ExperimentError(
@@ -43,10 +45,16 @@ def check_keys(experiment: Experiment) -> None:
 
 
 @contextmanager
-def launch_keys(experiment: Experiment, roles: Mapping[str, str], run_dir: Path) -> Iterator[Experiment]:
+def launch_keys(
+    experiment: Experiment,
+    roles: Mapping[str, str],
+    run_dir: Path,
+    remove_at_end: Callable[[Path], None] = lambda _: None,
+) -> Iterator[Experiment]:
     """Yield the experiment as the run's processes get it: with `network.keys`, where their connections need them.
 
-    `roles` are those of the nodes, by name.
+    `roles` are those of the nodes, by name. A folder that is thrown away is removed at the end of this block; that it
+    goes although this process is killed is for whoever is told of it by `remove_at_end`, before anything is in it.
     """
     network = experiment.network
     if network.keys is not None:
@@ -60,7 +68,7 @@ def launch_keys(experiment: Experiment, roles: Mapping[str, str], run_dir: Path)
     folder = run_dir.absolute() / FOLDER
     shutil.rmtree(folder, ignore_errors=True)  # of a launch that was killed: they open nothing any more
     try:
-        _make(folder, roles)
+        _make(folder, roles, remove_at_end)
         yield _with(experiment, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -84,17 +92,39 @@ def _with(experiment: Experiment, folder: Path) -> Experiment:
     return replace(experiment, network=replace(experiment.network, keys=str(folder)))
 
 
-def _make(folder: Path, roles: Mapping[str, str]) -> None:
+def _make(folder: Path, roles: Mapping[str, str], remove_at_end: Callable[[Path], None] = lambda _: None) -> None:
+    """Make the keys that are missing. One whose secret is there is allowed, or has been revoked since.
+
+    The secret comes last: a launch that is killed meanwhile leaves no half that the next one would take for whole.
+    """
     from nervenet.broker.errors import KeysError
+    from nervenet.broker.security.allow_list import FOLDER as ALLOWED
     from nervenet.broker.security.allow_list import allow
-    from nervenet.broker.security.keys import PUBLIC, SECRET, make_folder, new_key_pair, write_keys
+    from nervenet.broker.security.keys import (
+        PART,
+        PUBLIC,
+        SECRET,
+        make_folder,
+        new_key_pair,
+        public_text,
+        write_atomically,
+        write_secret,
+    )
 
     try:
         make_folder(folder)
+        remove_at_end(folder)
         (folder / MARK).write_text(_MARKED, encoding="utf-8")  # first: a launch that is killed can be repeated
+        for part in (*folder.glob(f".*{PART}"), *folder.glob(f"{ALLOWED}/.*{PART}")):
+            part.unlink(missing_ok=True)
+        for name, role in {**SERVICES, **roles}.items():
+            secret, public = folder / f"{name}{SECRET}", folder / f"{name}{PUBLIC}"
+            if secret.exists():
+                continue
+            keys = new_key_pair(name)
+            write_atomically(public, public_text(name, keys.public))
+            (folder / ALLOWED / public.name).unlink(missing_ok=True)  # of a key whose secret nobody has
+            allow(folder, public, [role])
+            write_secret(secret, keys)
     except OSError as error:
         raise KeysError(f"{folder}: cannot be written: {error.strerror}") from None
-    for name, role in {**SERVICES, **roles}.items():
-        if not (folder / f"{name}{SECRET}").exists():
-            write_keys(folder, new_key_pair(name))
-            allow(folder, folder / f"{name}{PUBLIC}", [role])

@@ -205,7 +205,9 @@ class _Launch:
             self.on_run_dir(self.run_dir.path)
             self.run_dir.write_experiment(experiment)
             names_and_roles = roles_of(experiment)
-            secured = stack.enter_context(launch_keys(experiment, names_and_roles, self.run_dir.path))
+            secured = stack.enter_context(
+                launch_keys(experiment, names_and_roles, self.run_dir.path, self.fork_server.remove_at_end)
+            )
             network = secured.network
             enrollment = new_enrollment(names_and_roles)
             security = security_of(network, REPORT_SERVER, enrollment=enrollment)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nervenet.broker.errors import see
+
 from ..config.factory import build_schedule, node_names
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
@@ -54,7 +56,7 @@ def check_machine(
         if needed > allowed:
             raise ExperimentError(
                 f"nodes = {count}: {who} needs about {needed:,} open files, and {allowed:,} are allowed; "
-                f"{raising}, or have fewer --nodes"
+                f"{raising}, or have fewer --nodes{see('out-of-files')}"
             )
     largest, of = max((files_of_process(experiment, names), len(names)) for names in groups)
     if largest > files:
@@ -63,7 +65,7 @@ def check_machine(
         way = f"more processes (--processes {-(-count // fitting)})" if fitting else "fewer --nodes"
         raise ExperimentError(
             f"processes = {len(groups)}: a process of {of} nodes needs about {largest:,} open files, and {files:,} "
-            f"are allowed; {raising}, or have {way}"
+            f"are allowed; {raising}, or have {way}{see('out-of-files')}"
         )
     threads = SERVICES + THREADS * len(groups) + NODE_THREADS * count
     if threads > processes:

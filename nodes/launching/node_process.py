@@ -36,7 +36,7 @@ from ..roles.peer import Peer
 from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import NodeIdentity
 from ..runtime.report_client import ReportClient, report_once
-from ..runtime.secured import close_gate, on_key_warning, security_of
+from ..runtime.secured import closing_gate, on_key_warning, security_of
 from .machine_limits import files_of_process
 from .rlimits import OUT_OF_RESOURCES, ran_out
 from .roll import from_job
@@ -130,12 +130,13 @@ async def _broker(job: Mapping[str, Any]) -> int:
     network = NetworkConfig(keys=job.get("keys"), insecure=bool(job.get("insecure")))
     security = security_of(network, "broker", enrollment=from_job(job))
     on_key_warning(security, partial(_log_warning, "broker"))
-    async with Broker(job["bind"], advertise=job.get("advertise"), security=security) as broker:
-        fields = {"pid": os.getpid(), "addresses": dict(broker.addresses)}
-        where = (job["report_server"], job["run"], "broker", "broker")
-        await report_once(*where, "ready", fields, security=security)
-        await broker.serve()
-    close_gate(security)
+    said = partial(_log_warning, "broker")
+    with closing_gate(security):
+        async with Broker(job["bind"], advertise=job.get("advertise"), security=security, on_refused=said) as broker:
+            fields = {"pid": os.getpid(), "addresses": dict(broker.addresses)}
+            where = (job["report_server"], job["run"], "broker", "broker")
+            await report_once(*where, "ready", fields, security=security)
+            await broker.serve()
     return 0
 
 

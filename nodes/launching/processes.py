@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from nervenet.broker.errors import see
+
 from .forkserver_client import ForkServerClient
 from .rlimits import OUT_OF_RESOURCES
 
@@ -116,6 +118,7 @@ class ProcessTable:
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit code {status}"
         if status == OUT_OF_RESOURCES:
             how = "ended for want of open files, memory, processes or disk space here; nodes.log says of which"
+            how += see("exit-71")
         self._on_exit(process.nodes, how)
         self.notify()
 

@@ -89,8 +89,10 @@ class Monitor:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._stream.__aexit__(*exc)
-        close_gate(self._security)
+        try:
+            await self._stream.__aexit__(*exc)
+        finally:
+            close_gate(self._security)
 
     def __aiter__(self) -> Self:
         return self

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nervenet.broker.errors import see
+
 from ..results.round_metrics import Sketch
 from ..runtime.event_types import INTERRUPTED, Event, fitted
 from .clusters import PeerClusters, find_clusters
@@ -339,7 +341,8 @@ def notice(event: Fields) -> str | None:
     }.get(str(event.get("type")))
     if event.get("type") == "run.failed" and str(event.get("reason")).startswith(INTERRUPTED):
         return f"the run was {event.get('reason')}"
-    return f"{text}: {event.get('reason')}" if text and event.get("reason") else text
+    page = see("node-lost") if event.get("type") == "node.lost" else ""
+    return f"{text}: {event.get('reason')}{page}" if text and event.get("reason") else text
 
 
 def _number(value: Any) -> float | None:

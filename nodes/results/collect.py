@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nervenet.broker.errors import see
+
 from ..config.factory import build_model
 from ..config.schema import Experiment
 from .run_dir import RunDir
@@ -87,7 +89,9 @@ def _noting(unwritten: list[str], what: str, run_dir: RunDir) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        unwritten.append(f"{what} could not be written to {run_dir.path}: {error.strerror or error}")
+        unwritten.append(
+            f"{what} could not be written to {run_dir.path}: {error.strerror or error}{see('not-written')}"
+        )
 
 
 def save_models(experiment: Experiment, path: Path, result: RunResult) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from nervenet.broker.errors import see
+
 from ..checkpoint.state_file import Damaged, read_state, rounds_in
 from ..checkpoint.store import CheckpointError, CheckpointStore, State
 from ..config.compatibility import check_fits, check_same_run
@@ -57,13 +59,17 @@ def resumable(path: Path, experiment: Experiment) -> State:
     warnings: list[str] = []
     checkpoints = CheckpointStore(checkpoint_dir(path, COORDINATOR), warnings.append)
     if not checkpoints.rounds:
-        raise ExperimentError(f"{where}: holds no checkpoint: its first round was never complete; launch it again")
+        raise ExperimentError(
+            f"{where}: holds no checkpoint: its first round was never complete; launch it again{see('no-checkpoint')}"
+        )
     try:
         checkpoint = checkpoints.latest()
     except CheckpointError as error:
         raise ExperimentError(f"{where}: {error}") from None
     if checkpoint is None:
-        raise ExperimentError(f"{where}: holds no whole checkpoint: {warnings[0].partition(';')[0]}")
+        raise ExperimentError(
+            f"{where}: holds no whole checkpoint: {warnings[0].partition(';')[0]}{see('no-checkpoint')}"
+        )
     check_fits(where, checkpoint.round, checkpoint.record.get("experiment"), experiment)
     _check_unfinished(path, checkpoint.round, begun, experiment)
     return checkpoint

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from nervenet.broker.errors import see
 from nervenet.models.atomic_file import replacing
 from nervenet.models.extras import how_to_install, installed
 from nervenet.models.pipeline.description_text import is_described
@@ -136,7 +137,7 @@ class RunDir:
             with _usable(path):
                 self._events = EventLog(path, max_log_bytes, self._dropping)
         except LogInUse:
-            reason = f"{path}: another process is writing to this run folder; stop it first"
+            reason = f"{path}: another process is writing to this run folder; stop it first{see('run-folder-in-use')}"
             raise ExperimentError(reason) from None
         self._flushed = time.monotonic()
 
@@ -181,7 +182,7 @@ class RunDir:
         try:
             yield
         except OSError as error:
-            self.refused = f"{self.path / name} is not whole: {error.strerror or error}"
+            self.refused = f"{self.path / name} is not whole: {error.strerror or error}{see('not-written')}"
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         write_atomically(self.path / "summary.json", _indented(summary))

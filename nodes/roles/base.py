@@ -128,11 +128,13 @@ class Role(ABC):
     async def _leave_clients(self, error: object) -> None:
         """Leave as a coordinator does: the clients read the last that it says before its end of the connection goes."""
         connections = self.session.connections
-        if self._node is not None:
-            if not self._node.finished.done():
-                self.session.send_goodbye(connections.connected, "the coordinator left before the run was over")
-            await connections.wait_for_goodbyes(GOODBYES_S)
-        await self.session.close(self._leaving(error))
+        try:
+            if self._node is not None:
+                if not self._node.finished.done():
+                    self.session.send_goodbye(connections.connected, "the coordinator left before the run was over")
+                await connections.wait_for_goodbyes(GOODBYES_S)
+        finally:  # an owner may cut that wait short, and must not be left with open sockets
+            await self.session.close(self._leaving(error))
 
     async def _leave_coordinator(self, coordinator: str, error: object) -> None:
         """Leave as a client does, which says so if the run is not over."""

@@ -167,15 +167,17 @@ class Peer(Role):
         self._membership: MembershipService | None = None  # of a run by rounds
 
     async def __aexit__(self, *error: object) -> None:
-        if error[0] is None:
-            await self._until_all_are_done()
         reason = self._leaving(error[0])
-        self.session.send_goodbye(self._present(), reason)
-        if self._state is not None and self._state.status in ("resting", "finished"):
-            # A neighbor may still have to read this peer's last model, or that which made it fail: then all of them
-            # fail by the same name. See `Connections.wait_for_goodbyes`.
-            await self.session.connections.wait_for_goodbyes(GOODBYES_S)
-        await self.session.close(reason)
+        try:
+            if error[0] is None:
+                await self._until_all_are_done()
+            self.session.send_goodbye(self._present(), reason)
+            if self._state is not None and self._state.status in ("resting", "finished"):
+                # A neighbor may still have to read this peer's last model, or that which made it fail: then all of them
+                # fail by the same name. See `Connections.wait_for_goodbyes`.
+                await self.session.connections.wait_for_goodbyes(GOODBYES_S)
+        finally:  # an owner may cut that short, and must not be left with open sockets
+            await self.session.close(reason)
 
     async def _until_all_are_done(self) -> None:
         """Without rounds: go on answering those who have not done their cycles yet, up to the deadline."""

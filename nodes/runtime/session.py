@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import Any
 
 import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
-from nervenet.broker.errors import BrokerUnreachable, JoinRefused, PeerUnreachable
+from nervenet.broker.errors import BrokerUnreachable, JoinRefused, PeerUnreachable, TransportClosed
 from nervenet.broker.events import Publisher
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import Goodbye, Hello, Join, Member, Peers, Roster
@@ -278,7 +278,7 @@ class Session:
     def send_goodbye(self, to: Collection[str], reason: str) -> None:
         self.stop_deciding()
         waiting = [name for name in sorted(to) if name not in self.connections.departed]
-        if waiting:
+        with suppress(TransportClosed):  # nobody can be told, and the rest is closed all the same
             self.transport.send(waiting, Goodbye(round=self.stats.completed, reason=reason))
 
     def _receive(self, item: t.Arrival | t.TransportEvent) -> None:

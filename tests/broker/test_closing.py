@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zmq
-from nervenet.broker import disconnects, inbound, sockets
+from nervenet.broker import disconnects, inbound, request_client, sockets, subscriber
+from nervenet.broker.broker import Broker
 from nervenet.broker.codec import Limits, encode
-from nervenet.broker.messages import Lane, Task
+from nervenet.broker.errors import TransportClosed
+from nervenet.broker.lease import Lease
+from nervenet.broker.messages import Goodbye, Join, Lane, Task
+from nervenet.broker.subscriber import EventStream
 from nervenet.broker.transport import ZmqTransport
 from nervenet.broker.transport_events import ConnectionClosed, LinkLost, LinkUp
 
@@ -199,6 +205,72 @@ async def cut_short() -> bool:
     closed = all(socket.closed for socket in held)
     context.destroy(linger=0)
     return closed
+
+
+async def left_open(broker: str, opened: Callable[[Any], Any], turns: int) -> list[Any]:
+    """The sockets that stay open where something is cancelled so many turns of the loop after it began to close."""
+    made: list[Any] = []
+    dial = sockets.dial
+
+    def noted(*arguments: Any, **more: Any) -> Any:
+        found = dial(*arguments, **more)
+        made.append(found[0])
+        return found
+
+    context: zmq.Context[Any] = zmq.Context()
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (request_client, subscriber):
+            patch.setattr(module, "dial", noted)
+        thing = opened(context)
+        await thing.__aenter__()
+        closing = asyncio.create_task(thing.__aexit__(None, None, None))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
+    if thing._context is not context:
+        context.term()
+    found = [socket for socket in made if not socket.closed]
+    for socket in found:
+        socket.close(0)
+    thing._context.term()
+    return found
+
+
+def a_lease(broker: str, context: Any) -> Lease:
+    config = {"mode": "gossip"}
+    return Lease(broker, Join(0, "demo", "one", "client", 1, 1, {}, config, 1, 60.0), context)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 4])
+@pytest.mark.parametrize("kind", ["lease", "stream"])
+async def test_whatever_is_cancelled_while_it_closes_leaves_no_socket_open(turns: int, kind: str) -> None:
+    async with Broker("tcp://127.0.0.1:0") as broker:
+        address = broker.address
+        opened = partial(a_lease, address) if kind == "lease" else lambda _: EventStream(address)
+        assert await left_open(address, opened, turns) == []
+
+
+async def test_one_that_waits_for_its_tasks_first_would_leave_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def close(self: EventStream, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._unsubscribe()
+        self._requests.close()
+
+    monkeypatch.setattr(EventStream, "__aexit__", close)
+    async with Broker("tcp://127.0.0.1:0") as broker:
+        assert await left_open(broker.address, lambda _: EventStream(broker.address), 1) != []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_transport_that_is_not_open_says_so(when: str) -> None:
+    transport = ZmqTransport("one", "peer", "demo", bind="tcp://127.0.0.1:*")
+    if when == "after":
+        await transport.open(lambda _: None, lambda _: None)
+        await transport.close(0.0)
+    with pytest.raises(TransportClosed, match="the transport of one sends after it has been opened, and before"):
+        transport.send("other", Goodbye(1, "over"))
 
 
 @pytest.fixture

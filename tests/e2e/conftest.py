@@ -17,6 +17,8 @@ import psutil
 import pytest
 from nervenet.scripts.main import execute
 
+from .. import warm
+
 T = TypeVar("T")
 PATIENCE_S = 60.0  # for what takes a second on an idle machine: a busy one is no reason to fail
 NERVENET = [sys.executable, "-m", "nervenet.scripts.main"]
@@ -35,15 +37,22 @@ class Command:
     """``nervenet …`` in a session of its own."""
 
     def __init__(
-        self, *arguments: object, cwd: Path, ignoring_sigint: bool = False, file_blocks: int | None = None
+        self,
+        *arguments: object,
+        cwd: Path,
+        fresh: bool = False,
+        ignoring_sigint: bool = False,
+        file_blocks: int | None = None,
     ) -> None:
+        # `fresh`: an interpreter of its own, for what is about its start; so is one that a shell starts.
         # A shell that starts a job in the background has it ignore SIGINT, and that is inherited. With `file_blocks`
         # no file can become longer than so many times 512 bytes: to who writes it, the disk is full.
         limits = ["trap '' INT"] if ignoring_sigint else []
         limits += [f"ulimit -f {file_blocks}"] if file_blocks is not None else []
         shell = ["sh", "-c", "; ".join([*limits, 'exec "$@"']), "sh"] if limits else []
         self.words = [str(a) for a in arguments]
-        self.process = subprocess.Popen(
+        start: Callable[..., Any] = subprocess.Popen if shell or fresh else warm.start
+        self.process = start(
             [*shell, *NERVENET, *self.words],
             cwd=cwd,
             stdin=subprocess.DEVNULL,
@@ -147,7 +156,8 @@ class Here:
     def __init__(self, *arguments: object, cwd: Path) -> None:
         self.words = [str(a) for a in arguments]
         out, err = io.StringIO(), io.StringIO()
-        with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        out_err = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+        with warm.warm_fork_servers(), contextlib.chdir(cwd), out_err[0], out_err[1]:
             self.code = execute(self.words)
         self.out, self.err = out.getvalue().splitlines(keepends=True), err.getvalue().splitlines(keepends=True)
         self.text = out.getvalue() + err.getvalue()

@@ -3,9 +3,9 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from nervenet.nodes import Coordinator, Experiment
 from nervenet.nodes.results.run_result import RunResult
 from nervenet.nodes.results.summary import summarize
 
+from .. import warm
 from .company import CLAIM
 
 pytestmark = pytest.mark.e2e
@@ -30,7 +31,7 @@ async def federation(clients: Mapping[str, str]) -> tuple[float, dict[str, Any],
     _, test = split(datasets.load("digits"), 0.2, 42)
     script = str(Path(__file__).with_name("company.py"))
     events: list[dict[str, Any]] = []
-    processes: dict[str, asyncio.subprocess.Process] = {}
+    processes: dict[str, warm.Process] = {}
     tables = {"nodes": len(clients), "rounds": ROUNDS, "federated": {"deadline_s": 20.0, "min_clients": 2}}
     plan = Experiment.from_dict({**tables, "network": {"join_deadline_s": 60, "suspect_after_s": 3.0}})
     accuracy = 0.0
@@ -38,7 +39,7 @@ async def federation(clients: Mapping[str, str]) -> tuple[float, dict[str, Any],
         where = (broker.addresses["directory"], "company")
         for share, (name, vice) in enumerate(clients.items()):
             words = [sys.executable, script, *where, name, str(share), vice, str(len(clients))]
-            processes[name] = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.DEVNULL)
+            processes[name] = warm.start(words, stdout=subprocess.DEVNULL)
         try:
             coordinator = Coordinator(MLP(), broker=where[0], run=where[1], experiment=plan, test=(test.X, test.y))
             coordinator.session.on_event = events.append
@@ -50,9 +51,8 @@ async def federation(clients: Mapping[str, str]) -> tuple[float, dict[str, Any],
                 record = coordinator.session.stats.report(coordinator.session.transport.counters)
         finally:
             for process in processes.values():
-                with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+                process.kill()
+                process.wait(60)
     summary = summarize(plan, RunResult({"coordinator": record}))
     return accuracy, summary, events
 

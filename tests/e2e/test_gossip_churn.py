@@ -19,6 +19,8 @@ import pytest
 from nervenet.models import datasets
 from nervenet.models.data.splits import split
 
+from .. import warm
+
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]
 HERE = Path(__file__).parent
@@ -31,7 +33,8 @@ class Gossiper:
 
     def __init__(self, *words: object, prefix: tuple[str, ...] = ()) -> None:
         self.lines: list[str] = []
-        self.process = subprocess.Popen(
+        start: Callable[..., Any] = subprocess.Popen if prefix else warm.start
+        self.process = start(
             [*prefix, sys.executable, str(HERE / "gossiper.py"), *map(str, words)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

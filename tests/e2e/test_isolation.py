@@ -34,7 +34,7 @@ def parts(pid: int) -> set[str]:
 @pytest.mark.parametrize(("mode", "judges"), [("federated", {"coordinator"}), ("gossip", {"peer"})])
 def test_each_process_has_its_own_part_alone(mode: str, judges: set[str], launch: Callable[..., Any]) -> None:
     words = ("--data", "iris", "--nodes", 4, "--rounds", 1_000_000, "--set", "evaluation.baseline=false")
-    run = launch("--mode", mode, *words)
+    run = launch("--mode", mode, *words, fresh=True)
     run.in_round(3)
     nodes = run.nodes
     found = {name: parts(node["pid"]) for name, node in nodes.items()}

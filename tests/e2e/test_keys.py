@@ -40,6 +40,16 @@ def test_beyond_loopback_a_launch_makes_keys_and_throws_them_away(nervenet: Star
     assert "keys" not in (tmp_path / "run" / "experiment.toml").read_text()
 
 
+def test_a_launcher_that_is_killed_leaves_no_secrets(nervenet: Start, until: Start, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    away = ("--set", "network.bind=0.0.0.0", "--set", "network.advertise=127.0.0.1")
+    launch = nervenet("launch", "--nodes", 2, "--rounds", 100_000, "--data", "iris", *away, "--out", "run")
+    until(lambda: events_of(run, "run.started"), "the broker is there")
+    assert list((run / "keys").glob("*.key"))
+    launch.kill(signal.SIGKILL)
+    until(lambda: not (run / "keys").exists(), "whoever forks the nodes has removed them")
+
+
 def test_the_keys_of_a_site_are_no_place_for_those_of_a_launch(nervenet: Start, tmp_path: Path) -> None:
     nervenet("keys", "new", "hub", "--role", "broker,coordinator", "--out", "hub").ok()
     before = sorted(tmp_path.rglob("*"))
@@ -77,6 +87,7 @@ def test_a_client_is_shut_out_and_let_in_again_in_mid_run(nervenet: Start, until
     cut_at = rounds()[-1]["round"]
     until(lambda: shares(cut_at, "client-0", "client-2"), "the others go on")
     until(lambda: events_of(run, "connection.refused"), "and it is said who knocks")
+    until(lambda: any("refused at the" in line for line in (*launch.out, *launch.err)), "to the user, too")
     nervenet("keys", "allow", "k/client-1.pub", "--role", "client", "--keys", "k").ok()
     back_at = rounds()[-1]["round"]
     until(lambda: shares(back_at, *everybody), "it is back")

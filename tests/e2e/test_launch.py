@@ -181,7 +181,10 @@ def test_a_disk_without_room_for_the_model_is_reported_at_once_and_at_the_end(la
     )
     assert run.wait() == 1, run.text
     assert run.reported("warning", round=0)[0]["reason"].startswith("the checkpoint of round 0 was not written: ")
-    assert run.err[-1] == f"nervenet: the model could not be written to {run.folder}: File too large\n"
+    assert (
+        run.err[-1]
+        == f"nervenet: the model could not be written to {run.folder}: File too large (docs/errors.md#not-written)\n"
+    )
     assert "Traceback" not in run.text
     summary = run.summary()
     assert (summary["status"], summary["completed_rounds"]) == ("failed", 3)

@@ -26,10 +26,10 @@ def test_a_run_goes_on_without_what_only_some_uses_need(
     (tmp_path / "sitecustomize.py").write_text(HIDING)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     few = ("--data", "iris", "--nodes", 2, "--rounds", 2, "--set", "evaluation.baseline=false")
-    run = launch("--mode", mode, *few).ok()
+    run = launch("--mode", mode, *few, fresh=True).ok()
     assert 'warning: no curves.png: matplotlib is not installed: pip install "nervenet[plot]"' in run.text
     assert not (run.folder / "curves.png").exists()
     assert run.summary()["status"] == "completed"
-    refused = launch("--mode", "gossip", *few, "--topology", "random-regular", "--nodes", 6)
+    refused = launch("--mode", "gossip", *few, "--topology", "random-regular", "--nodes", 6, fresh=True)
     assert refused.wait() == 2
     assert 'is drawn by networkx; networkx is not installed: pip install "nervenet[launch]"' in refused.text

@@ -132,6 +132,15 @@ def test_who_joins_sees_what_leaves_and_whom_to_send_the_key(capsys: Capsys) -> 
     assert "hub             is allowed as broker" in said(capsys, f"{JOIN} --yes")
 
 
+def test_commands_are_in_one_piece(capsys: Capsys, folder: Path) -> None:
+    deep = "a folder with a long name " * 5
+    (folder / "hub").rename(folder / deep)
+    said(capsys, f"invite north --broker tcp://hub.example.org:5555 --run flowers --nodes 2 --keys '{deep}'")
+    lines = [line.strip() for line in said(capsys, f"{JOIN} --yes --keys 'north keys'").splitlines()]
+    assert f"nervenet keys allow north.pub --role client --keys '{deep}'" in lines
+    assert "nervenet doctor --broker tcp://hub.example.org:5555 --run flowers --keys 'north keys'" in lines
+
+
 def test_who_joins_by_json_gets_the_key_and_the_rest_on_the_other_stream(capsys: Capsys) -> None:
     known = json.loads(said(capsys, f"{JOIN} --yes --json"))
     assert known["public_file"] == "north/north.pub"

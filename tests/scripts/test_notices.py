@@ -63,7 +63,7 @@ def said_of_a_flood(capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_of_a_flood_the_first_lines_are_said_and_how_many_more(capsys: pytest.CaptureFixture[str]) -> None:
     said = said_of_a_flood(capsys)
     assert said[:2] == ["peer-0: no connection, 0", "peer-1: no connection, 1"]
-    assert "peer-7 is lost: killed" in said, "another kind of news is not lost in it"
+    assert "peer-7 is lost: killed (docs/errors.md#node-lost)" in said, "another kind of news is not lost in it"
     assert "… and 890 more warnings" in said
     assert len(said) == notices.AT_ONCE + 2
 

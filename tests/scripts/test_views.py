@@ -56,7 +56,7 @@ async def test_a_log_gets_news_at_once_and_progress_now_and_then(
     async with view.running():
         view.event(event("run.started", mode="gossip", rounds=3, data="iris", model="mlp"))
         view.event(event("node.lost", subject="peer-1", reason="killed"))
-        assert capsys.readouterr().out == "peer-1 is lost: killed\n"
+        assert capsys.readouterr().out == "peer-1 is lost: killed (docs/errors.md#node-lost)\n"
         line = await printed(capsys)
         assert line.startswith("gossip · iris · mlp  round 0/3")
     assert capsys.readouterr().out == "", "nothing new, nothing said"

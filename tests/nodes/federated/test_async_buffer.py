@@ -483,7 +483,7 @@ def test_a_step_that_fails_takes_its_updates_with_it_and_three_in_a_row_the_run(
         assert (fold.round, fold.attempt) == (1, attempt)
         effects = harness.tell(ev.WorkFailed("fold", 1, attempt, "StrategyError: no"))
     assert [x["attempt"] for x in harness.published("round.failed")] == [0, 1, 2]
-    assert only(e.Finish, effects)[0].reason == "step 1 failed 3 times in a row: StrategyError: no"
+    assert only(e.Finish, effects)[0].reason.startswith("step 1 failed 3 times in a row: StrategyError: no (docs/")
 
 
 def test_who_declines_is_asked_again_after_a_rest() -> None:

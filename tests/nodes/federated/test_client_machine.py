@@ -323,7 +323,9 @@ def test_a_client_that_will_not_be_heard_again_ends_at_once(code: str) -> None:
     bench = Bench().settle()
     reason = "client-0 has been started again since (incarnation 5)"
     effects = bench.say(m.Refused("hello", 0, code, reason))
-    assert only(e.Finish, effects) == ([] if code == "run" else [e.Finish("failed", reason)])
+    page = {"stale": "started-again", "version": "version-mismatch"}
+    ends = [e.Finish("failed", f"{reason} (docs/errors.md#{page[code]})")] if code in page else []
+    assert only(e.Finish, effects) == ends
 
 
 # ---------------------------------------------------------------------------------------------------------- the silence
@@ -340,7 +342,8 @@ def test_a_silent_coordinator_is_given_up() -> None:
     effects: list[e.Effect] = []
     for step in range(1, 13):
         effects = bench.tell(ev.TimerFired(("pulse",), step * 0.5), step * 0.5)
-    assert effects[-1] == e.Finish("failed", "coordinator has been silent for 6 s; network.rejoin_deadline_s is 6 s")
+    reason = "coordinator has been silent for 6 s; network.rejoin_deadline_s is 6 s (docs/errors.md#coordinator-lost)"
+    assert effects[-1] == e.Finish("failed", reason)
     assert [p.type for p in only(e.Publish, bench.log)][-2:] == ["node.suspect", "node.lost"]
 
 
@@ -351,7 +354,9 @@ def test_without_a_task_it_waits_while_the_coordinator_beats_and_no_longer() -> 
     assert bench.tell(ev.TimerFired(("join",), 30.0), 30.0) == [e.SetTimer(("join",), 60.0)]
     bench.tell(ev.LinkLost("coordinator", "cut"))
     effects = bench.tell(ev.TimerFired(("pulse",), 149.6), 149.6)
-    reason = "coordinator has been silent for 120 s; network.rejoin_deadline_s is 120 s"
+    reason = (
+        "coordinator has been silent for 120 s; network.rejoin_deadline_s is 120 s (docs/errors.md#coordinator-lost)"
+    )
     assert effects[-1] == e.Finish("failed", reason)
 
 

@@ -177,7 +177,7 @@ def test_the_wait_ends_in_a_named_error(coordinator: Any) -> None:
         "failed",
         (
             "round 1 waited 20 s for clients: 1 of at least 2 are there; missing: client-1, client-2 "
-            "(--min-clients goes on with fewer, federated.wait_deadline_s waits longer)"
+            "(--min-clients goes on with fewer, federated.wait_deadline_s waits longer) (docs/errors.md#too-few-nodes)"
         ),
     )
 

@@ -63,7 +63,7 @@ def check_no_round_is_completed_by_the_last_of_four(coordinator: Any) -> None:
         "failed",
         (
             "round 2 waited 8 s for clients: 1 of at least 2 are there; missing: client-1, client-2, client-3 "
-            "(--min-clients goes on with fewer, federated.wait_deadline_s waits longer)"
+            "(--min-clients goes on with fewer, federated.wait_deadline_s waits longer) (docs/errors.md#too-few-nodes)"
         ),
     )
 

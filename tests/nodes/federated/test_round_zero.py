@@ -245,6 +245,7 @@ def test_the_run_fails_when_the_dialog_has_started_again_too_often(coordinator: 
     assert finish is not None
     assert finish.reason == (
         "round 0 failed 3 times in a row: question 1: 0 of 2 sites answered, and all must; client-1: declined: no"
+        " (docs/errors.md#rounds-failed)"
     )
 
 

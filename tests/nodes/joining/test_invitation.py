@@ -16,6 +16,7 @@ import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nervenet.broker.errors import KeysError
+from nervenet.broker.security.allow_list import Entry, allow_entry
 from nervenet.broker.security.keys import fingerprint, new_key_pair, read_secret
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.joining import invitation as module
@@ -63,6 +64,12 @@ def test_a_peer_gets_the_keys_of_the_others_and_not_its_own(tmp_path: Path, invi
     assert invitation.keys["hub"].roles == ("broker",)
     assert missing_peers(invitation) == 1
     assert missing_peers(invited(mode="federated")) == 0
+
+
+def test_a_client_gets_no_key_of_another_client(hub: Path, invited: Invited) -> None:
+    for name, role in (("south", "client"), ("watcher", "monitor")):
+        allow_entry(hub, Entry(name, new_key_pair(name).public, frozenset({role})), "here")
+    assert list(invited().keys) == ["hub"]
 
 
 def test_any_change_is_noticed(tmp_path: Path, invited: Invited) -> None:
@@ -156,6 +163,31 @@ def test_any_bytes_are_an_invitation_or_say_why_not(content: bytes, tmp_path: Pa
     path.write_bytes(content)
     with pytest.raises(InvitationError):
         read_invitation(path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(place=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
+def test_another_byte_anywhere_is_noticed_or_means_nothing(
+    place: float, byte: int, tmp_path: Path, invited: Invited, known: dict[str, bytes]
+) -> None:
+    path = tmp_path / "north.invite.toml"
+    if not known:
+        known["text"] = written(tmp_path, invited()).read_bytes()
+        known["seal"] = read_invitation(path).fingerprint.encode()
+    text = bytearray(known["text"])
+    text[int(place * len(text))] = byte
+    path.write_bytes(text)
+    try:
+        found = read_invitation(path)
+    except InvitationError:
+        return
+    assert found.fingerprint.encode() == known["seal"]
+
+
+@pytest.fixture
+def known() -> dict[str, bytes]:
+    """What one example leaves to the next."""
+    return {}
 
 
 @pytest.mark.parametrize(

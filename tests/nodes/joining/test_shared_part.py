@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import pytest
 from nervenet.nodes.config.compatibility import shared_config_of
 from nervenet.nodes.config.factory import build_model, build_site_model
-from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.config.keys import ExperimentError, flat
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.experiment.ineffective import warnings
 from nervenet.nodes.experiment.loader import load_experiment
-from nervenet.nodes.joining.shared_part import check_part, shared_part, site_experiment, with_own
+from nervenet.nodes.joining.shared_part import (
+    NEVER,
+    OWN,
+    OWN_OF_PEERS,
+    check_part,
+    shared_part,
+    site_experiment,
+    with_own,
+)
 
 SGD = "sklearn.linear_model.SGDClassifier"
 RUNS: list[dict[str, Any]] = [
@@ -52,6 +62,36 @@ def test_a_site_brings_exactly_what_is_compared(said: dict[str, Any]) -> None:
         hub.resolved().training,
     )
     assert [line for line in warnings(site) if line not in warnings(hub)] == []
+
+
+LOGISTIC = "sklearn.linear_model.LogisticRegression"
+ITS_OWN: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {"data.name": "north.csv", "data.target": "died", "data.drop": ["x"], "data.id": "y", "data.weight": "w"}),
+    ({}, {"data.name": "north.csv", "data.categorical": ["a"], "data.numeric": ["b"], "data.date": ["c"]}),
+    ({}, {"data.min_rows": 30, "data.test_size": 0.5, "data.split_seed": 7, "data.in_memory_mb": 1.0}),
+    ({}, {"evaluation.report_rows": 50, "evaluation.site_matrix": True, "evaluation.every": 3}),
+    ({}, {"network.heartbeat_s": 1.0, "network.rejoin_deadline_s": 9.0, "network.bind": "127.0.0.2"}),
+    (
+        {"federated.site_settings": ["epochs", "learning_rate"]},
+        {"training.local_steps": 3, "training.learning_rate": 1},
+    ),
+    ({"model.name": LOGISTIC}, {"model.n_jobs": 2, "model.verbose": 1}),
+    ({"mode": "gossip"}, {"training.epochs": 2, "training.batch_size": 8, "training.carry_optimizer": False}),
+    ({"mode": "gossip"}, {"gossip.deadline_s": 9.0, "gossip.min_peers": 2, "training.learning_rate": 0.2}),
+]
+
+
+@pytest.mark.parametrize(("said", "own"), ITS_OWN, ids=str)
+def test_whatever_a_site_may_say_changes_nothing_that_is_compared(said: dict[str, Any], own: dict[str, Any]) -> None:
+    hub = load_experiment(None, said)
+    site = site_experiment(with_own(shared_part(hub), {}, {"data.name": "iris", **own}, "hub"))
+    assert compared(site) == compared(hub)
+
+
+def test_every_key_that_is_a_sites_own_is_one_of_an_experiment() -> None:
+    known = set(flat(dataclasses.asdict(Experiment()))) | {"deadline_s", "model.n_jobs", "model.verbose", "data.path"}
+    patterns = (*OWN, *OWN_OF_PEERS, *NEVER)
+    assert [one for one in patterns if not any(fnmatchcase(key, one) for key in (*known, "data.columns.x.kind"))] == []
 
 
 def test_without_a_key_of_the_invitation_the_comparison_would_fail() -> None:
@@ -117,11 +157,13 @@ def test_epochs_and_steps_take_each_others_place() -> None:
     assert joined(part, data__name="iris", training__epochs=2).training.local_steps is None
 
 
-def test_a_client_needs_nothing_of_the_coordinators_own_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_needs_nothing_of_the_coordinators_own_code() -> None:
     part = shared_part(load_experiment(None, {}))
     part["federated"] |= {"strategy": "nowhere.mine:Own", "strength": 3}
+    part["data"]["preprocess"] = "nowhere.mine:pipeline"
     check_part(part, "client")
-    assert joined(part, data__name="iris").federated.strategy == "fedavg"
+    site = joined(part, data__name="iris")
+    assert (site.federated.strategy, site.data.preprocess) == ("fedavg", "auto")
 
 
 def test_to_check_an_invitation_imports_nothing_that_it_names() -> None:

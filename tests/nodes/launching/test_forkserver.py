@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -145,6 +145,80 @@ def test_that_it_would_is_seen() -> None:
         "html",
         "nervenet.models.tables.read",
     }
+
+
+class Ended(BaseException):
+    """In place of the end of the process."""
+
+
+@pytest.fixture
+def as_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A fork server can be had within this process, which keeps its signals and goes on afterwards."""
+
+    def ended(_: int) -> None:
+        raise Ended
+
+    monkeypatch.setattr(signal, "set_wakeup_fd", lambda _: -1)
+    monkeypatch.setattr(os, "_exit", ended)
+    monkeypatch.setattr(forkserver.gc, "freeze", lambda: None)
+    monkeypatch.syspath_prepend(tmp_path)
+    child = signal.getsignal(signal.SIGCHLD)
+    yield
+    signal.signal(signal.SIGCHLD, child)
+
+
+def left_behind(tmp_path: Path, *, importing: bool = False, moved: bool = False) -> list[str]:
+    """What is left of a folder that is to be removed when the launcher has ended: in the midst of an import, or not."""
+    folder = tmp_path / "keys"
+    (folder / "allowed").mkdir(parents=True)
+    for name in ("north.key", "allowed/north.pub"):
+        (folder / name).touch()
+    ours, theirs = socket.socketpair()
+    pipe_r, pipe_w = os.pipe()
+
+    def end() -> None:
+        send(ours, {"remove_at_end": str(folder)})
+        ours.close()
+        os.close(pipe_w)
+
+    server = forkserver.ForkServer(theirs, pipe_r)
+    if importing:
+        (tmp_path / "endless_import.py").write_text("import sys, time\nsys.end()\nwhile True: time.sleep(0.01)\n")
+        sys.end = end  # type: ignore[attr-defined]
+        send(ours, {"preload": ["endless_import"]})
+        with pytest.raises(Ended):
+            server.serve()
+        del sys.end  # type: ignore[attr-defined]
+    else:
+        end()
+        if moved:  # and another one has its name by then, of the launch that resumes the run
+            server._read()
+            folder.rename(tmp_path / "old")
+            folder.mkdir()
+            (folder / "new.key").touch()
+        server.serve()
+    for descriptor in (pipe_r, server._wake_r, server._wake_w, *(each for each, _ in server._folders)):
+        os.close(descriptor)
+    theirs.close()
+    return sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.key"))
+
+
+@pytest.mark.parametrize("importing", [False, True])
+@pytest.mark.usefixtures("as_a_process")
+def test_secrets_go_with_the_launcher(tmp_path: Path, importing: bool) -> None:
+    assert left_behind(tmp_path, importing=importing) == []
+    assert not (tmp_path / "keys").exists()
+
+
+@pytest.mark.usefixtures("as_a_process")
+def test_a_later_folder_of_that_name_stays(tmp_path: Path) -> None:
+    assert left_behind(tmp_path, moved=True) == ["keys/new.key"]
+
+
+@pytest.mark.usefixtures("as_a_process")
+def test_without_that_word_they_would_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forkserver.ForkServer, "_remove_folders", lambda _: None)
+    assert left_behind(tmp_path) == ["keys/north.key"]
 
 
 @pytest.fixture

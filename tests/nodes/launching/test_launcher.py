@@ -19,6 +19,7 @@ from nervenet.nodes.launching.supervisor import RunAborted, Supervisor
 from nervenet.nodes.results.run_dir import read_summary
 from safetensors.numpy import load_file
 
+pytestmark = pytest.mark.usefixtures("warm_launches")
 QUICK = {"nodes": 2, "rounds": 3, "data": {"name": "iris"}, "evaluation": {"baseline": False}}
 
 

@@ -141,7 +141,8 @@ def test_no_order_of_events_and_no_nonsense_breaks_a_view() -> None:
 
 
 def test_notices_are_worded() -> None:
-    assert notice({"type": "node.lost", "subject": "c-1", "reason": "killed"}) == "c-1 is lost: killed"
+    lost = notice({"type": "node.lost", "subject": "c-1", "reason": "killed"})
+    assert lost == "c-1 is lost: killed (docs/errors.md#node-lost)"
     rejected = {"type": "update.rejected", "node": "c", "subject": "c-1", "round": 3, "reason": "not finite"}
     assert notice(rejected) == "an update of c-1 was rejected in round 3: not finite"
     assert notice({"type": "gap", "subject": "c-1", "missed": 4}) == "missed 4 events of c-1"

@@ -95,7 +95,7 @@ def test_where_no_new_part_can_be_begun_the_old_one_goes_on(tmp_path: Path, monk
             patch.setattr(Path, "open", full)
             said = [run.record({"type": "a", "n": number}) for number in range(100)]
         assert [reason for reason in said if reason] == [
-            f"{run.path / 'events.jsonl'} is not whole: No space left on device"
+            f"{run.path / 'events.jsonl'} is not whole: No space left on device (docs/errors.md#not-written)"
         ]
         assert run.record({"type": "b"}) is None
         run.flush()

@@ -140,7 +140,10 @@ def newer(run: Path) -> None:
         (gone, "there is no such run folder"),
         (no_experiment, "is no run folder: it holds no experiment.toml"),
         (no_checkpoints, "holds no checkpoint: its first round was never complete"),
-        (none_whole, "holds no whole checkpoint: .*round-000000007.safetensors: is damaged: its checksum differs$"),
+        (
+            none_whole,
+            "holds no whole checkpoint: .*round-0*7.safetensors: is damaged: its checksum differs .docs/.*#no-ch.*$",
+        ),
         (newer, "round-000000008.safetensors: is of format 9; this version reads format 2"),
     ],
 )

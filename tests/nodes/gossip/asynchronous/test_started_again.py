@@ -116,4 +116,4 @@ async def test_else_it_would_not_even_learn_of_their_surveys(monkeypatch: pytest
     monkeypatch.setattr(Session, "follow", follow)
     monkeypatch.setattr(Outbound, "incarnation_of", leads_to)
     with pytest.raises(NodeFailed, match="round 0 was not complete"):
-        await check_it_hears_and_is_heard("ad-psgd", join_deadline_s=10.0)
+        await check_it_hears_and_is_heard("ad-psgd", join_deadline_s=3.0)
