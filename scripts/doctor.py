@@ -45,8 +45,12 @@ def doctor(
     Give what "nervenet node" is given. A line for each check: ok, warning or problem, with what was found, what is
     expected and how to mend it. Exit code 1 if there are problems. Nothing is joined, and no run is disturbed.
     """
+    from nervenet.broker.sockets import split_bind
+
     from .signals import run as run_until_signal
 
+    if broker is not None:
+        split_bind(broker, ("directory", "events_in", "events_out"))  # raises what is wrong with the address
     overrides |= {"network.insecure": True} if insecure else {}
     overrides |= {"network.advertise": advertise} if advertise else {}
     experiment, ineffective, wrong = _experiment(file, overrides)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--quiet", is_flag=True, help="No live display; the result in one line.")
 @click.option("--json", is_flag=True, help="Every event as a JSON line on standard output.")
 @click.option("--seeds", metavar="N,N,…", help="One run for each seed, one after another, in folders under --out.")
+@click.option("--audit", is_flag=True, help="Each node keeps an audit log in the run folder; see nervenet audit.")
 @insecure_flag
 @experiment_flags()
 @click.pass_obj
@@ -49,6 +50,7 @@ def launch(
     quiet: bool,
     json: bool,
     seeds: str | None,
+    audit: bool,
     insecure: bool,
 ) -> None:
     """Start a broker and N nodes, show their progress, and stop them.
@@ -64,6 +66,7 @@ def launch(
 
     file, overrides = _experiment_file(files, overrides)
     overrides |= {"network.insecure": True} if insecure else {}
+    overrides |= {"site.audit": True} if audit else {}
     if resume is not None:
         check_run_dir(resume, file, out)
     chosen = None if seeds is None else _seeds(seeds, resume, overrides)

@@ -33,6 +33,7 @@ COMMANDS = (
     "keys",
     "invite",
     "join",
+    "audit",
     "doctor",
     "topology",
     "explain",
@@ -41,8 +42,8 @@ COMMANDS = (
 # Known by name, so that reporting an error imports none of the modules that could have raised it.
 USAGE_ERRORS = {"ExperimentError", "DataError", "IncompatibleSites", "CannotMerge", "CannotExport"}
 USAGE_ERRORS |= {"ModelFileError", "BadAddress", "TopologyError", "MissingExtra", "NameTaken", "KeysError"}
-USAGE_ERRORS |= {"InvitationError"}
-RUN_ERRORS = {"RunFailed", "NodeFailed", "ForkServerError", "BrokerError", "TooFewRows", "Declined"}
+USAGE_ERRORS |= {"AuditError", "InvitationError"}
+RUN_ERRORS = {"RunFailed", "NodeFailed", "ForkServerError", "BrokerError", "TooFewRows", "ChainsBroken", "Declined"}
 
 
 def build() -> Group:

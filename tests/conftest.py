@@ -70,6 +70,14 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     return result
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_of_programs(tmp_path_factory: pytest.TempPathFactory) -> Generator[None, None, None]:
+    """Have nodes without a run folder keep their audit logs among the files of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture
 def refused() -> list[str]:
     """How the running test has tried to start a process; cleared, that is forgiven."""

@@ -96,7 +96,7 @@ ENTRIES = (
     Entry(
         "broker-away",
         "The broker has stopped answering",
-        "warning: client-1: the broker at tcp://hub:5555 does not answer; the run goes on without it",
+        "client-1: the broker at tcp://hub:5555 does not answer; the run goes on without it",
         "It has ended, or the way to it is cut. Nodes that have met go on; events are lost meanwhile, nobody new "
         "can join, and a run that has not begun yet waits.",
         "Start it again at the same address: nodes rejoin by themselves, and monitors catch up. `nervenet "
@@ -175,9 +175,9 @@ ENTRIES = (
     Entry(
         "not-encrypted",
         "An address beyond this machine, and no keys",
-        "nervenet: tcp://hub:5555: is beyond this machine, and without keys anybody on the way could read and forge "
-        'what goes there: make one by "nervenet keys new NAME", let the others in by "nervenet keys allow FILE.pub '
-        '--role ROLE", and give --keys keys (or say --insecure)',
+        "nervenet: tcp://hub:5555: is beyond this machine, and without keys anybody on the way could read and "
+        'forge what goes there: make one by "nervenet keys new NAME", let the others in by "nervenet keys allow '
+        'FILE.pub --role ROLE", and give --keys keys (or say --insecure)',
         "Plain connections stay within one machine.",
         "Make keys and give `--keys DIR` ([security.md](security.md)), or say `--insecure` on a network where "
         "nobody listens.",
@@ -185,7 +185,7 @@ ENTRIES = (
     Entry(
         "not-written",
         "Files of the run folder cannot be written",
-        "warning: launcher: runs/first/events.jsonl is not whole: No space left on device",
+        "launcher: runs/first/events.jsonl is not whole: No space left on device",
         "The disk is full or read-only. The run itself goes on; a checkpoint that could not be written is tried again.",
         "Make room. If the model could not be saved the run ends with exit code 1, and `--resume RUN` writes it "
         "from the last checkpoint.",

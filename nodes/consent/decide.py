@@ -93,11 +93,11 @@ def _max_rounds(request: Request, allow: AllowConfig) -> Finding:
     most = allow.max_rounds
     if most is None or request.rounds is None:
         return None
-    if request.rounds and max(request.rounds, request.round) <= most:
-        return None
-    if request.round > most:
-        return f"round {request.round}", f"{most} at most"
-    return f"{request.rounds} rounds" if request.rounds else "no number named by the coordinator", f"{most} at most"
+    if not request.rounds:
+        return "no number named by the coordinator", f"{most} at most"
+    if request.rounds > most:
+        return f"{request.rounds} rounds", f"{most} at most"
+    return (f"round {request.round}", f"{most} at most") if request.round > most else None
 
 
 def _min_rows(request: Request, allow: AllowConfig) -> Finding:

@@ -66,7 +66,7 @@ class Policy:
             model_hash=self.model_hash,
             layout=task.payload.layout if task.payload else "",
             round=task.round,
-            rounds=None if describing or task.work in ("alone", "judge", "evaluate") else task.rounds,
+            rounds=None if describing else task.rounds,
             rows=self.rows,
             clients=task.clients or 0,
             statistics=survey | told_at_work(task.work, evaluate=task.evaluate),

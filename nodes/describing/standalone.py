@@ -20,6 +20,7 @@ from ..consent.requests import Policy
 from ..launching.described_site import SHARED, UNTOLD
 from ..roles.base import Role
 from ..roles.inquiry import Inquirer, Respondent
+from ..runtime.auditing import audit_dir_of
 from ..runtime.identity import NodeIdentity, default_name
 from ..runtime.printable import listed
 from ..runtime.secured import key_name, security_of
@@ -87,6 +88,7 @@ def identity_of(
     security = security_of(experiment.network, name, role)
     name = name or key_name(security) or ("coordinator" if role == "coordinator" else default_name("site"))
     shared_config = {**SHARED, "nodes": experiment.nodes}
+    where["audit_dir"] = audit_dir_of(experiment.site, None, usual=True)
     return NodeIdentity(broker, run, name, shared_config=shared_config, security=security, **where)
 
 

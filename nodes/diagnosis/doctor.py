@@ -22,7 +22,7 @@ from .broker_probe import ANSWER_S, probe_broker
 from .finding import Finding, problem
 from .greeting import greet
 from .machine_facts import look_at_folder, look_at_libraries, look_at_limits, look_at_ports
-from .machine_findings import judge_folder, judge_libraries, judge_limits, judge_ports
+from .machine_findings import judge_folder, judge_interface, judge_libraries, judge_limits, judge_ports
 from .site import judge_allowed, judge_data, judge_experiment, read_keys
 
 DEFAULT_BROKER = ("127.0.0.1", 5555)
@@ -77,6 +77,8 @@ async def _network(visit: Visit) -> AsyncIterator[Finding]:
         if not (await greet(f"tcp://{host}:{port}", ANSWER_S)).connected:
             for finding in judge_ports(look_at_ports(host, tuple(range(port, port + SERVICES)))):
                 yield finding
+            if bind := _inbox(experiment, f"tcp://{host}:{port}"):
+                yield judge_interface(look_at_ports(bind, (0,)))
             return
         broker = f"tcp://{host}:{port}"
     if security is None:
@@ -84,15 +86,19 @@ async def _network(visit: Visit) -> AsyncIterator[Finding]:
     try:
         for finding in judge_allowed(security, experiment.mode):
             yield finding
-        binds = experiment.mode == "gossip" or experiment.network.advertise is not None
-        tcp = experiment.network.transport == "tcp" and broker.startswith("tcp://")
-        bind = experiment.network.bind if binds and tcp else ""
-        asked = Asked(broker, visit.run, bind, experiment.network.advertise or "")
+        asked = Asked(broker, visit.run, _inbox(experiment, broker), experiment.network.advertise or "")
         facts = await probe_broker(asked, security)
         for finding in judge_broker(facts, visit.name or key_name(security) or ""):
             yield finding
     finally:
         close_gate(security)
+
+
+def _inbox(experiment: Experiment, broker: str) -> str:
+    """Return the interface on which this node would be dialed, or nothing: clients only ever dial."""
+    network = experiment.network
+    dialed = experiment.mode == "gossip" or network.advertise is not None
+    return network.bind if dialed and network.transport == "tcp" and broker.startswith("tcp://") else ""
 
 
 async def _within(limit_s: float, look: Callable[[], Iterable[Finding]], check: str, what: str) -> Iterable[Finding]:

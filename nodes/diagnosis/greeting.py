@@ -47,7 +47,7 @@ async def greet(address: str, within_s: float) -> Reached:
             reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
     except TimeoutError:
         return Reached(address, f"no answer within {within_s:g} s: something on the way drops what is sent there")
-    except (OSError, ValueError, UnicodeError) as error:
+    except (OSError, ValueError, OverflowError) as error:  # a name, or a port, that cannot be one
         number = getattr(error, "errno", 0) or 0  # below 0: of the look-up of a name, which says why itself
         return Reached(address, os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error))
     greeting = b""

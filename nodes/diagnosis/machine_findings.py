@@ -89,6 +89,16 @@ def judge_ports(facts: Ports) -> Iterator[Finding]:
         yield ok("ports", f"{shown} of {facts.host} are free for a broker")
 
 
+def judge_interface(facts: Ports) -> Finding:
+    """Judge where a node's inbox would be, of which nobody can say without a broker whether others reach it."""
+    if facts.why or facts.taken:
+        remedy = "look at network.bind: it has to be an address of this machine"
+        found = f"{facts.host} cannot be bound: {facts.why or 'in use'}"
+        return problem("inbox", found, "an interface of this machine", remedy)
+    found = f"{facts.host} can be bound; whether others reach it is not known without a broker"
+    return warning("inbox", found, "", "give --broker, once it runs")
+
+
 def _many(count: int) -> str:
     return f"{count:,}" if count < 1 << 30 else "any number of"
 

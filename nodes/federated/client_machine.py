@@ -64,8 +64,9 @@ class ClientMachine:
         self._incarnation: int | None = None  # the coordinator's
         self._personalization: Personalization | None = None
         self._published_at = float("-inf")
-        self._declined: Declined | None = None  # what its site did not take part in, last
+        self._declined: Declined | None = None  # what its site did not take part in, first
         self._answered = False  # any task
+        self._said: set[str] = set()  # keys of its policy of which it has said so
 
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         if self.finished:
@@ -173,9 +174,9 @@ class ClientMachine:
         self.current, self._since, self._overdue = new, now, False
         declined = self.config.policy.of_task(new.task)
         if declined is not None:
-            self._declined = declined
-            said = e.Publish("site.declined", declined_fields(self.config.coordinator, new.task, declined))
-            return [said, *self._decline(str(declined), now, declined.key)]
+            self._declined = self._declined or declined
+            said = said_once(self._said, self.config.coordinator, new.task, declined)
+            return [*said, *self._decline(str(declined), now, declined.key)]
         if new.task.work == "finish" and self._declined is not None and not self._answered:
             return new.leave(self.config.coordinator, f"this site took part in nothing: {self._declined}")
         timers, agreement = new.set_timers(now), new.task.agreement
@@ -359,9 +360,13 @@ def of_sent_model(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
     return {"holdout": found} if found else {}
 
 
-def declined_fields(asker: str, task: m.Task, declined: Declined) -> dict[str, Any]:
-    """Return the fields of a client's own `site.declined`."""
-    return {"subject": asker, "round": task.round, "work": task.work, "key": declined.key, "reason": str(declined)}
+def said_once(said: set[str], asker: str, task: m.Task, declined: Declined) -> list[e.Effect]:
+    """Publish that the site does not take part, the first time for each key of its policy."""
+    if declined.key in said:
+        return []
+    said.add(declined.key)
+    what = {"subject": asker, "round": task.round, "work": task.work, "key": declined.key, "reason": str(declined)}
+    return [e.Publish("site.declined", what)]
 
 
 def overruled(told: Mapping[str, Any], settings: Mapping[str, Any]) -> list[e.Effect]:

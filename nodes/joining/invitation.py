@@ -28,6 +28,7 @@ from .shared_part import check_part
 FORMAT = 1
 SUFFIX = ".invite.toml"
 MOST_BYTES = 262_144
+MOST_DOTS = 32  # in a line: of a key with all its tables, and of a number
 
 DIALED = {"client": ("broker", "coordinator"), "peer": ("broker", "peer")}
 """As what a site of a role has to allow the keys of others."""
@@ -139,9 +140,31 @@ def _tables(path: Path) -> dict[str, Any]:
     if len(content) > MOST_BYTES:
         raise InvitationError(f"{path}: has more than {MOST_BYTES:,} bytes; an invitation has a few thousand")
     try:
-        return tomllib.loads(content.decode())
+        text = content.decode()
+        if (number := _deep_line(text)) is not None:
+            raise ValueError(
+                f"line {number} has more than {MOST_DOTS} points outside of texts, or another kind of text"
+            )
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # of TOML and of UTF-8
         raise InvitationError(f"{path}: is no invitation: {' '.join(str(error).split())[:100]}") from None
+
+
+def _deep_line(text: str) -> int | None:
+    """Return the number of the first line with a key that no invitation has, None if there is none.
+
+    What reads TOML takes the square of the number of a key's parts: minutes for a key as long as a file may be. So
+    they are counted, outside of texts; other kinds of texts than nervenet writes, which would have to be told apart,
+    are refused.
+    """
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.startswith("#"):
+            continue
+        bare = line.replace("\\\\", "").replace('\\"', "")
+        outside = "".join(bare.split('"')[::2])
+        if outside.count(".") > MOST_DOTS or "'" in outside or '"""' in bare:
+            return number
+    return None
 
 
 def _invitation(tables: Mapping[str, Any]) -> Invitation:

@@ -33,6 +33,7 @@ from ..results.score_reports import Judged
 from ..roles.client import Client
 from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
+from ..runtime.auditing import audit_dir_of
 from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import NodeIdentity
 from ..runtime.report_client import ReportClient, report_once
@@ -277,6 +278,7 @@ def _build(
         context=context,
         security=security,
         replace=True,  # the launcher knows what has become of the previous process
+        audit_dir=audit_dir_of(experiment.site, spec["run_dir"], usual=False),
     )
     return ROLES[role].from_parts(site_model, experiment, identity)
 

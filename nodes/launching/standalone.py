@@ -27,6 +27,7 @@ from ..results.run_result import RunResult, run_ended
 from ..results.summary import summarize
 from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
+from ..runtime.auditing import audit_dir_of
 from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name, inbox_address, seed_of
 from ..runtime.secured import key_name, security_of
@@ -108,6 +109,7 @@ async def run_node(
             replace=replace,
             seed_peer=seed_peer,
             security=security,
+            audit_dir=audit_dir_of(experiment.site, out or resume, usual=True),
         )
         node = ROLES[role].from_parts(site_model, experiment, identity)
         if run_dir:

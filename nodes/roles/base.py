@@ -19,6 +19,7 @@ from ..config.schema import Experiment
 from ..consent.requests import Policy
 from ..runtime import effects as e
 from ..runtime import events as ev
+from ..runtime.auditing import audit_dir_of
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name, members_of
 from ..runtime.node import Node
 from ..runtime.round_reports import RoundReport, RoundReports
@@ -71,6 +72,7 @@ class Role(ABC):
             replace=replace,
             seed_peer=seed_peer,
             security=security,
+            audit_dir=audit_dir_of(experiment.site, checkpoint_dir, usual=False),
         )
         self._set_up(site_model, experiment, identity)
 
@@ -96,7 +98,12 @@ class Role(ABC):
     def _start(self, machine: e.Machine, worker: RoleWorker) -> Node:
         session = self.session
         self._node = Node(
-            machine, session.transport, Worker(worker, self.identity.name), session.publish, self._reports.put
+            machine,
+            session.transport,
+            Worker(worker, self.identity.name),
+            session.publish,
+            self._reports.put,
+            session.auditor,
         )
         examples, held_out = self._own_rows()
         rows, by_class = dict[str, Any](), dict[str, Any]()

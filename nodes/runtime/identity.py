@@ -43,6 +43,7 @@ class NodeIdentity:
     replace: bool = False  # takes its name even from a node that still answers
     seed_peer: str = ""  # control address of a living peer of a run that has begun, in place of `broker`
     security: Security | None = None  # of its sockets; None: as the experiment says, for its name
+    audit_dir: Path | None = None  # of its audit log; None: it keeps none
 
     def __post_init__(self) -> None:
         if self.name in RESERVED:

@@ -20,6 +20,7 @@ from nervenet.broker.messages import Heartbeat
 
 from . import effects as e
 from . import events as ev
+from .auditing import Auditor
 from .worker import Worker
 
 Publish: TypeAlias = Callable[[str, Mapping[str, Any]], None]
@@ -28,6 +29,8 @@ Publish: TypeAlias = Callable[[str, Mapping[str, Any]], None]
 
 class Node:
     """One machine at work.
+
+    An `auditor` records what comes and goes.
 
     `on_completed` is called with each `Completed` and with the `Finish`; `finished` is done with the latter, or with
     the exception that ended the node.
@@ -40,6 +43,7 @@ class Node:
         worker: Worker,
         publish: Publish,
         on_completed: Callable[[e.Completed | e.Finish], None],
+        auditor: Auditor | None = None,
     ) -> None:
         self.machine = machine
         self.transport = transport
@@ -54,6 +58,9 @@ class Node:
         self._closed = False
         self._accounted = (0, 0)
         self._began: tuple[float, int] | None = None  # the time of the first round's start, and the round before it
+        self._auditor = auditor
+        if auditor is not None:
+            auditor.attach(self.later, transport.send, self._publish, self.fail)
         worker.start(lambda event: self.later(self.post, event))
 
     # -------------------------------------------------------------------------------------------------------- events in
@@ -78,6 +85,8 @@ class Node:
             return
         match item:
             case t.Arrival(sender, message, array, nbytes):
+                if self._auditor is not None:
+                    self._auditor.received(sender, message, array)
                 came = ev.Arrived(sender, message, array, None, nbytes)
                 event = came if array is None else self.worker.unpack(came)
                 if event is not None:
@@ -112,7 +121,7 @@ class Node:
     def _perform(self, effect: e.Effect) -> None:
         match effect:
             case e.Send(to, message, body):
-                self.transport.send(to, message, body)
+                (self._auditor or self.transport).send(to, message, body)
             case e.Publish(kind, fields):
                 self._publish(kind, fields)
             case e.SetTimer(key, at):

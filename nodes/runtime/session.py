@@ -19,6 +19,7 @@ from nervenet.broker.peer_discovery import NO_ANSWER, check_name_free, discover_
 from nervenet.broker.versions import hello
 
 from ..config.schema import Experiment
+from .auditing import Auditor, opened_fields
 from .connections import Connections
 from .identity import NodeIdentity, inbox_address, seed_of
 from .node import Node
@@ -57,6 +58,7 @@ class Session:
         self.security = identity.security or security_of(network, identity.name)
         self._seed_name, self._seed_peer = seed_of(identity.seed_peer)
         self._refusals = RefusalEvents()
+        self.auditor = Auditor.of(identity, self.security, experiment)
         self._incarnate(identity.previous_incarnation)
         self.connections = Connections()
         self.events_in = ""  # where its events go, once that is known
@@ -111,6 +113,8 @@ class Session:
             if identity.context is None:
                 on_key_warning(self.security, self._warn)
             await self._open_transport()
+            if self.auditor is not None:
+                self.auditor.open(opened_fields(self.role, identity, self.incarnation, self.experiment))
             roster = None
             if identity.seed_peer:
                 roster = await self._join_by_peer()
@@ -329,3 +333,5 @@ class Session:
                 self._lease.leave_reason = reason
                 stack.push_async_exit(self._lease)
             stack.push_async_callback(self.transport.close, DRAIN_S)
+            if self.auditor is not None:  # what waits to be recorded is sent before that
+                stack.push_async_callback(asyncio.to_thread, self.auditor.close, reason)

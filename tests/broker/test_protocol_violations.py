@@ -6,8 +6,8 @@ import asyncio
 
 import numpy as np
 import zmq
-from nervenet.broker.codec import Limits
-from nervenet.broker.messages import Heartbeat, Payload, Refused, Task
+from nervenet.broker.codec import Limits, encode
+from nervenet.broker.messages import Heartbeat, Hello, Payload, Refused, Task
 from nervenet.broker.transport_events import ConnectionClosed, LinkUp, MalformedMessage, SendFailed
 
 BEAT = Heartbeat(3, "idle", ())
@@ -41,6 +41,16 @@ async def test_another_version_is_refused_by_name(tcp, stranger):
     one.socket.send(b"NV\x02whatever version 2 looks like")
     assert (await one.hear()).code == "version"
     assert (await at_server.first(MalformedMessage)).code == "version"
+
+
+async def test_a_later_release_that_still_speaks_this_version_gets_in(tcp, stranger):
+    server, at_server = await tcp.open("server", binds=True)
+    for lane in ("control", "bulk"):
+        one = stranger("new@1").dial(server.addresses[lane])
+        one.socket.send_multipart(encode(Hello("new", "peer", "demo", 1, 3, 1, "9.9"), version=3))
+        answer = await one.hear()
+        assert (answer.node, answer.oldest, answer.version) == ("server", 1, 1)
+    assert (await at_server.first(LinkUp)).peer == "new"
 
 
 async def test_a_name_belongs_to_its_connection(tcp, stranger):

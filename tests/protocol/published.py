@@ -43,6 +43,7 @@ ROLES = {
     "nodes/gossip/asynchronous/gossip_learning.py": ["peer"],
     "nodes/runtime/event_edge.py": ["monitor"],
     "nodes/runtime/question_progress.py": ["coordinator", "peer"],
+    "nodes/runtime/auditing.py": ["coordinator", "client", "peer"],
     "nodes/runtime/secured.py": ["coordinator", "client", "peer"],
     "nodes/runtime/session.py": ["coordinator", "client", "peer"],
     "nodes/runtime/node.py": ["coordinator", "client", "peer"],

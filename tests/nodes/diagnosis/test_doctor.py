@@ -18,7 +18,7 @@ from nervenet.nodes.diagnosis.broker_facts import Asked
 from nervenet.nodes.diagnosis.broker_findings import judge_broker
 from nervenet.nodes.diagnosis.broker_probe import probe_broker
 from nervenet.nodes.diagnosis.finding import Finding
-from nervenet.nodes.diagnosis.greeting import Reached
+from nervenet.nodes.diagnosis.greeting import Reached, greet
 from nervenet.nodes.diagnosis.machine_facts import look_at_folder, look_at_libraries, look_at_ports
 from nervenet.nodes.diagnosis.site import judge_allowed, judge_data, read_keys
 from nervenet.nodes.runtime.secured import close_gate, security_of
@@ -165,6 +165,20 @@ def test_the_command_prints_a_line_a_check_and_exits_one_for_a_problem(
     assert list(tmp_path.iterdir()) == [tmp_path / "bad.toml"]
 
 
-def test_a_wrong_option_is_exit_two(capsys: pytest.CaptureFixture[str]) -> None:
-    assert execute(["doctor", "--nodes", "0"]) == 2
-    assert "nodes = 0" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--nodes 0", "nodes = 0"),
+        ("--broker nonsense", "nonsense: an address is tcp://HOST:PORT"),
+        ("--broker tcp://h", "tcp://h: a tcp address ends in a port"),
+        ("--broker tcp://h:99999", "tcp://h:99999: a tcp address ends in a port"),
+    ],
+)
+def test_a_wrong_option_is_exit_two(line: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["doctor", *line.split()]) == 2
+    assert words in capsys.readouterr().err
+
+
+async def test_an_address_that_is_none_is_no_reason_to_fail() -> None:
+    for address in ("tcp://h", "tcp://127.0.0.1:99999", "tcp://:", "tcp://a..b:5"):
+        assert not (await greet(address, 5.0)).connected

@@ -12,7 +12,13 @@ from nervenet.nodes.diagnosis.broker_findings import MOST_OFFSET_S, judge_broker
 from nervenet.nodes.diagnosis.finding import Finding, bytes_text, problems_in
 from nervenet.nodes.diagnosis.greeting import Reached, mechanism_of
 from nervenet.nodes.diagnosis.machine_facts import Folder, Libraries, Limits, Ports, free_memory
-from nervenet.nodes.diagnosis.machine_findings import judge_folder, judge_libraries, judge_limits, judge_ports
+from nervenet.nodes.diagnosis.machine_findings import (
+    judge_folder,
+    judge_interface,
+    judge_libraries,
+    judge_limits,
+    judge_ports,
+)
 
 AT = "tcp://h:5555"
 INFO = BrokerInfo(1, 1, 1, "0.1.0", 1000.0, 1)
@@ -143,6 +149,11 @@ def test_a_port_that_is_taken_is_named() -> None:
     assert found.found == "port 5556 of 127.0.0.1 is in use"
     assert problems_in(judge_ports(Ports("192.0.2.1", (1, 2, 3), (), "Cannot assign requested address"))) == 1
     assert problems_in(judge_ports(Ports("127.0.0.1", (1, 2, 3), ()))) == 0
+
+
+def test_where_nobody_can_dial_back_the_interface_is_tried() -> None:
+    assert judge_interface(Ports("127.0.0.1", (0,), ())).state == "warning"
+    assert judge_interface(Ports("192.0.2.1", (0,), (), "Cannot assign requested address")).state == "problem"
 
 
 def test_a_greeting_names_its_mechanism() -> None:

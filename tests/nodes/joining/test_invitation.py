@@ -156,6 +156,39 @@ def test_what_is_no_file_or_too_long_is_not_read(tmp_path: Path) -> None:
             read_invitation(tmp_path / name)
 
 
+PARTS = ".a" * 50_000
+
+
+LINES = {
+    "key": f"a{PARTS} = 1",
+    "table": f"[a{PARTS}]",
+    "quoted": f'"a"{PARTS}."b" = 1',
+    "apostrophes": f"'\"'{PARTS} = 1",
+    "escaped": f'"\\\\"{PARTS} = 1',
+    "inline": f"x = {{a{PARTS} = 1}}",
+    "a separator that ends no line of TOML": "a" + '.a.a."\u2028"' * 20_000 + " = 1",
+    "several lines": f'x = [{{a = """\nb"""}}, {{a{PARTS} = 1}}]',
+}
+
+
+@pytest.mark.parametrize("line", LINES.values(), ids=LINES)
+def test_a_key_of_many_parts_is_refused_before_it_is_read(
+    line: str, tmp_path: Path, invited: Invited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, invited())
+    path.write_text(f"{path.read_text()}{line}\n")
+    monkeypatch.setattr(tomllib, "loads", lambda _: pytest.fail("it was read"))
+    with pytest.raises(InvitationError, match=r"is no invitation: line \d+ has more than 32 points"):
+        read_invitation(path)
+
+
+def test_texts_may_have_as_many_points_as_they_like(tmp_path: Path, invited: Invited) -> None:
+    told = 'it\'s "a" \\ b' + PARTS[:2_000]
+    invitation = sealed(replace(invited(), run="f", folder=told, fingerprint=""))
+    path = written(tmp_path, invitation)
+    assert read_invitation(path).folder == told
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 @given(content=st.binary(max_size=300) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_are_an_invitation_or_say_why_not(content: bytes, tmp_path: Path) -> None:
