@@ -68,13 +68,18 @@ def check_event(event: Event) -> None:
     """Raise `ProtocolError` for a map that is no event."""
     for key, kind in REQUIRED.items():
         if not isinstance(event.get(key), kind) or type(event[key]) is bool:  # which Python counts among the integers
-            raise ProtocolError("malformed", f"the event's {key} is {event.get(key)!r:.60}")
+            raise ProtocolError("malformed", f"the event's {key} is {_shown(event.get(key))}")
     if not all(0 <= event[key] < 2**53 for key in ("seq", "incarnation", "time")):
         raise ProtocolError("malformed", "the event's counters or its time are out of range")
     if event["node"] == STREAM:
         raise ProtocolError("malformed", f"{STREAM!r} is no publisher, but the subscriber itself")
     if not shallow(event) or not _is_json(event):
         raise ProtocolError("malformed", "the event holds what JSON cannot represent")
+
+
+def _shown(value: Any) -> str:
+    """Return a value for an error's text; of lists and maps only the type: the repr of deep ones is a RecursionError."""
+    return type(value).__name__ if isinstance(value, (list, dict)) else f"{value!r:.60}"
 
 
 def _is_json(value: Any) -> bool:
