@@ -50,4 +50,7 @@ def test_without_that_check_it_would(monkeypatch: pytest.MonkeyPatch) -> None:
     heedless = "nervenet.nodes.federated.admission.update_fault"
     monkeypatch.setattr(heedless, lambda *given: update_fault(*given[:4], 10**12))
     monkeypatch.setattr("nervenet.nodes.federated.client_registry.ClientRegistry.cap", lambda self, ratio: 10**12)
+    assert shares_after_a_claim() == [0.5, 0.5], "it would have half"
+    believed = "nervenet.nodes.federated.run_state.without_majority"
+    monkeypatch.setattr(believed, lambda updates, _told, weighted: (list(updates), {}))
     assert shares_after_a_claim()[1] > 0.99
