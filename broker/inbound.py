@@ -133,7 +133,7 @@ class Inbound:
         elif peer is not None and sender is not None and _oversteps(peer, message):
             self._listeners[lane].refuse(sender, f"{sender.name} is no member yet, and sent {tag_of(message)}")
         elif peer is not None and lane in peer.lanes:
-            self._endpoint.deliver(peer.node, peer.role, lane, received)
+            self._endpoint.deliver(peer.node, peer.role, lane, received, peer.arrivals[lane])
         elif not isinstance(message, Refused):  # two nodes that refuse each other would never stop
             reason = f"{self._endpoint.node} has not received your HELLO on {lane}"
             self._refuse(lane, identity, tag_of(message), getattr(message, "round", 0), "stranger", reason)

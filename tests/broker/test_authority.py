@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from nervenet.broker import messages as m
+from nervenet.broker.arrivals import Arrivals
 from nervenet.broker.authority import BETWEEN, ROLES, SERVICES, wrong_caller, wrong_pair
 from nervenet.broker.codec import Limits
 from nervenet.broker.endpoint import Endpoint
@@ -78,7 +79,7 @@ def test_from_anybody_else_it_is_dropped_and_reported(tag: str) -> None:
         endpoint.open = True
         endpoint._receiver = delivered.append
         endpoint.refused = delivered.append  # type: ignore[method-assign]
-        endpoint.deliver("somebody", sender, message.lane, (message, array, 10))
+        endpoint.deliver("somebody", sender, message.lane, (message, array, 10, 1), Arrivals())
         (item,) = delivered
         allowed = (sender, receiver) in TABLE[tag] or tag == "refused"
         assert type(item) is (Arrival if allowed else ConnectionRefused), (sender, receiver)
