@@ -78,7 +78,7 @@ def check_event(event: Event) -> None:
 
 
 def _shown(value: Any) -> str:
-    """Return a value for an error's text; of lists and maps only the type: the repr of deep ones is a RecursionError."""
+    """Return a value for an error's text; of lists and maps the type: the repr of deep ones is a RecursionError."""
     return type(value).__name__ if isinstance(value, (list, dict)) else f"{value!r:.60}"
 
 

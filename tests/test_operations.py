@@ -12,6 +12,7 @@ import pytest
 from nervenet.broker import errors, versions
 from nervenet.broker.errors import SEE, BrokerError, see
 from nervenet.nodes.config.error_pages import BY_CODE, ENTRIES, markdown
+from nervenet.nodes.joining.invitation import InvitationError
 from nervenet.nodes.monitoring.run_view import notice
 from nervenet.scripts.main import _explain, execute
 
@@ -78,6 +79,7 @@ def used() -> set[str]:
     codes = set(re.findall(r"""\bsee\(["']([\w-]+)["']\)""", text))
     codes |= set(re.findall(r"""\bsee\("([\w-]+)" if .*? else "[\w-]+"\)""", text))
     codes |= set(re.findall(r"""\bsee\("[\w-]+" if .*? else "([\w-]+)"\)""", text))
+    codes |= set(re.findall(r'^    page = "([\w-]+)"', text, re.MULTILINE))
     codes |= {kind.page for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BrokerError)}
     return (codes | set(errors._PAGES.values())) - {""}
 
@@ -101,7 +103,7 @@ def test_every_quoted_message_of_operations_ends_with_its_own_code() -> None:
     for entry in ENTRIES:
         if entry.seen and not entry.code.startswith("exit-"):
             assert any(line.endswith(see(entry.code).strip()) for line in LINES if SEE in line) or (
-                entry.code in ("keys-unusable", "not-encrypted")
+                entry.code in ("keys-unusable", "not-encrypted", "invitation-unusable")
             ), entry.code
 
 
@@ -115,10 +117,11 @@ def test_every_quoted_message_of_operations_ends_with_its_own_code() -> None:
         (errors.RosterIncomplete("1 of 2"), "too-few-nodes", 1),
         (errors.KeysError("keys: is no key\nkeys: nor this"), "keys-unusable", 2),
         (errors.NotEncrypted("tcp://h:1"), "not-encrypted", 2),
+        (InvitationError("is no file"), "invitation-unusable", 2),
     ],
 )
 def test_the_last_line_of_a_command_ends_with_where_it_is_explained(
-    error: BrokerError, code: str, number: int, capsys: pytest.CaptureFixture[str]
+    error: Exception, code: str, number: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert _explain(error) == number
     assert capsys.readouterr().err.splitlines()[-1].endswith(f" (docs/errors.md#{code})")

@@ -150,6 +150,16 @@ ENTRIES = (
         "Do what the message says; `nervenet keys list` shows what is wrong with a folder.",
     ),
     Entry(
+        "invitation-unusable",
+        "An invitation cannot be used, or made",
+        "nervenet: north.invite.toml: was changed after it was written (fingerprint 051d 4252 2d22 23f8 3a8c bd19 18b7 "
+        "e442, its content has eaad 266e 6166 9a98 dcde c743 c340 895f); ask hub to send it again",
+        "The file is missing, no invitation, of another version's format, was changed on its way or by hand, or says "
+        "what no invitation says; or nobody sits at the terminal who could be asked. Nothing was written.",
+        "Have the hub run `nervenet invite` again, and compare the fingerprint of the file by telephone. Scripts say "
+        "`--yes`.",
+    ),
+    Entry(
         "name-taken",
         "Another node has the name, and answers",
         "nervenet: the name north is taken in run 'flowers' by a node that answers (pid 4711 at "

@@ -15,6 +15,7 @@ class Asked:
 
     broker: str
     run: str = ""
+    dials: str = ""  # the role of those whom this node dials
     bind: str = ""  # the interface of the inbox that is to be dialed back; empty: nobody dials this node
     advertise: str = ""  # the host by which it is reached
 
@@ -33,6 +34,7 @@ class BrokerFacts:
     uncertain_s: float = 0.0  # by so much that may be wrong
     events: dict[str, str] = field(default_factory=dict)  # by address: why it cannot be used
     run: Message | None = None
+    members: dict[str, str] = field(default_factory=dict)  # by name and address: why one cannot be dialed
     inbox: str = ""  # the address that was to be dialed back
     back: Message | None = None  # what the broker says of it
     not_bound: str = ""  # why the inbox could not be opened

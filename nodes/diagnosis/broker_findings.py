@@ -24,6 +24,7 @@ def judge_broker(facts: BrokerFacts, name: str = "") -> Iterator[Finding]:
     yield from _versions(facts)
     yield from _clock(facts)
     yield from _run(facts, name)
+    yield from _members(facts)
     yield from _inbox(facts)
 
 
@@ -120,6 +121,14 @@ def _run(facts: BrokerFacts, name: str) -> Iterator[Finding]:
         case Failed(code=code, reason=reason):
             remedy = "start its nodes again: a run whose nodes have all gone is forgotten within a minute"
             yield problem("run", f"cannot be joined ({code}): {reason}", "", remedy)
+
+
+def _members(facts: BrokerFacts) -> Iterator[Finding]:
+    for where, why in facts.members.items():
+        if why:
+            yield problem("members", f"{where} cannot be dialed: {why}", "", "ask who runs it to look, too")
+        else:
+            yield ok("members", f"{where} is reached, and has the key that is allowed here")
 
 
 def _inbox(facts: BrokerFacts) -> Iterator[Finding]:

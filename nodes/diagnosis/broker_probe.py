@@ -25,6 +25,7 @@ from nervenet.broker.messages import (
     GetBrokerInfo,
     GetEventAddresses,
     GetRoster,
+    Roster,
 )
 from nervenet.broker.relay import WELCOME
 from nervenet.broker.request_client import BrokerClient
@@ -34,6 +35,7 @@ from nervenet.broker.transport_events import Counters
 
 from .broker_facts import Asked, BrokerFacts
 from .greeting import greet
+from .member_probe import try_members
 
 ANSWER_S = 4.0  # in which a broker that lives answers, over the slowest of lines
 _POLL_S = 0.05
@@ -60,6 +62,8 @@ async def probe_broker(asked: Asked, security: Security, within_s: float = ANSWE
         try:
             if await _ask_broker(client, facts, refused, within_s):
                 await _ask_further(client, facts, asked, within_s)
+                if isinstance(facts.run, Roster) and not isinstance(security, Plain):
+                    facts.members = await try_members(facts.run, asked.dials, security, context, within_s)
                 await _try_events(client, facts, context, security, within_s)
         finally:
             client.close()

@@ -23,7 +23,7 @@ from .finding import Finding, problem
 from .greeting import greet
 from .machine_facts import look_at_folder, look_at_libraries, look_at_limits, look_at_ports
 from .machine_findings import judge_folder, judge_interface, judge_libraries, judge_limits, judge_ports
-from .site import judge_allowed, judge_data, judge_experiment, read_keys
+from .site import DIALED, judge_allowed, judge_data, judge_experiment, read_keys
 
 DEFAULT_BROKER = ("127.0.0.1", 5555)
 SERVICES = 3  # consecutive ports of a broker
@@ -86,7 +86,9 @@ async def _network(visit: Visit) -> AsyncIterator[Finding]:
     try:
         for finding in judge_allowed(security, experiment.mode):
             yield finding
-        asked = Asked(broker, visit.run, _inbox(experiment, broker), experiment.network.advertise or "")
+        asked = Asked(
+            broker, visit.run, DIALED[experiment.mode], _inbox(experiment, broker), experiment.network.advertise or ""
+        )
         facts = await probe_broker(asked, security)
         for finding in judge_broker(facts, visit.name or key_name(security) or ""):
             yield finding

@@ -37,6 +37,8 @@ DIALED = {"client": ("broker", "coordinator"), "peer": ("broker", "peer")}
 class InvitationError(ValueError):
     """An invitation that cannot be used, or made: what was found, what is expected, and who can mend it."""
 
+    page = "invitation-unusable"
+
 
 @dataclass(frozen=True, kw_only=True)
 class InvitedKey:

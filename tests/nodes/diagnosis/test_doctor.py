@@ -6,12 +6,18 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import zmq
 from nervenet.broker.broker import Broker
+from nervenet.broker.lease import Lease
+from nervenet.broker.messages import Join, Member, Roster
 from nervenet.broker.security.allow_list import allow
 from nervenet.broker.security.keys import new_key_pair, write_keys
+from nervenet.broker.security.plain import Plain
 from nervenet.broker.sockets import Security
+from nervenet.broker.transport import ZmqTransport
 from nervenet.nodes.config.schema import Experiment, NetworkConfig
 from nervenet.nodes.diagnosis import broker_probe
 from nervenet.nodes.diagnosis.broker_facts import Asked
@@ -20,6 +26,7 @@ from nervenet.nodes.diagnosis.broker_probe import probe_broker
 from nervenet.nodes.diagnosis.finding import Finding
 from nervenet.nodes.diagnosis.greeting import Reached, greet
 from nervenet.nodes.diagnosis.machine_facts import look_at_folder, look_at_libraries, look_at_ports
+from nervenet.nodes.diagnosis.member_probe import try_members
 from nervenet.nodes.diagnosis.site import judge_allowed, judge_data, read_keys
 from nervenet.nodes.runtime.secured import close_gate, security_of
 from nervenet.scripts.main import execute
@@ -49,7 +56,7 @@ async def seen(at_broker: Path | None, here: Path | None, refused: list[str] | N
     said = [] if refused is None else refused
     try:
         async with Broker("tcp://127.0.0.1:0", security=theirs, on_refused=said.append) as broker:
-            asked = Asked(broker.address, "demo", "127.0.0.1")
+            asked = Asked(broker.address, "demo", "coordinator", "127.0.0.1")
             found = list(judge_broker(await probe_broker(asked, ours, 20.0), "me"))
             assert broker.counters.malformed == 0
     finally:
@@ -74,6 +81,52 @@ async def test_a_site_that_is_allowed_disturbs_nobody(folders: Path) -> None:
     assert wrong(found) == []
     assert any(finding.check == "keys" and "lets me in" in finding.found for finding in found)
     assert refused == []
+
+
+async def dialed(folders: Path, name: str) -> tuple[list[Finding], list[object]]:
+    """What a site finds of a coordinator that has joined a run, and what that one has noticed."""
+    theirs, ours = secured(folders / "hub"), secured(folders / name)
+    noticed: list[object] = []
+    try:
+        async with Broker("tcp://127.0.0.1:0", security=theirs) as broker:
+            hub = ZmqTransport("hub", "coordinator", "demo", bind="tcp://127.0.0.1:*", security=theirs)
+            await hub.open(noticed.append, noticed.append)
+            context: zmq.Context[Any] = zmq.Context()
+            join = Join(0, "demo", "hub", "coordinator", 1, 1, dict(hub.addresses), {}, 0, 5.0)
+            async with Lease(broker.address, join, context, security=theirs) as lease:
+                await lease.roster()
+                found = await probe_broker(Asked(broker.address, "demo", "coordinator"), ours, 20.0)
+            await hub.close(0.0)
+            await asyncio.to_thread(context.term)
+    finally:
+        for each in (theirs, ours):
+            close_gate(each)
+    return list(judge_broker(found, name)), noticed
+
+
+async def test_a_coordinator_is_dialed_and_notices_nothing(folders: Path) -> None:
+    found, noticed = await dialed(folders, "north")
+    assert wrong(found) == []
+    [reached] = [finding for finding in found if finding.check == "members"]
+    assert reached.found.startswith("hub at tcp://127.0.0.1:")
+    assert noticed == []
+
+
+async def test_a_coordinator_that_is_not_allowed_here_or_not_there_is_named(folders: Path) -> None:
+    write_keys(folders / "relay", new_key_pair("relay"))
+    roster = Roster(
+        1, "demo", 1, {}, (Member("relay", "coordinator", 1, 1, {"control": "tcp://127.0.0.1:1"}, "alive"),)
+    )
+    ours, context = secured(folders / "north"), zmq.Context()
+    assert not isinstance(ours, Plain)
+    [why] = (await try_members(roster, "coordinator", ours, context, 1.0)).values()
+    assert "no key of relay is allowed" in why
+    allow(folders / "north", folders / "relay" / "relay.pub", ("coordinator",))
+    ours.gate.look()
+    [why] = (await try_members(roster, "coordinator", ours, context, 0.2)).values()
+    assert why == "Connection refused"
+    close_gate(ours)
+    await asyncio.to_thread(context.term)
 
 
 async def test_a_key_that_is_not_allowed_there_is_named(folders: Path) -> None:
