@@ -270,14 +270,6 @@ class Broker:
             if isinstance(message, Join) and any(isinstance(getattr(o, "message", None), Joined) for o in outcomes):
                 self._memberships.joined(message.node, message.run)
             self._execute(outcomes)
-            for outcome in outcomes:
-                if (
-                    isinstance(outcome, Reply)
-                    and isinstance(outcome.message, Failed)
-                    and outcome.message.code == "identity"
-                ):
-                    name = getattr(message, "node", "")
-                    self._refused(ConnectionRefused("directory", "", "", name, outcome.message.reason))
 
     def _tick(self) -> None:
         late_s = self._loop.time() - self._timer.when()
@@ -313,7 +305,7 @@ class Broker:
     def _may_publish(self, channel: Channel, event: Event) -> bool:
         sender = self._sender("events_in", channel)
         if sender is None:
-            return not self._listeners and self._is_of_launch(event)
+            return not self._listeners
         node, role, run = event["node"], event["role"], event["run"]
         reason = wrong_publisher(sender.name, sender.roles, event["type"], node, role)
         reason = reason or self._memberships.wrong_run(node, role, run, self._directory.has_begun(run))
@@ -321,17 +313,6 @@ class Broker:
             return True
         self._listeners["events_in"].refuse(sender, f"{event['type']} is not relayed: {reason}")
         return False
-
-    def _is_of_launch(self, event: Event) -> bool:
-        """Return whether an event is of a node of the launch, if there is one, and of a type that its role publishes."""
-        roles = self._security.enrollment.roles
-        node = event["node"]
-        if not roles:
-            return True
-        reason = wrong_publisher(node, frozenset({roles.get(node, "")}), event["type"], node, event["role"])
-        if reason is not None:
-            self._refused(ConnectionRefused("events_in", "", "", node[:64], f"{event['type'][:64]}: {reason[:200]}"))
-        return reason is None
 
     def _may_subscribe(self, channel: Channel) -> bool:
         for monitor in self._monitors[2:]:
