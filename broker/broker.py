@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import zmq
@@ -16,9 +15,11 @@ from .channel import Channel, Envelope
 from .codec import DEFAULT_LIMITS, decode
 from .dial_back import BackDialer
 from .directory import Directory, Outcome, Reply
-from .disconnects import DisconnectMonitor
 from .errors import AddressInUse, ProtocolError
 from .events import Event
+from .guard.services import ServiceGuards
+from .last_values import snapshot_frame
+from .limits import allowed
 from .messages import (
     VERSION,
     BrokerInfo,
@@ -31,13 +32,12 @@ from .messages import (
     Leave,
     Message,
     RenewLease,
-    Snapshot,
     tag_of,
 )
 from .relay import Relay
 from .security.memberships import Memberships
 from .security.plain import LOCAL, Plain
-from .security.refusals import Refusals
+from .security.refusals import Refusals, fields_of
 from .security.roles import wrong_member, wrong_publisher
 from .sockets import CONTROL_QUEUE, Security, advertised, bind, discard, make, split_bind
 from .transport_events import ConnectionRefused, Counters
@@ -105,7 +105,6 @@ class Broker:
         self._refusals = Refusals()
         self._memberships = Memberships()
         self._listeners: dict[str, Listener] = {}  # with keys, by service
-        self._monitors: list[DisconnectMonitor] = []
         self._unwatch: Callable[[], None] = lambda: None
 
     @property
@@ -142,16 +141,19 @@ class Broker:
 
     def _begin(self, sockets: list[zmq.Socket[bytes]]) -> None:
         events_in, events_out = self.addresses["events_in"], self.addresses["events_out"]
-        enrollment = self._security.enrollment
-        self._directory = Directory(events_in, events_out, lease_s=self._lease_s, enrollment=enrollment)
+        self._directory = Directory(events_in, events_out, lease_s=self._lease_s, enrollment=self._security.enrollment)
         self._back_dialer = BackDialer(self._reply)
+        keyed = bool(self._listeners)
+        connected = [service for service in _SERVICES if not self.addresses[service].startswith("inproc")]
+        self._guards = ServiceGuards(connected, self._refused)
         self._relay = Relay(
             sockets[1],
             sockets[2],
             self.counters,
-            keyed=bool(self._listeners),
+            keyed=keyed,
             may_publish=self._may_publish,
             may_subscribe=self._may_subscribe,
+            guards=self._guards.by_service,
         )
         self._requests = Channel(
             sockets[0],
@@ -159,12 +161,13 @@ class Broker:
             counters=self.counters,
             queue=CONTROL_QUEUE,
             addressed=True,
+            keyed=keyed,
+            heard=self._guards.heard,
         )
+        self._guards.requests(self._requests)
 
     def _watch(self, sockets: list[zmq.Socket[bytes]]) -> None:
-        for (service, listener), socket in zip(self._listeners.items(), sockets, strict=bool(self._listeners)):
-            failed = partial(self._handshake_failed, service)
-            self._monitors.append(DisconnectMonitor(socket, partial(_forget, listener), failed))
+        self._guards.watch(dict(zip(_SERVICES, sockets, strict=True)), self._listeners)
         if not isinstance(self._security, Plain):
             self._allowed = self._security.gate.allowed
             self._unwatch = self._security.gate.watch(self._list_changed)
@@ -206,10 +209,8 @@ class Broker:
 
     def _close(self, linger_s: float) -> None:
         self._unwatch()
+        self._guards.close()
         self._back_dialer.close()
-        for monitor in self._monitors:
-            monitor.close()
-        self._monitors.clear()
         self._requests.close(min(0.1, linger_s))
         self._relay.close(linger_s)
         self._forget_listeners()
@@ -250,16 +251,22 @@ class Broker:
             message, _ = decode(frames)
         except ProtocolError as error:
             self.counters.malformed += 1
+            self._guards.malformed()
             asks = "the node that asks"
             why = of_header(asks, error.version, "the broker") if error.version else error.reason
             self._reply(identity, Failed(0, error.code, why), error.version or VERSION)
             return
+        self._guards.well_formed(identity)
         if sender is not None and (reason := _not_theirs(message, sender)) is not None:
             self._listeners["directory"].refuse(sender, reason)
             self._reply(identity, Failed(getattr(message, "id", 0), "identity", reason))
+        elif isinstance(message, GetSnapshot) and not self._guards.may_have_snapshot():
+            most = f"{allowed('snapshots')} snapshots at once and then one a second are given to one connection"
+            self._reply(identity, Failed(message.id, "limit", most))
         elif isinstance(message, GetSnapshot):
             for events, last in self._relay.last.parts(message.prefix):
-                self._reply(identity, Snapshot(message.id, events, last))
+                frame = snapshot_frame(message.id, events, last)
+                self._send(identity, Envelope([frame], "snapshot", 0, len(frame)))
         elif isinstance(message, GetBrokerInfo):
             runs = self._directory.runs
             self._reply(identity, BrokerInfo(message.id, OURS.newest, OURS.oldest, OURS.release, time.time(), runs))
@@ -278,12 +285,16 @@ class Broker:
             if late_s > _AWAKE_S:
                 self._directory.extend_deadlines(late_s, self._loop.time())
             self._execute(self._directory.tick(self._loop.time()))
+            for refusal, count in self._refusals.due(self._loop.time()):
+                self._say_refused(refusal, count)
         except BaseException as error:  # noqa: BLE001  serve() raises it
             self._fail(error)
 
     def _execute(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
             if isinstance(outcome, Reply):
+                if isinstance(outcome.message, Failed) and outcome.message.code == "identity":
+                    self._refused(ConnectionRefused("directory", "", "", "", outcome.message.reason))
                 self._reply(outcome.identity, outcome.message)
             else:
                 fields = dict(outcome)
@@ -294,6 +305,10 @@ class Broker:
         if envelope.header_bytes > DEFAULT_LIMITS.header_bytes:
             reason = f"the {tag_of(message)} exceeds the limit"
             envelope = Envelope.of(Failed(getattr(message, "id", 0), "oversize", reason))
+        self._send(identity, envelope)
+
+    def _send(self, identity: bytes, envelope: Envelope) -> None:
+        self._guards.answered(identity, envelope.header_bytes)
         self._requests.send(identity, envelope)
 
     # With keys: who may do what
@@ -304,19 +319,15 @@ class Broker:
 
     def _may_publish(self, channel: Channel, event: Event) -> bool:
         sender = self._sender("events_in", channel)
-        if sender is None:
-            return not self._listeners
-        node, role, run = event["node"], event["role"], event["run"]
-        reason = wrong_publisher(sender.name, sender.roles, event["type"], node, role)
-        reason = reason or self._memberships.wrong_run(node, role, run, self._directory.has_begun(run))
-        if reason is None:
-            return True
-        self._listeners["events_in"].refuse(sender, f"{event['type']} is not relayed: {reason}")
-        return False
+        if sender is None and self._listeners:
+            return False
+        refusal = _not_relayed(event, sender, self._security.enrollment.roles, self._memberships, self._directory)
+        if refusal is not None:
+            self._refused(refusal)
+        return refusal is None
 
     def _may_subscribe(self, channel: Channel) -> bool:
-        for monitor in self._monitors[2:]:
-            monitor.drain()  # a descriptor may have belonged to another connection a moment ago
+        self._guards.drain("events_out")
         return self._sender("events_out", channel) is not None or not self._listeners
 
     def _list_changed(self, allowed: AllowList) -> None:
@@ -325,27 +336,17 @@ class Broker:
         for entry in gone:
             self._execute(self._directory.expel(entry.name, self._loop.time()))
 
-    def _handshake_failed(self, service: str, reason: str) -> None:
-        self._refused(ConnectionRefused(service, "", "", "", reason))
-
     def _refused(self, refusal: ConnectionRefused) -> None:
         self.counters.refused += 1
         self._loop.call_soon(self._report, refusal)
 
     def _report(self, refusal: ConnectionRefused) -> None:
         count = self._refusals.report(refusal, self._loop.time())
-        if not count or self._failure.done():
-            return
-        self.publish(
-            "connection.refused",
-            "",
-            subject=refusal.name,
-            service=refusal.service,
-            address=refusal.address,
-            key=refusal.key,
-            reason=refusal.reason,
-            count=count,
-        )
+        if count and not self._failure.done():
+            self._say_refused(refusal, count)
+
+    def _say_refused(self, refusal: ConnectionRefused, count: int) -> None:
+        self.publish("connection.refused", "", **fields_of(refusal, count))
         where = f" from {refusal.address}" if refusal.address else ""
         times = f" ({count} times)" if count > 1 else ""
         self._on_refused(f"refused at {refusal.service}{where}: {refusal.reason}{times}")
@@ -360,8 +361,21 @@ def _free_port() -> int:
     return random.SystemRandom().randrange(13_000, 20_000, 3)
 
 
-def _forget(listener: Listener, descriptor: int) -> None:
-    listener.closed(descriptor)
+def _not_relayed(
+    event: Event, sender: Entry | None, roles: Mapping[str, str], memberships: Memberships, directory: Directory
+) -> ConnectionRefused | None:
+    """Return why an event is not its sender's business; ``roles`` are those of a launch, whose nodes have them."""
+    kind, node, role, run = event["type"], event["node"], event["role"], event["run"]
+    reason = None
+    if sender is not None:
+        reason = wrong_publisher(sender.name, sender.roles, kind, node, role)
+        reason = reason or memberships.wrong_run(node, role, run, directory.has_begun(run))
+    elif roles:
+        reason = wrong_publisher(node, frozenset({roles.get(node, "no node of the launch")}), kind, node, role)
+    if reason is None:
+        return None
+    key, name = ("", node[:64]) if sender is None else (sender.public, sender.name)
+    return ConnectionRefused("events_in", "", key, name, f"{kind[:64]} is not relayed: {reason[:300]}")
 
 
 def _not_theirs(message: Message, sender: Entry) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import zmq
 
@@ -19,6 +19,7 @@ from .messages import VERSION, Message, tag_of
 from .transport_events import Counters
 
 _TURN = 64  # messages handed over before others get the loop
+_TURN_S = 0.02  # or for so long
 _ZERO_COPY = 65_536  # bytes; below, a copy is cheaper than the bookkeeping of sharing
 _SMALL_BYTES = 1 << 20  # while the queue of a peer is smaller than this, `queue` does not bound it
 _SMALL_QUEUE = 256  # but this does
@@ -26,6 +27,19 @@ _NOBLOCK = int(zmq.NOBLOCK)  # plain integers: an operator on zmq's flags costs 
 _POLLIN = int(zmq.POLLIN)
 _MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 _RETRY_S = (0.01, 0.1)  # first and longest pause before a full queue is tried again
+
+
+_SHORT, _LONG = 2, 9  # bytes of ZMTP before a frame, of at most 255 bytes and of more
+_SEALED = 33  # and how many more a frame takes that is encrypted
+
+
+class Heard(Protocol):
+    """Takes note of a message: its connection's descriptor, what it took of that, and of how many frames it is.
+
+    It is delivered if that returns true.
+    """
+
+    def __call__(self, descriptor: int, nbytes: int, frames: int, /) -> bool: ...
 
 
 class Envelope(NamedTuple):
@@ -53,7 +67,8 @@ class Channel:
     unless ``addressed``. ``dropped(channel, identity, envelope, full)`` is called for a message that will not leave,
     because the queue is full or (false) there is no such peer. ``queue`` messages may wait for one peer, or 256 of less
     than a megabyte together; beyond that the oldest is dropped, because newer ones supersede it. ``large``: arrays are
-    expected and received without a copy. ``keyed``: connections are authenticated, and `user` is asked for.
+    expected and received without a copy. ``keyed``: connections are authenticated, and `user` is asked for. ``heard``
+    is asked of each message first.
     """
 
     def __init__(
@@ -68,6 +83,7 @@ class Channel:
         large: bool = False,
         most_frames: int = 2,
         keyed: bool = False,
+        heard: Heard | None = None,
     ) -> None:
         self.socket = socket
         self._deliver = deliver
@@ -77,7 +93,10 @@ class Channel:
         self._addressed = addressed
         self._large = large
         self._most = most_frames + 1 + addressed  # one more than a message has proves that it is malformed
-        self._keyed = keyed and not addressed
+        self._keyed = (keyed or heard is not None) and not addressed
+        self._heard = heard
+        self._seal = _SEALED if keyed else 0
+        self._nbytes = self._frames = 0  # of the message being delivered, as its connection has carried it
         self._waiting: dict[bytes, deque[Envelope]] = {}
         self._header: zmq.Frame | None = None
         self._shared: dict[bytes, list[tuple[int, zmq.MessageTracker]]] = {}
@@ -164,9 +183,11 @@ class Channel:
         self._waiting.pop(to, None)
         self._shared.pop(to, None)
 
-    def drain(self) -> None:
-        while self._open and (frames := self._receive()) is not None:
+    def drain(self, most: int = 1 << 30) -> None:
+        """Hand over what is there, ``most`` messages at the most."""
+        while most > 0 and self._open and (frames := self._receive()) is not None:
             self._hand_over(frames)
+            most -= 1
 
     def close(self, linger_s: float = 0.0) -> None:
         if not self._open:
@@ -252,9 +273,13 @@ class Channel:
         if self._look is not None:
             self._look.cancel()
             self._look = None
+        until = self._loop.time() + _TURN_S
         for _ in range(_TURN):
             if not self._open:
                 return
+            if self._loop.time() > until:
+                self._poll_again()
+                break
             frames = self._receive()
             if frames is None:
                 break
@@ -268,6 +293,8 @@ class Channel:
         self._counters.messages_received += 1
         identity = frames.pop(0) if self._addressed else b""
         try:
+            if self._heard is not None and not self._heard(self.descriptor(), self._nbytes, self._frames):
+                return
             self._deliver(self, identity, frames)
         except Exception as error:  # noqa: BLE001  what is still to be read would stay unread: the edge is consumed
             told = {"message": "a message could not be delivered", "exception": error}
@@ -288,10 +315,15 @@ class Channel:
         most = self._most
         if self._keyed:
             self._header = part
+        seal, count = self._seal, 1
+        nbytes = 0 if self._addressed else seal + len(part) + (_SHORT if len(part) + seal <= 255 else _LONG)
         while part.more:
             part = socket.recv(_NOBLOCK, copy=False)
+            count += 1
+            nbytes += seal + len(part) + (_SHORT if len(part) + seal <= 255 else _LONG)
             if self._addressed and len(frames) == 1:
                 self._header = part  # it knows its connection
             if len(frames) < most:
                 frames.append(part.buffer if self._large and len(part) >= _ZERO_COPY else part.bytes)
+        self._nbytes, self._frames = nbytes, count - self._addressed
         return frames

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import MessageTooLarge, ProtocolError
+from .limits import allowed
 from .messages import BY_TAG, OLDEST, VERSION, Failed, Hello, Lane, Message, Payload, Refused, tag_of
 from .versions import OURS, of_header
 
@@ -38,9 +39,11 @@ _SWAP = sys.byteorder == "big"
 class Limits:
     """The largest messages that a node accepts, in bytes; decoding a header takes up to about 96 times its size."""
 
-    control_bytes: int = 65_536
-    header_bytes: int = 1 << 20
-    message_bytes: int = 256 << 20
+    control_bytes: int = allowed("control_bytes")
+    header_bytes: int = allowed("header_bytes")
+    message_bytes: int = allowed("message_bytes")
+    request_bytes: int = allowed("request_bytes")
+    subscriber_frame: int = allowed("subscriber_frame")
 
 
 DEFAULT_LIMITS = Limits()
@@ -48,7 +51,7 @@ DEFAULT_LIMITS = Limits()
 NUMBER = "n"
 """Under which a header has the message's number, among the fields of its class."""
 
-DEPTH = 256
+DEPTH = allowed("depth")
 """Maximum nesting of lists and maps; at about a thousand, Python's own recursion limit is reached."""
 
 

@@ -11,17 +11,16 @@ import hmac
 from dataclasses import dataclass, field
 from typing import Any
 
-from msgspec.structs import replace
+import msgspec
 
 from . import messages as m
 from .authority import SERVICES
 from .enrollment import OPEN, Enrollment
+from .limits import allowed
 from .terms import differing
 
 ROLES = frozenset({"client", "aggregator", "coordinator", "peer", "launcher"})
 _PLACES = {"federated": ROLES - {"peer"}, "gossip": frozenset({"peer", "launcher"})}
-MOST_RUNS = 1_000
-MOST_MEMBERS = 10_000  # of one run
 _UNCOUNTED = frozenset({"coordinator", "launcher"})  # roles that do not count toward min_nodes
 _DEADLINE = "network.join_deadline_s"  # by which a node's owner knows the deadline to join
 _LONGEST_POLL_S = 60.0
@@ -40,7 +39,7 @@ Outcome = Reply | dict[str, Any]
 
 @dataclass(slots=True)
 class _Entry:
-    join: m.Join
+    join: m.Join  # without its shared configuration, which is the run's
     identity: bytes  # of the connection by which it was last heard
     joined: float
     seen: float  # from when its lease counts
@@ -62,7 +61,7 @@ class _Poll:
 @dataclass(slots=True)
 class _Run:
     name: str
-    shared_config: dict[str, Any]
+    terms: bytes  # its shared configuration, encoded: decoded, it takes 30 times as much
     min_nodes: int
     join_deadline_s: float
     opened: float
@@ -72,6 +71,11 @@ class _Run:
     entries: dict[str, _Entry] = field(default_factory=dict)
     founders: dict[str, int] = field(default_factory=dict)
     polls: list[_Poll] = field(default_factory=list)
+
+    @property
+    def shared_config(self) -> dict[str, Any]:
+        found: dict[str, Any] = msgspec.msgpack.decode(self.terms)
+        return found
 
     def living(self) -> list[str]:
         return sorted(name for name, entry in self.entries.items() if entry.state != "dead")
@@ -209,9 +213,12 @@ class Directory:
             return [Reply(identity, refusal)]
         if run is None or not run.living():
             waiting = run.polls if run is not None else []
-            run = _Run(join.run, dict(join.shared_config), join.min_nodes, join.join_deadline_s, now, polls=waiting)
+            terms = msgspec.msgpack.encode(join.shared_config)
+            if (over := self._no_room(join, len(terms))) is not None:
+                return [Reply(identity, over)]
+            run = _Run(join.run, terms, join.min_nodes, join.join_deadline_s, now, polls=waiting)
             self._runs[join.run] = run
-        refusal = self._refusal(run, join) or self._claim(run, join, now)
+        refusal = self._refusal(run, join) or self._claim(run, join, now) or self._crowded(run, join, identity)
         if refusal is not None:
             return [Reply(identity, refusal)]
         if join.role == "coordinator":
@@ -219,15 +226,15 @@ class Directory:
             run.min_nodes = min(run.min_nodes, join.min_nodes)
         known = run.entries.get(join.node)
         again = known is not None and known.join.incarnation == join.incarnation and known.state != "dead"
-        # The terms are kept once, with the run.
-        kept = replace(join, shared_config=run.shared_config)
-        run.entries[join.node] = _Entry(kept, identity, known.joined if again and known else now, now, now)
+        entered = msgspec.structs.replace(join, shared_config={})
+        run.entries[join.node] = _Entry(entered, identity, known.joined if again and known else now, now, now)
         outcomes = [] if again else self._changed(run, now)
         reply = m.Joined(join.id, self.events_in, self.events_out, self.lease_s, run.version)
         return [Reply(identity, reply), *outcomes]
 
     def _refusal(self, run: _Run, join: m.Join) -> m.Failed | None:
-        others = differing(run.shared_config, join.shared_config)
+        same = msgspec.msgpack.encode(join.shared_config) == run.terms
+        others = "" if same else differing(run.shared_config, join.shared_config)
         if others:
             reason = f"run '{run.name}' was opened with other terms than {join.node} brings: {others}"
             return m.Failed(join.id, "config", f"{reason}; who opened it has the experiment")
@@ -249,13 +256,7 @@ class Directory:
             same = known is not None and known.join.incarnation == join.incarnation and known.state != "dead"
             if reason is None and same and known is not None and not _same(known.join.secret, join.secret):
                 reason = f"the lease of {join.node} in run '{join.run}' is that of another process"
-        if reason is not None:
-            return m.Failed(join.id, "identity", reason)
-        if run is None and len(self._runs) >= MOST_RUNS:
-            return m.Failed(join.id, "full", f"the broker holds {MOST_RUNS} runs, as many as it takes; end some")
-        if run is not None and join.node not in run.entries and len(run.entries) >= MOST_MEMBERS:
-            return m.Failed(join.id, "full", f"run '{join.run}' has {MOST_MEMBERS} members, as many as a run takes")
-        return None
+        return None if reason is None else m.Failed(join.id, "identity", reason)
 
     def _claim(self, run: _Run, join: m.Join, now: float) -> m.Failed | None:
         """Refuse a name whose node renewed since the newcomer began to wait; until its lease is over, let it wait."""
@@ -271,6 +272,32 @@ class Directory:
             return m.Failed(join.id, "taken", f"{reason}: choose another --name, or end that node by --replace")
         reason = f"the name {join.node} is held in run '{run.name}' ({who}, last heard {now - known.heard:.1f} s ago)"
         return m.Failed(join.id, "held", f"{reason}: it is free in {left_s:.1f} s unless that node still answers")
+
+    def _no_room(self, join: m.Join, nbytes: int) -> m.Failed | None:
+        """Refuse a run beyond the limits."""
+        others = [run for name, run in self._runs.items() if name != join.run]
+        found = "the broker has {} already; it takes {:,} of them at once"
+        if len(others) >= allowed("runs"):
+            return m.Failed(join.id, "limit", found.format(f"{len(others):,} runs", allowed("runs")))
+        held = sum(len(run.terms) for run in others)
+        if held + nbytes > allowed("terms_bytes"):
+            what = f"{held:,} bytes of shared configurations, and this run brings {nbytes:,}"
+            return m.Failed(join.id, "limit", found.format(what, allowed("terms_bytes")))
+        return None
+
+    def _crowded(self, run: _Run, join: m.Join, identity: bytes) -> m.Failed | None:
+        """Refuse a member beyond the limits."""
+        if join.node in run.entries:
+            return None
+        members = sum(len(each.entries) for each in self._runs.values())
+        if members >= allowed("members"):
+            found = f"the broker has {members:,} members of runs already; it takes {allowed('members'):,}"
+            return m.Failed(join.id, "limit", found)
+        entries = (entry for each in self._runs.values() for entry in each.entries.values())
+        if sum(entry.identity == identity for entry in entries) >= allowed("memberships"):
+            most = allowed("memberships")
+            return m.Failed(join.id, "limit", f"{most} nodes have joined by this connection; each has one of its own")
+        return None
 
     def _entry(self, message: m.RenewLease | m.Leave) -> _Entry | m.Failed:
         run = self._runs.get(message.run)
@@ -290,6 +317,9 @@ class Directory:
             return [Reply(identity, run.roster(request.id, identity))]
         if run.failure is not None:
             return [Reply(identity, m.Failed(request.id, "incomplete", run.failure))]
+        if sum(poll.identity == identity for each in self._runs.values() for poll in each.polls) >= allowed("polls"):
+            most = f"this connection has {allowed('polls')} open requests for rosters; answers come in their turn"
+            return [Reply(identity, m.Failed(request.id, "limit", most))]
         run.polls.append(_Poll(identity, request, now + min(request.deadline_s, _LONGEST_POLL_S)))
         return []
 

@@ -24,7 +24,8 @@ class DisconnectMonitor:
     """Calls ``closed`` with the descriptor of each connection of ``socket`` that has closed.
 
     The descriptor identifies a connection (`Channel.descriptor`); inproc has no connections, and so no notifications.
-    Where connections are authenticated, ``failed`` is called with why one has not come about.
+    Where connections are authenticated, ``failed`` is called with why one has not come about. ``accepted`` is
+    called with the descriptor of each connection that ZeroMQ has accepted, before its handshake.
     """
 
     def __init__(
@@ -32,12 +33,17 @@ class DisconnectMonitor:
         socket: zmq.Socket[bytes],
         closed: Callable[[int], None],
         failed: Callable[[str], None] | None = None,
+        accepted: Callable[[int], None] | None = None,
     ) -> None:
         self._socket = socket
         self._closed = closed
         self._failed = failed
+        self._accepted = accepted
+        events = zmq.EVENT_DISCONNECTED | (_FAILED if failed is not None else 0)
+        if accepted is not None:
+            events |= zmq.EVENT_ACCEPTED
         try:
-            monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | (_FAILED if failed is not None else 0))
+            monitor = socket.get_monitor_socket(events)
         except zmq.ZMQError as error:
             raise NoSocket(error.errno or 0, error.strerror) from None
         self._channel = Channel(monitor, deliver=self._deliver, counters=Counters())
@@ -54,6 +60,8 @@ class DisconnectMonitor:
         event, value = struct.unpack("=hi", frames[0])
         if event == zmq.EVENT_DISCONNECTED:
             self._closed(value)
+        elif event == zmq.EVENT_ACCEPTED and self._accepted is not None:
+            self._accepted(value)
         elif self._failed is not None:
             self._failed(_failure(event, value))
 

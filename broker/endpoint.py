@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from .arrivals import Arrivals
 from .authority import wrong_pair
-from .channel import Channel, Envelope
+from .channel import Channel, Envelope, Heard
 from .codec import Limits, decode_numbered
 from .errors import ProtocolError
 from .messages import Lane, Message, Refused, tag_of
-from .security.plain import LOCAL
+from .security.plain import LOCAL, Plain
 from .sockets import BULK_QUEUE, CONTROL_QUEUE, Security
 from .transport_events import Arrival, ConnectionRefused, Counters, MalformedMessage, SendFailed, TransportEvent
 from .transport_protocol import OnError, Receiver
@@ -60,6 +60,7 @@ class Endpoint:
         peer_of: Callable[[bytes], tuple[str, bool]],
         *,
         addressed: bool,
+        heard: Heard | None = None,
     ) -> Channel:
         """Return the channel of a lane's socket; ``peer_of(identity)`` is its peer, and whether it is connected."""
 
@@ -84,15 +85,21 @@ class Endpoint:
             queue=_QUEUE[lane],
             addressed=addressed,
             large=lane is Lane.BULK,
+            keyed=not isinstance(self.security, Plain),
+            heard=heard,
         )
 
-    def read(self, sender: str, frames: list[Any]) -> Received | ProtocolError:
+    def read(self, sender: str, frames: list[Any], *, known: bool = True) -> Received | ProtocolError:
+        """Return a message; or why it is none, which is reported here, unless its sender is not ``known``."""
         nbytes = sum(map(len, frames))
         self.counters.bytes_received += nbytes
         try:
             message, array, number = decode_numbered(frames, self.limits)
         except ProtocolError as error:
-            self.malformed(sender, error.code, error.reason, nbytes)
+            if known:
+                self.malformed(sender, error.code, error.reason, nbytes)
+            else:
+                self.counters.malformed += 1
             return error
         return message, array, nbytes, number
 

@@ -47,6 +47,7 @@ class InboundPeer:
     lanes: set[Lane] = field(default_factory=set)
     up: bool = False
     arrivals: dict[Lane, Arrivals] = field(default_factory=new_arrivals)
+    descriptors: dict[Lane, int] = field(default_factory=dict)  # of its connections
     key: str = ""  # by which its connections are authenticated; empty: they are not
 
 
@@ -145,16 +146,23 @@ class InboundPeers:
     def forget(self, peer: InboundPeer) -> None:
         self.by_name.pop(peer.node, None)
         self.by_identity.pop(peer.identity, None)
-        self._connections = {key: held for key, held in self._connections.items() if held is not peer}
+        for lane, descriptor in peer.descriptors.items():
+            self._connections.pop((lane, descriptor), None)
+        peer.descriptors.clear()
 
     def connected(self, lane: Lane, peer: InboundPeer, descriptor: int) -> None:
-        self._connections = {
-            key: held for key, held in self._connections.items() if held is not peer or key[0] is not lane
-        }
+        self._connections.pop((lane, peer.descriptors.get(lane, -1)), None)
+        displaced = self._connections.get((lane, descriptor))
+        if displaced is not None:
+            displaced.descriptors.pop(lane, None)
+        peer.descriptors[lane] = descriptor
         self._connections[lane, descriptor] = peer
 
     def is_connected(self, lane: Lane, peer: InboundPeer) -> bool:
-        return any(held is peer and of is lane for (of, _), held in self._connections.items())
+        return lane in peer.descriptors
 
     def disconnected(self, lane: Lane, descriptor: int) -> InboundPeer | None:
-        return self._connections.pop((lane, descriptor), None)
+        peer = self._connections.pop((lane, descriptor), None)
+        if peer is not None:
+            peer.descriptors.pop(lane, None)
+        return peer

@@ -14,7 +14,10 @@ from .channel import Channel, Envelope
 from .disconnects import DisconnectMonitor
 from .endpoint import LANES, Endpoint
 from .errors import ProtocolError
+from .guard.guard import Guard
+from .guard.table import Policy
 from .handshake import InboundPeer, InboundPeers
+from .limits import allowed
 from .messages import VERSION, GetPeers, Hello, Lane, Message, Refused, tag_of
 from .security.plain import Plain
 from .security.roles import VISITOR
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from .security.allow_list import AllowList, Entry
     from .security.gate import Listener
 
+_DRAINED = 64  # messages, of those that wait, before a connection is ended for what it holds
 _CUT_S = 1.0  # a bulk connection that closes this much before its control connection has closed with it
 
 
@@ -39,6 +43,7 @@ class Inbound:
         self._channels: dict[Lane, Channel] = {}
         self._monitors: dict[Lane, DisconnectMonitor] = {}
         self._listeners: dict[Lane, Listener] = {}  # with keys
+        self._guards: dict[Lane, Guard] = {}
         self._unwatch: Callable[[], None] = lambda: None
         self._cut: dict[bytes, asyncio.TimerHandle] = {}  # by identity, whose bulk connection alone has closed
 
@@ -60,16 +65,31 @@ class Inbound:
             except BaseException:
                 socket.close()
                 raise
-            receive = partial(self._receive, lane)
-            self._channels[lane] = self._endpoint.channel(
-                socket, lane, receive, lambda identity: (self._peers.name_of(identity), True), addressed=True
-            )
+            guard = None
             if not place.startswith("inproc"):
+                guard = self._guards[lane] = Guard(self._policy(lane), self._endpoint.refused)
                 failed = partial(self._failed, lane) if listener is not None else None
-                self._monitors[lane] = DisconnectMonitor(socket, partial(self._disconnected, lane), failed)
+                closed = partial(self._disconnected, lane)
+                self._monitors[lane] = DisconnectMonitor(socket, closed, failed, guard.accepted)
+            receive = partial(self._receive, lane)
+            channel = self._channels[lane] = self._endpoint.channel(
+                socket,
+                lane,
+                receive,
+                lambda identity: (self._peers.name_of(identity), True),
+                addressed=True,
+                heard=None if guard is None else guard.heard,
+            )
+            if guard is not None:
+                guard.drain = partial(channel.drain, _DRAINED)
         security = self._endpoint.security
         if self._listeners and not isinstance(security, Plain):
             self._unwatch = security.gate.watch(self._list_changed)
+
+    def _policy(self, lane: Lane) -> Policy:
+        limits = self._endpoint.limits
+        held = allowed("held_bytes") if lane is Lane.CONTROL else limits.message_bytes + limits.header_bytes
+        return Policy(f"inbox.{self._endpoint.role}", held)
 
     def send(self, to: str, lane: Lane, envelope: Envelope) -> bool:
         peer = self._peers.by_name.get(to)
@@ -97,6 +117,8 @@ class Inbound:
             discard(address)
         for timer in self._cut.values():
             timer.cancel()
+        for guard in self._guards.values():
+            guard.close()
         for monitor in self._monitors.values():
             monitor.close()
         for channel in self._channels.values():
@@ -104,6 +126,7 @@ class Inbound:
         for listener in self._listeners.values():
             listener.close()
         self._listeners.clear()
+        self._guards.clear()
         self._monitors.clear()
         self._channels.clear()
 
@@ -122,8 +145,11 @@ class Inbound:
             sender = self._sender(lane, peer, frames)
             if sender is None:
                 return
-        received = self._endpoint.read(self._peers.name_of(identity), frames)
+        received = self._endpoint.read(self._peers.name_of(identity), frames, known=peer is not None)
         if isinstance(received, ProtocolError):
+            self._fault(lane)
+            if peer is None:
+                self._stranger(lane, f"sent what is no message, before its HELLO ({_what(received)})")
             if received.code == "version":  # a node of another version learns why nothing is answered
                 self._refuse(lane, identity, "", 0, received.code, received.reason, received.version)
             return
@@ -135,6 +161,7 @@ class Inbound:
         elif peer is not None and lane in peer.lanes:
             self._endpoint.deliver(peer.node, peer.role, lane, received, peer.arrivals[lane])
         elif not isinstance(message, Refused):  # two nodes that refuse each other would never stop
+            self._fault(lane)
             reason = f"{self._endpoint.node} has not received your HELLO on {lane}"
             self._refuse(lane, identity, tag_of(message), getattr(message, "round", 0), "stranger", reason)
 
@@ -163,6 +190,8 @@ class Inbound:
             self._refuse(lane, identity, "hello", 0, *refusal, hello.oldest)
             return
         if refusal is not None:
+            if lane in self._guards:
+                self._guards[lane].fault(descriptor)
             if sender is not None and refusal[0] == "identity":
                 self._listeners[lane].refuse(sender, refusal[1])
             elif refusal[0] == "identity":
@@ -175,6 +204,8 @@ class Inbound:
                 channel.forget(replaced.identity)
         if lane in self._monitors:
             self._peers.connected(lane, peer, descriptor)
+        if lane in self._guards:
+            self._guards[lane].introduced(descriptor, identity)
         self._channels[lane].send(identity, self._endpoint.hello)
         self._established(peer)
 
@@ -197,6 +228,16 @@ class Inbound:
         self._endpoint.counters.refused += 1
         self._channels[lane].send(identity, Envelope.of(Refused(about, round_, code, reason), version=version))
 
+    def _stranger(self, lane: Lane, reason: str, address: str = "") -> None:
+        """Report a stranger; its owner is told of the first, and then now and then how many there were."""
+        if lane in self._guards and not address:
+            address = self._guards[lane].address_of(self._channels[lane].descriptor())
+        self._endpoint.refused(ConnectionRefused(f"inbox.{self._endpoint.role}", address, "", "", reason))
+
+    def _fault(self, lane: Lane) -> None:
+        if lane in self._guards:
+            self._guards[lane].fault(self._channels[lane].descriptor())
+
     def _list_changed(self, allowed: AllowList) -> None:
         """Forget the peers whose keys were revoked; the gate ends their connections."""
         for peer in self._peers.not_of_keys(allowed.by_key):
@@ -215,6 +256,7 @@ class Inbound:
             self._endpoint.refused(ConnectionRefused(self._listeners[lane].service, "", "", "", reason))
 
     def _disconnected(self, lane: Lane, descriptor: int) -> None:
+        was = self._guards[lane].closed(descriptor) if lane in self._guards else None
         silent = lane in self._listeners and not self._listeners[lane].closed(descriptor)
         if not self._endpoint.open:
             return
@@ -222,7 +264,9 @@ class Inbound:
         if peer is None and silent:
             return  # it was refused, which is reported as such
         if peer is None:
-            self._endpoint.notify(ConnectionClosed(f"a connection on {lane} closed before any HELLO came over it"))
+            if was is None or not was.ended:  # else that has been reported
+                reason = "closed its connection before its HELLO, or sent a frame beyond the limit"
+                self._stranger(lane, reason, "" if was is None else was.address)
         elif lane is Lane.BULK:
             if peer.up:
                 self._cut[peer.identity] = self._endpoint.loop.call_later(_CUT_S, self._bulk_disconnected, peer)
@@ -245,6 +289,11 @@ class Inbound:
             limit = f"a frame over {self._endpoint.limits.message_bytes:,} bytes does that"
             reason = f"the bulk connection of {peer.node} closed while its control connection is open"
             self._endpoint.notify(ConnectionClosed(f"{reason}; {limit}"))
+
+
+def _what(error: ProtocolError) -> str:
+    """Return what is wrong, in one of few ways: how a stranger puts it is none of them."""
+    return error.reason if error.code == "version" else error.code
 
 
 def _oversteps(peer: InboundPeer, message: Message) -> bool:

@@ -18,6 +18,7 @@ import zmq
 
 from .codec import DEFAULT_LIMITS, Limits
 from .errors import OUT_OF_FILES, AddressInUse, BadAddress, NoSocket
+from .limits import allowed
 from .security.plain import BROKER, LOCAL, Plain
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ _WILDCARDS = {"0.0.0.0", "[::]", "*"}
 _HEARTBEAT = {zmq.HEARTBEAT_IVL: 2_000, zmq.HEARTBEAT_TIMEOUT: 10_000, zmq.HEARTBEAT_TTL: 10_000}
 # How the bulk lane detects a dead host: three probes, five seconds apart, after fifteen of silence.
 _KEEPALIVE = {zmq.TCP_KEEPALIVE: 1, zmq.TCP_KEEPALIVE_IDLE: 15, zmq.TCP_KEEPALIVE_INTVL: 5, zmq.TCP_KEEPALIVE_CNT: 3}
+# Who has connected and does not complete ZeroMQ's handshake is disconnected.
+_SHAKE = {zmq.HANDSHAKE_IVL: 1_000 * allowed("handshake_s")}
+# VERBOSER: every subscription comes up to the relay; the welcome message tells a subscriber that it is connected.
+# ZeroMQ remembers subscriptions before anybody is asked, so that few may wait.
+_XPUB = {zmq.XPUB_VERBOSER: 1, zmq.RCVHWM: allowed("subscriptions_waiting")}
 # MANDATORY: a message to an unknown peer is an error instead of being discarded. HANDOVER: a node that reconnects takes
 # over its own identity at once, without waiting until the old connection is found dead.
 _ROUTER = {zmq.ROUTER_MANDATORY: 1, zmq.ROUTER_HANDOVER: 1}
@@ -68,16 +74,15 @@ class SocketKind:
 
 
 SOCKETS: dict[str, SocketKind] = {
-    "inbox.control": SocketKind(zmq.ROUTER, CONTROL_QUEUE, "control_bytes", _ROUTER | _HEARTBEAT),
-    "inbox.bulk": SocketKind(zmq.ROUTER, _BULK_DEPTH, "message_bytes", _ROUTER | _KEEPALIVE),
+    "inbox.control": SocketKind(zmq.ROUTER, CONTROL_QUEUE, "control_bytes", _ROUTER | _HEARTBEAT | _SHAKE),
+    "inbox.bulk": SocketKind(zmq.ROUTER, _BULK_DEPTH, "message_bytes", _ROUTER | _KEEPALIVE | _SHAKE),
     "link.control": SocketKind(zmq.DEALER, CONTROL_QUEUE, "control_bytes", _RECONNECT | _HEARTBEAT),
     "link.bulk": SocketKind(zmq.DEALER, _BULK_DEPTH, "message_bytes", _RECONNECT | _KEEPALIVE),
-    "directory.server": SocketKind(zmq.ROUTER, CONTROL_QUEUE, "header_bytes", _ROUTER | _HEARTBEAT),
+    "directory.server": SocketKind(zmq.ROUTER, CONTROL_QUEUE, "request_bytes", _ROUTER | _HEARTBEAT | _SHAKE),
     "directory.client": SocketKind(zmq.DEALER, CONTROL_QUEUE, "header_bytes", _REQUEST | _HEARTBEAT),
     # Events may be lost and must never block anyone: deep queues, dropped beyond.
-    "events.in": SocketKind(zmq.XSUB, 10_000, "control_bytes", _HEARTBEAT),
-    # VERBOSER: every subscription comes up to the relay; the welcome message tells a subscriber that it is connected.
-    "events.out": SocketKind(zmq.XPUB, 10_000, "control_bytes", {zmq.XPUB_VERBOSER: 1} | _HEARTBEAT),
+    "events.in": SocketKind(zmq.XSUB, 10_000, "control_bytes", _HEARTBEAT | _SHAKE),
+    "events.out": SocketKind(zmq.XPUB, 10_000, "subscriber_frame", _XPUB | _HEARTBEAT | _SHAKE),
     "publisher": SocketKind(zmq.XPUB, 10_000, "control_bytes", _RECONNECT | _HEARTBEAT),
     "subscriber": SocketKind(zmq.SUB, 10_000, "control_bytes", _RECONNECT | _HEARTBEAT),
 }

@@ -24,7 +24,7 @@ CODES = frozenset(
         "base",  # of gossip by differences
         "busy",  # of gossip without rounds, beside stale
         # of the directory, beside version, stale and identity
-        *("config", "held", "incomplete", "late", "taken", "unknown", "full", "unreachable", "elsewhere"),
+        *("config", "held", "incomplete", "late", "limit", "taken", "unknown", "unreachable", "elsewhere"),
     }
 )
 """Every code that a `Refused` or `Failed` may carry; docs/protocol.md says when."""

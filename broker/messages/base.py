@@ -26,6 +26,7 @@ __all__ = [
     "Proof",
     "Refutations",
     "Release",
+    "Role",
     "RunName",
     "Seconds",
     "Version",
@@ -48,6 +49,7 @@ Clock = Annotated[float, Meta(ge=0, le=2**53)]  # steps so far of a model's lear
 Mass = Annotated[float, Meta(ge=0, le=1e300)]
 Seconds = Annotated[float, Meta(ge=0)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]  # not $, which takes a newline at the end
+Role = Annotated[str, Meta(max_length=32)]
 RunName = Annotated[str, Meta(min_length=1, max_length=128)]
 Proof = Annotated[str, Meta(max_length=128)]
 Encoding = Annotated[str, Meta(max_length=64)]

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from msgspec import Struct, field
 
-from .base import Address, Base, Count, Lane, Name, Proof, Release, RunName, Seconds, Version
+from .base import Address, Addresses, Base, Count, Lane, Name, Proof, Release, Role, RunName, Seconds, Version
 
 __all__ = [
     "BrokerInfo",
@@ -43,10 +43,10 @@ class Join(_WithId, frozen=True, omit_defaults=True):
 
     run: RunName
     node: Name
-    role: str
+    role: Role
     incarnation: Count
     pid: Count
-    addresses: dict[str, str]
+    addresses: Addresses
     shared_config: dict[str, Any]
     min_nodes: Count
     join_deadline_s: Seconds

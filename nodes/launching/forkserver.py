@@ -258,10 +258,12 @@ def _child(job: dict[str, Any], descriptors: list[int], pipe: int) -> NoReturn:
     except BaseException as error:  # noqa: BLE001  (a forked child must not return into this loop)
         import traceback
 
-        sys.stderr.write(printable_lines(traceback.format_exc()))
+        with suppress(OSError):  # the disk is full
+            sys.stderr.write(printable_lines(traceback.format_exc()))
         code = OUT_OF_RESOURCES if ran_out(error) else 1
     finally:
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.flush()
         # Without the interpreter's shutdown: it would wait for threads and touch every shared page.
         os._exit(code)
 

@@ -39,6 +39,7 @@ from ..runtime.identity import NodeIdentity
 from ..runtime.report_client import ReportClient, report_once
 from ..runtime.secured import closing_gate, on_key_warning, security_of
 from .machine_limits import files_of_process
+from .nodes_log import BestEffort
 from .rlimits import OUT_OF_RESOURCES, ran_out
 from .roll import from_job
 from .shared_rows import unpack_rows
@@ -92,7 +93,7 @@ def _log_to_stderr() -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(BestEffort(sys.stderr)),  # type: ignore[arg-type]
     )
 
 

@@ -6,11 +6,27 @@ import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Self, TextIO
 
 from ..results.event_log import PARTS
 
 NAME, BEFORE = "nodes.log", "nodes.1.log"
+
+
+class BestEffort:
+    """A stream of text that leaves out what cannot be written: a full disk ends no node that would say so."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 class NodesLog:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -32,7 +33,7 @@ class NodeStats:
         self.sites: dict[str, Any] = {}  # what the sites measured on their own rows, as far as they were asked
         self.stopped: dict[str, Any] = {}  # why the run ends before its last round, if it does
         self.losses: dict[str, tuple[float, float]] = {}  # train and test: the first one and the last
-        self.round_s: list[float] = []
+        self.round_s = array("d")
         self.staleness: Counter[int] = Counter()  # updates by the steps that were made while they were
         self.rejected: Counter[str] = Counter()
         self.disturbed: list[str] = []
@@ -157,7 +158,7 @@ class NodeStats:
         lines, last = mark["disturbed"]
         return {
             **mark,
-            "round_s": self.round_s[: mark["round_s"]][-ROUNDS:],
+            "round_s": self.round_s[: mark["round_s"]][-ROUNDS:].tolist(),
             "disturbed": [*self.disturbed[: max(0, lines - 1)], *last],  # later rounds may have lengthened the last
             "warnings": self.warnings[: mark["warnings"]],
         }
@@ -167,7 +168,7 @@ class NodeStats:
         self.completed = number
         self.metrics, self.evaluated_on = dict(known["metrics"]), str(known.get("evaluated_on", ""))
         self.sites = dict(known["sites"])
-        self.round_s = list(known["round_s"])
+        self.round_s = array("d", known["round_s"])
         self.staleness = Counter({int(steps): int(times) for steps, times in known["staleness"]})
         self.rejected = Counter(known["rejected"])
         self.losses = {kind: (float(first), float(last)) for kind, (first, last) in known.get("losses", {}).items()}
@@ -185,7 +186,7 @@ class NodeStats:
             "bytes_sent": counters.bytes_sent,
             "bytes_received": counters.bytes_received,
             "bytes_sent_by_kind": dict(counters.sent_by_kind),
-            "round_s": self.round_s[-ROUNDS:],
+            "round_s": self.round_s[-ROUNDS:].tolist(),
             "rejected": dict(self.rejected),
             "disturbed": self.disturbed,
             "warnings": self.warnings,

@@ -21,7 +21,8 @@ SCORES = ("accuracy", "r2")
 _ON = ("test", "holdout")
 _FIGURES = ("duration_s", "train_loss", "bytes_sent", "bytes_received", "loss", "loss_min", "loss_max")
 _SCORED = tuple(f"{score}{end}" for score in SCORES for end in ("", "_min", "_max"))
-_COLUMNS = ("round", "closed_by", "participants", "evaluated_on", *_FIGURES, *_SCORED)
+_ALWAYS = ("round", "closed_by", "participants")
+_COLUMNS = (*_ALWAYS, "evaluated_on", *_FIGURES, *_SCORED)
 
 
 def completed_row(fields: Mapping[str, Any]) -> Row:
@@ -59,15 +60,19 @@ def judged_row(kind: str, fields: Mapping[str, Any]) -> Row:
 
 
 class RoundHistory:
-    """The rounds of one node, in a few numbers each: a run of a million rounds takes no more than they do."""
+    """The rounds of one node, in a few numbers each: a run of a million rounds takes no more than they do.
+
+    There is a column for what any round of the run has: no run has all figures.
+    """
 
     def __init__(self) -> None:
+        self._columns: list[str] = list(_ALWAYS)
         self._numbers = array("d")
         self._closings: list[str] = []
         self._carried = {"bytes_sent": 0, "bytes_received": 0}  # of round 0, which is no row: they go with the first
 
     def __len__(self) -> int:
-        return len(self._numbers) // len(_COLUMNS)
+        return len(self._numbers) // len(self._columns)
 
     def completed(self, fields: Mapping[str, Any]) -> None:
         row, number = completed_row(fields), int(fields["round"])
@@ -81,30 +86,45 @@ class RoundHistory:
             self._closings.append(str(row.get("closed_by")))
         code = self._closings.index(str(row.get("closed_by")))
         known = {**row, "round": number, "closed_by": code}
-        self._numbers.extend(float(known.get(name, math.nan)) for name in _COLUMNS)
+        self._widen(known)
+        self._numbers.extend(float(known.get(name, math.nan)) for name in self._columns)
 
     def judged(self, kind: str, fields: Mapping[str, Any]) -> None:
         row, number = judged_row(kind, fields), int(fields.get("round", -1))
-        width = len(_COLUMNS)
+        if row:
+            self._widen(row)
+        width = len(self._columns)
         for start in range(len(self._numbers) - width, -1, -width) if row else ():
             if self._numbers[start] < number:
                 return
             if self._numbers[start] == number:
                 known = {**row, "evaluated_on": _ON.index(row["evaluated_on"])}
                 for name, value in known.items():
-                    self._numbers[start + _COLUMNS.index(name)] = float(value)
+                    self._numbers[start + self._columns.index(name)] = float(value)
                 return
+
+    def _widen(self, row: Row) -> None:
+        """Make a column for each figure that no round had before."""
+        new = [name for name in _COLUMNS if name in row and name not in self._columns]
+        if new and self._numbers:
+            width, before = len(self._columns), self._numbers
+            self._numbers = array("d")
+            for start in range(0, len(before), width):
+                self._numbers.extend((*before[start : start + width], *(math.nan for _ in new)))
+        self._columns += new
 
     def to_report(self) -> tuple[dict[str, Any], NDArray[np.float64]]:
         """Return what makes rows of the numbers, and the numbers."""
         import numpy as np  # not for a monitor, which only reads rows
 
-        return {"columns": list(_COLUMNS), "closings": list(self._closings)}, np.array(self._numbers, dtype=np.float64)
+        return {"columns": list(self._columns), "closings": list(self._closings)}, np.array(
+            self._numbers, dtype=np.float64
+        )
 
     def to_reports(self, most_bytes: int) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
         """Yield the same in parts of whole rounds, whose numbers take at most so many bytes (of one, if need be)."""
         how, numbers = self.to_report()
-        width = len(_COLUMNS)
+        width = len(self._columns)
         step = max(1, most_bytes // (width * numbers.itemsize)) * width
         for start in range(0, numbers.size, step):
             yield how, numbers[start : start + step]

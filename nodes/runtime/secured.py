@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nervenet.broker.enrollment import OPEN, Enrollment
 from nervenet.broker.errors import KeysError
 from nervenet.broker.security.plain import BROKER, Plain
-from nervenet.broker.security.refusals import Refusals
+from nervenet.broker.security.refusals import Refusals, fields_of
 from nervenet.broker.sockets import Security
 from nervenet.broker.transport_events import ConnectionRefused
 
@@ -19,6 +19,9 @@ from ..config.schema import NetworkConfig
 
 if TYPE_CHECKING:
     from nervenet.broker.security.gate import Gate
+
+PublishEvent: TypeAlias = "Callable[[str, Mapping[str, Any]], None]"
+HELD_BACK_S = 10.0
 
 
 def security_of(
@@ -94,23 +97,32 @@ def check_entrance(security: Security, broker: str, seed_name: str, seed_peer: s
 
 
 class RefusalEvents:
-    """Publishes who was not let in, `connection.refused`; a flood of them is one event in ten seconds."""
+    """Publishes who was not let in, `connection.refused`; of a flood few events, and at last how many more."""
 
     def __init__(self) -> None:
         self._refusals = Refusals()
+        self._timer: asyncio.TimerHandle | None = None
 
-    def publish(self, refusal: ConnectionRefused, publish: Callable[[str, Mapping[str, Any]], None]) -> None:
-        count = self._refusals.report(refusal, asyncio.get_running_loop().time())
+    def publish(self, refusal: ConnectionRefused, publish: PublishEvent) -> None:
+        loop = asyncio.get_running_loop()
+        count = self._refusals.report(refusal, loop.time())
         if count:
-            fields = {
-                "subject": refusal.name,
-                "service": refusal.service,
-                "address": refusal.address,
-                "key": refusal.key,
-                "reason": refusal.reason,
-                "count": count,
-            }
-            publish("connection.refused", fields)
+            publish("connection.refused", fields_of(refusal, count))
+        elif self._timer is None:
+            self._timer = loop.call_later(HELD_BACK_S, self._due, publish)
+
+    def close(self, publish: PublishEvent) -> None:
+        """Publish what was held back; idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for refusal, count in self._refusals.rest():
+            publish("connection.refused", fields_of(refusal, count))
+
+    def _due(self, publish: PublishEvent) -> None:
+        self._timer = None
+        for refusal, count in self._refusals.due(asyncio.get_running_loop().time()):
+            publish("connection.refused", fields_of(refusal, count))
 
 
 def on_key_warning(security: Security, warn: Callable[[str], None]) -> None:

@@ -319,6 +319,7 @@ class Session:
 
     async def close(self, reason: str = "done") -> None:
         self.stop_deciding()
+        self._refusals.close(self.publish)
         self.publish("node.left", {"reason": reason})
         for peer in self.connections.departed:
             self.transport.unlink(peer)  # nobody reads there any more: what waits for them must not hold this node up

@@ -23,7 +23,6 @@ from nervenet.broker.errors import (
 from nervenet.broker.events import Publisher, decode_event, encode_event
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import Join
-from nervenet.broker.relay import LastValues
 from nervenet.broker.sockets import reached_by, split_bind
 from nervenet.broker.subscriber import EventStream, Gaps
 from nervenet.nodes.monitoring.monitor import Monitor
@@ -354,17 +353,6 @@ def test_an_event_survives_encoding_and_decoding():
 async def test_an_event_that_is_too_large_becomes_a_warning():
     publisher = Publisher("a", "peer", "demo", 1)
     assert publisher.publish("metric.test", sketch=["x" * 1_000] * 100)["type"] == "warning"
-
-
-def test_last_values_are_bounded_and_sent_in_parts_that_fit():
-    last = LastValues(most=3)
-    for node in "abcd":
-        last.put(valid(node=node), 200_000)
-    last.put(valid(node="b", seq=2), 200_000)
-    parts = list(last.parts("warn"))
-    assert [[event["node"] for event in part] for part, _ in parts] == [["c"], ["d"], ["b"]]
-    assert [final for _, final in parts] == [False, False, True]
-    assert list(last.parts("metric")) == [((), True)]
 
 
 def test_gaps():

@@ -173,20 +173,6 @@ def test_no_name_is_that_of_a_service_and_none_changes_its_role() -> None:
     assert says(broker, again).reason == "a is the client of run 'demo', and joins as coordinator"
 
 
-def test_a_broker_takes_so_many_runs_and_a_run_so_many_members(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nervenet.broker.directory.MOST_RUNS", 2)
-    monkeypatch.setattr("nervenet.broker.directory.MOST_MEMBERS", 2)
-    broker = Directory("in", "out")
-    for run in ("one", "two"):
-        says(broker, join("a", run=run))
-    assert says(broker, join("a", run="three")).code == "full"
-    says(broker, join("b", run="one"))
-    assert says(broker, join("c", run="one")).code == "full"
-    assert isinstance(says(broker, join("b", incarnation=2, run="one", replace=True)), Joined), (
-        "who is a member stays one"
-    )
-
-
 def test_the_terms_of_a_run_are_for_its_members() -> None:
     broker = Directory("in", "out")
     for name in ("a", "b"):

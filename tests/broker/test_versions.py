@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import msgpack
 import pytest
+import zmq
 from hypothesis import given
 from hypothesis import strategies as st
 from nervenet.broker import codec, versions
+from nervenet.broker.broker import Broker
 from nervenet.broker.codec import decode, encode
-from nervenet.broker.errors import ProtocolError
+from nervenet.broker.errors import JoinRefused, ProtocolError
 from nervenet.broker.handshake import InboundPeers, identity_of
-from nervenet.broker.messages import OLDEST, VERSION, Failed, Goodbye, Hello, Refused
+from nervenet.broker.lease import Lease
+from nervenet.broker.messages import OLDEST, VERSION, Failed, GetBrokerInfo, Goodbye, Hello, Join, Refused
+from nervenet.broker.subscriber import EventStream
 from nervenet.broker.versions import OURS, Spoken, common, hello, mismatch, spoken_by
 
 RANGES = st.tuples(st.integers(1, 9), st.integers(0, 5)).map(lambda pair: Spoken(pair[0], pair[0] + pair[1], "1.2"))
@@ -92,3 +99,61 @@ def test_the_largest_version_fits_a_header() -> None:
 def test_an_unknown_release_is_said_to_be_unknown() -> None:
     assert str(Spoken(2, 2)) == "version 2 of the protocol (nervenet of an unknown release)"
     assert versions.of_header("the sender", 3, "hub", Spoken(1, 1, "0.1")).endswith("upgrade nervenet at hub")
+
+
+class OtherBroker:
+    """A broker of another version: whatever it is asked, it says which ones it speaks."""
+
+    def __init__(self, context: zmq.Context[Any]) -> None:
+        self._socket = context.socket(zmq.ROUTER)
+        self._socket.linger = 0
+        self.address = f"tcp://127.0.0.1:{self._socket.bind_to_random_port('tcp://127.0.0.1')}"
+
+    def answer(self) -> None:
+        assert self._socket.poll(20_000)
+        identity = self._socket.recv_multipart()[0]
+        said = versions.of_header("the node that asks", 1, "the broker", Spoken(7, 7, "7.0"))
+        self._socket.send_multipart([identity, *encode(Failed(0, "version", said), version=7)])
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+async def test_a_broker_of_another_version_is_named_to_who_joins_and_to_who_watches() -> None:
+    context: zmq.Context[Any] = zmq.Context()
+    other = OtherBroker(context)
+    join = Join(0, "demo", "north", "client", 1, 1, {}, {}, 1, 5.0)
+    answering = asyncio.create_task(asyncio.to_thread(other.answer))
+    with pytest.raises(JoinRefused, match=r"the broker version 7 of the protocol \(nervenet 7.0\): upgrade") as caught:
+        async with Lease(other.address, join, context, connect_deadline_s=20.0):
+            pass
+    assert caught.value.page == "version-mismatch"
+    assert str(caught.value).endswith(f"this node speaks {OURS}")
+    await answering
+    answering = asyncio.create_task(asyncio.to_thread(other.answer))
+    async with EventStream(other.address) as events:
+        event = await anext(aiter(events))
+        assert (event["type"], event["node"]) == ("warning", "stream")
+        assert "upgrade nervenet at the node that asks" in event["reason"]
+        await answering
+    other.close()
+    await asyncio.to_thread(context.term)
+
+
+async def test_a_broker_answers_a_request_of_another_version_in_that_version() -> None:
+    context: zmq.Context[Any] = zmq.Context()
+    async with Broker("tcp://127.0.0.1:0") as broker:
+        asks = context.socket(zmq.DEALER)
+        asks.linger = 0
+        asks.connect(broker.address)
+        asks.send_multipart(encode(GetBrokerInfo(3), version=9))
+        assert await asyncio.to_thread(asks.poll, 20_000)
+        [header] = asks.recv_multipart()
+        assert header[:3] == b"NV\x09"
+        failed = decode([header])[0]
+        assert isinstance(failed, Failed)
+        assert (failed.id, failed.code) == (0, "version")
+        assert failed.reason.startswith("the node that asks speaks version 9 of the protocol")
+        assert failed.reason.endswith("upgrade nervenet at the broker")
+        asks.close()
+    context.term()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nervenet.broker.testing.faults import Partition
 from nervenet.models.rng import generator
+from vocabulary import Cut, Kill, Stop
 
 CALM_AT = 16.0  # seconds: from here on nothing befalls anybody
 TRAIN_S = 0.8
 DEADLINE_S = 4.0
 ROUNDS = 44
+LONG = 64  # rounds over a graph that changes each round: enough of them for those after it has to have mended
 SIZE = 4
 KINDS = [
     ("d-psgd", "ring"),
@@ -25,16 +26,6 @@ KINDS = [
     ("sgp", "static-exponential"),
     ("sgp", "one-peer-exponential"),
 ]
-
-
-@dataclass(frozen=True)
-class Crash:
-    """A peer dies; `noticed` if its connections end with it. After `down_s` it is started again, if that is given."""
-
-    name: str
-    at: float
-    noticed: bool
-    down_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,9 +49,9 @@ class History:
     topology: str = "ring"
     rounds: int = ROUNDS
     weather: Weather = Weather()
-    crashes: tuple[Crash, ...] = ()
-    stalls: tuple[tuple[str, float, float], ...] = ()  # who, when, how long
-    cuts: tuple[tuple[Partition, bool], ...] = ()  # and whether connections end with it
+    kills: tuple[Kill, ...] = ()
+    stops: tuple[Stop, ...] = ()
+    cuts: tuple[Cut, ...] = ()
     late: tuple[tuple[str, float], ...] = ()
     pace: tuple[float, ...] = ()
 
@@ -80,17 +71,19 @@ def draw(seed: int) -> History:
         return round(float(rng.uniform(1.0, 12.0)), 3)
 
     mortal = [names[i] for i in rng.permutation(n)[: rng.integers(0, n // 2 + 1)]]
-    crashes = []
+    kills = []
     for name in mortal:
         down = None if rng.random() < 0.4 else round(float(rng.choice([0.1, 1.0, 3.0]) + rng.random()), 3)
-        crashes.append(Crash(name, when(), bool(rng.random() < 0.6), down))
-    stalls = [(str(rng.choice(names)), when(), round(float(rng.uniform(0.2, 4.0)), 3)) for _ in range(rng.integers(3))]
+        kills.append(Kill(name, when(), bool(rng.random() < 0.6), down))
+    stops = [
+        Stop(str(rng.choice(names)), when(), round(float(rng.uniform(0.2, 4.0)), 3)) for _ in range(rng.integers(3))
+    ]
     cuts = []
     for _ in range(rng.integers(3)):
         side = frozenset(names[i] for i in rng.permutation(n)[: rng.integers(1, n // 2 + 1)])
         start = when()
         end = min(CALM_AT, round(start + float(rng.uniform(0.3, 8.0)), 3))
-        cuts.append((Partition(side, start, end), bool(rng.random() < 0.5)))
+        cuts.append(Cut(side, start, end - start, bool(rng.random() < 0.5)))
     weather = Weather(
         until=0.0 if rng.random() < 0.3 else CALM_AT,
         loss=float(rng.choice([0.0, 0.02, 0.1, 0.3])),
@@ -100,6 +93,7 @@ def draw(seed: int) -> History:
     )
     late = [(f"late-{k}", when()) for k in range(rng.integers(3))]
     pace = tuple(round(float(p), 3) for p in rng.uniform(0.8, 1.3, n + 2))
+    rounds = LONG if topology == "one-peer-exponential" else ROUNDS
     return History(
-        seed, n, algorithm, topology, ROUNDS, weather, tuple(crashes), tuple(stalls), tuple(cuts), tuple(late), pace
+        seed, n, algorithm, topology, rounds, weather, tuple(kills), tuple(stops), tuple(cuts), tuple(late), pace
     )

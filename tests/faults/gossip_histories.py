@@ -13,11 +13,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from gossip_drawn import DEADLINE_S, SIZE, TRAIN_S, Crash, History
+from gossip_drawn import DEADLINE_S, SIZE, TRAIN_S, History
 from gossip_run import Run
 from nervenet.broker import messages as m
 from nervenet.broker.messages import Lane
-from nervenet.broker.testing.faults import Faults, Partition
+from nervenet.broker.testing.faults import Faults
 from nervenet.nodes.gossip.algorithms.averaging import DPSGD
 from nervenet.nodes.gossip.algorithms.push_sum import RECEIVED, SENT, SGP
 from nervenet.nodes.gossip.round_machine import PeerMachine
@@ -26,6 +26,7 @@ from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulated, Simulation
 from nervenet.nodes.runtime.worker import Cancellation
+from vocabulary import Cut, Kill
 
 
 @dataclass
@@ -174,12 +175,12 @@ class Played(Run):
         )
         super().__init__(history.n, history.topology, history.rounds, deadline_s=DEADLINE_S)
         self.paces = dict(zip([*history.names, "late-0", "late-1"], history.pace, strict=False))
-        for crash in history.crashes:
-            self._crash(crash)
-        for name, at, how_long in history.stalls:
-            self.sim.stall(name, at, how_long)
-        for cut, severed in history.cuts:
-            self._cut(cut, severed)
+        for kill in history.kills:
+            self._kill(kill)
+        for stop in history.stops:
+            self.sim.stall(stop.node, stop.at, stop.for_s)
+        for cut in history.cuts:
+            self._cut(cut)
         for name, at in history.late:
             self.sim.at(at, lambda name=name: self._come(name, 1))
 
@@ -243,14 +244,14 @@ class Played(Run):
     # -------------------------------------------------------------------------------------------------- what befalls it
 
     def _cut_now(self, one: str, other: str) -> bool:
-        return any(cut.cuts(one, other, self.sim.now) for cut, _ in self.history.cuts)
+        return any(cut.between(one, other, self.sim.now) for cut in self.history.cuts)
 
     def _link(self, one: Incarnation, other: Incarnation) -> None:
         """Connect two lives as soon as nothing stands between them."""
         if not (self._up(one) and self._up(other)):
             return
-        for cut, _ in self.history.cuts:
-            if cut.cuts(one.name, other.name, self.sim.now):
+        for cut in self.history.cuts:
+            if cut.between(one.name, other.name, self.sim.now):
                 self.sim.at(cut.end + 0.001, lambda: self._link(one, other))
                 return
         self.sim.post(one.name, ev.LinkUp(other.name, "peer", other.number))
@@ -271,18 +272,18 @@ class Played(Run):
     def _others(self, incarnation: Incarnation) -> list[Incarnation]:
         return [other for other in self.current.values() if other.name != incarnation.name]
 
-    def _crash(self, crash: Crash) -> None:
+    def _kill(self, kill: Kill) -> None:
         def die() -> None:
-            incarnation = self.current[crash.name]
+            incarnation = self.current[kill.node]
             assert incarnation.node is not None
             incarnation.node.alive = False
-            for other in self._others(incarnation) if crash.noticed else []:
+            for other in self._others(incarnation) if kill.noticed else []:
                 if not self._cut_now(incarnation.name, other.name):
                     self._lost(other, incarnation)
-            if crash.down_s is not None:
-                self.sim.at(self.sim.now + crash.down_s, lambda: self._come(crash.name, incarnation.number + 1))
+            if kill.down_s is not None:
+                self.sim.at(self.sim.now + kill.down_s, lambda: self._come(kill.node, incarnation.number + 1))
 
-        self.sim.at(crash.at, die)
+        self.sim.at(kill.at, die)
 
     def _come(self, name: str, number: int) -> None:
         """Join through the first that can be reached, as often as it takes."""
@@ -309,17 +310,17 @@ class Played(Run):
         for other in self._others(incarnation):
             self.sim.at(self.sim.now, lambda other=other: self._link(incarnation, other))
 
-    def _cut(self, cut: Partition, severed: bool) -> None:
+    def _cut(self, cut: Cut) -> None:
         def sever() -> None:
             for one in self.current.values():
                 for other in self._others(one):
-                    if cut.cuts(one.name, other.name, self.sim.now):
+                    if cut.between(one.name, other.name, self.sim.now):
                         self._lost(one, other)
                         if one.name < other.name:
                             self.sim.at(cut.end + 0.001, lambda one=one, other=other: self._link(one, other))
 
-        if severed:
-            self.sim.at(cut.start + min(0.5, (cut.end - cut.start) / 2), sever)
+        if cut.severed:
+            self.sim.at(cut.at + min(0.5, cut.for_s / 2), sever)
 
     def _farewell(self, incarnation: Incarnation) -> None:
         """Say goodbye and go, as a peer does that has done all its rounds; it lingers for what it has sent."""

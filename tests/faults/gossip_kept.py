@@ -1,7 +1,7 @@
 """Histories that once broke a promise, as they were drawn, and what they showed."""
 
-from gossip_drawn import Crash, History, Weather
-from nervenet.broker.testing.faults import Partition
+from gossip_drawn import History, Weather
+from vocabulary import Cut, Kill, Stop
 
 KEPT: dict[str, History] = {
     "one that the founders' graph has no place for could not join a directed graph": History(
@@ -11,12 +11,12 @@ KEPT: dict[str, History] = {
         topology="static-exponential",
         rounds=44,
         weather=Weather(until=0.0, loss=0.02, twice=0.1, slowest_s=0.05, ordered=True),
-        crashes=(
-            Crash(name="peer-4", at=10.678, noticed=True, down_s=3.519),
-            Crash(name="peer-2", at=1.202, noticed=True, down_s=3.77),
+        kills=(
+            Kill(node="peer-4", at=10.678, noticed=True, down_s=3.519),
+            Kill(node="peer-2", at=1.202, noticed=True, down_s=3.77),
         ),
-        stalls=(),
-        cuts=((Partition(side=frozenset({"peer-2"}), start=4.6, end=12.465), True),),
+        stops=(),
+        cuts=(Cut(frozenset({"peer-2"}), 4.6, 7.865, True),),
         late=(("late-0", 11.247),),
         pace=(1.203, 1.13, 1.19, 0.989, 1.207, 0.844, 0.897, 1.161),
     ),
@@ -27,11 +27,11 @@ KEPT: dict[str, History] = {
         topology="complete",
         rounds=44,
         weather=Weather(until=0.0, loss=0.02, twice=0.1, slowest_s=0.003, ordered=False),
-        crashes=(),
-        stalls=(("peer-0", 8.215, 3.344),),
+        kills=(),
+        stops=(Stop("peer-0", 8.215, 3.344),),
         cuts=(
-            (Partition(side=frozenset({"peer-7", "peer-2"}), start=11.38, end=14.611), False),
-            (Partition(side=frozenset({"peer-3", "peer-6", "peer-4"}), start=7.139, end=10.131), True),
+            Cut(frozenset({"peer-7", "peer-2"}), 11.38, 3.231, False),
+            Cut(frozenset({"peer-3", "peer-6", "peer-4"}), 7.139, 2.992, True),
         ),
         late=(("late-0", 4.514),),
         pace=(1.266, 0.943, 0.902, 1.074, 1.027, 1.162, 0.924, 1.033, 1.014, 0.903),
@@ -43,9 +43,9 @@ KEPT: dict[str, History] = {
         topology="complete",
         rounds=44,
         weather=Weather(until=16.0, loss=0.3, twice=0.0, slowest_s=0.003, ordered=False),
-        crashes=(),
-        stalls=(),
-        cuts=((Partition(side=frozenset({"peer-1"}), start=1.251, end=8.902), True),),
+        kills=(),
+        stops=(),
+        cuts=(Cut(frozenset({"peer-1"}), 1.251, 7.651, True),),
         late=(("late-0", 3.41),),
         pace=(0.842, 0.993, 1.12, 1.096, 1.225, 0.837, 1.237),
     ),
@@ -56,13 +56,13 @@ KEPT: dict[str, History] = {
         topology="one-peer-exponential",
         rounds=44,
         weather=Weather(until=16.0, loss=0.02, twice=0.0, slowest_s=0.6, ordered=True),
-        crashes=(
-            Crash(name="peer-6", at=3.523, noticed=True, down_s=None),
-            Crash(name="peer-3", at=4.939, noticed=False, down_s=None),
-            Crash(name="peer-4", at=5.803, noticed=True, down_s=1.23),
+        kills=(
+            Kill(node="peer-6", at=3.523, noticed=True, down_s=None),
+            Kill(node="peer-3", at=4.939, noticed=False, down_s=None),
+            Kill(node="peer-4", at=5.803, noticed=True, down_s=1.23),
         ),
-        stalls=(),
-        cuts=((Partition(side=frozenset({"peer-3", "peer-6", "peer-0"}), start=5.744, end=10.384), True),),
+        stops=(),
+        cuts=(Cut(frozenset({"peer-3", "peer-6", "peer-0"}), 5.744, 4.64, True),),
         late=(),
         pace=(0.961, 0.825, 1.285, 1.14, 0.893, 0.829, 0.995, 1.202, 1.019),
     ),
@@ -73,15 +73,15 @@ KEPT: dict[str, History] = {
         topology="one-peer-exponential",
         rounds=44,
         weather=Weather(until=0.0, loss=0.1, twice=0.0, slowest_s=0.6, ordered=True),
-        crashes=(
-            Crash(name="peer-3", at=11.352, noticed=False, down_s=1.897),
-            Crash(name="peer-2", at=1.279, noticed=False, down_s=None),
-            Crash(name="peer-4", at=5.532, noticed=True, down_s=1.727),
+        kills=(
+            Kill(node="peer-3", at=11.352, noticed=False, down_s=1.897),
+            Kill(node="peer-2", at=1.279, noticed=False, down_s=None),
+            Kill(node="peer-4", at=5.532, noticed=True, down_s=1.727),
         ),
-        stalls=(("peer-0", 5.192, 2.65), ("peer-4", 6.864, 2.572)),
+        stops=(Stop("peer-0", 5.192, 2.65), Stop("peer-4", 6.864, 2.572)),
         cuts=(
-            (Partition(side=frozenset({"peer-0", "peer-2"}), start=1.745, end=4.774), True),
-            (Partition(side=frozenset({"peer-0", "peer-5"}), start=1.727, end=2.276), False),
+            Cut(frozenset({"peer-0", "peer-2"}), 1.745, 3.029, True),
+            Cut(frozenset({"peer-0", "peer-5"}), 1.727, 0.549, False),
         ),
         late=(("late-0", 1.651), ("late-1", 6.958)),
         pace=(1.285, 1.23, 1.284, 1.125, 0.971, 1.261, 1.224, 1.036, 1.093),
@@ -93,11 +93,11 @@ KEPT: dict[str, History] = {
         topology="one-peer-exponential",
         rounds=44,
         weather=Weather(until=16.0, loss=0.3, twice=0.1, slowest_s=0.003, ordered=True),
-        crashes=(
-            Crash(name="peer-4", at=9.879, noticed=True, down_s=1.272),
-            Crash(name="peer-2", at=5.625, noticed=False, down_s=None),
+        kills=(
+            Kill(node="peer-4", at=9.879, noticed=True, down_s=1.272),
+            Kill(node="peer-2", at=5.625, noticed=False, down_s=None),
         ),
-        stalls=(("peer-3", 1.084, 0.791), ("peer-3", 4.85, 3.456)),
+        stops=(Stop("peer-3", 1.084, 0.791), Stop("peer-3", 4.85, 3.456)),
         cuts=(),
         late=(),
         pace=(1.191, 1.299, 0.954, 1.085, 0.897, 1.058, 0.809),
@@ -109,9 +109,9 @@ KEPT: dict[str, History] = {
         topology="one-peer-exponential",
         rounds=44,
         weather=Weather(until=0.0, loss=0.02, twice=0.1, slowest_s=0.003, ordered=True),
-        crashes=(),
-        stalls=(("peer-7", 9.636, 0.592), ("peer-7", 5.628, 2.408)),
-        cuts=((Partition(side=frozenset({"peer-7", "peer-4"}), start=5.914, end=9.562), True),),
+        kills=(),
+        stops=(Stop("peer-7", 9.636, 0.592), Stop("peer-7", 5.628, 2.408)),
+        cuts=(Cut(frozenset({"peer-7", "peer-4"}), 5.914, 3.648, True),),
         late=(("late-0", 9.398),),
         pace=(0.812, 1.238, 0.887, 1.216, 1.133, 0.96, 0.864, 1.184, 0.953, 1.252),
     ),

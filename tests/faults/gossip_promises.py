@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from gossip_drawn import CALM_AT, DEADLINE_S, ROUNDS, TRAIN_S
+from gossip_drawn import CALM_AT, DEADLINE_S, TRAIN_S
 from gossip_histories import Incarnation, Played
 from nervenet.nodes.gossip.algorithms.push_sum import GONE_MASS, RECEIVED, RECEIVED_MASS, SENT, SENT_MASS
 from nervenet.nodes.topology.base import components
@@ -53,7 +53,7 @@ def ends(run: Played) -> Breaches:
 def waits(run: Played) -> Breaches:
     for incarnation in run.incarnations:
         assert incarnation.node is not None
-        stops = [(at, at + s) for name, at, s in run.history.stalls if name == incarnation.name]
+        stops = [(stop.at, stop.at + stop.for_s) for stop in run.history.stops if stop.node == incarnation.name]
         usual = TRAIN_S * run.paces.get(incarnation.name, 1.0) + DEADLINE_S
         for now, kind, fields in incarnation.node.published:
             if kind == "round.completed" and fields["round"]:
@@ -190,7 +190,7 @@ def mends(run: Played) -> Breaches:
     mended = CALM_AT + (MENDED_S if run._layout(run.names).fixed else VARYING_MENDED_S)
     numbers = [number for number, at in opened.items() if mended < at < np.inf]
     if not numbers:
-        yield f"no round of {ROUNDS} was opened after {mended} s"
+        yield f"no round of {run.rounds} was opened after {mended} s"
     for number in numbers:
         if missing := [
             incarnation.name

@@ -10,7 +10,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -48,7 +48,9 @@ class LaunchedRun:
     folder: Path
     number: int = 1
     relayed: bool = True
+    environment: Mapping[str, str] = field(default_factory=dict)
     performed: list[tuple[float, str]] = field(default_factory=list)
+    _said: bytes = b""
 
     async def __aenter__(self) -> Self:
         behind, front = f"127.{self.number}.0.1", f"127.{self.number}.0.2"
@@ -56,18 +58,21 @@ class LaunchedRun:
         await self.relay.__aenter__()
         self.clock = self.folder.with_name(f"{self.folder.name}.clock")
         where = ["--set", f"network.bind={behind}", "--set", f"network.advertise={front}"] if self.relayed else []
-        self.out = self.folder.with_name(f"{self.folder.name}.out").open("wb")
-        self.err = self.folder.with_name(f"{self.folder.name}.err")
-        with self.err.open("wb") as err:
-            self.process = await asyncio.create_subprocess_exec(
-                *NERVENET,
-                *(str(a) for a in ("launch", *self.arguments, *where, "--quiet", "--out", self.folder)),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=self.out,
-                stderr=err,
-                start_new_session=True,
-                env={**os.environ, "PYTHONPATH": path_of(CLOCKS), "NERVENET_TEST_CLOCK": str(self.clock)},
-            )
+        self.process = await asyncio.create_subprocess_exec(
+            *NERVENET,
+            *(str(a) for a in ("launch", *self.arguments, *where, "--quiet", "--out", self.folder)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            env={
+                **os.environ,
+                **self.environment,
+                "PYTHONPATH": path_of(CLOCKS),
+                "NERVENET_TEST_CLOCK": str(self.clock),
+            },
+        )
+        self._reading = asyncio.create_task(self._read())
         self.pid = self.process.pid
         self.began = time.monotonic()
         return self
@@ -77,8 +82,18 @@ class LaunchedRun:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         await self.process.wait()
-        self.out.close()
+        await self._reading
         await self.relay.__aexit__()
+
+    async def _read(self) -> None:
+        assert self.process.stderr is not None
+        while data := await self.process.stderr.read(65_536):  # a pipe: to a file nothing is said on a full disk
+            self._said += data
+
+    @property
+    def said(self) -> str:
+        """What the launcher has written to its standard error."""
+        return self._said.decode(errors="replace")
 
     # ------------------------------------------------------------------------------------------------ who is there
 
@@ -115,16 +130,11 @@ class LaunchedRun:
 
     async def in_round(self, number: int) -> None:
         """Wait until somebody has completed a round, or the run has ended."""
-        from nervenet.nodes.results.event_log import read_events
-
-        until = time.monotonic() + READY_S
+        rounds, until = Rounds(self.folder, before=-1), time.monotonic() + READY_S
         while self.process.returncode is None and time.monotonic() < until:
-            if (self.folder / "nodes.json").exists() and any(
-                event.get("type") == "round.completed" and (event.get("round") or 0) >= number
-                for event in read_events(self.folder)
-            ):
+            if rounds.look() >= number and self.nodes():
                 return
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.1)
 
     # ------------------------------------------------------------------------------------------------ what befalls it
 
@@ -223,6 +233,33 @@ class LaunchedRun:
 def path_of(first: Path) -> str:
     """Return PYTHONPATH with a folder in front."""
     return os.pathsep.join([str(first), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+class Rounds:
+    """Follows the events of a run folder: the last round that somebody completed."""
+
+    def __init__(self, folder: Path, before: int = 0) -> None:
+        self.last = before
+        self._file = folder / "events.jsonl"
+        self._inode, self._offset = 0, 0
+
+    def look(self) -> int:
+        """Return the last round that somebody has completed by now."""
+        for line in self._new():
+            if b'"round.' in line[:40]:
+                with contextlib.suppress(ValueError):
+                    event = json.loads(line)
+                    if event["type"] in ("round.completed", "round.summary"):
+                        self.last = max(self.last, event["round"])
+        return self.last
+
+    def _new(self) -> Iterator[bytes]:
+        with contextlib.suppress(OSError), self._file.open("rb") as file:
+            inode = self._file.stat().st_ino
+            file.seek(self._offset if inode == self._inode else 0)
+            self._inode = inode
+            yield from file
+            self._offset = file.tell()
 
 
 def living(session: int) -> Iterator[int]:

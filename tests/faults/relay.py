@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 CHUNK = 65_536
-LOOK_EVERY_S = 0.02
+LOOK_EVERY_S = 0.1
 LISTENS = "0A"  # in /proc/net/tcp
 
 
@@ -174,7 +174,7 @@ class Relay(Line):
     async def _look(self) -> None:
         wanted = "".join(f"{int(part):02X}" for part in reversed(self.behind.split(".")))
         while True:
-            there = {port for host, port, _, state, _ in sockets() if host == wanted and state == LISTENS}
+            there = {port for host, port, _, state, _ in sockets(f" {wanted}:") if host == wanted and state == LISTENS}
             for port in there - set(self._servers):
                 with suppress(OSError):
                     self._servers[port] = await asyncio.start_server(
@@ -190,9 +190,14 @@ class Relay(Line):
         return {port for _, port, _, _, inode in sockets() if inode in inodes}
 
 
-def sockets() -> Iterator[tuple[str, int, int, str, int]]:
-    """Yield the tcp sockets of this machine: local address and port, remote port, state, inode."""
+def sockets(having: str = "") -> Iterator[tuple[str, int, int, str, int]]:
+    """Yield the tcp sockets of this machine, of lines `having` a text: local address, port, remote port, state, inode.
+
+    A busy machine has thousands of lines.
+    """
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        if having not in line:
+            continue
         _, local, remote, state, *rest = line.split()
         host, port = local.split(":")
         yield host, int(port, 16), int(remote.split(":")[1], 16), state, int(rest[5])

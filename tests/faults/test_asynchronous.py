@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from drawn import bad_networks, node_faults
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.broker import messages as m
@@ -19,9 +20,9 @@ from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.strategies.base import Demands
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
+from vocabulary import Kill
 
 NAMES = [f"client-{i}" for i in range(5)]
-SECONDS = st.floats(0.0, 40.0)
 PROFILE = settings.get_profile(os.environ.get("NERVENET_FAULTS", "faults"))
 
 
@@ -132,34 +133,15 @@ def flow(federation: Any) -> Any:
 
 
 @st.composite
-def bad_networks(draw: st.DrawFn) -> Faults:
-    sides = st.frozensets(st.sampled_from([*NAMES, "coordinator"]), min_size=1)
-    cuts = st.builds(lambda side, at, length: Partition(side, at, at + length), sides, SECONDS, st.floats(0.1, 60.0))
-    return Faults(
-        seed=draw(st.integers(0, 10**6)),
-        delay_s=(0.001, draw(st.sampled_from([0.001, 0.05, 1.0, 4.0]))),
-        drop=draw(st.sampled_from([0.0, 0.05, 0.3, 0.9])),
-        duplicate=draw(st.sampled_from([0.0, 0.3, 1.0])),
-        ordered=draw(st.booleans()),
-        partitions=draw(st.lists(cuts, max_size=2)),
-        lanes=draw(st.sampled_from([(Lane.CONTROL, Lane.BULK), (Lane.BULK,), (Lane.CONTROL,)])),
-    )
-
-
-@st.composite
 def misfortunes(draw: st.DrawFn, clients: int) -> dict[str, Any]:
     there = NAMES[:clients]
     names = st.sampled_from(there)
     trainings = st.frozensets(st.tuples(names, st.integers(1, 12)), max_size=3)
-    stalled = st.tuples(st.sampled_from([*there, "coordinator"]), SECONDS, st.floats(0.1, 30.0))
-    crashed = st.tuples(names, SECONDS, st.one_of(st.none(), SECONDS))
     return {
         "train_s": draw(st.dictionaries(names, st.sampled_from([0.01, 2.0, 9.0, 15.0, 40.0]))),
         "hangs": draw(trainings),
         "fails": draw(trainings),
-        "stalls": draw(st.lists(stalled, max_size=2)),
-        "crashes": draw(st.lists(crashed, max_size=3, unique_by=lambda crash: crash[0])),
-        "noticed": draw(st.booleans()),
+        "faults": draw(node_faults(there, ["coordinator"])),
     }
 
 
@@ -181,7 +163,7 @@ def test_nothing_counts_twice_and_no_wait_is_endless(flow: Any, trouble: Any, da
         )
     )
     bad = trouble(**data.draw(misfortunes(clients)))
-    flow(clients, faults=data.draw(bad_networks()), trouble=bad, **rules).run()
+    flow(clients, faults=data.draw(bad_networks([*NAMES, "coordinator"])), trouble=bad, **rules).run()
 
 
 def test_a_fast_client_never_waits_for_a_slow_one(flow: Any, trouble: Any) -> None:
@@ -194,7 +176,7 @@ def test_a_fast_client_never_waits_for_a_slow_one(flow: Any, trouble: Any) -> No
 
 
 def test_after_a_crash_the_others_go_on_and_who_comes_back_is_tasked_at_once(flow: Any, trouble: Any) -> None:
-    run = flow(3, rounds=20, buffer=1, trouble=trouble(crashes=[("client-1", 1.3, 2.5)])).run()
+    run = flow(3, rounds=20, buffer=1, trouble=trouble(faults=[Kill("client-1", 1.3, down_s=1.2)])).run()
     at = {fields["round"]: when for when, kind, fields in run.sim.nodes["coordinator"].published
           if kind == "round.completed"}  # fmt: skip
     assert all(

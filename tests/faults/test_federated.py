@@ -4,55 +4,34 @@ import os
 from typing import Any
 
 import pytest
+from drawn import SECONDS, bad_networks, node_faults
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from nervenet.broker.messages import Lane
-from nervenet.broker.testing.faults import Faults, Partition
+from nervenet.broker.testing.faults import Faults
 
 NAMES = [f"client-{i}" for i in range(5)]
-SECONDS = st.floats(0.0, 40.0)
 PROFILE = settings.get_profile(os.environ.get("NERVENET_FAULTS", "faults"))
-
-
-@st.composite
-def bad_networks(draw: st.DrawFn) -> Faults:
-    sides = st.frozensets(st.sampled_from([*NAMES, "coordinator"]), min_size=1)
-    cuts = st.builds(lambda side, at, length: Partition(side, at, at + length), sides, SECONDS, st.floats(0.1, 60.0))
-    return Faults(
-        seed=draw(st.integers(0, 10**6)),
-        delay_s=(0.001, draw(st.sampled_from([0.001, 0.05, 1.0, 4.0]))),
-        drop=draw(st.sampled_from([0.0, 0.05, 0.3, 0.9])),
-        duplicate=draw(st.sampled_from([0.0, 0.3, 1.0])),
-        ordered=draw(st.booleans()),
-        partitions=draw(st.lists(cuts, max_size=2)),
-        lanes=draw(st.sampled_from([(Lane.CONTROL, Lane.BULK), (Lane.BULK,), (Lane.CONTROL,)])),
-    )
 
 
 @st.composite
 def misfortunes(draw: st.DrawFn) -> dict[str, Any]:
     names = st.sampled_from(NAMES)
     trainings = st.frozensets(st.tuples(names, st.integers(1, 4)), max_size=3)
-    again = st.one_of(st.none(), SECONDS)
     return {
         "train_s": draw(st.dictionaries(names, st.sampled_from([0.01, 2.0, 9.0, 15.0, 40.0]))),
         "hangs": draw(trainings),
         "fails": draw(trainings),
-        "stalls": draw(
-            st.lists(st.tuples(st.sampled_from([*NAMES, "coordinator"]), SECONDS, st.floats(0.1, 30.0)), max_size=2)
-        ),
-        "crashes": draw(st.lists(st.tuples(names, SECONDS, again), max_size=3, unique_by=lambda crash: crash[0])),
+        "faults": draw(node_faults(NAMES, ["coordinator"])),
         "bad": draw(trainings),
         "screened": draw(trainings),
         "full": draw(st.frozensets(st.integers(0, 4), max_size=3)),
-        "noticed": draw(st.booleans()),
     }
 
 
 @PROFILE
 @given(
-    faults=bad_networks(),
+    faults=bad_networks([*NAMES, "coordinator"]),
     misfortune=misfortunes(),
     clients=st.integers(1, 5),
     questions=st.sampled_from([1, 3]),
@@ -85,8 +64,8 @@ def test_every_round_closes_or_fails_by_name(
 ) -> None:
     there = NAMES[:clients]
     misfortune = {
-        kind: [item for item in items if item[0] in [*there, "coordinator"]]
-        if kind in ("stalls", "crashes", "hangs", "fails", "bad", "screened")
+        kind: [item for item in items if (item.node if kind == "faults" else item[0]) in [*there, "coordinator"]]
+        if kind in ("faults", "hangs", "fails", "bad", "screened")
         else items
         for kind, items in misfortune.items()
     }

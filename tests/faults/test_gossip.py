@@ -4,29 +4,13 @@ import os
 from typing import Any
 
 import pytest
+from drawn import bad_networks, node_faults
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from nervenet.broker.messages import Lane
-from nervenet.broker.testing.faults import Faults, Partition
+from nervenet.broker.testing.faults import Faults
 
 NAMES = [f"peer-{i}" for i in range(6)]
-SECONDS = st.floats(0.0, 40.0)
 PROFILE = settings.get_profile(os.environ.get("NERVENET_FAULTS", "faults"))
-
-
-@st.composite
-def bad_networks(draw: st.DrawFn) -> Faults:
-    sides = st.frozensets(st.sampled_from(NAMES), min_size=1)
-    cuts = st.builds(lambda side, at, length: Partition(side, at, at + length), sides, SECONDS, st.floats(0.1, 60.0))
-    return Faults(
-        seed=draw(st.integers(0, 10**6)),
-        delay_s=(0.001, draw(st.sampled_from([0.001, 0.05, 1.0, 4.0]))),
-        drop=draw(st.sampled_from([0.0, 0.05, 0.3, 0.9])),
-        duplicate=draw(st.sampled_from([0.0, 0.3, 1.0])),
-        ordered=draw(st.booleans()),
-        partitions=draw(st.lists(cuts, max_size=2)),
-        lanes=draw(st.sampled_from([(Lane.CONTROL, Lane.BULK), (Lane.BULK,), (Lane.CONTROL,)])),
-    )
 
 
 @st.composite
@@ -37,19 +21,13 @@ def misfortunes(draw: st.DrawFn) -> dict[str, Any]:
         "train_s": draw(st.dictionaries(names, st.sampled_from([0.01, 2.0, 9.0, 15.0, 40.0]))),
         "hangs": draw(trainings),
         "fails": draw(trainings),
-        "stalls": draw(st.lists(st.tuples(names, SECONDS, st.floats(0.1, 30.0)), max_size=2)),
-        "crashes": draw(
-            st.lists(
-                st.tuples(names, SECONDS, st.one_of(st.none(), SECONDS)), max_size=2, unique_by=lambda crash: crash[0]
-            )
-        ),
-        "noticed": draw(st.booleans()),
+        "faults": draw(node_faults(NAMES[:4])),
     }
 
 
 @PROFILE
 @given(
-    faults=bad_networks(),
+    faults=bad_networks(NAMES),
     misfortune=misfortunes(),
     topology=st.sampled_from(["ring", "complete", "star", "torus"]),
     peers=st.sampled_from([4, 6]),

@@ -7,6 +7,7 @@ from gossip_run import Run
 from nervenet.broker.testing.faults import Faults, Partition
 from nervenet.nodes.gossip.waiting import WaitPolicy
 from nervenet.nodes.runtime import effects as e
+from vocabulary import Kill, Stop
 
 CRASH_S = 2.3  # in the middle of a training
 WITHIN_S = 3.0
@@ -16,7 +17,7 @@ WITHIN_S = 3.0
 def test_a_round_closes_with_the_others_within_three_seconds_of_a_crash(
     federation: Any, trouble: Any, noticed: bool
 ) -> None:
-    run = federation(8, rounds=6, trouble=trouble(crashes=[("client-5", CRASH_S, None)], noticed=noticed)).run()
+    run = federation(8, rounds=6, trouble=trouble(faults=[Kill("client-5", CRASH_S, noticed)])).run()
     (hit,) = [reported for reported in run.published("coordinator", "round.completed") if "missing" in reported]
     assert hit["missing"].keys() == {"client-5"}
     assert run.when("coordinator", "round.completed", round=hit["round"]) <= CRASH_S + WITHIN_S
@@ -26,7 +27,7 @@ def test_a_round_closes_with_the_others_within_three_seconds_of_a_crash(
 
 @pytest.mark.parametrize("noticed", [True, False])
 def test_neighbors_of_a_crashed_peer_go_on_within_three_seconds(gossip: Any, trouble: Any, noticed: bool) -> None:
-    run = gossip(8, rounds=12, trouble=trouble(crashes=[("peer-3", CRASH_S, None)], noticed=noticed)).run()
+    run = gossip(8, rounds=12, trouble=trouble(faults=[Kill("peer-3", CRASH_S, noticed)])).run()
     for name in ("peer-2", "peer-4"):
         hit = [reported for reported in run.published(name, "round.completed") if "missing" in reported]
         assert run.when(name, "round.completed", round=hit[0]["round"]) <= CRASH_S + WITHIN_S
@@ -89,7 +90,7 @@ def test_a_late_joiner_is_asked_from_the_next_round_on(federation: Any) -> None:
 
 @pytest.mark.parametrize("noticed", [True, False])
 def test_a_client_that_is_started_again_takes_part_again(federation: Any, trouble: Any, noticed: bool) -> None:
-    run = federation(4, rounds=20, trouble=trouble(crashes=[("client-0", CRASH_S, 5.0)], noticed=noticed)).run()
+    run = federation(4, rounds=20, trouble=trouble(faults=[Kill("client-0", CRASH_S, noticed, 5.0 - CRASH_S)])).run()
     reported = run.published("coordinator", "round.completed")
     assert "client-0" in reported[-1]["participants"]
     assert 1 <= sum("client-0" not in one["participants"] for one in reported) <= 6
@@ -97,7 +98,7 @@ def test_a_client_that_is_started_again_takes_part_again(federation: Any, troubl
 
 
 def test_a_peer_that_is_started_again_joins_the_round_of_the_others(gossip: Any, trouble: Any) -> None:
-    run = gossip(4, rounds=20, trouble=trouble(crashes=[("peer-1", CRASH_S, 5.0)])).run()
+    run = gossip(4, rounds=20, trouble=trouble(faults=[Kill("peer-1", CRASH_S, True, 5.0 - CRASH_S)])).run()
     mixed = [mix.round for mix in run.mixes["peer-1"]]
     assert mixed[-1] == 20
     assert len(mixed) < 20, "it did not do all the rounds again"
@@ -108,7 +109,7 @@ def test_a_peer_that_is_started_again_joins_the_round_of_the_others(gossip: Any,
 
 
 def check_a_stalled_peer_is_mixed_again(gossip: Any, trouble: Any) -> None:
-    run = gossip(6, rounds=30, trouble=trouble(stalls=[("peer-1", CRASH_S, 4.0)])).run()
+    run = gossip(6, rounds=30, trouble=trouble(faults=[Stop("peer-1", CRASH_S, 4.0)])).run()
     back = CRASH_S + 4.0
     for name in ("peer-0", "peer-2"):
         without = [reported["round"] for reported in run.published(name, "round.completed") if "missing" in reported]
@@ -139,7 +140,7 @@ def test_a_peer_that_wakes_after_the_end_does_not_wait() -> None:
 
 
 def test_a_stalled_client_comes_back(federation: Any, trouble: Any) -> None:
-    run = federation(4, rounds=20, trouble=trouble(stalls=[("client-1", CRASH_S, 4.0)])).run()
+    run = federation(4, rounds=20, trouble=trouble(faults=[Stop("client-1", CRASH_S, 4.0)])).run()
     reported = run.published("coordinator", "round.completed")
     without = [one["round"] for one in reported if "client-1" not in one["participants"]]
     assert without
@@ -148,7 +149,7 @@ def test_a_stalled_client_comes_back(federation: Any, trouble: Any) -> None:
 
 
 def test_a_stalled_coordinator_suspects_nobody(federation: Any, trouble: Any) -> None:
-    run = federation(4, rounds=8, trouble=trouble(stalls=[("coordinator", CRASH_S, 6.0)])).run()
+    run = federation(4, rounds=8, trouble=trouble(faults=[Stop("coordinator", CRASH_S, 6.0)])).run()
     assert run.published("coordinator", "node.suspect") == []
     assert all("missing" not in reported for reported in run.published("coordinator", "round.completed"))
     assert all(run.published(name, "node.suspect") for name in run.names), "the clients did miss it"
@@ -204,7 +205,7 @@ def test_with_a_surplus_no_round_waits_for_the_slowest(federation: Any, trouble:
 
 def test_a_restart_that_nobody_noticed_costs_the_round_nothing(federation: Any, trouble: Any) -> None:
     """It is started again at once, within the silence that would have betrayed it."""
-    run = federation(4, rounds=8, trouble=trouble(crashes=[("client-0", 2.3, 0.2)], noticed=False)).run()
+    run = federation(4, rounds=8, trouble=trouble(faults=[Kill("client-0", 2.3, False, 1.0)])).run()
     (hit,) = [reported for reported in run.published("coordinator", "round.completed") if "missing" in reported]
     assert hit["missing"] == {"client-0": "was started again"}
     assert hit["duration_s"] < 1.5, "when it is back, a second after its death"
@@ -220,8 +221,8 @@ def test_one_who_sends_nonsense_is_left_alone_for_a_while(federation: Any, troub
 
 
 def test_a_federation_that_shrinks_below_its_minimum_waits_and_recovers(federation: Any, trouble: Any) -> None:
-    crashes = [("client-0", 2.3, 16.0), ("client-1", 2.3, None)]
-    run = federation(3, rounds=8, min_clients=2, wait_deadline_s=20.0, trouble=trouble(crashes=crashes)).run()
+    crashes = [Kill("client-0", 2.3, down_s=13.7), Kill("client-1", 2.3)]
+    run = federation(3, rounds=8, min_clients=2, wait_deadline_s=20.0, trouble=trouble(faults=crashes)).run()
     assert any("waits for clients" in reported["reason"] for reported in run.published("coordinator", "warning"))
     assert run.sim.nodes["coordinator"].finished == e.Finish("completed")
     assert {name for (number, _), names in run.asked.items() if number == 8 for name in names} == {

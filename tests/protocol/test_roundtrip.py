@@ -39,6 +39,7 @@ KNOWN: dict[Any, tuple[str, st.SearchStrategy[Any]]] = {
     m.RunName: ("run-name", runs),
     m.Seconds: ("seconds", seconds),
     m.Version: ("uint", st.integers(0, 255)),
+    m.Role: ("text", st.text(max_size=32)),
     m.Release: ("text", st.text(max_size=64)),
     m.Address: ("text", st.text(max_size=256)),
     m.Mass: ("mass", st.floats(0, 1e300)),
@@ -150,6 +151,7 @@ FORBIDDEN: dict[Any, list[Any]] = {
     bool: [0, 1, "true", None],
     dict[str, Any]: [[], 1, "x", None],
     dict[str, str]: [{"a": 1}, [], None],
+    m.Addresses: [{"a": 1}, [], None, dict.fromkeys("abcde", "x"), {"a": "x" * 257}],
     dict[str, m.Count]: [{"a": "1"}, {"a": -1}, [], None],
     dict[str, float]: [{"a": "1"}, {"a": None}, [], None],
 }

@@ -151,10 +151,26 @@ def refusal(address: str = "10.0.0.7", reason: str = "unknown") -> ConnectionRef
     return ConnectionRefused("directory", address, "", "", reason)
 
 
-def test_a_flood_of_refusals_is_one_report_in_ten_seconds():
+def test_a_flood_of_refusals_is_reported_at_once_and_then_less_and_less_often():
     refusals = Refusals()
-    told = [refusals.report(refusal(), now / 10) for now in range(250)]
-    assert [count for count in told if count] == [1, 100, 100]
+    told = [(now // 10, count) for now in range(2_000) if (count := refusals.report(refusal(), now / 10))]
+    assert told == [(0, 1), (10, 100), (30, 200), (70, 400), (150, 800)]
+    assert refusals.rest() == [(refusal(), 2_000 - 1_501)]
+
+
+def test_what_was_held_back_is_told_when_it_is_due_though_nobody_comes_any_more():
+    refusals = Refusals()
+    assert [refusals.report(refusal(), now) for now in (0.0, 1.0, 2.0)] == [1, 0, 0]
+    assert refusals.due(9.9) == []
+    assert refusals.due(10.0) == [(refusal(), 2)]
+    assert refusals.due(100.0) == refusals.rest() == []
+
+
+def test_a_million_bad_connections_leave_a_bounded_number_of_lines():
+    refusals, lines = Refusals(), 0
+    for now in range(10_000):  # a hundred at a time, from everywhere
+        lines += bool(refusals.report(refusal(f"10.0.{now % 251}.{now % 256}"), float(now)))
+    assert lines < 2_000
 
 
 @given(st.lists(st.text(string.ascii_letters, max_size=3), max_size=600))
@@ -162,4 +178,4 @@ def test_refusals_of_many_strangers_take_bounded_memory(addresses):
     refusals = Refusals()
     for address in addresses:
         refusals.report(refusal(address), 0.0)
-    assert len(refusals._said) <= 257
+    assert len(refusals._said) <= 65

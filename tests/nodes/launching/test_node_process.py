@@ -103,3 +103,41 @@ async def test_by_the_loop_alone_they_would_be_later(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(signal, "signal", by_the_loop)
     assert await muted_while_busy() == (False, 0)
+
+
+class FullDisk:
+    """Standard error in a file that cannot grow."""
+
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    def flush(self) -> None:
+        self.write("")
+
+
+async def saved_on_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether a coordinator that can neither save its models nor say so goes on to report its result."""
+    import structlog
+
+    def save(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(node_process, "result_of", lambda *_: None)
+    monkeypatch.setattr(node_process, "save_models", save)
+    monkeypatch.setattr(node_process.sys, "stderr", FullDisk())
+    node: Any = SimpleNamespace(identity=SimpleNamespace(name="coordinator"))
+    try:
+        node_process._log_to_stderr()
+        return await node_process._models_saved(Experiment(), "run", node, "")
+    finally:
+        structlog.reset_defaults()
+
+
+async def test_a_full_disk_costs_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await saved_on_a_full_disk(monkeypatch) is False
+
+
+async def test_a_log_that_insists_on_its_lines_would_cost_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_process, "BestEffort", lambda stream: stream)
+    with pytest.raises(OSError, match="No space left"):
+        await saved_on_a_full_disk(monkeypatch)

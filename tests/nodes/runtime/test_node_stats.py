@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from nervenet.nodes.runtime.node_stats import NodeStats
+from nervenet.nodes.runtime.round_history import RoundHistory, rows_of
 
 
 def counters() -> Any:
@@ -273,3 +274,19 @@ def test_a_report_would_not_fit(monkeypatch: pytest.MonkeyPatch, bound: str) -> 
     monkeypatch.setattr(f"nervenet.nodes.runtime.node_stats.{bound}", 10**9)
     with pytest.raises(AssertionError):
         check_a_report_fits_a_message_whatever_strangers_send()
+
+
+def test_a_round_takes_no_more_than_its_figures() -> None:
+    """What no round of a run has takes no room, and what comes late has a place in all."""
+    history = RoundHistory()
+    for number in range(1, 1001):
+        history.completed({"round": number, "closed_by": "all", "participants": ["b"], "duration_s": 0.1, "loss": 0.5})
+        if number == 900:
+            history.judged("metric.test", {"round": number, "accuracy": 0.75})
+    assert len(history) == 1000
+    rows = dict(rows_of(*history.to_report()))
+    assert rows[899] == {"closed_by": "all", "participants": 1, "duration_s": 0.1, "train_loss": 0.5} | dict.fromkeys(
+        ("bytes_sent", "bytes_received"), 0
+    )
+    assert rows[900] == {**rows[899], "accuracy": 0.75, "evaluated_on": "test"}
+    assert history.to_report()[1].nbytes <= 80 * len(history)

@@ -1,0 +1,474 @@
+"""What strangers can do to a running round, and to the memory of a broker and a coordinator, by flooding them.
+
+A federated run of 8 client processes goes on all the while, each kind of flood against it for some seconds, and rounds
+per second before, during and after it are those that the coordinator has completed. The flooder is a process of its
+own and takes part of a processor, so each flood is run twice: against the run, and, as the rival, against sockets of
+another process that take what comes and do nothing (a sink). Its pace is that of `FLOODS`, the same in both; slower is
+by how much the run was slower than with the rival. With ``--keys`` the run has keys, and the strangers have none.
+
+    python benchmarks/floods.py [--keys] [--only KIND ...] [--seconds 8] [--settle 60] [--hard]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import random
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import zmq
+from nervenet.broker.codec import encode
+from nervenet.broker.events import encode_event
+from nervenet.broker.messages import GetRoster, GetSnapshot, Hello, Join, Roster
+from nervenet.broker.request_client import BrokerClient
+from nervenet.broker.security.plain import LOCAL
+
+READY = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER\x08Identity"
+PORTS = ("directory", "events_in", "events_out", "control", "bulk")
+MB = 1_000_000
+
+
+class Stranger:
+    """A connection that speaks just enough of ZMTP 3 to send what no ZeroMQ socket would."""
+
+    def __init__(self, address: str, identity: bytes = b"", kind: bytes = b"DEALER", *, greet: bool = True) -> None:
+        host, _, port = address.removeprefix("tcp://").rpartition(":")
+        self.socket = socket.create_connection((host, int(port)), timeout=2)
+        if not greet:
+            return
+        self.socket.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31))
+        body = b"\x05READY\x0bSocket-Type" + len(kind).to_bytes(4, "big") + kind
+        body += b"\x08Identity" + len(identity).to_bytes(4, "big") + identity
+        self.socket.sendall(b"\x04" + bytes([len(body)]) + body)
+        with contextlib.suppress(OSError, IndexError):  # a message before its READY would be taken for a breach
+            self.socket.recv(64, socket.MSG_WAITALL)
+            self.socket.recv(self.socket.recv(2, socket.MSG_WAITALL)[1], socket.MSG_WAITALL)
+
+    def frame(self, data: bytes, *, more: bool = False) -> None:
+        """Send a frame."""
+        self.socket.sendall(bytes([2 | more]) + len(data).to_bytes(8, "big") + data)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+            self.socket.close()
+
+
+# ------------------------------------------------------------------------------------------------------------- floods
+# Each yields the number of bytes, or of connections, that it has just sent, so that its pace can be kept.
+
+
+def hellos(at: dict[str, str], run: str) -> Iterator[int]:
+    """5,000 strangers who introduce themselves on both lanes of the coordinator, and stay."""
+    kept = []
+    for number in range(5_000):
+        name = f"stranger-{number}"
+        for lane in ("control", "bulk"):
+            one = Stranger(at[lane], f"{name}@1".encode())
+            one.frame(encode(Hello(name, "client", run, 1, 1))[0])
+            kept.append(one)
+        yield 1
+    while True:
+        yield 1
+
+
+def half_open(at: dict[str, str], _run: str) -> Iterator[int]:
+    """1,000 connections that say nothing, 200 to each socket."""
+    kept = []
+    for number in range(1_000):
+        kept.append(Stranger(at[PORTS[number % 5]], greet=False))
+        yield 1
+    while True:
+        yield 1
+
+
+def deaf(at: dict[str, str], run: str) -> Iterator[int]:
+    """Twenty subscribers of everything that never read, beside events of 30 kB."""
+    kept = [Stranger(at["events_out"], kind=b"SUB") for _ in range(20)]
+    for one in kept:
+        one.frame(b"\x01")
+    publisher = Stranger(at["events_in"], kind=b"PUB")
+    for number in range(10**9):
+        size = event(publisher, run, f"s{number % 50}", "x" * 30_000, number)
+        yield size
+
+
+def bodies(at: dict[str, str], _run: str) -> Iterator[int]:
+    """Bodies of 100 MB to every socket, before any HELLO."""
+    piece = bytes(MB)
+    while True:
+        for place in PORTS:
+            one = Stranger(at[place], f"body-{random.random()}@1".encode(), kind=_kind(place))
+            with contextlib.suppress(OSError):
+                one.socket.sendall(b"\x02" + (100 * MB).to_bytes(8, "big"))
+                for _ in range(100):
+                    one.socket.sendall(piece)
+                    yield MB
+            one.close()
+            yield 10_000
+
+
+def parts(at: dict[str, str], _run: str) -> Iterator[int]:
+    """A message of parts without an end, before any HELLO, one to each socket; cut off, another."""
+    piece = bytes(60_000)
+    open_: dict[str, Stranger] = {}
+    while True:
+        for place in PORTS:
+            try:
+                one = open_.get(place) or Stranger(at[place], f"parts-{random.random()}@1".encode(), kind=_kind(place))
+                open_[place] = one
+                one.frame(piece, more=True)
+                yield len(piece)
+            except OSError:
+                open_.pop(place).close()
+                yield 10_000
+
+
+def crumbs(at: dict[str, str], _run: str) -> Iterator[int]:
+    """The same of empty parts, each of which costs its receiver more than its sender."""
+    piece = b"\x01\x00" * 10_000
+    while True:
+        one = Stranger(at["control"], f"crumbs-{random.random()}@1".encode())
+        with contextlib.suppress(OSError):
+            for _ in range(2_000):
+                one.socket.sendall(piece)
+                yield len(piece)
+        one.close()
+        yield 10_000
+
+
+def last_values(at: dict[str, str], run: str) -> Iterator[int]:
+    """Events of 60 kB, small numbers all, each of another subject."""
+    publisher = Stranger(at["events_in"], kind=b"PUB")
+    many = list(range(120)) * 480
+    for number in range(10**9):
+        try:
+            yield event(publisher, run, f"subject-{number}", many, number)
+        except OSError:
+            publisher = Stranger(at["events_in"], kind=b"PUB")
+            yield 10_000
+
+
+def terms(at: dict[str, str], _run: str) -> Iterator[int]:
+    """Joins that open a run each, with 60 kB of terms of small numbers."""
+    for number in range(10**9):
+        try:
+            one = Stranger(at["directory"], f"joins-{number}".encode())
+            many = {str(key): key for key in range(8_000)}
+            join = Join(1, f"run-{number}", "n", "client", 1, 1, {}, many, 9, 3600.0)
+            frame = encode(join)[0]
+            one.frame(frame)
+            yield len(frame)
+        except OSError:
+            yield 10_000
+
+
+def subscriptions(at: dict[str, str], _run: str) -> Iterator[int]:
+    """Subscriptions to long topics, all different."""
+    one = Stranger(at["events_out"], kind=b"SUB")
+    while True:
+        try:
+            topic = b"\x01" + random.randbytes(200)
+            one.frame(topic)
+            yield len(topic)
+        except OSError:
+            one = Stranger(at["events_out"], kind=b"SUB")
+            yield 10_000
+
+
+def unread(at: dict[str, str], run: str) -> Iterator[int]:
+    """Requests for the snapshot by those who never read the answer, after 8 MB of last values."""
+    publisher = Stranger(at["events_in"], kind=b"PUB")
+    for number in range(130):
+        yield event(publisher, run, f"subject-{number}", "x" * 60_000, number)
+    ask = encode(GetSnapshot(1, ""))[0]
+    one = Stranger(at["directory"], b"asks")
+    while True:
+        try:
+            one.frame(ask)
+            yield 10_000
+        except OSError:
+            one = Stranger(at["directory"], f"asks-{random.random()}".encode())
+            yield 10_000
+
+
+def nothing(_at: dict[str, str], _run: str) -> Iterator[int]:
+    """Nobody."""
+    while True:
+        yield 1
+
+
+FLOODS: dict[str, tuple[Callable[[dict[str, str], str], Iterator[int]], float]] = {
+    # per second: connections for the first two, bytes for the others
+    "nothing": (nothing, 10),
+    "hellos": (hellos, 1_000),
+    "half_open": (half_open, 500),
+    "deaf": (deaf, 3 * MB),
+    "bodies": (bodies, 50 * MB),
+    "parts": (parts, 50 * MB),
+    "crumbs": (crumbs, 1 * MB),
+    "last_values": (last_values, 3 * MB),
+    "terms": (terms, 3 * MB),
+    "subscriptions": (subscriptions, MB / 10),
+    "unread": (unread, 2 * MB),
+}
+
+
+def event(to: Stranger, run: str, subject: str, ballast: Any, number: int) -> int:
+    head = {"type": "warning", "run": run, "node": "stranger", "role": "client", "incarnation": 1}
+    fields = head | {"seq": number + 1, "time": time.time(), "subject": subject, "reason": ballast}
+    topic, body = encode_event(fields)
+    to.frame(topic, more=True)
+    to.frame(body)
+    return len(body)
+
+
+def _kind(place: str) -> bytes:
+    return {"events_in": b"PUB", "events_out": b"SUB"}.get(place, b"DEALER")
+
+
+def flood(kind: str, at: dict[str, str], run: str, seconds: float, pace: float) -> None:
+    """Send at a pace, in the process of its own."""
+    until, due = time.monotonic() + seconds, time.monotonic()
+    made = FLOODS[kind][0](at, run)
+    sent = failed = 0
+    while time.monotonic() < until:
+        try:
+            count = next(made)
+        except StopIteration:
+            made, count = FLOODS[kind][0](at, run), 10_000
+        except OSError:
+            failed += 1
+            made, count = FLOODS[kind][0](at, run), 10_000
+        sent += count
+        due += count / pace
+        if (ahead := due - time.monotonic()) > 0:
+            time.sleep(min(ahead, 1.0))
+        else:
+            due = max(due, time.monotonic() - 0.1)
+    print(json.dumps({"sent": sent, "failed": failed}), flush=True)
+
+
+def sink(count: int) -> None:
+    """Accept on free ports, read and forget; print the ports."""
+    selector = selectors.DefaultSelector()
+    listeners = [socket.create_server(("127.0.0.1", 0), backlog=1024) for _ in range(count)]
+    for listener in listeners:
+        selector.register(listener, selectors.EVENT_READ, "listener")
+    print(json.dumps([each.getsockname()[1] for each in listeners]), flush=True)
+    while True:
+        for key, _ in selector.select():
+            if key.data == "listener":
+                connection, _ = key.fileobj.accept()  # type: ignore[union-attr]
+                selector.register(connection, selectors.EVENT_READ, "connection")
+            elif not _drained(key.fileobj):
+                selector.unregister(key.fileobj)
+                key.fileobj.close()  # type: ignore[union-attr]
+
+
+def _drained(connection: Any) -> bool:
+    try:
+        return bool(connection.recv(MB))
+    except OSError:
+        return False
+
+
+# ------------------------------------------------------------------------------------------------------------ the run
+
+
+class Run:
+    """A launched run: the times at which its rounds were completed, and the processes of broker and coordinator."""
+
+    def __init__(self, folder: Path, *, keys: bool) -> None:
+        self.folder = folder / "run"
+        self.rounds: list[tuple[float, int]] = []
+        self.ended = threading.Event()
+        self.refused: dict[str, int] = {}
+        command = [sys.executable, "-m", "nervenet.scripts.main", "launch", "--mode", "federated", "--nodes", "8"]
+        command += ["--rounds", "1000000", "--epochs", "1", "--json", "--out", str(self.folder)]
+        command += ["--set", "evaluation.baseline=false", "--set", "evaluation.every=100"]
+        command += ["--keys", str(folder / "keys")] if keys else []
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=(folder / "err").open("w"), text=True)
+        threading.Thread(target=self._follow, daemon=True).start()
+        self._ready = threading.Event()
+        if not self._ready.wait(60):
+            raise SystemExit((folder / "err").read_text())
+        nodes = json.loads((self.folder / "nodes.json").read_text())
+        self.pids = {name: nodes[name]["pid"] for name in ("broker", "coordinator")}
+        self.broker = nodes["broker"]["address"]
+
+    def _follow(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with contextlib.suppress(ValueError, KeyError):
+                event = json.loads(line)
+                if event["type"] == "round.completed" and event["role"] == "coordinator":
+                    self.rounds.append((event["time"], event["round"]))
+                    self.run = event["run"]
+                    if event["round"] > 20:
+                        self._ready.set()
+                elif event["type"] == "connection.refused":
+                    self.refused[event["reason"]] = self.refused.get(event["reason"], 0) + event["count"]
+        self.ended.set()
+
+    def addresses(self, *, keys: bool) -> dict[str, str]:
+        host, _, port = self.broker.rpartition(":")
+        at = {"directory": self.broker, "events_in": f"{host}:{int(port) + 1}", "events_out": f"{host}:{int(port) + 2}"}
+        if not keys:
+            return at | asyncio.run(_coordinator(self.broker, self.run))
+        # With keys a stranger is not told; from the system, who owns both.
+        ports = listening(self.pids["coordinator"])
+        return at | {"control": f"{host}:{ports[0]}", "bulk": f"{host}:{ports[-1]}"}
+
+    def pace(self, since: float, until: float) -> float:
+        """Rounds per second between two times."""
+        inside = [(at, number) for at, number in self.rounds if since <= at <= until]
+        if len(inside) < 2:
+            return 0.0
+        return (inside[-1][1] - inside[0][1]) / max(until - since, 1e-9)
+
+    def memory(self) -> dict[str, float]:
+        """Resident memory in MB, by process."""
+        page = os.sysconf("SC_PAGE_SIZE")
+        found = {}
+        for name, pid in self.pids.items():
+            with contextlib.suppress(OSError, IndexError):
+                found[name] = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page / MB
+        return found
+
+    def end(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(30)
+        self.process.kill()
+
+
+async def _coordinator(broker: str, run: str) -> dict[str, str]:
+    context = zmq.Context()
+    client = BrokerClient(broker, context, LOCAL)
+    try:
+        roster = await client.ask(lambda id_: GetRoster(id_, run, 0, 1.0), 5.0)
+        assert isinstance(roster, Roster)
+        return dict(next(member.addresses for member in roster.members if member.role == "coordinator"))
+    finally:
+        client.close()
+        context.destroy(0)
+
+
+def listening(pid: int) -> list[int]:
+    """Return the TCP ports on which a process listens."""
+    inodes = {
+        str(link.readlink()).removeprefix("socket:[").rstrip("]")
+        for link in Path(f"/proc/{pid}/fd").iterdir()
+        if str(link.readlink()).startswith("socket:")
+    }
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sorted(int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A" and row[9] in inodes)
+
+
+def child(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True)
+
+
+def measured(run: Run, kind: str, at: dict[str, str], seconds: float, pace: float) -> dict[str, Any]:
+    """Flood addresses, and return rounds per second before, during and after, and the memory's peak."""
+    began = time.time()
+    time.sleep(seconds)
+    before, start = run.memory(), time.time()
+    flooder = child(
+        "--flood", kind, "--at", json.dumps(at), "--run", run.run, "--seconds", str(seconds), "--pace", str(pace)
+    )
+    peak = dict(before)
+    while flooder.poll() is None:
+        time.sleep(0.02)
+        peak = {name: max(peak[name], value) for name, value in run.memory().items()}
+    end = time.time()
+    out = json.loads(flooder.communicate()[0] or "{}")
+    time.sleep(1.0)
+    after = time.time()
+    time.sleep(seconds / 2)
+    return {
+        "before": run.pace(began, start),
+        "during": run.pace(start, end),
+        "after": run.pace(after, time.time()),
+        "memory": before,
+        "peak": peak,
+        **out,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--keys", action="store_true")
+    parser.add_argument("--only", nargs="*", choices=list(FLOODS), default=list(FLOODS))
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--settle", type=float, default=60.0)
+    parser.add_argument("--hard", action="store_true", help="as fast as it can, for the memory alone")
+    parser.add_argument("--flood")
+    parser.add_argument("--at")
+    parser.add_argument("--run")
+    parser.add_argument("--pace", type=float)
+    parser.add_argument("--sink", type=int)
+    arguments = parser.parse_args()
+    if arguments.flood:
+        flood(arguments.flood, json.loads(arguments.at), arguments.run, arguments.seconds, arguments.pace)
+        return
+    if arguments.sink:
+        sink(arguments.sink)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        sinking = child("--sink", "5")
+        assert sinking.stdout is not None
+        ports = json.loads(sinking.stdout.readline())
+        elsewhere = {place: f"tcp://127.0.0.1:{port}" for place, port in zip(PORTS, ports, strict=True)}
+        print(f"{'keys' if arguments.keys else 'plain'}; rounds/s; resident memory in MB")
+        heads = "".join(f"{head:>8}" for head in ("before", "rival", "flood", "after", "slower"))
+        print(f"{'':14}{heads}   broker before, peak, settled   coordinator")
+        try:
+            for kind in arguments.only:
+                (Path(folder) / kind).mkdir()
+                report(Path(folder) / kind, kind, elsewhere, arguments)
+        finally:
+            sinking.kill()
+
+
+def report(folder: Path, kind: str, elsewhere: dict[str, str], arguments: argparse.Namespace) -> None:
+    run = Run(folder, keys=arguments.keys)
+    try:
+        at = run.addresses(keys=arguments.keys)
+        pace = 1e12 if arguments.hard else FLOODS[kind][1]
+        rival = measured(run, kind, elsewhere, arguments.seconds, pace)
+        ours = measured(run, kind, at, arguments.seconds, pace)
+        time.sleep(arguments.settle)
+        settled = run.memory()
+        slower = 1 - ours["during"] / rival["during"] if rival["during"] else float("nan")
+        told = "   ".join(
+            f"{ours['memory'].get(name, 0):6.0f} {ours['peak'].get(name, 0):6.0f} {settled.get(name, 0):6.0f}"
+            for name in run.pids
+        )
+        rates = "".join(f"{value:8.1f}" for value in (rival["before"], rival["during"], ours["during"], ours["after"]))
+        lines = sum(1 for _ in (run.folder / "events.jsonl").open())
+        print(f"{kind:14}{rates}{slower:8.1%}   {told}   sent {ours.get('sent')}, {lines} lines of events", flush=True)
+        for reason, count in sorted(run.refused.items())[:6]:
+            print(f"{'':16}{count:>7} x {reason[:110]}")
+        if run.ended.is_set():
+            print(f"{'':16}the run has ended: {(folder / 'err').read_text()[-300:]}")
+    finally:
+        run.end()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""The guard of a listening socket: it notes what comes over each connection, and ends those beyond the limits.
+
+`ConnectionTable` decides. One watch for all guards of an event loop asks the system what each connection has received;
+it does so once a second, and at once when this process has grown: 25 ms of a flood are what can come between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import ClassVar
+from weakref import WeakKeyDictionary
+
+from ..limits import allowed
+from ..transport_events import ConnectionRefused
+from . import kernel
+from .table import Connection, ConnectionTable, Ending, Policy
+
+_TICK_S = 0.025
+_LOOK_S = 1.0
+_GROWN = 4 << 20  # bytes by which this process has grown since the last look, before the next one is due
+_SHARE = 10  # of the time, at most one part in so many is spent on looking
+_MUCH = 1 << 20  # held bytes of an ended connection, from which on memory is given back to the system
+_GIVE_BACK_S = 2.0
+_CHECKED = 1 << 20  # bytes of answers to one connection after which it is looked at at once
+_UNREAD = {"lag_bytes", "unread_bytes", "unread_in_all"}
+_HELD = {"held_bytes", "unknown_bytes"}
+
+
+class Guard:
+    """Guards one socket; ``drain`` delivers what is there, some of it at least, and ``refused`` hears who was ended."""
+
+    def __init__(
+        self, policy: Policy, refused: Callable[[ConnectionRefused], None], drain: Callable[[], None] = lambda: None
+    ) -> None:
+        self.table = ConnectionTable(policy)
+        self.drain = drain
+        self._refused = refused
+        self._routes: dict[bytes, int] = {}  # by identity, over which connection it is answered
+        self._loop = asyncio.get_running_loop()
+        self._watch = Watch.of(self._loop)
+        self._watch.add(self)
+
+    def close(self) -> None:
+        self._watch.remove(self)
+
+    def accepted(self, descriptor: int) -> None:
+        self._watch.wake()
+        known = kernel.inode(descriptor)
+        if known:  # else it has closed already
+            for ending in self.table.accepted(descriptor, known, kernel.peer_of(descriptor), self._loop.time()):
+                self.end(ending)
+
+    def address_of(self, descriptor: int) -> str:
+        found = self.table.get(descriptor)
+        return "" if found is None else found.address
+
+    def closed(self, descriptor: int) -> Connection | None:
+        """Forget a connection that has closed, and return what was known of it."""
+        found = self.table.get(descriptor)
+        if found is not None and self._routes.get(found.identity) == descriptor:
+            del self._routes[found.identity]
+        self.table.closed(descriptor)
+        return found
+
+    def introduced(self, descriptor: int, identity: bytes = b"") -> None:
+        """Take note that a connection is no stranger's, and that answers to an identity go over it."""
+        self.table.introduced(descriptor)
+        found = self.table.get(descriptor)
+        if found is not None and identity:
+            found.identity = identity
+            self._routes[identity] = descriptor
+
+    def heard(self, descriptor: int, nbytes: int, frames: int) -> bool:
+        """Take note of a message, and what it took of the connection; return whether it is to be delivered."""
+        if descriptor < 0:  # inproc
+            return True
+        self.end(self.table.came(descriptor, kernel.inode, nbytes, frames, self._loop.time()))
+        found = self.table.get(descriptor)
+        return found is None or not found.ended
+
+    def fault(self, descriptor: int) -> None:
+        self.end(self.table.fault(descriptor))
+
+    def subscribed(self, descriptor: int, nbytes: int) -> bool:
+        """Take note of a subscription; return whether it may stand."""
+        ending = self.table.subscribed(descriptor, nbytes)
+        self.end(ending)
+        return ending is None
+
+    def snapshot(self, descriptor: int) -> bool:
+        """Return whether a connection may have a snapshot now."""
+        return self.table.snapshot(descriptor, self._loop.time())
+
+    def sent(self, identity: bytes, nbytes: int) -> None:
+        """Take note of an answer."""
+        found = self.table.get(self._routes.get(identity, -1))
+        if found is None:
+            return
+        found.sent += nbytes
+        if found.sent - found.checked > _CHECKED:  # an answer may be large, and a turn of the loop long
+            found.checked = found.sent
+            counts = _read(found)
+            self.end(None if counts is None else self.table.unread(found, counts))
+
+    def end(self, ending: Ending | None) -> None:
+        if ending is None or ending.connection.ended:
+            return
+        connection = ending.connection
+        self.table.ended(connection)
+        kernel.end(connection.descriptor, connection.inode)
+        if connection.held > _MUCH or ending.limit in _UNREAD:
+            self._watch.give_back()
+        self._refused(ConnectionRefused(self.table.policy.service, connection.address, "", "", ending.reason))
+
+    def look(self, now: float) -> None:
+        for connection in [each for each in self.table if kernel.inode(each.descriptor) != each.inode]:
+            self.closed(connection.descriptor)  # of which ZeroMQ has not told: another took its identity
+        endings = self.table.look(_read, now)
+        if any(ending.limit in _HELD for ending in endings):
+            self.drain()  # whole messages that wait are no reason
+            endings = self.table.look(_read, now)
+        for ending in endings:
+            self.end(ending)
+
+
+def _read(connection: Connection) -> kernel.Reading | None:
+    return kernel.read(connection.descriptor, connection.inode)
+
+
+class Watch:
+    """Looks at the connections of all guards of an event loop."""
+
+    _all: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Watch]] = WeakKeyDictionary()
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> Watch:
+        found = cls._all.get(loop)
+        if found is None:
+            found = cls._all[loop] = cls(loop)
+        return found
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._guards: list[Guard] = []
+        self._resident: kernel.Resident | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._mark = 0
+        self._next = self._pause_until = 0.0
+        self._giving: asyncio.TimerHandle | None = None
+
+    def add(self, guard: Guard) -> None:
+        if self._resident is None:
+            self._resident = kernel.Resident()
+        self._guards.append(guard)
+
+    def remove(self, guard: Guard) -> None:
+        if guard in self._guards:
+            self._guards.remove(guard)
+        if not self._guards:
+            for timer in (self._timer, self._giving):
+                if timer is not None:
+                    timer.cancel()
+            self._timer = self._giving = None
+            if self._resident is not None:
+                self._resident.close()
+                self._resident = None
+
+    def wake(self) -> None:
+        """Look from now on, because there is a connection."""
+        if self._timer is None:
+            self._mark = self._resident.nbytes() if self._resident is not None else 0
+            self._timer = self._loop.call_later(_TICK_S, self._tick)
+
+    def give_back(self) -> None:
+        """Have freed memory returned to the system, in a while."""
+        if self._giving is None:
+            self._giving = self._loop.call_later(_GIVE_BACK_S, self._give_back)
+
+    def _give_back(self) -> None:
+        self._giving = None
+        threading.Thread(target=kernel.give_back, name="give_back", daemon=True).start()
+
+    def _tick(self) -> None:
+        self._timer = None
+        if not any(len(guard.table) for guard in self._guards) or self._resident is None:
+            return
+        self._timer = self._loop.call_later(_TICK_S, self._tick)
+        now, nbytes = self._loop.time(), self._resident.nbytes()
+        self._mark = min(self._mark, nbytes)
+        if now >= self._next or (nbytes > self._mark + _GROWN and now >= self._pause_until):
+            self._mark = nbytes
+            self.look(now)
+            self._next = now + _LOOK_S
+            self._pause_until = now + _SHARE * (self._loop.time() - now)
+
+    def look(self, now: float) -> None:
+        """Look at every connection; and end those that hold most, until all together hold what they may."""
+        for guard in list(self._guards):
+            guard.look(now)
+        self._reduce("held_in_all", lambda each: each.held, "sent {:,} bytes that are no whole message")
+        self._reduce("unread_in_all", lambda each: each.unread, "leaves {:,} bytes of answers unread")
+
+    def _reduce(self, limit: str, of: Callable[[Connection], int], found: str) -> None:
+        held = [
+            (of(connection), guard, connection)
+            for guard in self._guards
+            if guard.table.policy.held <= allowed("held_bytes")
+            for connection in guard.table
+            if of(connection) and not connection.ended
+        ]
+        total = sum(nbytes for nbytes, _, _ in held)
+        for nbytes, guard, connection in sorted(held, key=lambda each: -each[0]):
+            if total <= allowed(limit):
+                break
+            total -= nbytes
+            reason = f"{found.format(nbytes)}, of {allowed(limit):,} for all connections"
+            guard.end(Ending(connection, limit, reason))

@@ -1,0 +1,263 @@
+"""Decides which connections of one socket are ended, and why; pure, so that each rule can be tested by a call.
+
+It is told of connections (by descriptor), of what came over them, and of what the system counts; ``now`` is in seconds,
+of any origin. What it returns is to be ended and reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..limits import allowed
+from .bucket import Bucket
+from .kernel import Reading
+
+# What else may come, uncounted: the handshake, and ZeroMQ's heartbeats, which take 42 bytes every second at the most.
+_HANDSHAKE, _HEARTBEATS_S = 2_048, 64
+_GREETED = 100  # bytes: more than the greeting with which that begins
+_ADDRESSES = 4_096  # whose pace is remembered
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What differs between the sockets: when a connection is known, and how many bytes it may have under way.
+
+    It is known by a HELLO that was accepted, or by a first good message; where ``silent``, as publishers are, by having
+    begun ZeroMQ's handshake, which has a deadline of its own.
+    ``subscribes``: all that comes are subscriptions.
+    """
+
+    service: str
+    held: int
+    silent: bool = False
+    subscribes: bool = False
+    nbytes: tuple[int, int] | None = None  # at once, and a second
+    together: bool = False  # of all connections from one address, and not of each
+
+
+class Ending(NamedTuple):
+    """A connection that is to be ended, and for what reason; ``limit`` is its row in the table."""
+
+    connection: Connection
+    limit: str
+    reason: str
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """One accepted connection; ``known`` from when on it is no stranger's."""
+
+    descriptor: int
+    inode: int
+    address: str
+    since: float
+    known: bool
+    messages: Bucket
+    nbytes: Bucket | None = None
+    announced: bool = False  # by ZeroMQ, and not just by what came over it
+    ended: bool = False
+    delivered: int = 0
+    faults: int = 0
+    sent: int = 0
+    caught_up: int = 0  # what had been relayed when everything sent had been read
+    acknowledged: int = 0  # and what had been acknowledged then
+    held: int = 0  # as of the last look
+    checked: int = 0  # of what was sent, when it was looked at last
+    unread: int = 0
+    identity: bytes = b""
+    snapshots: Bucket | None = None
+    topics: int = 0
+    topic_bytes: int = 0
+
+
+class ConnectionTable:
+    """The connections of one socket, by descriptor."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.relayed = 0  # bytes of events so far, to all subscribers
+        self.topic_bytes = 0
+        self._connections: dict[int, Connection] = {}
+        self._strangers: dict[int, Connection] = {}  # the oldest first
+        self._paces: dict[str, Bucket] = {}  # of connections, and
+        self._sent: dict[str, Bucket] = {}  # of bytes, by address
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self._connections.values())
+
+    def get(self, descriptor: int) -> Connection | None:
+        return self._connections.get(descriptor)
+
+    def accepted(self, descriptor: int, inode: int, address: str, now: float) -> list[Ending]:
+        """Take note of a connection that ZeroMQ has accepted."""
+        known = self._connections.get(descriptor)
+        if known is not None and known.inode == inode and not known.announced:  # something came before it was announced
+            known.announced, known.address = True, address
+            return []
+        self.closed(descriptor)
+        found = self._add(descriptor, inode, address, now)
+        found.announced = True
+        if not self._may_come(address, now):
+            return [Ending(found, "handshakes", f"more than {allowed('handshakes_s')} connections a second come")]
+        if len(self._connections) <= allowed("connections"):
+            return []
+        oldest = next(iter(self._strangers.values()))
+        over = oldest if now - oldest.since > allowed("unknown_grace_s") else found
+        return [Ending(over, "connections", f"there are {allowed('connections'):,} connections already")]
+
+    def introduced(self, descriptor: int) -> None:
+        """Take note that a connection is no stranger's."""
+        found = self._strangers.pop(descriptor, None)
+        if found is not None:
+            found.known = True
+
+    def closed(self, descriptor: int) -> None:
+        self._strangers.pop(descriptor, None)
+        found = self._connections.pop(descriptor, None)
+        if found is not None:
+            self.topic_bytes -= found.topic_bytes
+
+    def ended(self, connection: Connection) -> None:
+        """Take note that a connection has been ended; ZeroMQ will announce that it has closed."""
+        connection.ended = True
+        self._strangers.pop(connection.descriptor, None)
+
+    def came(self, descriptor: int, inode: Callable[[int], int], nbytes: int, frames: int, now: float) -> Ending | None:
+        """Take note of a message that took ``nbytes`` of the connection; return why that is ended, if it is."""
+        found = self._connections.get(descriptor)
+        if found is None:
+            found = self._add(descriptor, inode(descriptor), "", now)
+        found.delivered += nbytes
+        if not found.messages.take(now):
+            return Ending(found, "messages", f"sends more than {allowed('messages_s'):,} messages a second")
+        if frames > allowed("frames_read"):
+            return Ending(found, "frames_read", f"sent a message of more than {allowed('frames_read')} frames")
+        pace = self._pace_of(found, now)
+        if pace is not None and self.policy.nbytes is not None and not pace.take(now, nbytes):
+            whose = " from its address" if self.policy.together else ""
+            return Ending(found, "bytes", f"sends more than {self.policy.nbytes[1]:,} bytes a second{whose}")
+        return None
+
+    def fault(self, descriptor: int) -> Ending | None:
+        """Take note that a message was none; return why its connection is ended, if it is."""
+        found = self._connections.get(descriptor)
+        if found is None:
+            return None
+        found.faults += 1
+        limit = "faults" if found.known else "unknown_faults"
+        if found.faults <= allowed(limit):
+            return None
+        what = "malformed messages" if found.known else "messages before it introduced itself"
+        return Ending(found, limit, f"sent more than {allowed(limit)} {what}")
+
+    def snapshot(self, descriptor: int, now: float) -> bool:
+        """Return whether a connection may have a snapshot."""
+        found = self._connections.get(descriptor)
+        if found is None:
+            return True
+        if found.snapshots is None:
+            found.snapshots = Bucket(allowed("snapshots"), 1.0, now)
+        return found.snapshots.take(now)
+
+    def subscribed(self, descriptor: int, nbytes: int) -> Ending | None:
+        """Take note of a subscription (of more than 0 bytes) or its end."""
+        found = self._connections.get(descriptor)
+        if found is None:
+            return None
+        self.introduced(descriptor)
+        found.topics += 1
+        found.topic_bytes += nbytes
+        self.topic_bytes += nbytes
+        if nbytes > allowed("topic_bytes"):
+            return Ending(found, "topic_bytes", f"subscribed to a topic of more than {allowed('topic_bytes')} bytes")
+        if found.topics > allowed("subscriptions"):
+            return Ending(found, "subscriptions", f"subscribed more than {allowed('subscriptions')} times")
+        if self.topic_bytes > allowed("subscription_bytes"):
+            most = f"{allowed('subscription_bytes'):,} bytes"
+            return Ending(found, "subscription_bytes", f"the subscriptions of all would take more than {most}")
+        return None
+
+    def look(self, read: Callable[[Connection], Reading | None], now: float) -> list[Ending]:
+        """Return whose time or room is used up, by what the system counts of each."""
+        endings = self._crowd(now)
+        over = {ending.connection.descriptor for ending in endings}
+        for found in list(self._connections.values()):
+            if found.ended or found.descriptor in over:
+                continue
+            if not found.known and now - found.since > allowed("unknown_s"):
+                endings.append(Ending(found, "unknown_s", f"has not introduced itself in {allowed('unknown_s')} s"))
+                continue
+            counts = read(found)
+            if counts is not None:
+                if self.policy.silent and counts.received > _GREETED:
+                    self.introduced(found.descriptor)
+                ending = self._held(found, counts, now) or self._lags(found, counts)
+                endings += [ending] if ending is not None else []
+        return endings
+
+    def _held(self, found: Connection, counts: Reading, now: float) -> Ending | None:
+        uncounted = _HANDSHAKE + _HEARTBEATS_S * (now - found.since)
+        found.held = max(0, int(counts.received - found.delivered - uncounted))
+        if not found.known and found.held > allowed("unknown_bytes"):
+            most = f"{allowed('unknown_bytes'):,} bytes"
+            return Ending(found, "unknown_bytes", f"sent more than {most} before it introduced itself")
+        if found.held > self.policy.held:
+            return Ending(found, "held_bytes", f"sent {self.policy.held:,} bytes that are no whole message")
+        return None
+
+    def _lags(self, found: Connection, counts: Reading) -> Ending | None:
+        if not self.policy.subscribes:
+            return self.unread(found, counts)
+        if counts.idle:
+            found.caught_up, found.acknowledged = self.relayed, counts.acknowledged
+            return None
+        waiting = (self.relayed - found.caught_up) - (counts.acknowledged - found.acknowledged)
+        if waiting <= allowed("lag_bytes"):
+            return None
+        return Ending(found, "lag_bytes", f"leaves {allowed('lag_bytes'):,} bytes of events unread")
+
+    def unread(self, found: Connection, counts: Reading) -> Ending | None:
+        """Return why a connection is ended that does not read what it asked for, if it is."""
+        found.unread = max(0, found.sent - counts.acknowledged)
+        if found.unread <= allowed("unread_bytes"):
+            return None
+        return Ending(found, "unread_bytes", f"leaves {allowed('unread_bytes'):,} bytes of answers unread")
+
+    def _add(self, descriptor: int, inode: int, address: str, now: float) -> Connection:
+        messages = Bucket(allowed("messages"), allowed("messages_s"), now)
+        found = Connection(descriptor, inode, address, now, False, messages, caught_up=self.relayed)
+        self._connections[descriptor] = self._strangers[descriptor] = found
+        return found
+
+    def _pace_of(self, found: Connection, now: float) -> Bucket | None:
+        """Return the bucket of what a connection sends, or of what comes from its address."""
+        if self.policy.nbytes is None:
+            return None
+        if self.policy.together:
+            return _of_address(self._sent, found.address, self.policy.nbytes, now)
+        if found.nbytes is None:
+            found.nbytes = Bucket(*self.policy.nbytes, now)
+        return found.nbytes
+
+    def _may_come(self, address: str, now: float) -> bool:
+        return _of_address(self._paces, address, (allowed("handshakes"), allowed("handshakes_s")), now).take(now)
+
+    def _crowd(self, now: float) -> list[Ending]:
+        """Return the oldest strangers, where there are too many; not those that may have said a word meanwhile."""
+        over = list(self._strangers.values())[: max(0, len(self._strangers) - allowed("unknown"))]
+        why = f"more than {allowed('unknown')} connections have not introduced themselves"
+        return [Ending(each, "unknown", why) for each in over if now - each.since > allowed("unknown_grace_s")]
+
+
+def _of_address(buckets: dict[str, Bucket], address: str, size: tuple[int, int], now: float) -> Bucket:
+    found = buckets.get(address)
+    if found is None:
+        while len(buckets) >= _ADDRESSES:
+            del buckets[next(iter(buckets))]
+        found = buckets[address] = Bucket(*size, now)
+    return found

@@ -1,0 +1,70 @@
+"""The table of what may be sent, kept and opened at a socket on which others connect; docs/protocol.md, section 3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB, MIB = 1 << 10, 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A number, what it counts, and why it is that one."""
+
+    value: int
+    of: str
+    why: str
+
+
+LIMITS: dict[str, Limit] = {
+    "control_bytes": Limit(64 * KIB, "bytes of a message on control, or of an event", "heartbeats do not queue"),
+    "header_bytes": Limit(MIB, "bytes of a header", "decoding takes up to 96 times as much"),
+    "message_bytes": Limit(256 * MIB, "bytes of a message on bulk", "network.max_message_bytes; the largest model"),
+    "request_bytes": Limit(256 * KIB, "bytes of a request to a broker", "a shared configuration takes a few KiB"),
+    "depth": Limit(256, "lists and maps within each other", "Python's own recursion ends at 1,000"),
+    "frames": Limit(2, "frames of a message", "a header and an array"),
+    "frames_read": Limit(16, "frames of a message before its connection is ended", "fewer are counted as malformed"),
+    "addresses": Limit(4, "addresses of a node", "one for each lane, and as many to spare"),
+    "name_chars": Limit(64, "characters of a node's name", "it stands in file names and tables"),
+    "run_chars": Limit(128, "characters of a run's name", "the same"),
+    "unknown_bytes": Limit(320 * KIB, "bytes before a HELLO, or a first request", "a request, and a little more"),
+    "unknown_faults": Limit(16, "messages before a HELLO", "a node of another version tries a few times"),
+    "unknown_s": Limit(30, "seconds before a HELLO, or a first request", "a HELLO is repeated every 5 s"),
+    "handshake_s": Limit(10, "seconds for ZeroMQ's handshake", "two turns over the slowest network"),
+    "unknown": Limit(256, "connections without a HELLO, or a first request, at a socket", "the oldest is ended"),
+    "unknown_grace_s": Limit(2, "seconds for which a new one is not among them", "all nodes come back at once"),
+    "connections": Limit(2_048, "connections at a socket", "each takes about 25 kB; the newest is ended"),
+    "handshakes": Limit(2_000, "connections at once from one address", "as many nodes may start on one machine"),
+    "handshakes_s": Limit(200, "and then connections a second", "with keys each takes half a millisecond"),
+    "held_bytes": Limit(16 * MIB, "bytes that came and are no whole message yet", "1,000 events that had waited"),
+    "held_in_all": Limit(48 * MIB, "the same of all connections of a process", "bulk apart; the largest is ended"),
+    "messages": Limit(20_000, "messages at once of a connection", "what waits for a node that was stopped"),
+    "messages_s": Limit(5_000, "and then messages a second", "rounds of a millisecond, with five messages each"),
+    "requests_bytes": Limit(4 * MIB, "bytes of requests at once from one address", "as many nodes may start at once"),
+    "requests_bytes_s": Limit(512 * KIB, "and then bytes a second", "the leases of 8,000 nodes"),
+    "events_bytes": Limit(16 * MIB, "bytes of events at once of a connection", "1,000 events that had waited"),
+    "events_bytes_s": Limit(MIB, "and then bytes a second", "1,000 events"),
+    "faults": Limit(200, "malformed messages of a connection", "each is reported"),
+    "unread_bytes": Limit(10 * MIB, "bytes of answers that wait for a reader", "the largest snapshot, and more"),
+    "unread_in_all": Limit(24 * MIB, "the same of all connections", "the largest is ended"),
+    "snapshots": Limit(16, "snapshots at once of a connection, and then one a second", "a monitor asks for one or two"),
+    "lag_bytes": Limit(8 * MIB, "bytes of events that wait for a subscriber", "an hour of a run of eight nodes"),
+    "last_values_bytes": Limit(8 * MIB, "bytes of last events at a broker, each and 512", "ten of each of 1,000 nodes"),
+    "last_values_of_one": Limit(2 * MIB, "the same of one publisher", "so that none displaces all others"),
+    "topic_bytes": Limit(128, "bytes of a subscription", "the longest type of event has 20"),
+    "subscriber_frame": Limit(1_024, "bytes of a frame from a subscriber", "ZeroMQ's own for a handshake have 400"),
+    "subscriptions_waiting": Limit(64, "subscriptions of a connection that wait to be read", "a monitor has two"),
+    "subscriptions": Limit(64, "subscriptions of a connection", "a monitor has two"),
+    "subscription_bytes": Limit(MIB // 4, "bytes of the subscriptions of all", "each byte takes about 50"),
+    "runs": Limit(256, "runs at a broker", "each with its shared configuration"),
+    "terms_bytes": Limit(8 * MIB, "bytes of the shared configurations of all runs", "as they are encoded"),
+    "members": Limit(4_096, "members of all runs at a broker", "a roster of them fits a header"),
+    "memberships": Limit(8, "members that joined by one connection", "a node has one of its own"),
+    "polls": Limit(8, "open requests for a roster of a connection", "a node has one"),
+    "refusal_lines": Limit(64, "reasons that are reported apart", "beyond them all are others"),
+}
+
+
+def allowed(name: str) -> int:
+    """Return the value of a limit."""
+    return LIMITS[name].value

@@ -1,0 +1,261 @@
+"""Limits over real sockets, each with what happens without it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import socket
+import sys
+from collections.abc import Callable
+
+import pytest
+from nervenet.broker.broker import Broker
+from nervenet.broker.codec import encode
+from nervenet.broker.events import encode_event
+from nervenet.broker.guard import guard
+from nervenet.broker.limits import LIMITS
+from nervenet.broker.messages import GetEventAddresses, GetSnapshot, Hello, Join
+from nervenet.broker.transport_events import ConnectionRefused, LinkUp
+
+DEADLINE_S = 30.0
+MUCH = 1 << 40
+
+
+class Raw:
+    """A connection that speaks enough of ZMTP 3 to send what no ZeroMQ socket would."""
+
+    def __init__(self, address: str, identity: bytes = b"", kind: bytes = b"DEALER") -> None:
+        host, _, port = address.removeprefix("tcp://").rpartition(":")
+        self.socket = socket.create_connection((host, int(port)))
+        self.socket.settimeout(DEADLINE_S)  # ZeroMQ's own thread reads
+        self.gone = False
+        body = b"\x05READY\x0bSocket-Type" + len(kind).to_bytes(4, "big") + kind
+        body += b"\x08Identity" + len(identity).to_bytes(4, "big") + identity
+        self.send(b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16 + 1 + 31) + b"\x04" + bytes([len(body)]) + body)
+        self._take(64)
+        self._take(self._take(2)[1])  # its READY: before that, ZeroMQ would take a message for a breach
+
+    def _take(self, count: int) -> bytes:
+        return self.socket.recv(count, socket.MSG_WAITALL)
+
+    def send(self, data: bytes) -> None:
+        try:
+            self.socket.sendall(data)
+        except OSError:
+            self.gone = True
+
+    def frame(self, data: bytes, *, more: bool = False) -> None:
+        self.send(bytes([2 | more]) + len(data).to_bytes(8, "big") + data)
+
+    def ended(self) -> bool:
+        """Whether the other side has ended it; what it has sent is read."""
+        self.socket.setblocking(False)
+        try:
+            while self.socket.recv(1 << 16):
+                pass
+        except BlockingIOError:
+            return self.gone
+        except OSError:
+            pass
+        finally:
+            self.socket.settimeout(DEADLINE_S)
+        self.gone = True
+        return True
+
+
+@pytest.fixture
+def raw():
+    made: list[Raw] = []
+
+    def make(*arguments, **options) -> Raw:
+        made.append(Raw(*arguments, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.socket.close()
+
+
+@pytest.fixture
+def limit(monkeypatch):
+    """Sets a row of the table."""
+    monkeypatch.setattr(guard, "_LOOK_S", 0.0)
+
+    def set_(name: str, value: int) -> None:
+        monkeypatch.setitem(LIMITS, name, dataclasses.replace(LIMITS[name], value=value))
+
+    return set_
+
+
+@pytest.fixture
+async def broker():
+    said: list[str] = []
+    async with Broker("tcp://127.0.0.1:0", on_refused=said.append) as broker:
+        broker.said = said
+        yield broker
+
+
+async def until(done: Callable[[], object]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not done():  # noqa: ASYNC110  (many things, of which nothing else tells)
+            await asyncio.sleep(0.005)
+
+
+async def looks(times: int = 3) -> None:
+    """Wait for as many looks at the connections, in which nothing is to happen."""
+    watch = guard.Watch.of(asyncio.get_running_loop())
+    for _ in range(times):
+        before = watch._next
+        await until(lambda before=before: watch._next > before)
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the system does not count what a connection has received")
+
+
+@linux
+@pytest.mark.parametrize("held", [20_000, MUCH])
+async def test_parts_without_an_end_before_a_hello(tcp, raw, limit, held):
+    limit("unknown_bytes", held)
+    server, at_server = await tcp.open("server", binds=True)
+    one = raw(server.addresses["control"], b"m@1")
+    for _ in range(3):
+        one.frame(bytes(30_000), more=True)
+    if held == MUCH:  # all of it is kept
+        await looks()
+        assert not one.ended()
+        return
+    await until(one.ended)
+    refused = await at_server.first(ConnectionRefused)
+    assert refused.reason == "sent more than 20,000 bytes before it introduced itself"
+    assert refused.address == "127.0.0.1"
+
+
+@linux
+@pytest.mark.parametrize("held", [50_000, MUCH])
+async def test_parts_without_an_end_by_a_member(tcp, raw, limit, held):
+    limit("held_bytes", held)
+    server, at_server = await tcp.open("server", binds=True)
+    lanes = {lane: raw(server.addresses[lane], b"m@1") for lane in ("control", "bulk")}
+    for one in lanes.values():
+        one.frame(encode(Hello("m", "client", "demo", 1, 1))[0])
+    await at_server.first(LinkUp)
+    for _ in range(3):
+        lanes["control"].frame(bytes(30_000), more=True)
+    if held == MUCH:
+        await looks()
+        assert not lanes["control"].ended()
+        return
+    await until(lanes["control"].ended)
+    assert "50,000 bytes that are no whole message" in (await at_server.first(ConnectionRefused)).reason
+
+
+@pytest.mark.parametrize("many", [2, 1_000])
+async def test_strangers_that_stay(tcp, raw, limit, many):
+    limit("unknown", many)
+    limit("unknown_grace_s", 0)
+    server, _ = await tcp.open("server", binds=True)
+    silent = [raw(server.addresses["control"]) for _ in range(5)]
+    member = raw(server.addresses["control"], b"m@1")
+    member.frame(encode(Hello("m", "client", "demo", 1, 1))[0])
+    await until(lambda: len(server._inbound._guards["control"].table) >= (3 if many == 2 else 6))
+    if many == 2:
+        await until(lambda: sum(one.ended() for one in silent) == 3)
+    await looks()
+    assert sum(one.ended() for one in silent) == (3 if many == 2 else 0)
+    assert not member.ended()
+
+
+@pytest.mark.parametrize("faults", [3, MUCH])
+async def test_messages_before_a_hello(tcp, raw, limit, faults):
+    limit("unknown_faults", faults)
+    server, at_server = await tcp.open("server", binds=True)
+    one = raw(server.addresses["control"], b"m@1")
+    for _ in range(10):
+        one.frame(b"no message")
+    if faults == MUCH:
+        await until(lambda: server.counters.malformed == 10)
+        assert not one.ended()
+    else:
+        await until(one.ended)
+    told = at_server.of(ConnectionRefused)
+    assert len(told) <= 10
+    assert told[0].reason == "sent what is no message, before its HELLO (malformed)"
+
+
+@pytest.mark.parametrize("most", [50_000, MUCH])
+async def test_last_values_are_bounded_in_bytes(broker, raw, limit, most):
+    limit("last_values_of_one", most)
+    one = raw(broker.addresses["events_in"], kind=b"PUB")
+    head = {"type": "warning", "run": "r", "node": "n", "role": "client", "incarnation": 1, "time": 1.0}
+    for number in range(40):
+        topic, body = encode_event(head | {"seq": number + 1, "subject": f"s{number}", "reason": "x" * 5_000})
+        one.frame(topic, more=True)
+        one.frame(body)
+        await asyncio.sleep(0)
+    await until(lambda: broker.counters.messages_received >= 40)
+    assert (broker._relay.last.nbytes <= 50_000) is (most != MUCH)
+
+
+@pytest.mark.parametrize("topics", [4, MUCH])
+async def test_subscriptions(broker, raw, limit, topics):
+    limit("subscriptions", topics)
+    one = raw(broker.addresses["events_out"], kind=b"SUB")
+    for number in range(10):
+        one.frame(b"\x01topic" + str(number).encode())
+    if topics == MUCH:
+        await until(lambda: broker._guards.by_service["events_out"].table.topic_bytes == 60)
+        assert not one.ended()
+        return
+    await until(one.ended)
+    assert broker.said == ["refused at events_out from 127.0.0.1: subscribed more than 4 times"]
+
+
+@linux
+@pytest.mark.parametrize("unread", [3 << 20, MUCH])
+async def test_answers_that_nobody_reads(broker, raw, limit, unread):
+    limit("unread_bytes", unread)
+    for number in range(60):
+        broker.publish("warning", "r", subject=f"s{number}", reason="x" * 20_000)
+    one = raw(broker.addresses["directory"], b"asks")
+    one.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    for _ in range(14):
+        one.frame(encode(GetSnapshot(1, ""))[0])
+    await until(lambda: broker.counters.messages_received >= 14 or broker.said)
+    if unread == MUCH:
+        await looks()
+        assert broker.said == []
+    else:
+        await until(lambda: broker.said)
+        assert "bytes of answers unread" in broker.said[0]
+
+
+async def test_a_run_too_many_is_refused_and_another_node_of_a_run_is_not(broker, raw, limit):
+    limit("runs", 1)
+    join = Join(1, "first", "n", "client", 1, 1, {}, {}, 9, 60.0)
+    for number, (run, node) in enumerate([("first", "a"), ("second", "a"), ("first", "b")]):
+        frame = encode(Join(1, run, node, "client", 1, 1, {}, join.shared_config, 9, 60.0))[0]
+        raw(broker.address, f"n{number}".encode()).frame(frame)
+    await until(lambda: broker.counters.messages_sent >= 4)
+    runs = broker._directory._runs
+    assert {name: sorted(run.entries) for name, run in runs.items()} == {"first": ["a", "b"]}
+
+
+@pytest.mark.parametrize("most", [2, MUCH])
+async def test_members_of_one_connection(broker, raw, limit, most):
+    limit("memberships", most)
+    one = raw(broker.address, b"n")
+    for number in range(5):
+        one.frame(encode(Join(1, "r", f"n{number}", "client", 1, 1, {}, {}, 9, 60.0))[0])
+    await until(lambda: broker.counters.messages_received >= 5)
+    assert len(broker._directory._runs["r"].entries) == min(most, 5)
+
+
+async def test_one_who_asks_as_it_should_is_left_alone_among_strangers(broker, raw, limit):
+    limit("unknown_bytes", 10_000)
+    one = raw(broker.address, b"honest")
+    for _ in range(200):
+        one.frame(encode(GetEventAddresses(1))[0])
+    await until(lambda: broker.counters.messages_received >= 200)
+    await looks()
+    assert not one.ended()
+    assert broker.said == []
