@@ -370,8 +370,10 @@ def _not_relayed(
     if sender is not None:
         reason = wrong_publisher(sender.name, sender.roles, kind, node, role)
         reason = reason or memberships.wrong_run(node, role, run, directory.has_begun(run))
+    elif roles and node not in roles:
+        reason = f"{node[:64]} is no node of the run that this broker was started for"
     elif roles:
-        reason = wrong_publisher(node, frozenset({roles.get(node, "no node of the launch")}), kind, node, role)
+        reason = wrong_publisher(node, frozenset({roles[node]}), kind, node, role)
     if reason is None:
         return None
     key, name = ("", node[:64]) if sender is None else (sender.public, sender.name)

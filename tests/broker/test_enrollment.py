@@ -72,7 +72,7 @@ async def check_a_stranger_is_not_enrolled(tcp: Any) -> None:
         assert isinstance(found, Refused)
         assert "takes only nodes that its launcher has started" in found.reason
         assert box.of(LinkUp) == []
-        assert {refusal.name for refusal in box.of(ConnectionRefused)} == {"mallory-control"}
+        assert "mallory-control" in {refusal.name for refusal in box.of(ConnectionRefused)}
         assert isinstance(await knocks(server, "a", "client", LAUNCH), LinkUp)
 
 
