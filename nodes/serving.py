@@ -7,7 +7,6 @@ Rows may be objects, with columns by name. A model of tables takes texts, dates 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -32,6 +31,9 @@ FIELD = "X_test"
 MAX_BODY_BYTES = 16 * 2**20
 MAX_ROWS = 100_000
 
+BODY_S = 30.0  # in which a body has to arrive
+AT_ONCE = 2  # long requests that are computed at once: the others wait, and short ones are answered
+
 # Shorter requests than this are answered on the event loop: a thread would cost more than the multiplications.
 INLINE_BYTES = 16_384
 
@@ -45,7 +47,7 @@ class Answers:
 
     Parameters
     ----------
-    site_model, info, max_body_bytes, max_rows
+    site_model, info, max_body_bytes, max_rows, allows
         See `predictor_app`.
     """
 
@@ -56,8 +58,10 @@ class Answers:
         *,
         max_body_bytes: int = MAX_BODY_BYTES,
         max_rows: int = MAX_ROWS,
+        allows: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self.max_body_bytes = max_body_bytes
+        self.allows = allows
         self._site_model, self._info, self._max_rows = site_model, info, max_rows
 
     def predict(self, body: bytes) -> tuple[int, str]:
@@ -97,6 +101,14 @@ class Answers:
         return 422, to_json({"error": str(error)})
 
     @staticmethod
+    def unauthorized() -> tuple[int, str]:
+        return 401, to_json({"error": "no token, or a wrong one; expected the header Authorization: Bearer TOKEN"})
+
+    @staticmethod
+    def late() -> tuple[int, str]:
+        return 408, to_json({"error": f"the body has not arrived in {BODY_S:g} s"})
+
+    @staticmethod
     def refused(status: int, request: str, why: object) -> tuple[int, str]:
         return status, to_json({"error": f"{request}: {why}"})
 
@@ -107,6 +119,7 @@ def predictor_app(
     *,
     max_body_bytes: int = MAX_BODY_BYTES,
     max_rows: int = MAX_ROWS,
+    allows: Callable[[str], bool] = lambda _: True,
 ) -> Starlette:
     """Return the ASGI application; run it by uvicorn, or mount it in an application of your own.
 
@@ -120,6 +133,9 @@ def predictor_app(
         is a function.
     max_body_bytes, max_rows
         Requests beyond are answered by 422, before they are parsed where their length is announced.
+    allows
+        Whether the header Authorization of a request is that of one who may ask; all may ask ``/healthz``. Others are
+        answered by 401.
 
     Raises
     ------
@@ -131,25 +147,38 @@ def predictor_app(
     from starlette.responses import Response
     from starlette.routing import Route
 
-    answers = Answers(site_model, info, max_body_bytes=max_body_bytes, max_rows=max_rows)
+    answers = Answers(site_model, info, max_body_bytes=max_body_bytes, max_rows=max_rows, allows=allows)
+    turns = asyncio.Semaphore(AT_ONCE)
 
     def response(answer: tuple[int, str]) -> Response:
-        return Response(answer[1], answer[0], media_type="application/json")
+        headers = {"www-authenticate": "Bearer"} if answer[0] == 401 else {}
+        # Of a request that is refused the rest is not read.
+        headers |= {"connection": "close"} if answer[0] in (401, 408) else {}
+        return Response(answer[1], answer[0], headers, media_type="application/json")
+
+    def authorized(request: Request) -> bool:
+        return answers.allows(request.headers.get("authorization", ""))
 
     async def predict(request: Request) -> Response:
+        if not authorized(request):
+            return response(answers.unauthorized())
         try:
-            body = await _body(request, answers)
+            async with asyncio.timeout(BODY_S):
+                body = await _body(request, answers)
         except Malformed as error:
             return response(answers.malformed(error))
+        except TimeoutError:
+            return response(answers.late())
         if len(body) < INLINE_BYTES:
             return response(answers.predict(body))
-        return response(await asyncio.to_thread(answers.predict, body))
+        async with turns:
+            return response(await asyncio.to_thread(answers.predict, body))
 
     async def healthz(request: Request) -> Response:  # noqa: ARG001
         return response(answers.healthz())
 
-    async def model(request: Request) -> Response:  # noqa: ARG001
-        return response(answers.model())
+    async def model(request: Request) -> Response:
+        return response(answers.model() if authorized(request) else answers.unauthorized())
 
     async def failed(request: Request, error: Exception) -> Response:
         why, headers = getattr(error, "detail", error), getattr(error, "headers", None) or {}
@@ -179,9 +208,11 @@ def read_table(body: bytes, columns: tuple[str, ...], max_rows: int = MAX_ROWS) 
     """
     expected = f"expected {len(columns)} numbers a row ({listed(columns)})"
     rows = _rows_of(body, expected, max_rows)
+    table = np.empty((len(rows), len(columns)))
+    # A row at a time throughout: a long call would keep all other threads, and so other requests, waiting.
     for number, row in enumerate(rows):
         if isinstance(row, dict):
-            rows[number] = row = _by_name(number, row, columns)
+            row = _by_name(number, row, columns)
         if not isinstance(row, list):
             raise Malformed(f"{FIELD} row {number} is {_kind(row)}; expected a list or an object, {expected}")
         if len(row) != len(columns):
@@ -189,8 +220,8 @@ def read_table(body: bytes, columns: tuple[str, ...], max_rows: int = MAX_ROWS) 
         # One fast check of the types; only a row that fails it is checked value by value.
         if not set(map(type, row)) <= {int, float, bool} or not all(map(_finite, row)):
             _refuse_value(number, row, columns)
-    flat = itertools.chain.from_iterable(rows)
-    return np.fromiter(flat, np.float64, len(rows) * len(columns)).reshape(len(rows), len(columns))
+        table[number] = row
+    return table
 
 
 def read_rows(body: bytes, schema: Schema, max_rows: int = MAX_ROWS) -> Table:
@@ -212,6 +243,8 @@ def _rows_of(body: bytes, expected: str, max_rows: int) -> list[Any]:
     import msgspec
 
     try:
+        if len(body) >= INLINE_BYTES and (many := _many_rows(body, expected, max_rows)) is not None:
+            return many
         request = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise Malformed(f"the body is not JSON: {error}; expected {{{FIELD!r}: [[…], …]}}") from None
@@ -223,9 +256,28 @@ def _rows_of(body: bytes, expected: str, max_rows: int) -> list[Any]:
     rows = request[FIELD]
     if not isinstance(rows, list):
         raise Malformed(f"{FIELD} is {_kind(rows)}; expected a list of rows, {expected}")
+    _check_rows(rows, max_rows)
+    return rows
+
+
+def _many_rows(body: bytes, expected: str, max_rows: int) -> list[Any] | None:
+    """Return the rows of a long request, parsed one by one; None where it is not an object with a list of them."""
+    import msgspec
+
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        if FIELD not in fields:
+            raise Malformed(f"field {FIELD} is missing (fields received: {listed(tuple(fields))}); {expected}")
+        rows = msgspec.json.decode(fields[FIELD], type=list[msgspec.Raw])
+    except msgspec.ValidationError:
+        return None
+    _check_rows(rows, max_rows)
+    return [msgspec.json.decode(row) for row in rows]
+
+
+def _check_rows(rows: list[Any], max_rows: int) -> None:
     if len(rows) > max_rows:
         raise Malformed(f"{FIELD} has {len(rows)} rows; expected at most {max_rows} in one request")
-    return rows
 
 
 def describe(site_model: SiteModel) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nervenet import __version__
 from nervenet.nodes.runtime.printable import listed
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def about(file: Path, invitation: Invitation, shown: Disclosure) -> Iterator[str
     yield from _row("by", f"{invitation.hub}, whose broker is {invitation.broker}")
     yield from _row("the run", shown.plan)
     yield from _row("fingerprint", f"{invitation.fingerprint}  (of the invitation: {invitation.hub} has the same)")
+    if invitation.nervenet != __version__:
+        yield from _row("written by", f"nervenet {invitation.nervenet}; this is {__version__}")
     for line in shown.code:
         yield from _row("code", f"{line} is code of its own, which this machine must have, and runs")
     yield ""

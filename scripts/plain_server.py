@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nervenet.nodes.serving import Answers
 
 TIMEOUT_S = 30.0  # a client that sends nothing for so long is cut off
+LIFE_S = 60.0  # and any connection after so long, whatever it sends
+CONNECTIONS = 32  # at once, each with its thread; others are closed
 
 
-async def serve_plainly(answers: Answers, listener: socket.socket) -> None:
+async def serve_plainly(answers: Answers, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
     """Answer requests until this is cancelled."""
     handler = type("Handler", (_Handler,), {"answers": answers})
-    server = ThreadingHTTPServer(listener.getsockname()[:2], handler, bind_and_activate=False)
+    server = _Server(listener.getsockname()[:2], handler, bind_and_activate=False)
+    server.tls = tls
     server.socket.close()
     server.socket = listener
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
@@ -26,6 +31,46 @@ async def serve_plainly(answers: Answers, listener: socket.socket) -> None:
         await asyncio.Event().wait()
     finally:
         server.shutdown()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    tls: ssl.SSLContext | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._room = threading.BoundedSemaphore(CONNECTIONS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._room.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        request.settimeout(TIMEOUT_S)
+        if self.tls is not None:
+            request = self.tls.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+        end = threading.Timer(LIFE_S, _shut_down, [request])
+        end.daemon = True
+        end.start()
+        try:
+            if self.tls is not None:  # here and not where it listens: a handshake must hold up nobody else
+                request.do_handshake()
+            super().process_request_thread(request, client_address)
+        except OSError:  # no TLS, or gone
+            self.shutdown_request(request)
+        finally:
+            end.cancel()
+            self._room.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: whoever breaks off, or breaks the rules, is no news."""
+
+
+def _shut_down(request: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -37,6 +82,8 @@ class _Handler(BaseHTTPRequestHandler):
         match self.path.partition("?")[0]:
             case "/healthz":
                 self._answer(self.answers.healthz())
+            case "/model" | "/predict" if not self._authorized():
+                self._answer(self.answers.unauthorized())
             case "/model":
                 self._answer(self.answers.model())
             case "/predict":
@@ -51,6 +98,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # its body has not been read
             self._answer(self.answers.refused(404, self.requestline[:80], "Not Found"))
             return
+        if not self._authorized():
+            self.close_connection = True
+            self._answer(self.answers.unauthorized())
+            return
         try:
             self._answer(self.answers.predict(self._body()))
         except Malformed as error:
@@ -58,6 +109,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(self.answers.malformed(error))
         except OSError:  # the client has gone, or was too slow
             self.close_connection = True
+
+    def _authorized(self) -> bool:
+        return self.answers.allows(self.headers.get("authorization", ""))
 
     def _body(self) -> bytes:
         from nervenet.nodes.serving import Malformed
@@ -73,6 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = text.encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
+        if status == 401:
+            self.send_header("www-authenticate", "Bearer")
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

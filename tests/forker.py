@@ -1,14 +1,15 @@
 """The process from which `warm` has others forked: ``python tests/forker.py DESCRIPTOR``.
 
-Requests come in on that socket, one in a packet, with the descriptors that the new process is to have; the new process
-itself answers with its id. Its exit code goes to the first of the descriptors. When the socket closes, this process
-ends; those that it has forked go on.
+It says on that socket when it is ready. Requests come in on it, one in a packet, with the descriptors that the new
+process is to have; the new process itself answers with its id. Its exit code goes to the first of the descriptors. When
+the socket closes, this process ends; those that it has forked go on.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import fcntl
 import gc
 import importlib
@@ -53,6 +54,7 @@ IMPORTED = (
     "sklearn.preprocessing",
 )
 ABOVE = 200  # descriptors are moved here first, lest one be put where another still is
+NETWORKS, NEW_NETWORK = Path("/run/netns"), 0x40000000  # CLONE_NEWNET
 LARGEST = 1 << 17  # bytes of a request
 
 
@@ -95,6 +97,8 @@ def become(request: Mapping[str, Any], descriptors: Sequence[int], sock: socket.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if request["session"]:
         os.setsid()
+    if request["network"]:
+        enter_network(request["network"])
     above = fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD_CLOEXEC, ABOVE)
     places = dict(zip([0, 1, 2, *request["pass_fds"]], descriptors, strict=True))
     place_descriptors({**places, above: above})
@@ -111,6 +115,13 @@ def become(request: Mapping[str, Any], descriptors: Sequence[int], sock: socket.
     importlib.invalidate_caches()
     os.write(above, str(os.getpid()).encode())
     os.close(above)
+
+
+def enter_network(name: str) -> None:
+    """Move this process into a network namespace, as ``ip netns exec`` does."""
+    with (NETWORKS / name).open("rb") as place:
+        if ctypes.CDLL(None, use_errno=True).setns(place.fileno(), NEW_NETWORK):
+            raise OSError(ctypes.get_errno(), f"network namespace {name}")
 
 
 def place_descriptors(places: Mapping[int, int]) -> None:
@@ -196,5 +207,7 @@ if __name__ == "__main__":
     del sys.modules["rich"]
     gc.collect()
     gc.freeze()  # a collection would copy every page into each child
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    requests = socket.socket(fileno=int(sys.argv[1]))
+    requests.send(b"ready")
+    serve(requests)
     end(exit_code())

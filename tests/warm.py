@@ -88,9 +88,13 @@ def start(
     stderr: int | None = None,
     start_new_session: bool = False,
     pass_fds: Sequence[int] = (),
+    network: str | None = None,
     **_: Any,
 ) -> Process:
-    """Start ``python -m MODULE …`` or ``python SCRIPT …`` as `subprocess.Popen` would: no input, and pipes of text."""
+    """Start ``python -m MODULE …`` or ``python SCRIPT …`` as `subprocess.Popen` would: no input, and pipes of text.
+
+    `network` names a network namespace in which it runs.
+    """
     sys.audit("subprocess.Popen", args[0], list(args), cwd, env)  # only a test that is marked e2e may
     with contextlib.ExitStack() as theirs:
 
@@ -115,6 +119,7 @@ def start(
             "env": dict(os.environ if env is None else env),
             "session": start_new_session,
             "pass_fds": list(pass_fds),
+            "network": network,
         }
         process = Process(args, _fork(request, [tell, nowhere, out, err, *pass_fds]), ended)
     process.stdout = os.fdopen(read_out, encoding="utf-8") if read_out is not None else None
@@ -143,6 +148,7 @@ def _forker() -> tuple[socket.socket, threading.Lock]:
         forker.wait(60)
 
     atexit.register(end)
+    ours.recv(64)  # it has imported everything
     return ours, threading.Lock()
 
 
@@ -161,6 +167,7 @@ def warm_fork_servers() -> Iterator[None]:
     """Fork servers that launchers start in this process are warm."""
     from nervenet.nodes.launching import forkserver_client
 
+    _forker()  # that it starts is not to be part of anybody's deadline
     before = forkserver_client.subprocess
     forkserver_client.subprocess = WarmSubprocess()  # type: ignore[assignment]
     try:

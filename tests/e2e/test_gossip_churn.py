@@ -31,15 +31,13 @@ LOST = 0.03  # how much worse than without any disturbance the living may end
 class Gossiper:
     """One peer process, and what it says."""
 
-    def __init__(self, *words: object, prefix: tuple[str, ...] = ()) -> None:
+    def __init__(self, *words: object, network: str | None = None) -> None:
         self.lines: list[str] = []
-        start: Callable[..., Any] = subprocess.Popen if prefix else warm.start
-        self.process = start(
-            [*prefix, sys.executable, str(HERE / "gossiper.py"), *map(str, words)],
+        self.process = warm.start(
+            [sys.executable, str(HERE / "gossiper.py"), *map(str, words)],
+            network=network,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
         )
         self._reader = threading.Thread(target=self.lines.extend, args=(self.process.stdout,), daemon=True)
         self._reader.start()
@@ -238,20 +236,11 @@ def _distance(folder: Path, number: int) -> float:
 
 @pytest.mark.usefixtures("two_networks")
 def test_a_cut_between_four_and_four_heals_into_one_run(gossipers: Start, until: Start, tmp_path: Path) -> None:
-    inside = [("ip", "netns", "exec", side) for side in SIDES]
-    directory = subprocess.Popen(
-        [
-            *inside[0],
-            sys.executable,
-            "-m",
-            "nervenet.scripts.main",
-            "broker",
-            "--bind",
-            "tcp://10.77.0.1:5555",
-            "--insecure",
-        ],
+    directory = warm.start(
+        [sys.executable, *warm.NERVENET, "broker", "--bind", "tcp://10.77.0.1:5555", "--insecure"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        network=SIDES[0],
     )
     peers: list[Gossiper] = []
 
@@ -265,7 +254,7 @@ def test_a_cut_between_four_and_four_heals_into_one_run(gossipers: Start, until:
         for k in range(8):
             place = (f"10.77.0.{k // 4 + 1}", str(tmp_path))
             words = ("tcp://10.77.0.1:5555", "cut", f"peer-{k}", k, 8, 100_000, PACE_S, *place)
-            peers.append(gossipers(*words, prefix=inside[k // 4]))
+            peers.append(gossipers(*words, network=SIDES[k // 4]))
         until(lambda: whole() >= 30, "all train")
         before = _distance(tmp_path, whole())
         _ip("-n", SIDES[0], "link", "set", "nn0", "down")

@@ -172,7 +172,7 @@ class Relay(Line):
         await self.close()
 
     async def _look(self) -> None:
-        wanted = "".join(f"{int(part):02X}" for part in reversed(self.behind.split(".")))
+        wanted = in_hexadecimal(self.behind)
         while True:
             there = {port for host, port, _, state, _ in sockets(f" {wanted}:") if host == wanted and state == LISTENS}
             for port in there - set(self._servers):
@@ -187,16 +187,22 @@ class Relay(Line):
     def of(self, pids: Collection[int]) -> set[int]:
         """Return the ports at which processes listen, or from which they have dialed."""
         inodes = {inode for pid in pids for inode in inodes_of(pid)}
-        return {port for _, port, _, _, inode in sockets() if inode in inodes}
+        ours = (f"{in_hexadecimal(self.behind)}:", f"{in_hexadecimal(self.front)}:")
+        return {port for _, port, _, _, inode in sockets(*ours) if inode in inodes}
 
 
-def sockets(having: str = "") -> Iterator[tuple[str, int, int, str, int]]:
+def in_hexadecimal(host: str) -> str:
+    """Return an address as /proc/net/tcp has it."""
+    return "".join(f"{int(part):02X}" for part in reversed(host.split(".")))
+
+
+def sockets(*having: str) -> Iterator[tuple[str, int, int, str, int]]:
     """Yield the tcp sockets of this machine, of lines `having` a text: local address, port, remote port, state, inode.
 
     A busy machine has thousands of lines.
     """
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        if having not in line:
+        if not any(text in line for text in having):
             continue
         _, local, remote, state, *rest = line.split()
         host, port = local.split(":")

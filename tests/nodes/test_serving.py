@@ -13,7 +13,9 @@ from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
 from nervenet.models.site_model import SiteModel
 from nervenet.models.site_statistics import agree
+from nervenet.nodes import serving
 from nervenet.nodes.serving import predictor_app
+from nervenet.scripts.http_access import Access
 
 COLUMNS = ("sepal length", "sepal width", "petal length")
 
@@ -127,6 +129,66 @@ async def test_a_body_without_announced_length_is_limited_too(client: httpx.Asyn
     answer = await client.post("/predict", content=endless())
     assert answer.status_code == 422
     assert "more than 1000000 bytes" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 200_000, b'{"X_test":' * 2_000 + b"[" * 30_000, b'{"X_test":[' + b"[" * 30_000]
+)
+async def test_deep_nesting_is_malformed_and_no_failure(client: httpx.AsyncClient, body: bytes) -> None:
+    answer = await client.post("/predict", content=body)
+    assert answer.status_code == 422
+    assert "not JSON" in answer.json()["error"]
+
+
+async def test_a_body_that_does_not_come_to_its_end_has_a_deadline(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "BODY_S", 0.01)
+
+    async def unfinished() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    answer = await client.post("/predict", content=unfinished())
+    assert (answer.status_code, answer.json()) == (408, {"error": "the body has not arrived in 0.01 s"})
+
+
+async def test_without_the_token_only_the_health_is_told() -> None:
+    app = predictor_app(NUMBERS, allows=Access("s" * 20).allows)
+    async with calling(app) as http:
+        for header in (None, "Bearer wrong", "Basic " + "s" * 20, "s" * 20, "Bearer ä"):
+            headers = {} if header is None else {"authorization": header.encode()}
+            for answer in (
+                await http.post("/predict", json={}, headers=headers),
+                await http.get("/model", headers=headers),
+            ):
+                assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+                assert "Authorization: Bearer TOKEN" in answer.json()["error"]
+        assert (await http.get("/healthz")).status_code == 200
+        bearing = {"authorization": "bearer " + "s" * 20}
+        assert (await http.post("/predict", json={"X_test": []}, headers=bearing)).json() == {"y_pred": []}
+
+
+async def test_long_requests_are_answered_like_short_ones(client: httpx.AsyncClient) -> None:
+    rows = [
+        [k % 3 * 5, 1, 2.5] if k % 2 else {"sepal length": k % 3 * 5, "sepal width": 1, "petal length": 2.5}
+        for k in range(999)
+    ]
+    many = (await client.post("/predict", json={"X_test": rows})).json()["y_pred"]
+    few = (await client.post("/predict", json={"X_test": rows[:90]})).json()["y_pred"]
+    assert (len(many), many[:90]) == (999, few)
+    for place, wrong in (("row 998 has 2 values", [1, 2]), ("row 998 is a number", 3)):
+        answer = await client.post("/predict", json={"X_test": [*rows[:998], wrong]})
+        assert (answer.status_code, place in answer.json()["error"]) == (422, True)
+    spaces = b" " * 20_000
+    for body, word in (
+        (b"[]", "is a list"),
+        (b"{}", "missing"),
+        (b'{"X_test": 3}', "is a number"),
+        (b'{"X_test": [1', "JSON"),
+    ):
+        answer = await client.post("/predict", content=spaces + body)
+        assert (answer.status_code, word in answer.json()["error"]) == (422, True)
 
 
 async def test_health_and_model(client: httpx.AsyncClient) -> None:

@@ -132,6 +132,12 @@ def test_who_joins_sees_what_leaves_and_whom_to_send_the_key(capsys: Capsys) -> 
     assert "hub             is allowed as broker" in said(capsys, f"{JOIN} --yes")
 
 
+def test_another_release_is_named(capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "written by" not in said(capsys, f"{JOIN} --yes")
+    monkeypatch.setattr("nervenet.scripts.invitation_text.__version__", "9.9.9")
+    assert "written by      nervenet 0.1.0; this is 9.9.9" in said(capsys, f"{JOIN} --yes")
+
+
 def test_commands_are_in_one_piece(capsys: Capsys, folder: Path) -> None:
     deep = "a folder with a long name " * 5
     (folder / "hub").rename(folder / deep)

@@ -14,6 +14,7 @@ from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import SiteModel
 from nervenet.models.site_statistics import agree
 from nervenet.nodes.serving import Answers, predictor_app
+from nervenet.scripts import plain_server
 from nervenet.scripts.plain_server import serve_plainly
 
 
@@ -76,3 +77,42 @@ async def test_requests_at_once_get_their_own_answers(site_model: SiteModel) -> 
     assert [answer.json()["y_pred"] for answer in found] == [
         site_model.predict(X[: count + 1]).tolist() for count in range(12)
     ]
+
+
+async def test_a_token_is_asked_for_by_this_server_too(site_model: SiteModel) -> None:
+    from nervenet.scripts.http_access import Access
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        answers = Answers(site_model, allows=Access("s" * 20).allows)
+        serving = asyncio.create_task(serve_plainly(answers, listener))
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with httpx.AsyncClient(base_url=address, trust_env=False, timeout=60) as http:
+            refused = await http.post("/predict", json={"X_test": []})
+            assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+            assert (await http.get("/model")).status_code == 401
+            assert (await http.get("/healthz")).status_code == 200
+            bearing = {"authorization": "Bearer " + "s" * 20}
+            assert (await http.post("/predict", json={"X_test": []}, headers=bearing)).status_code == 200
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+
+
+async def test_a_connection_beyond_the_limit_is_closed_and_any_has_an_end(
+    site_model: SiteModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plain_server, "CONNECTIONS", 1)
+    monkeypatch.setattr(plain_server, "LIFE_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = asyncio.create_task(serve_plainly(Answers(site_model), listener))
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"POST /predict HTTP/1.1\r\n")
+        other, second = await asyncio.open_connection(*listener.getsockname())
+        async with asyncio.timeout(30):
+            assert await other.read() == b""
+            assert await reader.read() == b""  # its time is up
+        for one in (writer, second):
+            one.close()
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving

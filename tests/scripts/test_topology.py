@@ -35,7 +35,7 @@ def test_figures_and_a_picture(folder: Path, capsys: pytest.CaptureFixture[str])
         ("one-peer-exponential -n 6", "6 a round, one-way"),
         ("star -n 5", "1 to 4, mean 1.6"),
         ("epidemic-local -n 8 --degree 2 --seed 3", "random each round"),
-        ("line -n 100", "not within the limit"),
+        ("line -n 85", "not within the limit"),
     ],
 )
 def test_special_properties_of_a_graph_are_printed(line: str, found: str, capsys: pytest.CaptureFixture[str]) -> None:

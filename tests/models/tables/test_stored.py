@@ -22,7 +22,7 @@ from nervenet.models.tables.stored_table import StoredTable
 from nervenet.models.tables.table import Table
 
 NEVER, ALWAYS = None, 0.0
-ROWS = 700
+ROWS = 420
 
 
 @pytest.fixture(autouse=True)

@@ -118,8 +118,8 @@ def test_running_out_of_files_unforeseen_is_no_silence(tmp_path: Path, mode: str
 @pytest.mark.e2e
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files by /proc")
 @pytest.mark.parametrize("more", [{}, {"mode": "gossip"}, {"mode": "gossip", "gossip": {"topology": "complete"}}])
-async def test_the_count_covers_what_a_run_opens(tmp_path: Path, more: dict[str, Any]) -> None:
-    experiment = Experiment.from_dict({"nodes": 10, "processes": 2, "rounds": 30, **QUICK, **more})
+async def test_the_count_covers_what_a_run_opens(warm_launches: None, tmp_path: Path, more: dict[str, Any]) -> None:
+    experiment = Experiment.from_dict({"nodes": 10, "processes": 2, "rounds": 12, **QUICK, **more})
     role = "client" if experiment.mode == "federated" else "peer"
     pids: dict[str, int] = {}
     most: dict[int, int] = {}
