@@ -54,6 +54,7 @@ class Line:
     delay_s: float = 0.0
     refuses: Callable[[int, int], bool] = lambda _port, _to: False  # new connections
     holds: Callable[[Connection], bool] = lambda _: False  # what passes nothing for now, and loses nothing
+    reads: Callable[[Connection], bool] = lambda _: True  # while not, what is sent fills the buffers on the way
     up: Bucket = field(default_factory=lambda: Bucket(None))
     down: Bucket = field(default_factory=lambda: Bucket(None))
     connections: list[Connection] = field(default_factory=list)
@@ -93,13 +94,18 @@ class Line:
         queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(64)  # what is on its way: no more than a pipe holds
         writing = asyncio.create_task(self._write(connection, queue, sink))
         with suppress(OSError):
-            while data := await source.read(CHUNK):
+            while data := await self._read(connection, source):
                 wait_s = bucket.wait_s(len(data), loop.time())
                 await queue.put((loop.time() + wait_s + self.delay_s, data))
                 if wait_s:
                     await asyncio.sleep(wait_s)  # the sender's kernel queues the rest, as before a slow link
         await queue.put((loop.time() + self.delay_s, b""))
         await writing
+
+    async def _read(self, connection: Connection, source: asyncio.StreamReader) -> bytes:
+        while not self.reads(connection):
+            await self.changed.wait()
+        return await source.read(CHUNK)
 
     async def _write(
         self, connection: Connection, queue: asyncio.Queue[tuple[float, bytes]], sink: asyncio.StreamWriter
