@@ -14,6 +14,7 @@ from .disconnects import DisconnectMonitor
 from .endpoint import LANES, Endpoint
 from .errors import ProtocolError
 from .guard.guard import Guard
+from .guard.services import accepted
 from .guard.table import Policy
 from .handshake import InboundPeer, InboundPeers
 from .limits import allowed
@@ -69,7 +70,7 @@ class Inbound:
                 guard = self._guards[lane] = Guard(self._policy(lane), self._endpoint.refused)
                 failed = partial(self._failed, lane) if listener is not None else None
                 closed = partial(self._disconnected, lane)
-                self._monitors[lane] = DisconnectMonitor(socket, closed, failed, guard.accepted)
+                self._monitors[lane] = DisconnectMonitor(socket, closed, failed, partial(accepted, guard, listener))
             receive = partial(self._receive, lane)
             channel = self._channels[lane] = self._endpoint.channel(
                 socket,
@@ -105,6 +106,10 @@ class Inbound:
         peer = self._peers.by_name.get(to)
         channel = self._channels.get(Lane.BULK)
         return [] if peer is None or channel is None else channel.sending(peer.identity)
+
+    def moved(self, to: str) -> int:
+        peer = self._peers.by_name.get(to)
+        return 0 if peer is None else self._channels[Lane.BULK].moved(peer.identity)
 
     @property
     def waiting(self) -> bool:
@@ -158,6 +163,8 @@ class Inbound:
         elif peer is not None and sender is not None and _oversteps(peer, message):
             self._listeners[lane].refuse(sender, f"{sender.name} is no member yet, and sent {tag_of(message)}")
         elif peer is not None and lane in peer.lanes:
+            if lane is Lane.BULK:
+                self._channels[lane].carried(identity, self._channels[lane].descriptor())
             self._endpoint.deliver(peer.node, lane, received)
         elif not isinstance(message, Refused):  # two nodes that refuse each other would never stop
             self._fault(lane)
@@ -200,6 +207,8 @@ class Inbound:
                 channel.forget(replaced.identity)
         if lane in self._monitors:
             self._peers.connected(lane, peer, descriptor)
+        if lane is Lane.BULK:
+            self._channels[lane].carried(identity, descriptor)
         if lane in self._guards:
             self._guards[lane].introduced(descriptor, identity)
         self._channels[lane].send(identity, self._endpoint.hello)

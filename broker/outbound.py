@@ -103,6 +103,10 @@ class Outbound:
         link = self._links.get(to)
         return None if link is None else link.channels[Lane.BULK].sending(b"")
 
+    def moved(self, to: str) -> int | None:
+        link = self._links.get(to)
+        return None if link is None else link.channels[Lane.BULK].moved(b"")
+
     def greet_again(self, peer: str, incarnation: int) -> None:
         """Send HELLO to a peer whose own connection has closed, before anything else is sent to it."""
         link = self._links.get(peer)
@@ -151,6 +155,8 @@ class Outbound:
         if isinstance(received, ProtocolError):
             return
         message, _, nbytes = received
+        if lane is Lane.BULK:
+            link.channels[lane].carried(b"", link.channels[lane].descriptor())
         if isinstance(message, Hello):
             self._answered(link, lane, message, nbytes)
             return

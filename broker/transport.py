@@ -116,6 +116,10 @@ class ZmqTransport:
         rounds = self._outbound.sending(to)
         return tuple(self._inbound.sending(to) if rounds is None else rounds)
 
+    def moved(self, to: str) -> int:
+        nbytes = self._outbound.moved(to)
+        return self._inbound.moved(to) if nbytes is None else nbytes
+
     async def close(self, drain_s: float) -> None:
         if not self._endpoint.open:
             return

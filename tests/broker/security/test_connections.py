@@ -419,3 +419,62 @@ async def test_a_client_poses_as_no_coordinator(sites, stack):
     await pair.open()
     refused = await pair.client_heard.first(of(ConnectionRefused))
     assert refused.reason == "speaks as coordinator; its key is allowed here as client"
+
+
+async def said_of_a_sleep(sites: Sites, stack: AsyncExitStack, slept_s: float) -> list[str]:
+    """What a process says that has answered no handshake for some time."""
+    sites.make("hub")
+    said: list[str] = []
+    security = sites.curve("hub", said.append)
+    await stack.enter_async_context(Broker("tcp://127.0.0.1:0", security=security))
+    due = asyncio.get_running_loop().call_at(asyncio.get_running_loop().time() - slept_s, lambda: None)
+    security.gate._timer.cancel()
+    security.gate._timer = due
+    security.gate._tick()
+    return said
+
+
+async def test_an_authenticator_that_was_silent_says_so_where_it_can_be_mended(sites, stack):
+    (line,) = await said_of_a_sleep(sites, stack, 12.0)
+    assert line.startswith("this process let nobody in for 12 s (its event loop was blocked")
+
+
+async def test_one_that_is_late_within_the_time_of_a_handshake_says_nothing(sites, stack):
+    assert await said_of_a_sleep(sites, stack, 5.0) == []
+
+
+async def test_whom_a_silent_authenticator_stalls_is_closed_after_the_time_of_a_handshake(sites, stack, monkeypatch):
+    monkeypatch.setattr(gate_module, "_HANDSHAKE_MS", 100)
+    monkeypatch.setattr(gate_module.Gate, "_ask", lambda *_: None)
+    broker, refused = await hub(stack, sites)
+    sites.make("north")
+    sites.allow("north", "hub", "broker")
+    sites.allow("hub", "north", "client")
+    client(stack, broker, sites.curve("north"))
+    assert await refused.first(lambda line: "has not proven a key in time" in line or LEFT in line)
+
+
+async def readmitted(sites: Sites, stack: AsyncExitStack) -> bool:
+    """Whether one that was refused is answered once it is allowed."""
+    broker, _ = await hub(stack, sites)
+    sites.make("north")
+    sites.allow("north", "hub", "broker")
+    said = Told()
+    asking = client(stack, broker, sites.curve("north"), said)
+    await said.first(lambda line: "refuses the key of north" in line)
+    sites.allow("hub", "north", "client")
+    broker._security.gate.look()
+    asking._dialer._again()  # as its timer does, half a second later
+    try:
+        return isinstance(await asking.ask(GetEventAddresses, 1.0), EventAddresses)
+    except BrokerUnreachable:
+        return False
+
+
+async def test_who_was_refused_is_disconnected_and_dials_again(sites, stack):
+    assert await readmitted(sites, stack)
+
+
+async def test_zeromq_by_itself_never_would(sites, stack, monkeypatch):
+    monkeypatch.setattr(Dialer, "_again", lambda _: None)
+    assert not await readmitted(sites, stack)
