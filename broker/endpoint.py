@@ -9,8 +9,10 @@ from typing import Any, Literal
 import zmq
 from numpy.typing import NDArray
 
+from .arrivals import Arrivals
+from .authority import wrong_pair
 from .channel import Channel, Envelope, Heard
-from .codec import Limits, decode
+from .codec import Limits, decode_numbered
 from .errors import ProtocolError
 from .messages import Lane, Message, Refused, tag_of
 from .security.plain import LOCAL, Plain
@@ -22,8 +24,8 @@ from .versions import hello
 LANES = (Lane.CONTROL, Lane.BULK)
 _QUEUE = {Lane.CONTROL: CONTROL_QUEUE, Lane.BULK: BULK_QUEUE}
 
-Received = tuple[Message, NDArray[Any] | None, int]
-"""A message, its array, and the size of its frames in bytes."""
+Received = tuple[Message, NDArray[Any] | None, int, int]
+"""A message, its array, the size of its frames in bytes, and its number."""
 
 
 class Endpoint:
@@ -38,8 +40,11 @@ class Endpoint:
         self.run = run
         self.limits = limits
         self.counters = Counters()
+        self._number = 0  # of the last message that was sent
         self.open = False
-        self.hello = Envelope.of(hello(node, role, run, incarnation))
+        self.hello = Envelope.of(
+            hello(node, role, run, incarnation, proof=security.enrollment.proof(run, node, incarnation))
+        )
 
     def start(self, receiver: Receiver, on_error: OnError) -> None:
         self.loop = asyncio.get_running_loop()
@@ -89,18 +94,33 @@ class Endpoint:
         nbytes = sum(map(len, frames))
         self.counters.bytes_received += nbytes
         try:
-            return *decode(frames, self.limits), nbytes
+            message, array, number = decode_numbered(frames, self.limits)
         except ProtocolError as error:
             if known:
                 self.malformed(sender, error.code, error.reason, nbytes)
             else:
                 self.counters.malformed += 1
             return error
+        return message, array, nbytes, number
 
-    def deliver(self, sender: str, lane: Lane, received: Received) -> None:
-        message, array, nbytes = received
+    def numbered(self, message: Message, array: NDArray[Any] | None) -> Envelope:
+        """Return the frames of a message with the next number of this node."""
+        self._number += 1
+        return Envelope.of(message, array, number=self._number)
+
+    def deliver(self, sender: str, role: str, lane: Lane, received: Received, arrivals: Arrivals) -> None:
+        """Hand on what a peer of a role has sent, if it is its business to send that, and once."""
+        message, array, nbytes, number = received
+        if not isinstance(message, Refused) and not arrivals.fresh(number):
+            reason = f"{tag_of(message)} has come before, or has lost its number: it is replayed, and dropped"
+            self.refused(ConnectionRefused(f"inbox.{self.role}", "", "", sender, reason))
+            return
         if message.lane is not lane and not isinstance(message, Refused):
             self.malformed(sender, "lane", f"{tag_of(message)} belongs on {message.lane} and came on {lane}", nbytes)
+            return
+        wrong = wrong_pair(type(message), role, self.role)
+        if wrong is not None and not isinstance(message, Refused):  # which may come before the other has said its role
+            self.refused(ConnectionRefused(f"inbox.{self.role}", "", "", sender, wrong))
             return
         self._receiver(Arrival(sender, message, array, nbytes))
 
