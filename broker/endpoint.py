@@ -21,6 +21,7 @@ from .transport_events import Arrival, ConnectionRefused, Counters, MalformedMes
 from .transport_protocol import OnError, Receiver
 from .versions import hello
 
+_NAMED = 64  # who oversteps and is remembered
 LANES = (Lane.CONTROL, Lane.BULK)
 _QUEUE = {Lane.CONTROL: CONTROL_QUEUE, Lane.BULK: BULK_QUEUE}
 
@@ -41,6 +42,7 @@ class Endpoint:
         self.limits = limits
         self.counters = Counters()
         self._number = 0  # of the last message that was sent
+        self._overstepping: set[str] = set()  # who has said what is not its business
         self.open = False
         self.hello = Envelope.of(
             hello(node, role, run, incarnation, proof=security.enrollment.proof(run, node, incarnation))
@@ -112,7 +114,7 @@ class Endpoint:
         """Hand on what a peer of a role has sent, if it is its business to send that, and once."""
         message, array, nbytes, number = received
         if not isinstance(message, Refused) and not arrivals.fresh(number):
-            reason = f"{tag_of(message)} has come before, or has lost its number: it is replayed, and dropped"
+            reason = "a message has come before, or has lost its number: it is replayed, and dropped"
             self.refused(ConnectionRefused(f"inbox.{self.role}", "", "", sender, reason))
             return
         if message.lane is not lane and not isinstance(message, Refused):
@@ -120,6 +122,11 @@ class Endpoint:
             return
         wrong = wrong_pair(type(message), role, self.role)
         if wrong is not None and not isinstance(message, Refused):  # which may come before the other has said its role
+            # The first by its kind, all further ones as one: who says everything is a line or two of the events.
+            again = sender in self._overstepping
+            wrong = f"a {role} says to a {self.role} more that is not its business" if again else wrong
+            if len(self._overstepping) < _NAMED:
+                self._overstepping.add(sender)
             self.refused(ConnectionRefused(f"inbox.{self.role}", "", "", sender, wrong))
             return
         self._receiver(Arrival(sender, message, array, nbytes))
