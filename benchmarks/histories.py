@@ -133,7 +133,7 @@ def show(outcome: Outcome) -> None:
 def main() -> int:
     """Play the histories that are asked for; 1 if one broke a promise."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("what", choices=["gossip", "federated", "processes"])
+    parser.add_argument("what", nargs="?", choices=["gossip", "federated", "processes"], default="gossip")
     parser.add_argument("--seeds", type=int, default=None, help="how many (1000; of processes 100)")
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import zmq
 
 from .codec import Frame, encode
+from .kernel_queue import NO_QUEUE, KernelQueue
 from .messages import VERSION, Message, tag_of
 from .transport_events import Counters
 
@@ -52,8 +53,8 @@ class Envelope(NamedTuple):
     array_bytes: int = 0
 
     @classmethod
-    def of(cls, message: Message, array: Any = None, version: int = VERSION) -> Envelope:
-        frames = encode(message, array, version)
+    def of(cls, message: Message, array: Any = None, version: int = VERSION, number: int = 0) -> Envelope:
+        frames = encode(message, array, version, number)
         header = len(frames[0])
         size = sum(map(len, frames))
         return cls(frames, tag_of(message), getattr(message, "round", 0), header, size - header)
@@ -100,6 +101,8 @@ class Channel:
         self._waiting: dict[bytes, deque[Envelope]] = {}
         self._header: zmq.Frame | None = None
         self._shared: dict[bytes, list[tuple[int, zmq.MessageTracker]]] = {}
+        self._handed_over: dict[bytes, int] = {}  # the round of the last large message that ZeroMQ has written out
+        self._kernel: dict[bytes, KernelQueue] = {}  # by which connection a peer's messages come, and so those to it go
         self._loop = asyncio.get_running_loop()
         self._look: asyncio.Handle | None = None
         self._retry: asyncio.TimerHandle | None = None
@@ -142,17 +145,28 @@ class Channel:
         self._push(b"", envelope)
 
     def sending(self, to: bytes) -> list[int]:
-        """Return the rounds of the messages to ``to`` that have not left this process, if they are large or queued."""
+        """Return the rounds of the large or queued messages to ``to`` that have not left this machine."""
         shared = self._shared.get(to)
         rounds = []
         if shared is not None:
+            self._handed_over.update((to, entry[0]) for entry in shared if entry[1].done)
             shared[:] = [entry for entry in shared if not entry[1].done]
             rounds = [entry[0] for entry in shared]
             if not shared:
                 del self._shared[to]
+        if to in self._handed_over and not rounds:
+            # The kernel takes a megabyte or two from ZeroMQ, which are seconds of a slow connection.
+            if to in self._kernel and self._kernel[to].unacknowledged():
+                rounds = [self._handed_over[to]]
+            else:
+                del self._handed_over[to]
         if to in self._waiting:
             rounds += [envelope.round for envelope in self._waiting[to]]
         return rounds
+
+    def moved(self, to: bytes) -> int:
+        """Return how many bytes a peer has acknowledged; the kernel says it of messages that are being sent, too."""
+        return self._kernel.get(to, NO_QUEUE).acknowledged()
 
     @property
     def waiting(self) -> bool:
@@ -164,6 +178,11 @@ class Channel:
             return -1 if self._header is None else int(self._header.get(zmq.SRCFD))
         except (zmq.ZMQError, ValueError):
             return -1
+
+    def carried(self, to: bytes, descriptor: int) -> None:
+        """Note by which connection a message of ``to`` has come: those to it leave by the same one."""
+        if not self._kernel.get(to, NO_QUEUE).leads_to(descriptor):
+            self._kernel[to] = KernelQueue.of(descriptor)
 
     def user(self) -> str:
         """Return the key by which the connection of the message being delivered was authenticated; empty: none."""
@@ -180,8 +199,8 @@ class Channel:
             return ""
 
     def forget(self, to: bytes) -> None:
-        self._waiting.pop(to, None)
-        self._shared.pop(to, None)
+        for of_peer in (self._waiting, self._shared, self._handed_over, self._kernel):
+            of_peer.pop(to, None)
 
     def drain(self, most: int = 1 << 30) -> None:
         """Hand over what is there, ``most`` messages at the most."""
@@ -313,7 +332,7 @@ class Channel:
             return None
         frames: list[Any] = [part.bytes]
         most = self._most
-        if self._keyed:
+        if self._keyed or (self._large and not self._addressed):
             self._header = part
         seal, count = self._seal, 1
         nbytes = 0 if self._addressed else seal + len(part) + (_SHORT if len(part) + seal <= 255 else _LONG)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
+from .authority import wrong_caller
 from .channel import Channel, Envelope
 from .disconnects import DisconnectMonitor
 from .endpoint import LANES, Endpoint
 from .errors import ProtocolError
 from .guard.guard import Guard
+from .guard.services import accepted
 from .guard.table import Policy
 from .handshake import InboundPeer, InboundPeers
 from .limits import allowed
@@ -69,7 +71,7 @@ class Inbound:
                 guard = self._guards[lane] = Guard(self._policy(lane), self._endpoint.refused)
                 failed = partial(self._failed, lane) if listener is not None else None
                 closed = partial(self._disconnected, lane)
-                self._monitors[lane] = DisconnectMonitor(socket, closed, failed, guard.accepted)
+                self._monitors[lane] = DisconnectMonitor(socket, closed, failed, partial(accepted, guard, listener))
             receive = partial(self._receive, lane)
             channel = self._channels[lane] = self._endpoint.channel(
                 socket,
@@ -105,6 +107,10 @@ class Inbound:
         peer = self._peers.by_name.get(to)
         channel = self._channels.get(Lane.BULK)
         return [] if peer is None or channel is None else channel.sending(peer.identity)
+
+    def moved(self, to: str) -> int:
+        peer = self._peers.by_name.get(to)
+        return 0 if peer is None else self._channels[Lane.BULK].moved(peer.identity)
 
     @property
     def waiting(self) -> bool:
@@ -158,7 +164,9 @@ class Inbound:
         elif peer is not None and sender is not None and _oversteps(peer, message):
             self._listeners[lane].refuse(sender, f"{sender.name} is no member yet, and sent {tag_of(message)}")
         elif peer is not None and lane in peer.lanes:
-            self._endpoint.deliver(peer.node, lane, received)
+            if lane is Lane.BULK:
+                self._channels[lane].carried(identity, self._channels[lane].descriptor())
+            self._endpoint.deliver(peer.node, peer.role, lane, received, peer.arrivals[lane])
         elif not isinstance(message, Refused):  # two nodes that refuse each other would never stop
             self._fault(lane)
             reason = f"{self._endpoint.node} has not received your HELLO on {lane}"
@@ -182,7 +190,8 @@ class Inbound:
             # First what has ended: the descriptor may have belonged to another connection a moment ago, and the end of
             # this peer's previous connection must not be taken for that of the one that is admitted now.
             self._monitors[lane].drain()
-        refusal = self._peers.refusal(identity, hello, self._endpoint.run, sender, self._endpoint.node)
+        endpoint = self._endpoint
+        refusal = self._peers.refusal(identity, hello, endpoint.run, sender, endpoint.node) or self._not_of_run(hello)
         if refusal is not None and lane in self._guards:
             self._guards[lane].fault(descriptor)
         if refusal is not None and refusal[0] == "version":
@@ -193,6 +202,8 @@ class Inbound:
         if refusal is not None:
             if sender is not None and refusal[0] == "identity":
                 self._listeners[lane].refuse(sender, refusal[1])
+            elif refusal[0] == "identity":
+                endpoint.refused(ConnectionRefused(f"inbox.{endpoint.role}", "", "", hello.node, refusal[1]))
             self._refuse(lane, identity, "hello", 0, *refusal)
             return
         peer, replaced = self._peers.admit(lane, identity, hello, "" if sender is None else sender.public)
@@ -201,10 +212,20 @@ class Inbound:
                 channel.forget(replaced.identity)
         if lane in self._monitors:
             self._peers.connected(lane, peer, descriptor)
+        if lane is Lane.BULK:
+            self._channels[lane].carried(identity, descriptor)
         if lane in self._guards:
             self._guards[lane].introduced(descriptor, identity)
         self._channels[lane].send(identity, self._endpoint.hello)
         self._established(peer)
+
+    def _not_of_run(self, hello: Hello) -> tuple[str, str] | None:
+        """Return code and reason why a node has no business here, whatever its connection; None if it has."""
+        endpoint = self._endpoint
+        reason = wrong_caller(hello.node, hello.role, endpoint.role) or endpoint.security.enrollment.refusal(
+            hello.run, hello.node, hello.role, hello.incarnation, hello.proof
+        )
+        return None if reason is None else ("identity", reason)
 
     def _established(self, peer: InboundPeer) -> None:
         if not peer.up and len(peer.lanes) == len(LANES):

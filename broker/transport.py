@@ -13,7 +13,6 @@ from typing import Any
 import zmq
 from numpy.typing import NDArray
 
-from .channel import Envelope
 from .codec import DEFAULT_LIMITS, Limits, check_size
 from .endpoint import Endpoint
 from .errors import TransportClosed
@@ -99,7 +98,7 @@ class ZmqTransport:
     def send(self, to: str | Sequence[str], message: Message, array: NDArray[Any] | None = None) -> None:
         if not self._endpoint.open:
             raise TransportClosed(self.node, "sends")
-        envelope = Envelope.of(message, array)
+        envelope = self._endpoint.numbered(message, array)
         check_size(message, envelope.frames, self._endpoint.limits)
         lane = message.lane
         for peer in (to,) if isinstance(to, str) else to:
@@ -115,6 +114,10 @@ class ZmqTransport:
     def sending(self, to: str) -> tuple[int, ...]:
         rounds = self._outbound.sending(to)
         return tuple(self._inbound.sending(to) if rounds is None else rounds)
+
+    def moved(self, to: str) -> int:
+        nbytes = self._outbound.moved(to)
+        return self._inbound.moved(to) if nbytes is None else nbytes
 
     async def close(self, drain_s: float) -> None:
         if not self._endpoint.open:

@@ -71,7 +71,13 @@ class Transport(Protocol):
         """
 
     def sending(self, to: str) -> tuple[int, ...]:
-        """Return the rounds of the bulk messages to ``to`` that have not left this process yet."""
+        """Return the rounds of the bulk messages to ``to`` that have not left this machine yet."""
+
+    def moved(self, to: str) -> int:
+        """Return how many bytes ``to`` has acknowledged on its bulk connection; 0 where nobody knows.
+
+        It grows while a large message is on its way: with `sending`, it tells a slow connection from a dead one.
+        """
 
     async def close(self, drain_s: float) -> None:
         """Close; what is queued may leave within ``drain_s`` seconds. Idempotent."""

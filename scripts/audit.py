@@ -26,6 +26,7 @@ def verify(place: Path | None, head: str | None) -> None:
     Exit code 1 where a chain is not as it was written, with the line and what differs. That nothing is missing at the
     end can only be told by a head that was noted elsewhere.
     """
+    from nervenet.broker.errors import see
     from nervenet.nodes.audit.verify import ChainsBroken
     from nervenet.nodes.audit.verify import verify as verified
     from nervenet.nodes.runtime.printable import printable
@@ -34,13 +35,14 @@ def verify(place: Path | None, head: str | None) -> None:
     for chain in found:
         print(printable(chain))
     if problems:
-        raise ChainsBroken("\n".join(problems))
+        raise ChainsBroken("\n".join(problems) + see("audit-broken"))
 
 
 @audit.command()
 @_place
 def head(place: Path | None) -> None:
     """Print the head of each chain, to be noted elsewhere; it is verified first."""
+    from nervenet.broker.errors import see
     from nervenet.nodes.audit.verify import ChainsBroken
     from nervenet.nodes.audit.verify import verify as verified
     from nervenet.nodes.runtime.printable import printable
@@ -49,7 +51,7 @@ def head(place: Path | None) -> None:
     for chain in found:
         print(printable(f"{chain.head.hash}  {chain.head.n}  {chain.path}"))
     if problems:
-        raise ChainsBroken("\n".join(problems))
+        raise ChainsBroken("\n".join(problems) + see("audit-broken"))
 
 
 @audit.command()

@@ -153,6 +153,8 @@ def take_part(role: str, experiment: Experiment, *, quiet: bool, json: bool, aga
         warn(line)
     if role == "peer" and experiment.evaluation.site_matrix:
         warn("evaluation.site_matrix has no effect at a peer, which sends no model of its rows alone")
+    if role == "coordinator" and not experiment.site.allow.everything:
+        warn("site.allow has no effect at a coordinator: it is for those who hold rows")
     if experiment.network.insecure:
         warn(INSECURE, "insecure")
     folder: Path | None = where["resume"] or where["out"]

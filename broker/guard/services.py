@@ -42,7 +42,9 @@ class ServiceGuards:
             listener = listeners.get(service)
             closed = partial(_closed, guard, listener)
             failed = None if listener is None else partial(self._handshake_failed, service)
-            self._monitors[service] = DisconnectMonitor(sockets[service], closed, failed, guard.accepted)
+            self._monitors[service] = DisconnectMonitor(
+                sockets[service], closed, failed, partial(accepted, guard, listener)
+            )
 
     def close(self) -> None:
         for guard in self.by_service.values():
@@ -89,6 +91,13 @@ class ServiceGuards:
 
     def _handshake_failed(self, service: str, reason: str) -> None:
         self._refused(ConnectionRefused(service, "", "", "", reason))
+
+
+def accepted(guard: Guard, listener: Listener | None, descriptor: int) -> None:
+    """Tell a guard, and with keys a listener, of a connection that is about to introduce itself."""
+    guard.accepted(descriptor)
+    if listener is not None:
+        listener.accepted(descriptor)
 
 
 def _closed(guard: Guard, listener: Listener | None, descriptor: int) -> None:

@@ -13,22 +13,40 @@ class AcceptedConnections:
 
     A descriptor is ZeroMQ's own, and may belong to another connection by now: what is remembered with it is its inode,
     which is compared on a duplicate, so that no other connection is ever ended.
+
+    Whose it is shows with the first message. Of one over which nothing has come it cannot be known: `cut_silent`.
     """
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[str, int]] = {}
+        self._silent: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._known) + len(self._silent)
+
+    def accepted(self, descriptor: int) -> None:
+        with suppress(OSError):  # closed meanwhile
+            inode = os.fstat(descriptor).st_ino
+            known = self._known.get(descriptor)
+            if known is None or known[1] != inode:  # the news of it may come after its first message
+                self._silent[descriptor] = inode
 
     def seen(self, descriptor: int, key: str) -> None:
         known = self._known.get(descriptor)
         if (known is None or known[0] != key) and descriptor >= 0:
+            self._silent.pop(descriptor, None)
             with suppress(OSError):
                 self._known[descriptor] = (key, os.fstat(descriptor).st_ino)
 
     def closed(self, descriptor: int) -> bool:
+        """Forget a connection; return whether anything had come over it."""
+        self._silent.pop(descriptor, None)
         return self._known.pop(descriptor, None) is not None
+
+    def cut_silent(self) -> int:
+        """End the connections over which nothing has come yet: whoever may connect does so again by itself."""
+        silent, self._silent = self._silent, {}
+        return sum(_shut_down(descriptor, inode) for descriptor, inode in silent.items())
 
     def cut(self, which: Callable[[str], bool]) -> int:
         """End the connections of the keys that ``which`` chooses, and return how many that were."""

@@ -58,6 +58,10 @@ class Listener:
         """Report a message that the owner of a key has no business to send."""
         self.on_refused(ConnectionRefused(self.service, "", entry.public, entry.name, reason))
 
+    def accepted(self, descriptor: int) -> None:
+        """Remember a connection over which nothing has come yet."""
+        self.connections.accepted(descriptor)
+
     def closed(self, descriptor: int) -> bool:
         """Forget a connection that has closed; return whether anything had come over it."""
         return self.connections.closed(descriptor)
@@ -214,7 +218,11 @@ class Gate:
     # The allow-list
 
     def _tick(self) -> None:
+        late_s = 0.0 if self._timer is None else self._loop.time() - self._timer.when()
         self._timer = self._loop.call_later(WATCH_S, self._tick)
+        if self._listeners and late_s * 1000 >= _HANDSHAKE_MS:
+            why = "its event loop was blocked, or it was stopped"
+            self.on_warning(f"this process let nobody in for {late_s:.0f} s ({why}); who tried meanwhile tries again")
         self.look()
 
     def look(self) -> None:
@@ -237,6 +245,8 @@ class Gate:
         self.allowed = newer
         for listener in list(self._listeners.values()):
             listener.connections.cut(lambda key: key in gone)
+            if gone:
+                listener.connections.cut_silent()
         for on_change in list(self._watchers):
             try:
                 on_change(newer)

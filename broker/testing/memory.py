@@ -173,6 +173,9 @@ class MemoryTransport:
     def sending(self, to: str) -> tuple[int, ...]:  # noqa: ARG002  (the contract's)
         return ()
 
+    def moved(self, to: str) -> int:  # noqa: ARG002  (the contract's)
+        return 0
+
     async def close(self, drain_s: float) -> None:  # noqa: ARG002  (nothing is queued here)
         if self._open:
             self._open = False

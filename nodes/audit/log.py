@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from nervenet.broker.errors import see
+
 from .chain import CONTINUED, TORN, Broken, Head, follows, parse, sealed, torn_fields
 
 LARGEST = 64 * 2**20  # bytes of a file, before the chain goes on in another
@@ -67,7 +69,8 @@ class AuditLog:
                 self._look()
         except OSError as error:
             ways_out = "site.audit_dir says where it is, site.audit = false keeps none"
-            raise AuditError(f"{self.path}: the audit log cannot be opened: {error.strerror} ({ways_out})") from error
+            problem = f"the audit log cannot be opened: {error.strerror} ({ways_out})"
+            raise AuditError(f"{self.path}: {problem}{see('audit-unusable')}") from error
 
     def append(self, kind: str, fields: Mapping[str, Any]) -> Head:
         """Write one line, and return the head of the chain. Raises OSError, after which the chain is as it was."""
@@ -160,7 +163,7 @@ class AuditLog:
         except Broken as error:
             raise AuditError(
                 f"{path}: the last line is not as it was written ({error.problem}); look at it by "
-                f'"nervenet audit verify {path}", and move the file away to begin a new chain'
+                f'"nervenet audit verify {path}", and move the file away to begin a new chain{see("audit-unusable")}'
             ) from None
 
     def _put(self, kind: str, fields: Mapping[str, Any], first: bytes = b"") -> None:

@@ -94,6 +94,25 @@ ENTRIES = (
         "`--broker`.",
     ),
     Entry(
+        "audit-broken",
+        "An audit log is not as it was written",
+        "audit/north.jsonl: line 12: removed: record 12 is missing before record 13",
+        "Somebody has changed, removed or reordered lines, or the file was cut off. With `--head`: no record has that "
+        "hash, so that the end is missing, or the whole was written anew.",
+        "Compare it with a copy, and its hashes with the log of the other side (`nervenet audit show --json`). Move it "
+        "away before the node is started again.",
+    ),
+    Entry(
+        "audit-unusable",
+        "The audit log of a node cannot be used",
+        "nervenet: north.jsonl: the audit log cannot be opened: Permission denied (site.audit_dir says where it is, "
+        "site.audit = false keeps none)",
+        "Its folder cannot be written, the disk is full, the file is somebody else's, or its last line was changed. A "
+        "site sends nothing unrecorded.",
+        "Free disk space, or choose a folder by `site.audit_dir`. `site.unrecorded = true` goes on without records, "
+        "`site.audit = false` keeps no log. `nervenet audit verify FILE` tells whether it was changed.",
+    ),
+    Entry(
         "broker-away",
         "The broker has stopped answering",
         "client-1: the broker at tcp://hub:5555 does not answer; the run goes on without it",
@@ -112,9 +131,9 @@ ENTRIES = (
     Entry(
         "configuration-differs",
         "The node's configuration is not the run's",
-        "nervenet: run 'flowers' was opened with nodes=3; west brings 4",
+        "nervenet: run 'pines' was opened with other terms than west brings: nodes=4; who opened it has the experiment",
         "Mode, number of nodes, seed, scaling and model must be the same at all nodes; who joins first decides.",
-        "Give that key the same value at this node, or start the others again with this one's.",
+        "Give those keys the values of the others at this node, or start the others again with this one's.",
     ),
     Entry(
         "coordinator-lost",
@@ -225,6 +244,14 @@ ENTRIES = (
         "The run that is to be resumed has not ended.",
         "Wait for it or end it; nodes.json has the process ids. A lock ends with its process, so none is ever "
         "left behind.",
+    ),
+    Entry(
+        "site-declines",
+        "A site's own policy does not admit what is asked",
+        "nervenet: this site took part in nothing: site.allow.max_rounds: found 50 rounds; allowed: 20 at most",
+        "[site.allow] of the site's file limits what it takes part in: the key, what was found and what is allowed are "
+        "named. The coordinator, or the peers, are told the same.",
+        "If the site is to take part, change its file (`nervenet explain site.allow`); else change the run.",
     ),
     Entry(
         "started-again",

@@ -171,7 +171,9 @@ class FederatedConfig:
     # No round is opened before as many clients are there, and one with fewer answers fails: max(2, half of all who have
     # enrolled; of answers, half of those that are wanted of them). 1: the model of a round may be one client's own.
     min_clients: Count | None = None
-    wait_deadline_s: Positive = 30.0  # how long a round waits for `min_clients` to be there before the run fails
+    # How long a round waits for `min_clients` to be there before the run fails; None: as long as clients wait for a
+    # coordinator, `network.rejoin_deadline_s`.
+    wait_deadline_s: Positive | None = None
     # Nobody counts for more rows than this many times the median client's. Low: nobody takes the model over by a lie;
     # high: a site that does hold that many rows counts for all of them. And nobody for more than half of a round,
     # unless it had more rows than all others when round 0 began.
@@ -206,7 +208,7 @@ class GossipConfig:
     deadline_s: Positive = 30.0  # a peer goes on without a neighbor that has not answered by then
     # How many peers, itself included, must be there for a peer to begin a round; None: it goes on alone, and says so.
     min_peers: Count | None = None
-    wait_deadline_s: Positive = 60.0  # how long it waits for them, before it fails
+    wait_deadline_s: Positive | None = None  # how long it waits for them; None: `network.rejoin_deadline_s`
     arguments: dict[str, Any] = field(default_factory=dict)  # the algorithm's own, given as keys of [gossip]
 
 
@@ -219,7 +221,9 @@ class NetworkConfig:
     transport: Literal["tcp", "ipc", "inproc"] = "tcp"  # tcp between machines; ipc and inproc on one, or in one process
     min_nodes: Count | None = None  # the roster is issued once this many have joined; all of them by default
     join_deadline_s: Positive = 30.0  # how long a run waits for its nodes
-    rejoin_deadline_s: Positive = 120.0  # how long clients wait for a coordinator that has died to be started again
+    # How long nodes wait for others to be back: clients for a coordinator that has died or cannot be reached, a round
+    # for clients or peers enough.
+    rejoin_deadline_s: Positive = 120.0
     heartbeat_s: Positive = 0.5  # between two signs of life
     suspect_after_s: Positive = 2.0  # silence after which a node is suspected: at least two heartbeats
     max_message_bytes: Annotated[int, Meta(ge=65536)] = 256 * 2**20  # of one message, and so of a model

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import UNSET
 from nervenet.broker import messages as m
+from nervenet.broker.errors import see
 
 from ..config.keys import ExperimentError
 from ..config.site import AllowConfig
@@ -107,7 +108,7 @@ class Policy:
         )
         declined = decide(request, self.allow)
         if declined is not None:
-            raise ExperimentError(f"{declined}; the site's own policy does not admit this run")
+            raise ExperimentError(f"{declined}; the site's own policy does not admit this run{see('site-declines')}")
 
 
 def model_hash(described: Mapping[str, Any]) -> str:

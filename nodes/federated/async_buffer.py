@@ -54,7 +54,7 @@ class AsyncBuffer:
         run.status = "asking"
         if self.active and run.round and run.round.key == (number, attempt):
             # Nobody could answer while clients were waited for; but those who come and go buy no more time than that.
-            self._waited = min(self._waited + now - self._waiting_since, config.federated.wait_deadline_s)
+            self._waited = min(self._waited + now - self._waiting_since, config.wait_deadline_s)
             return []
         effects: list[e.Effect] = []
         if not self.active:

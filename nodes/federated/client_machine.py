@@ -178,7 +178,7 @@ class ClientMachine:
             said = said_once(self._said, self.config.coordinator, new.task, declined)
             return [*said, *self._decline(str(declined), now, declined.key)]
         if new.task.work == "finish" and self._declined is not None and not self._answered:
-            return new.leave(self.config.coordinator, f"this site took part in nothing: {self._declined}")
+            return new.leave(self.config.coordinator, nothing_done(self._declined))
         timers, agreement = new.set_timers(now), new.task.agreement
         if agreement is not None and (self.model is None or dict(self.model.agreement) != agreement):
             return [*timers, e.ApplyAgreement(agreement=agreement)]
@@ -358,6 +358,10 @@ def of_sent_model(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
     """Return what was found of the model that was sent, on this site's hold-out; empty where it was not asked for."""
     found = {key.removeprefix(HOLDOUT): value for key, value in metrics.items() if key.startswith(HOLDOUT)}
     return {"holdout": found} if found else {}
+
+
+def nothing_done(declined: Declined) -> str:
+    return f"this site took part in nothing: {declined}{see('site-declines')}"
 
 
 def said_once(said: set[str], asker: str, task: m.Task, declined: Declined) -> list[e.Effect]:

@@ -30,6 +30,11 @@ class CoordinatorConfig:
     final_settings: Mapping[str, Any] = field(default_factory=dict)  # of the last task beside
     first_question: Mapping[str, Any] = field(default_factory=dict)  # of round 0; empty: for the sites' statistics
 
+    @property
+    def wait_deadline_s(self) -> float:
+        """How long a round waits for clients enough; by default as long as they wait for a coordinator."""
+        return self.federated.wait_deadline_s or self.timing.rejoin_deadline_s
+
     @classmethod
     def of(
         cls,

@@ -309,7 +309,7 @@ class CoordinatorMachine:
             case ("join",):
                 return self._begin_if_gathered(now, at_deadline=True)
             case ("wait",) if run.status == "waiting":
-                waited = f"round {run.waiting_for[0]} waited {run.config.federated.wait_deadline_s:g} s for clients"
+                waited = f"round {run.waiting_for[0]} waited {run.config.wait_deadline_s:g} s for clients"
                 return run.fail(f"{waited}: {too_few_living(run.config, run.registry)}{see('too-few-nodes')}")
             case ("pulse",):
                 run.registry.outgoing.clear()

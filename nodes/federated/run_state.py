@@ -198,7 +198,7 @@ class RunState:
         self.status, self.waiting_for = "waiting", (number, attempt)
         reason = f"round {number} waits for clients: {too_few_living(self.config, self.registry)}"
         return [
-            e.SetTimer(("wait",), now + self.config.federated.wait_deadline_s),
+            e.SetTimer(("wait",), now + self.config.wait_deadline_s),
             e.Publish("warning", {"round": number, "reason": reason}),
         ]
 

@@ -25,7 +25,7 @@ class PeerRules:
     encoding: str = ""  # how what is sent may be encoded; whole it may be, too
     keeps: bool = False  # checkpoints to go on from after its own death
     min_peers: int = 0  # that must be there for a round to begin
-    wait_deadline_s: float = 60.0  # how long they are waited for
+    wait_deadline_s: float = 120.0  # how long they are waited for
     held: tuple[int, ...] = ()  # rounds of which it has one from a previous incarnation
     # Without:
     neighbors: tuple[str, ...] = ()

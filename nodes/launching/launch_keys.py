@@ -62,7 +62,7 @@ def launch_keys(
         _make(Path(network.keys).absolute(), roles)
         yield _with(experiment, Path(network.keys).absolute())
         return
-    if network.insecure or network.transport != "tcp" or _stays_here(experiment):
+    if not has_keys(experiment):
         yield experiment
         return
     folder = run_dir.absolute() / FOLDER
@@ -82,10 +82,13 @@ def keys_to_watch_by(experiment: Experiment, run_dirs: Sequence[Path]) -> Path |
     return found[-1] if found else None
 
 
-def _stays_here(experiment: Experiment) -> bool:
+def has_keys(experiment: Experiment) -> bool:
+    """Return whether the connections of a launch are encrypted: by keys of a folder, or by some made for it."""
     from nervenet.broker.security.plain import is_local
 
-    return is_local(inbox_address(experiment.network))
+    network = experiment.network
+    beyond = network.transport == "tcp" and not is_local(inbox_address(network))
+    return network.keys is not None or (beyond and not network.insecure)
 
 
 def _with(experiment: Experiment, folder: Path) -> Experiment:

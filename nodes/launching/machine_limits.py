@@ -9,19 +9,22 @@ from nervenet.broker.errors import see
 from ..config.factory import build_schedule, node_names
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
+from .launch_keys import has_keys
 from .rlimits import open_files
 
 # Open files, counted in real runs and rounded up: of a process, of a hosted node by itself, of a link between peers
 # (both ends dial, on two lanes), of a node at the launcher, and at the broker and the coordinator.
 PROCESS, NODE, LINK, AT_LAUNCHER, AT_SERVER = 48, 18, 6, 3, 2
 INPROC_LINK = 2  # no connection beneath
+# What keys add: the authenticator of a process, and the sockets that watch each handshake.
+KEYED_PROCESS, KEYED_NODE, KEYED_LINK = 12, 8, 4
 # Processes and threads: of the launcher, its broker and the coordinator, of a process, of a node in it.
 SERVICES, THREADS, NODE_THREADS = 24, 5, 2
 
 
 def files_of_process(experiment: Experiment, names: Sequence[str]) -> int:
     """Return how many files a process opens at most that hosts these clients or peers."""
-    return PROCESS + _files_of_nodes(experiment, names)
+    return _process(experiment) + _files_of_nodes(experiment, names)
 
 
 def check_machine(
@@ -48,10 +51,11 @@ def check_machine(
     count = experiment.nodes
     members = count + (experiment.mode == "federated")
     raising = "raise the limit (ulimit -n)"
-    needs = {"the launcher": (open_files() + PROCESS + AT_LAUNCHER * members, own_files)}
-    needs["the broker"] = (PROCESS + AT_SERVER * (members + 2), files)
+    process = _process(experiment)
+    needs = {"the launcher": (open_files() + process + AT_LAUNCHER * members, own_files)}
+    needs["the broker"] = (process + AT_SERVER * (members + 2), files)
     if experiment.mode == "federated":
-        needs["the coordinator"] = (PROCESS + AT_SERVER * (members + 2), files)
+        needs["the coordinator"] = (process + AT_SERVER * (members + 2), files)
     for who, (needed, allowed) in needs.items():
         if needed > allowed:
             raise ExperimentError(
@@ -60,8 +64,8 @@ def check_machine(
             )
     largest, of = max((files_of_process(experiment, names), len(names)) for names in groups)
     if largest > files:
-        each = (largest - PROCESS) / of
-        fitting = int((files - PROCESS) // each)
+        each = (largest - process) / of
+        fitting = int((files - process) // each)
         way = f"more processes (--processes {-(-count // fitting)})" if fitting else "fewer --nodes"
         raise ExperimentError(
             f"processes = {len(groups)}: a process of {of} nodes needs about {largest:,} open files, and {files:,} "
@@ -75,9 +79,15 @@ def check_machine(
         )
 
 
+def _process(experiment: Experiment) -> int:
+    return PROCESS + (KEYED_PROCESS if has_keys(experiment) else 0)
+
+
 def _files_of_nodes(experiment: Experiment, names: Sequence[str]) -> int:
+    keyed = has_keys(experiment)
+    node = NODE + (KEYED_NODE if keyed else 0)
     if experiment.mode == "federated":
-        return NODE * len(names)
+        return node * len(names)
     from ..gossip.algorithms.registry import has_rounds
     from ..gossip.membership.peer_sampling import SIZE
     from ..gossip.membership.service import FEW
@@ -85,7 +95,7 @@ def _files_of_nodes(experiment: Experiment, names: Sequence[str]) -> int:
 
     others = experiment.nodes - 1
     by_rounds = has_rounds(experiment.gossip.algorithm)  # then members watch each other: few all, many some
-    link = INPROC_LINK if experiment.network.transport == "inproc" else LINK
+    link = INPROC_LINK if experiment.network.transport == "inproc" else LINK + (KEYED_LINK if keyed else 0)
     near = every_neighbor(build_schedule(experiment, node_names(experiment)))
     watched = 0 if not by_rounds else others if others <= FEW else SIZE + 2
-    return sum(NODE + link * min(others, len(near.get(name, ())) + watched) for name in names)
+    return sum(node + link * min(others, len(near.get(name, ())) + watched) for name in names)

@@ -20,6 +20,7 @@ from ..consent.requests import Policy
 from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.auditing import audit_dir_of
+from ..runtime.connections import LastWords
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name, members_of
 from ..runtime.node import Node
 from ..runtime.round_reports import RoundReport, RoundReports
@@ -139,9 +140,14 @@ class Role(ABC):
             if self._node is not None:
                 if not self._node.finished.done():
                     self.session.send_goodbye(connections.connected, "the coordinator left before the run was over")
-                await connections.wait_for_goodbyes(GOODBYES_S)
+                last = self._last_words() if self._node.finished.done() else None
+                await connections.wait_for_goodbyes(GOODBYES_S, last)
         finally:  # an owner may cut that wait short, and must not be left with open sockets
             await self.session.close(self._leaving(error))
+
+    def _last_words(self) -> LastWords:
+        session = self.session
+        return LastWords(session.transport, session.stats.completed, session.publish)
 
     async def _leave_coordinator(self, coordinator: str, error: object) -> None:
         """Leave as a client does, which says so if the run is not over."""

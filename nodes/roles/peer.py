@@ -175,7 +175,7 @@ class Peer(Role):
             if self._state is not None and self._state.status in ("resting", "finished"):
                 # A neighbor may still have to read this peer's last model, or that which made it fail: then all of them
                 # fail by the same name. See `Connections.wait_for_goodbyes`.
-                await self.session.connections.wait_for_goodbyes(GOODBYES_S)
+                await self.session.connections.wait_for_goodbyes(GOODBYES_S, self._last_words())
         finally:  # an owner may cut that short, and must not be left with open sockets
             await self.session.close(reason)
 
@@ -260,7 +260,7 @@ class Peer(Role):
                 needs=needs,
                 encoding=encoding_of(algorithm),
                 min_peers=max(experiment.gossip.min_peers or 0, experiment.site.allow.min_clients or 0),
-                wait_deadline_s=experiment.gossip.wait_deadline_s,
+                wait_deadline_s=experiment.gossip.wait_deadline_s or experiment.network.rejoin_deadline_s,
                 keeps=self._writer is not None,
                 held=() if self._writer is None else self._writer.held,
             ),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from nervenet import __version__
+from nervenet.broker.errors import see
 from nervenet.broker.messages import Declined, Goodbye, Message, Task, Update, tag_of
 from nervenet.broker.security.plain import Plain
 from nervenet.broker.sockets import Security
@@ -52,6 +53,7 @@ class Auditor:
         self._outgoing, self._incoming = Lane("audit of what is sent"), Lane("audit of what came")
         self._pending: deque[float] = deque()  # since when messages wait to be recorded
         self._missing = 0  # records that could not be written since the last line
+        self._failing = False  # the last message that was to be recorded could not be
         self._said = float("-inf")
         self._syncing = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -79,7 +81,7 @@ class Auditor:
             if not self._unrecorded:
                 raise AuditError(
                     f"{self._log.path}: the audit log cannot be written: {error.strerror}; a site sends nothing "
-                    f"unrecorded ({KEY} = true goes on without)"
+                    f"unrecorded ({KEY} = true goes on without){see('audit-unusable')}"
                 ) from error
 
     def attach(self, later: Call, send: Send, publish: Publish, fail: Callable[[BaseException], None]) -> None:
@@ -138,6 +140,7 @@ class Auditor:
 
     def _recorded(self, to: Sequence[str], message: Message, body: Any, error: OSError | None) -> None:
         """Send what is recorded, and decide what becomes of a message that could not be."""
+        known, self._failing = self._failing, error is not None
         if error is None:
             self._send(to, message, body)
             return
@@ -147,13 +150,15 @@ class Auditor:
             self._send(to, message, body)
             return
         number = int(getattr(message, "round", 0))
-        fields = {"subject": to[0] if to else "", "round": number, "key": KEY, "reason": why}
-        self._publish("site.declined", fields)
+        if not known:
+            fields = {"subject": to[0] if to else "", "round": number, "key": KEY, "reason": why}
+            self._publish("site.declined", fields)
         if isinstance(message, Update):
             self._send(to, Declined(message.round, message.attempt, why, KEY), None)
             return
         self._send(to, Goodbye(number, f"declined: {why}"), None)
-        self._fail(AuditError(f"{why}; a site sends nothing unrecorded ({KEY} = true goes on without)"))
+        ways_out = f"a site sends nothing unrecorded ({KEY} = true goes on without)"
+        self._fail(AuditError(f"{why}; {ways_out}{see('audit-unusable')}"))
 
     def _say_if_slow(self) -> None:
         waiting_s = time.monotonic() - self._pending[0] if self._pending else 0.0

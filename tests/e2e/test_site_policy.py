@@ -45,7 +45,7 @@ def test_a_client_that_declines_too_many_rounds_is_named(nervenet: Start, tmp_pa
     coordinator = nervenet("node", "coordinator", *where, "--out", "global", "--json").ok()
     assert [client.wait() for client in clients] == [0, 0, 1]
     reason = "site.allow.max_rounds: found 3 rounds; allowed: 2 at most"
-    assert clients[2].err[-1].strip() == f"nervenet: this site took part in nothing: {reason}"
+    assert clients[2].err[-1].startswith(f"nervenet: this site took part in nothing: {reason} (docs/errors.md#")
     events = [json.loads(line) for line in coordinator.out if line.startswith("{")]
     declined = [event for event in events if event["type"] == "site.declined"]
     assert [(event["subject"], event["key"], event["reason"]) for event in declined] == [

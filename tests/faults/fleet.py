@@ -264,7 +264,7 @@ class Federation(Fleet):
         """The longest that a coordinator may take: every attempt of every round lasts until its deadline."""
         config, timing = self.config, self.config.timing
         attempts = 3 * (config.rounds + self.questions) + 1
-        each = timing.deadline_s + config.federated.wait_deadline_s + 1.0
+        each = timing.deadline_s + config.wait_deadline_s + 1.0
         if config.site_matrix:  # ten deadlines for the models; then each site can miss one of its own
             attempts += 11 + len(self.names)
         return timing.join_deadline_s + attempts * each + self.stalled_s() + self.restarted_s()

@@ -6,7 +6,8 @@
 3. ``nobody``: no process of it is left some seconds later.
 4. ``waits``: no round lasts longer than its deadline, and the time for which somebody stood still or was cut off.
 5. ``once``: an incarnation completes each round once, in order; federated: so does the coordinator, without a gap.
-6. ``right``: the model is finite, of one layout; who took part in a round was a node of the run, and counts once.
+6. ``right``: the model is finite; who took part in a round was a node of the run, and counts once; nobody is given up
+   whom nothing has befallen.
 """
 
 from __future__ import annotations
@@ -215,7 +216,8 @@ def right(history: ProcessHistory, run: LaunchedRun, events: list[dict[str, Any]
         summary = json.loads((run.folder / "summary.json").read_bytes())
         if not 0.5 < (summary.get("accuracy") or 0.0) <= 1.0:
             yield f"right: accuracy {summary.get('accuracy')}"
-        victims = {fault.node for fault in history.faults if isinstance(fault, Kill)}
+        # Who sleeps, or is cut off, when the run ends is waited for no longer than its deadline.
+        victims = {name for fault in history.faults for name in getattr(fault, "side", (getattr(fault, "node", ""),))}
         if strangers := set(summary.get("nodes_lost", ())) - victims:
             reasons = {name: summary.get("lost_because", {}).get(name) for name in sorted(strangers)}
             yield f"right: nodes lost that nobody killed: {reasons}"

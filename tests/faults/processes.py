@@ -293,8 +293,11 @@ def read_only(folder: Path) -> Iterator[None]:
         finally:
             folder.chmod(mode)
         return
-    os.system(f"mount --bind '{folder}' '{folder}' && mount -o remount,ro,bind '{folder}'")
+    os.system(f"mount --bind '{folder}' '{folder}'")
     try:
+        for _ in range(100):  # busy while somebody writes a new file
+            if not os.system(f"mount -o remount,ro,bind '{folder}' 2>/dev/null"):
+                break
         yield
     finally:
         os.system(f"umount -l '{folder}'")

@@ -54,6 +54,7 @@ class Line:
     delay_s: float = 0.0
     refuses: Callable[[int, int], bool] = lambda _port, _to: False  # new connections
     holds: Callable[[Connection], bool] = lambda _: False  # what passes nothing for now, and loses nothing
+    reads: Callable[[Connection], bool] = lambda _: True  # while not, what is sent fills the buffers on the way
     up: Bucket = field(default_factory=lambda: Bucket(None))
     down: Bucket = field(default_factory=lambda: Bucket(None))
     connections: list[Connection] = field(default_factory=list)
@@ -93,13 +94,18 @@ class Line:
         queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(64)  # what is on its way: no more than a pipe holds
         writing = asyncio.create_task(self._write(connection, queue, sink))
         with suppress(OSError):
-            while data := await source.read(CHUNK):
+            while data := await self._read(connection, source):
                 wait_s = bucket.wait_s(len(data), loop.time())
                 await queue.put((loop.time() + wait_s + self.delay_s, data))
                 if wait_s:
                     await asyncio.sleep(wait_s)  # the sender's kernel queues the rest, as before a slow link
         await queue.put((loop.time() + self.delay_s, b""))
         await writing
+
+    async def _read(self, connection: Connection, source: asyncio.StreamReader) -> bytes:
+        while not self.reads(connection):
+            await self.changed.wait()
+        return await source.read(CHUNK)
 
     async def _write(
         self, connection: Connection, queue: asyncio.Queue[tuple[float, bytes]], sink: asyncio.StreamWriter
@@ -172,7 +178,7 @@ class Relay(Line):
         await self.close()
 
     async def _look(self) -> None:
-        wanted = "".join(f"{int(part):02X}" for part in reversed(self.behind.split(".")))
+        wanted = in_hexadecimal(self.behind)
         while True:
             there = {port for host, port, _, state, _ in sockets(f" {wanted}:") if host == wanted and state == LISTENS}
             for port in there - set(self._servers):
@@ -187,16 +193,22 @@ class Relay(Line):
     def of(self, pids: Collection[int]) -> set[int]:
         """Return the ports at which processes listen, or from which they have dialed."""
         inodes = {inode for pid in pids for inode in inodes_of(pid)}
-        return {port for _, port, _, _, inode in sockets() if inode in inodes}
+        ours = (f"{in_hexadecimal(self.behind)}:", f"{in_hexadecimal(self.front)}:")
+        return {port for _, port, _, _, inode in sockets(*ours) if inode in inodes}
 
 
-def sockets(having: str = "") -> Iterator[tuple[str, int, int, str, int]]:
+def in_hexadecimal(host: str) -> str:
+    """Return an address as /proc/net/tcp has it."""
+    return "".join(f"{int(part):02X}" for part in reversed(host.split(".")))
+
+
+def sockets(*having: str) -> Iterator[tuple[str, int, int, str, int]]:
     """Yield the tcp sockets of this machine, of lines `having` a text: local address, port, remote port, state, inode.
 
     A busy machine has thousands of lines.
     """
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        if having not in line:
+        if not any(text in line for text in having):
             continue
         _, local, remote, state, *rest = line.split()
         host, port = local.split(":")

@@ -116,7 +116,7 @@ def flow(federation: Any) -> Any:
             """The longest that it may take: every answer comes just before the silence is too long."""
             config, timing = self.config, self.config.timing
             answers = config.rounds * config.strategy.demands.buffer + 1
-            training = answers * (SILENT_DEADLINES * timing.deadline_s + config.federated.wait_deadline_s + 1.0)
+            training = answers * (SILENT_DEADLINES * timing.deadline_s + config.wait_deadline_s + 1.0)
             gathering = timing.join_deadline_s + 5 * (timing.deadline_s + 1.0)
             return gathering + training + self.stalled_s() + self.restarted_s()
 

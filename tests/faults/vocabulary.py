@@ -1,6 +1,6 @@
 """What can befall the nodes of a run, as data; the same words on virtual time and over real processes.
 
-| word | on virtual time (`virtual.py`) | over real processes (`processes.py`) |
+| word | on virtual time (`fleet`, `gossip_histories`) | over real processes (`processes`) |
 |---|---|---|
 | `Kill` | the node is gone; started again as a new incarnation | SIGKILL |
 | `Stop` | what arrives waits, timers are late | SIGSTOP, and SIGCONT after a time |

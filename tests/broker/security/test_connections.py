@@ -12,9 +12,11 @@ import msgspec
 import pytest
 import zmq
 from nervenet.broker.broker import Broker
+from nervenet.broker.channel import Envelope
 from nervenet.broker.disconnects import LEFT
 from nervenet.broker.errors import BrokerUnreachable, JoinRefused
 from nervenet.broker.events import Publisher
+from nervenet.broker.greeting import not_encrypted_here
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import EventAddresses, GetEventAddresses, Goodbye, Join, Leave
 from nervenet.broker.request_client import BrokerClient
@@ -22,6 +24,7 @@ from nervenet.broker.security import gate as gate_module
 from nervenet.broker.security.allow_list import AllowList
 from nervenet.broker.security.dialer import Dialer
 from nervenet.broker.security.plain import LOCAL
+from nervenet.broker.sockets import dial
 from nervenet.broker.subscriber import EventStream
 from nervenet.broker.transport import ZmqTransport
 from nervenet.broker.transport_events import Arrival, ConnectionRefused, LinkLost, LinkUp
@@ -194,6 +197,15 @@ async def test_plain_to_curve_is_refused_and_reported(sites, stack):
         await asking.ask(GetEventAddresses, 0.1)
     # Either side may be the first to notice; if it was the other one, no more is known here.
     assert await refused.first(lambda line: "does not encrypt" in line or LEFT in line)
+
+
+async def test_who_watches_without_keys_is_told_that_the_broker_encrypts(sites, stack):
+    broker, _ = await hub(stack, sites)
+    assert await not_encrypted_here("tcp://127.0.0.1:1", LOCAL) == ""
+    stream = await stack.enter_async_context(EventStream(broker.address))
+    async with asyncio.timeout(DEADLINE_S):
+        warning = await anext(stream)
+    assert warning["reason"].endswith("it encrypts, and this one was started without keys (--keys)")
 
 
 async def test_curve_to_plain_says_that_the_other_side_does_not_encrypt(sites, stack):
@@ -419,3 +431,84 @@ async def test_a_client_poses_as_no_coordinator(sites, stack):
     await pair.open()
     refused = await pair.client_heard.first(of(ConnectionRefused))
     assert refused.reason == "speaks as coordinator; its key is allowed here as client"
+
+
+async def test_a_farewell_over_the_identity_of_another_counts_for_nobody(sites, stack):
+    """Who knows a routing identity takes over the connection (ROUTER_HANDOVER); its key shows whose words they are."""
+    pair = await Pair(sites, stack).open()
+    await pair.server_heard.first(of(LinkUp))
+    sites.make("south")
+    sites.allow("hub", "south", "client")
+    sites.allow("south", "hub", "coordinator")
+    (gate,) = [gate for gate in sites.gates if gate.folder == sites.path("hub")]
+    gate.look()
+    identity = pair.server._inbound._peers.by_name["north"].identity
+    context: zmq.Context[Any] = zmq.Context()
+    stack.callback(context.destroy, 0)
+    address, south = pair.server.addresses["control"], sites.curve("south")
+    socket, dialer = dial(context, "link.control", address, identity=identity, security=south, server="hub")
+    stack.callback(socket.close, 0)
+    stack.callback(dialer.close)
+    socket.send_multipart(Envelope.of(Goodbye(1, "I am north, and leave")).frames)
+    refused = await pair.server_heard.first(of(ConnectionRefused))
+    assert (refused.name, refused.reason) == ("south", "south speaks over a connection of north")
+    assert not [item for item in pair.server_heard.items if isinstance(item, Arrival)]
+
+
+async def said_of_a_sleep(sites: Sites, stack: AsyncExitStack, slept_s: float) -> list[str]:
+    """What a process says that has answered no handshake for some time."""
+    sites.make("hub")
+    said: list[str] = []
+    security = sites.curve("hub", said.append)
+    await stack.enter_async_context(Broker("tcp://127.0.0.1:0", security=security))
+    due = asyncio.get_running_loop().call_at(asyncio.get_running_loop().time() - slept_s, lambda: None)
+    security.gate._timer.cancel()
+    security.gate._timer = due
+    security.gate._tick()
+    return said
+
+
+async def test_an_authenticator_that_was_silent_says_so_where_it_can_be_mended(sites, stack):
+    (line,) = await said_of_a_sleep(sites, stack, 12.0)
+    assert line.startswith("this process let nobody in for 12 s (its event loop was blocked")
+
+
+async def test_one_that_is_late_within_the_time_of_a_handshake_says_nothing(sites, stack):
+    assert await said_of_a_sleep(sites, stack, 5.0) == []
+
+
+async def test_whom_a_silent_authenticator_stalls_is_closed_after_the_time_of_a_handshake(sites, stack, monkeypatch):
+    monkeypatch.setattr(gate_module, "_HANDSHAKE_MS", 100)
+    monkeypatch.setattr(gate_module.Gate, "_ask", lambda *_: None)
+    broker, refused = await hub(stack, sites)
+    sites.make("north")
+    sites.allow("north", "hub", "broker")
+    sites.allow("hub", "north", "client")
+    client(stack, broker, sites.curve("north"))
+    assert await refused.first(lambda line: "has not proven a key in time" in line or LEFT in line)
+
+
+async def readmitted(sites: Sites, stack: AsyncExitStack) -> bool:
+    """Whether one that was refused is answered once it is allowed."""
+    broker, _ = await hub(stack, sites)
+    sites.make("north")
+    sites.allow("north", "hub", "broker")
+    said = Told()
+    asking = client(stack, broker, sites.curve("north"), said)
+    await said.first(lambda line: "refuses the key of north" in line)
+    sites.allow("hub", "north", "client")
+    broker._security.gate.look()
+    asking._dialer._again()  # as its timer does, half a second later
+    try:
+        return isinstance(await asking.ask(GetEventAddresses, 1.0), EventAddresses)
+    except BrokerUnreachable:
+        return False
+
+
+async def test_who_was_refused_is_disconnected_and_dials_again(sites, stack):
+    assert await readmitted(sites, stack)
+
+
+async def test_zeromq_by_itself_never_would(sites, stack, monkeypatch):
+    monkeypatch.setattr(Dialer, "_again", lambda _: None)
+    assert not await readmitted(sites, stack)

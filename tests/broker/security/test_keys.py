@@ -17,8 +17,9 @@ from nervenet.broker.security.allow_list import (
     revoke,
     signature_of,
 )
+from nervenet.broker.security.gate import Gate
 from nervenet.broker.security.keys import new_key_pair, parse, public_text, read_public, read_secret, write_keys
-from nervenet.broker.security.policy import own_keys
+from nervenet.broker.security.policy import Curve, own_keys
 
 
 @pytest.fixture
@@ -163,3 +164,11 @@ def test_no_map_is_taken_for_an_entry(name, public, roles):
 def test_a_name_that_no_node_can_have_is_refused(name):
     with pytest.raises(KeysError, match="expected 1 to 64 letters"):
         new_key_pair(name)
+
+
+def test_inproc_alone_has_no_gate(tmp_path) -> None:
+    keys = new_key_pair("hub")
+    curve = Curve(keys, Gate(tmp_path, own=keys))
+    assert curve.listen(None, "inproc://x", "directory", lambda _: None, lambda: None) is None
+    with pytest.raises(RuntimeError):  # any other address has a gate, which needs an event loop and a socket
+        curve.listen(None, "ipc:///tmp/x", "directory", lambda _: None, lambda: None)

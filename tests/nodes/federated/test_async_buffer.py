@@ -422,7 +422,7 @@ def test_without_any_answer_the_run_fails_by_name() -> None:
 
 
 def test_with_too_few_clients_nothing_is_asked_and_the_run_fails_by_name() -> None:
-    harness = Harness(3, deadline_s=10.0, min_clients=2)
+    harness = Harness(3, deadline_s=10.0, min_clients=2, wait_deadline_s=30.0)
     for name in ("client-1", "client-2"):
         harness.say(name, m.Goodbye(round=0, reason="enough"))
     assert not tasks(harness.answer("client-0"))

@@ -656,6 +656,6 @@ def test_one_that_took_part_in_nothing_ends_with_the_reason() -> None:
     bench.say(task(0, work="survey", payload=None, rounds=9))
     (finish,) = only(e.Finish, bench.say(task(9, work="finish", agreement={"columns": ["x"]}), "w9"))
     assert finish.status == "failed"
-    assert finish.reason == (
-        "this site took part in nothing: site.allow.max_rounds: found 9 rounds; allowed: 1 at most"
+    assert finish.reason.startswith(
+        "this site took part in nothing: site.allow.max_rounds: found 9 rounds; allowed: 1 at most ("
     )

@@ -51,6 +51,17 @@ def test_every_link_between_peers_counts() -> None:
         check(100, 10, files=1024, **complete)
 
 
+@pytest.mark.parametrize("network", [{"keys": "k"}, {"bind": "0.0.0.0", "advertise": "127.0.0.1"}])
+def test_what_keys_add_is_counted(network: dict[str, Any]) -> None:
+    # Measured with six nodes in two processes: 24 more for three clients, 79 for three peers that all know each other.
+    for mode, more in (("federated", 24), ("gossip", 79)):
+        plain, keyed = (Experiment.from_dict({"mode": mode, "nodes": 6, "network": each}) for each in ({}, network))
+        names = default_node_names(6, "peer")[:3]
+        assert files_of_process(keyed, names) - files_of_process(plain, names) >= more
+    open_to_all = Experiment.from_dict({"nodes": 6, "network": {"bind": "0.0.0.0", "insecure": True}})
+    assert files_of_process(open_to_all, ["a"]) == files_of_process(Experiment.from_dict({"nodes": 6}), ["a"])
+
+
 def test_too_many_processes_are_refused() -> None:
     experiment = Experiment.from_dict({"nodes": 20})
     with pytest.raises(ExperimentError, match=r"need about 164 processes and threads, and 100 are allowed.*ulimit -u"):

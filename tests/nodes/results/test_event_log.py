@@ -64,6 +64,34 @@ def test_what_is_dropped_is_missed_by_nobody(tmp_path: Path) -> None:
         assert all(json.loads(line) for line in file.read_text().splitlines())
 
 
+def of_peers(folder: Path, max_bytes: int) -> tuple[list[dict[str, Any]], int]:
+    """Write a gossip run, most of whose rounds are a line each; return its rows, and how many incarnations."""
+    with RunDir(folder, max_log_bytes=max_bytes) as run:
+        for number in range(1, ROUNDS + 1):
+            head = {"run": "r", "time": float(number), "round": number}
+            done = {"closed_by": "all", "duration_s": number / 100, "bytes_sent": 10, "bytes_received": 10}
+            if number % 50 == 1:
+                for peer in ("a", "b"):
+                    who = {"node": peer, "role": "peer", "incarnation": 7, "bytes_sent_total": 10 * number}
+                    run.record({"type": "round.completed", **head, **who, **done, "participants": ["c"]})
+            else:
+                line = {"type": "round.summary", **head, "node": "launcher", "role": "launcher", "incarnation": 0}
+                both = {"peers": ["a", "b"], "consensus_distance": number / 10}
+                run.record(line | both | {"round.completed": {**done, "participants": [[1], [0]]}})
+        run.flush()
+        known = {event["incarnation"] for event in read_events(folder) if event.get("role") == "peer"}
+        run.write_rounds("gossip", {})
+    return read_rows(folder), len(known)
+
+
+def test_rounds_of_peers_are_as_they_were_summed_up(tmp_path: Path) -> None:
+    whole, rotated = of_peers(tmp_path / "whole", 2**30), of_peers(tmp_path / "rotated", 20_000)
+    assert len(older_parts(tmp_path / "rotated")) == PARTS - 1
+    assert rotated == whole
+    assert whole[0][2]["consensus_distance"] == 0.3
+    assert whole[1] == 1, "who a peer was is known after the event that said it was dropped"
+
+
 def test_without_keeping_what_the_rounds_were_they_would_be_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -99,13 +100,25 @@ async def test_a_client_whose_disk_is_full_declines_and_goes_on_when_it_is_not(t
     assert isinstance(declined, m.Declined)
     assert declined.key == "site.unrecorded"
     assert declined.reason.startswith("the audit log cannot be written: No space left on device (")
-    assert [kind for kind, _ in node.events] == ["site.declined"]
+    node.auditor.send(("hub",), UPDATE, VECTOR)
+    assert [kind for kind, _ in node.events] == ["site.declined"], "once, until a record is written again"
+    node.sent.pop()
     node.disk.full = False
     node.auditor.send(("hub",), UPDATE, VECTOR)
     await node.until(2)
     assert node.sent[1][1] is UPDATE
     await node.close()
     assert [record["kind"] for record in node.records] == ["opened", "unrecorded", "sent", "closed"]
+
+
+async def test_with_keys_a_record_has_those_of_the_others(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    entries = {"hub": SimpleNamespace(public="HUB-KEY")}
+    node.auditor._security = SimpleNamespace(keys=SimpleNamespace(public="OWN"), server=entries.get)  # type: ignore[assignment]
+    node.auditor.received("hub", m.Task(3, 0, "train", 9.0, False, {}), None)
+    node.auditor.send(("hub", "stranger"), UPDATE, VECTOR)
+    await node.close()
+    assert [record.get("keys") for record in node.records] == [None, ["HUB-KEY"], ["HUB-KEY", ""], None]
 
 
 async def test_a_peer_whose_disk_is_full_says_goodbye_and_ends(tmp_path: Path) -> None:
