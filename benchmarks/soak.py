@@ -39,6 +39,7 @@ class Sample:
     """What a process had at one moment."""
 
     resident: int
+    own: int  # of that, what it shares with nobody: pages of the fork server belong to all
     descriptors: int
     threads: int
     tasks: int
@@ -55,8 +56,7 @@ def sample(names: dict[str, int], tasks: Path) -> dict[str, Sample]:
             except (OSError, ValueError):
                 count = 0
             memory = process.memory_full_info()
-            # Pages that are shared with the fork server belong to none of them.
-            found[name] = Sample(memory.uss, process.num_fds(), process.num_threads(), count)
+            found[name] = Sample(memory.rss, memory.uss, process.num_fds(), process.num_threads(), count)
     return found
 
 
@@ -100,7 +100,8 @@ async def soak(asked: argparse.Namespace, folder: Path) -> bool:
     print(f"events {size / 2**20:.2f} MB of {MAX_LOG_BYTES / 2**20:.0f}, logs {logs / 2**20:.2f} MB")
     first, last = samples[min(samples)], samples[max(samples)]
     grew = size > 1.1 * MAX_LOG_BYTES or code != 0
-    print(f"{'process':12} {'MB then':>8} {'now':>8} {'ratio':>6}  {'files':>10} {'threads':>9} {'tasks':>9}")
+    memory = f"{'MB then':>8} {'now':>8} {'ratio':>6} {'own then':>8} {'now':>8}"
+    print(f"{'process':12} {memory}  {'files':>10} {'threads':>9} {'tasks':>9}")
     for name, then in first.items():
         now = last.get(name, then)
         ratio = now.resident / then.resident
@@ -108,10 +109,11 @@ async def soak(asked: argparse.Namespace, folder: Path) -> bool:
         bad = ratio > GROWTH or any(after > before + MORE for before, after in counts)
         grew |= bad
         figures = " ".join(f"{before:>5} {after:>4}" for before, after in counts)
+        own = f"{then.own / 2**20:8.1f} {now.own / 2**20:8.1f}"
         mark = "  GREW" if bad else ""
-        print(f"{name:12} {then.resident / 2**20:8.1f} {now.resident / 2**20:8.1f} {ratio:6.3f}  {figures}{mark}")
-    together = [sum(one.resident for one in found.values()) / 2**20 for found in (first, last)]
-    print(f"together {together[0]:.1f} -> {together[1]:.1f} MB: {together[1] / together[0]:.3f}")
+        print(f"{name:12} {then.resident / 2**20:8.1f} {now.resident / 2**20:8.1f} {ratio:6.3f} {own}  {figures}{mark}")
+    together = [sum(one.own for one in found.values()) / 2**20 for found in (first, last)]
+    print(f"own, together {together[0]:.1f} -> {together[1]:.1f} MB: {together[1] / together[0]:.3f}")
     return grew
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import zmq
@@ -141,7 +141,7 @@ class Broker:
 
     def _begin(self, sockets: list[zmq.Socket[bytes]]) -> None:
         events_in, events_out = self.addresses["events_in"], self.addresses["events_out"]
-        self._directory = Directory(events_in, events_out, lease_s=self._lease_s)
+        self._directory = Directory(events_in, events_out, lease_s=self._lease_s, enrollment=self._security.enrollment)
         self._back_dialer = BackDialer(self._reply)
         keyed = bool(self._listeners)
         connected = [service for service in _SERVICES if not self.addresses[service].startswith("inproc")]
@@ -293,6 +293,8 @@ class Broker:
     def _execute(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
             if isinstance(outcome, Reply):
+                if isinstance(outcome.message, Failed) and outcome.message.code == "identity":
+                    self._refused(ConnectionRefused("directory", "", "", "", outcome.message.reason))
                 self._reply(outcome.identity, outcome.message)
             else:
                 fields = dict(outcome)
@@ -317,15 +319,12 @@ class Broker:
 
     def _may_publish(self, channel: Channel, event: Event) -> bool:
         sender = self._sender("events_in", channel)
-        if sender is None:
-            return not self._listeners
-        node, role, run = event["node"], event["role"], event["run"]
-        reason = wrong_publisher(sender.name, sender.roles, event["type"], node, role)
-        reason = reason or self._memberships.wrong_run(node, role, run, self._directory.has_begun(run))
-        if reason is None:
-            return True
-        self._listeners["events_in"].refuse(sender, f"{event['type']} is not relayed: {reason}")
-        return False
+        if sender is None and self._listeners:
+            return False
+        refusal = _not_relayed(event, sender, self._security.enrollment.roles, self._memberships, self._directory)
+        if refusal is not None:
+            self._refused(refusal)
+        return refusal is None
 
     def _may_subscribe(self, channel: Channel) -> bool:
         self._guards.drain("events_out")
@@ -360,6 +359,25 @@ class Broker:
 def _free_port() -> int:
     """Return a port that may be free, with the two after it, outside the system's ephemeral range."""
     return random.SystemRandom().randrange(13_000, 20_000, 3)
+
+
+def _not_relayed(
+    event: Event, sender: Entry | None, roles: Mapping[str, str], memberships: Memberships, directory: Directory
+) -> ConnectionRefused | None:
+    """Return why an event is not its sender's business; ``roles`` are those of a launch, whose nodes have them."""
+    kind, node, role, run = event["type"], event["node"], event["role"], event["run"]
+    reason = None
+    if sender is not None:
+        reason = wrong_publisher(sender.name, sender.roles, kind, node, role)
+        reason = reason or memberships.wrong_run(node, role, run, directory.has_begun(run))
+    elif roles and node not in roles:
+        reason = f"{node[:64]} is no node of the run that this broker was started for"
+    elif roles:
+        reason = wrong_publisher(node, frozenset({roles[node]}), kind, node, role)
+    if reason is None:
+        return None
+    key, name = ("", node[:64]) if sender is None else (sender.public, sender.name)
+    return ConnectionRefused("events_in", "", key, name, f"{kind[:64]} is not relayed: {reason[:300]}")
 
 
 def _not_theirs(message: Message, sender: Entry) -> str | None:

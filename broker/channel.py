@@ -53,8 +53,8 @@ class Envelope(NamedTuple):
     array_bytes: int = 0
 
     @classmethod
-    def of(cls, message: Message, array: Any = None, version: int = VERSION) -> Envelope:
-        frames = encode(message, array, version)
+    def of(cls, message: Message, array: Any = None, version: int = VERSION, number: int = 0) -> Envelope:
+        frames = encode(message, array, version, number)
         header = len(frames[0])
         size = sum(map(len, frames))
         return cls(frames, tag_of(message), getattr(message, "round", 0), header, size - header)

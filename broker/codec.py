@@ -48,11 +48,14 @@ class Limits:
 
 DEFAULT_LIMITS = Limits()
 
+NUMBER = "n"
+"""Under which a header has the message's number, among the fields of its class."""
+
 DEPTH = allowed("depth")
 """Maximum nesting of lists and maps; at about a thousand, Python's own recursion limit is reached."""
 
 
-def encode(message: Message, array: Array | None = None, version: int = VERSION) -> list[Frame]:
+def encode(message: Message, array: Array | None = None, version: int = VERSION, number: int = 0) -> list[Frame]:
     """Return the frames of a message; the array's frame is a view of it, not a copy.
 
     Parameters
@@ -62,13 +65,18 @@ def encode(message: Message, array: Array | None = None, version: int = VERSION)
         Required if ``message.payload`` is not None. It must not change until the frames have been delivered.
     version : int
         That its header names: another one for what tells a node of that version why it is not understood.
+    number : int
+        Counts the messages of a node; 0: none.
 
     Raises
     ------
     ValueError
         The array is not what the payload describes.
     """
-    header = MAGIC + bytes([version]) + msgpack.packb(msgspec.to_builtins(message, enc_hook=plain))
+    fields = msgspec.to_builtins(message, enc_hook=plain)
+    if number:
+        fields[NUMBER] = number
+    header = MAGIC + bytes([version]) + msgpack.packb(fields)
     payload: Payload | None = getattr(message, "payload", None)
     if payload is None:
         if array is not None:
@@ -87,7 +95,14 @@ def encode(message: Message, array: Array | None = None, version: int = VERSION)
 
 
 def decode(frames: Sequence[Any], limits: Limits = DEFAULT_LIMITS) -> tuple[Message, Array | None]:
-    """Return message and array of untrusted frames (bytes-like); the array is a read-only view of the second frame.
+    """Return message and array of untrusted frames; see `decode_numbered`."""
+    return decode_numbered(frames, limits)[:2]
+
+
+def decode_numbered(frames: Sequence[Any], limits: Limits = DEFAULT_LIMITS) -> tuple[Message, Array | None, int]:
+    """Return message, array and number of untrusted frames (bytes-like); 0: the message has no number.
+
+    The array is a read-only view of the second frame.
 
     Raises
     ------
@@ -103,7 +118,7 @@ def decode(frames: Sequence[Any], limits: Limits = DEFAULT_LIMITS) -> tuple[Mess
     if header[:2] != MAGIC or size < 3:
         reason = f"not a nervenet message: it begins with {header[:8].hex(' ') or 'nothing'}"
         raise ProtocolError("malformed", reason)
-    message = _read(header) if OLDEST <= header[2] <= VERSION else _introduction(header)
+    message, number = _read(header) if OLDEST <= header[2] <= VERSION else (_introduction(header), 0)
     if message.lane is Lane.CONTROL and size > limits.control_bytes:
         raise ProtocolError(
             "oversize", f"{tag_of(message)} of {size:,} bytes; control carries {limits.control_bytes:,}"
@@ -112,10 +127,10 @@ def decode(frames: Sequence[Any], limits: Limits = DEFAULT_LIMITS) -> tuple[Mess
     if payload is None:
         if len(frames) == 2:
             raise ProtocolError("malformed", f"{tag_of(message)} without a payload brought a second frame")
-        return message, None
+        return message, None, number
     if len(frames) == 1:
         raise ProtocolError("malformed", f"{tag_of(message)} with a payload lacks its second frame")
-    return message, _view(message, payload, frames[1], limits.message_bytes - size)
+    return message, _view(message, payload, frames[1], limits.message_bytes - size), number
 
 
 def check_size(message: Message, frames: Sequence[Frame], limits: Limits = DEFAULT_LIMITS) -> int:
@@ -131,7 +146,7 @@ def check_size(message: Message, frames: Sequence[Frame], limits: Limits = DEFAU
     return size
 
 
-def _read(header: bytes) -> Message:
+def _read(header: bytes) -> tuple[Message, int]:
     try:
         fields = msgpack.unpackb(memoryview(header)[3:], max_bin_len=0, max_ext_len=0, ext_hook=_no_extensions)
     except Exception as error:  # noqa: BLE001  msgpack raises many types of exception, all with the same meaning here
@@ -144,6 +159,9 @@ def _read(header: bytes) -> Message:
         raise ProtocolError("malformed", f"the header names no known kind of message: {shown}")
     if len(header) > DEPTH and not shallow(fields):  # each level takes at least a byte
         raise ProtocolError("malformed", f"{kind}: nested more than {DEPTH} deep")
+    number = fields.pop(NUMBER, 0)
+    if type(number) is not int or number < 0:
+        raise ProtocolError("malformed", f"{kind}: its number is {number!r:.40}")
     try:
         message: Message = msgspec.convert(fields, cls)
     except (msgspec.ValidationError, RecursionError) as error:
@@ -151,13 +169,13 @@ def _read(header: bytes) -> Message:
     if cls is Hello and "oldest" not in fields:
         silent = "its sender does not say which versions it speaks, as all later releases do"
         raise ProtocolError("version", f"{silent}; this node speaks {OURS}: upgrade nervenet there", header[2])
-    return message
+    return message, number
 
 
 def _introduction(header: bytes) -> Message:
     """Return what nodes of all versions read, whatever its header names: introductions, and why one is refused."""
     try:
-        message = _read(header)
+        message: Message | None = _read(header)[0]
     except ProtocolError:
         message = None
     if not isinstance(message, Hello | Refused | Failed):

@@ -7,15 +7,20 @@ publishes what a node cannot, that it became silent. docs/protocol.md, section 7
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hmac
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from . import messages as m
+from .authority import SERVICES
+from .enrollment import OPEN, Enrollment
 from .limits import allowed
+from .terms import differing
 
+ROLES = frozenset({"client", "aggregator", "coordinator", "peer", "launcher"})
+_PLACES = {"federated": ROLES - {"peer"}, "gossip": frozenset({"peer", "launcher"})}
 _UNCOUNTED = frozenset({"coordinator", "launcher"})  # roles that do not count toward min_nodes
 _DEADLINE = "network.join_deadline_s"  # by which a node's owner knows the deadline to join
 _LONGEST_POLL_S = 60.0
@@ -35,7 +40,7 @@ Outcome = Reply | dict[str, Any]
 @dataclass(slots=True)
 class _Entry:
     join: m.Join  # without its shared configuration, which is the run's
-    identity: bytes  # of the connection by which it joined
+    identity: bytes  # of the connection by which it was last heard
     joined: float
     seen: float  # from when its lease counts
     heard: float  # its last sign of life, however long this process has slept since
@@ -82,6 +87,19 @@ class _Run:
         roles = {self.entries[name].join.role for name in self.living()}
         return self.shared_config.get("mode") == "federated" and "coordinator" not in roles
 
+    def misplaced(self, join: m.Join) -> str | None:
+        """Return why a node has no place in this run in its role, or None."""
+        places = _PLACES.get(str(self.shared_config.get("mode")), ROLES)
+        if join.role not in places:
+            return f"{join.node} joins run '{self.name}' as {join.role}; its members are {', '.join(sorted(places))}"
+        known = self.entries.get(join.node)
+        if known is not None and known.state != "dead" and known.join.role != join.role:
+            return f"{join.node} is the {known.join.role} of run '{self.name}', and joins as {join.role}"
+        there = [name for name in self.living() if self.entries[name].join.role == "coordinator" and name != join.node]
+        if join.role == "coordinator" and there:
+            return f"run '{self.name}' has a coordinator, {there[0]}, and takes no second one"
+        return None
+
     def complete(self) -> bool:
         return len(self.counted()) >= self.min_nodes and not self.lacks_coordinator()
 
@@ -94,9 +112,11 @@ class _Run:
     def late(self) -> str:
         return "no newer roster yet" if self.version else self.shortfall()
 
-    def roster(self, id_: int) -> m.Roster:
+    def roster(self, id_: int, identity: bytes) -> m.Roster:
+        """Return who is here; the run's terms are for its members alone, as they were last heard."""
         members = tuple(self.entries[name].member() for name in sorted(self.entries))
-        return m.Roster(id_, self.name, self.version, self.shared_config, members, self.founders)
+        inside = any(entry.identity == identity for entry in self.entries.values())
+        return m.Roster(id_, self.name, self.version, self.shared_config if inside else {}, members, self.founders)
 
 
 class Directory:
@@ -106,10 +126,11 @@ class Directory:
     detects failures faster, with more false positives.
     """
 
-    def __init__(self, events_in: str, events_out: str, *, lease_s: float = 5.0) -> None:
+    def __init__(self, events_in: str, events_out: str, *, lease_s: float = 5.0, enrollment: Enrollment = OPEN) -> None:
         self.events_in = events_in
         self.events_out = events_out
         self.lease_s = lease_s
+        self._enrollment = enrollment
         self._runs: dict[str, _Run] = {}
 
     @property
@@ -125,6 +146,7 @@ class Directory:
                 entry = self._entry(message)
                 if isinstance(entry, m.Failed):
                     return [Reply(identity, entry)]
+                entry.identity = identity
                 if isinstance(message, m.RenewLease):
                     entry.seen, entry.heard, entry.state = now, now, "alive"
                     return [Reply(identity, m.Ok(message.id))]
@@ -186,6 +208,9 @@ class Directory:
 
     def _join(self, identity: bytes, join: m.Join, now: float) -> list[Outcome]:
         run = self._runs.get(join.run)
+        refusal = self._not_admitted(join, run)
+        if refusal is not None:
+            return [Reply(identity, refusal)]
         if run is None or not run.living():
             waiting = run.polls if run is not None else []
             terms = msgspec.msgpack.encode(join.shared_config)
@@ -196,8 +221,8 @@ class Directory:
         refusal = self._refusal(run, join) or self._claim(run, join, now) or self._crowded(run, join, identity)
         if refusal is not None:
             return [Reply(identity, refusal)]
-        if join.role in _UNCOUNTED:
-            # A coordinator that resumes a run knows better than its clients how many are needed by now.
+        if join.role == "coordinator":
+            # One that resumes a run knows better than its clients how many are needed by now.
             run.min_nodes = min(run.min_nodes, join.min_nodes)
         known = run.entries.get(join.node)
         again = known is not None and known.join.incarnation == join.incarnation and known.state != "dead"
@@ -209,17 +234,29 @@ class Directory:
 
     def _refusal(self, run: _Run, join: m.Join) -> m.Failed | None:
         same = msgspec.msgpack.encode(join.shared_config) == run.terms
-        difference = None if same else _difference(run.shared_config, join.shared_config)
-        if difference is not None:
-            key, ours, theirs = difference
-            reason = f"run '{run.name}' was opened with {key}={ours}; {join.node} brings {theirs}"
-            return m.Failed(join.id, "config", reason)
+        others = "" if same else differing(run.shared_config, join.shared_config)
+        if others:
+            reason = f"run '{run.name}' was opened with other terms than {join.node} brings: {others}"
+            return m.Failed(join.id, "config", f"{reason}; who opened it has the experiment")
         known = run.entries.get(join.node)
         if known is not None and join.incarnation < known.join.incarnation:
             return _superseded(join, known.join)
         if run.failure is not None:
             return m.Failed(join.id, "incomplete", f"run '{run.name}' failed to start: {run.failure}")
         return None
+
+    def _not_admitted(self, join: m.Join, run: _Run | None) -> m.Failed | None:
+        """Return why a node may not be of a run, whoever else is: its name, its role, its proof; None if it may."""
+        reason = self._enrollment.refusal(join.run, join.node, join.role, join.incarnation, join.secret)
+        if reason is None and (join.node in SERVICES or join.role not in ROLES):
+            reason = f"{join.node} joins as {join.role}; the members of a run are {', '.join(sorted(ROLES))}"
+        if reason is None and run is not None and run.living():
+            reason = run.misplaced(join)
+            known = run.entries.get(join.node)
+            same = known is not None and known.join.incarnation == join.incarnation and known.state != "dead"
+            if reason is None and same and known is not None and not _same(known.join.secret, join.secret):
+                reason = f"the lease of {join.node} in run '{join.run}' is that of another process"
+        return None if reason is None else m.Failed(join.id, "identity", reason)
 
     def _claim(self, run: _Run, join: m.Join, now: float) -> m.Failed | None:
         """Refuse a name whose node renewed since the newcomer began to wait; until its lease is over, let it wait."""
@@ -267,13 +304,17 @@ class Directory:
         entry = run.entries.get(message.node) if run is not None else None
         if entry is None or entry.state == "dead" or message.incarnation > entry.join.incarnation:
             return m.Failed(message.id, "unknown", f"{message.node} is not in run '{message.run}'")
-        return entry if message.incarnation == entry.join.incarnation else _superseded(message, entry.join)
+        if message.incarnation != entry.join.incarnation:
+            return _superseded(message, entry.join)
+        if not _same(entry.join.secret, message.secret):
+            return m.Failed(message.id, "identity", f"the lease of {message.node} is that of another process")
+        return entry
 
     def _ask_roster(self, identity: bytes, request: m.GetRoster, run: _Run | None, now: float) -> list[Outcome]:
         if run is None:
             return [Reply(identity, m.Failed(request.id, "unknown", f"there is no run '{request.run}'"))]
         if run.version > request.newer_than:
-            return [Reply(identity, run.roster(request.id))]
+            return [Reply(identity, run.roster(request.id, identity))]
         if run.failure is not None:
             return [Reply(identity, m.Failed(request.id, "incomplete", run.failure))]
         if sum(poll.identity == identity for each in self._runs.values() for poll in each.polls) >= allowed("polls"):
@@ -291,7 +332,7 @@ class Directory:
             run.founders = {name: run.entries[name].join.incarnation for name in run.living()}
         ready = [poll for poll in run.polls if run.version > poll.request.newer_than]
         run.polls = [poll for poll in run.polls if run.version <= poll.request.newer_than]
-        return [Reply(poll.identity, run.roster(poll.request.id)) for poll in ready]
+        return [Reply(poll.identity, run.roster(poll.request.id, poll.identity)) for poll in ready]
 
     def _lapse(self, run: _Run, now: float) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -321,26 +362,5 @@ def _superseded(message: m.Join | m.RenewLease | m.Leave, newest: m.Join) -> m.F
     return m.Failed(message.id, "stale", f"{reason} ({_whereabouts(newest)})", newest.incarnation)
 
 
-def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[str, str, str] | None:
-    mine, other = _flat(ours), _flat(theirs)
-    for key in sorted(mine.keys() | other.keys()):
-        if key not in mine or key not in other or mine[key] != other[key]:
-            return key, _shown(mine, key), _shown(other, key)
-    return None
-
-
-def _flat(shared_config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in shared_config.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
-    return flat
-
-
-def _shown(shared_config: Mapping[str, Any], key: str) -> str:
-    if key not in shared_config:
-        return "(not given)"
-    value = shared_config[key]
-    return value[:80] if isinstance(value, str) else repr(value)[:80]
+def _same(secret: str, other: str) -> bool:
+    return hmac.compare_digest(secret.encode(errors="replace"), other.encode(errors="replace"))

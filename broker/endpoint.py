@@ -9,8 +9,10 @@ from typing import Any, Literal
 import zmq
 from numpy.typing import NDArray
 
+from .arrivals import Arrivals
+from .authority import wrong_pair
 from .channel import Channel, Envelope, Heard
-from .codec import Limits, decode
+from .codec import Limits, decode_numbered
 from .errors import ProtocolError
 from .messages import Lane, Message, Refused, tag_of
 from .security.plain import LOCAL, Plain
@@ -19,11 +21,12 @@ from .transport_events import Arrival, ConnectionRefused, Counters, MalformedMes
 from .transport_protocol import OnError, Receiver
 from .versions import hello
 
+_NAMED = 64  # who oversteps and is remembered
 LANES = (Lane.CONTROL, Lane.BULK)
 _QUEUE = {Lane.CONTROL: CONTROL_QUEUE, Lane.BULK: BULK_QUEUE}
 
-Received = tuple[Message, NDArray[Any] | None, int]
-"""A message, its array, and the size of its frames in bytes."""
+Received = tuple[Message, NDArray[Any] | None, int, int]
+"""A message, its array, the size of its frames in bytes, and its number."""
 
 
 class Endpoint:
@@ -38,8 +41,12 @@ class Endpoint:
         self.run = run
         self.limits = limits
         self.counters = Counters()
+        self._number = 0  # of the last message that was sent
+        self._overstepping: set[str] = set()  # who has said what is not its business
         self.open = False
-        self.hello = Envelope.of(hello(node, role, run, incarnation))
+        self.hello = Envelope.of(
+            hello(node, role, run, incarnation, proof=security.enrollment.proof(run, node, incarnation))
+        )
 
     def start(self, receiver: Receiver, on_error: OnError) -> None:
         self.loop = asyncio.get_running_loop()
@@ -89,18 +96,38 @@ class Endpoint:
         nbytes = sum(map(len, frames))
         self.counters.bytes_received += nbytes
         try:
-            return *decode(frames, self.limits), nbytes
+            message, array, number = decode_numbered(frames, self.limits)
         except ProtocolError as error:
             if known:
                 self.malformed(sender, error.code, error.reason, nbytes)
             else:
                 self.counters.malformed += 1
             return error
+        return message, array, nbytes, number
 
-    def deliver(self, sender: str, lane: Lane, received: Received) -> None:
-        message, array, nbytes = received
+    def numbered(self, message: Message, array: NDArray[Any] | None) -> Envelope:
+        """Return the frames of a message with the next number of this node."""
+        self._number += 1
+        return Envelope.of(message, array, number=self._number)
+
+    def deliver(self, sender: str, role: str, lane: Lane, received: Received, arrivals: Arrivals) -> None:
+        """Hand on what a peer of a role has sent, if it is its business to send that, and once."""
+        message, array, nbytes, number = received
+        if not isinstance(message, Refused) and not arrivals.fresh(number):
+            reason = "a message has come before, or has lost its number: it is replayed, and dropped"
+            self.refused(ConnectionRefused(f"inbox.{self.role}", "", "", sender, reason))
+            return
         if message.lane is not lane and not isinstance(message, Refused):
             self.malformed(sender, "lane", f"{tag_of(message)} belongs on {message.lane} and came on {lane}", nbytes)
+            return
+        wrong = wrong_pair(type(message), role, self.role)
+        if wrong is not None and not isinstance(message, Refused):  # which may come before the other has said its role
+            # The first by its kind, all further ones as one: who says everything is a line or two of the events.
+            again = sender in self._overstepping
+            wrong = f"a {role} says to a {self.role} more that is not its business" if again else wrong
+            if len(self._overstepping) < _NAMED:
+                self._overstepping.add(sender)
+            self.refused(ConnectionRefused(f"inbox.{self.role}", "", "", sender, wrong))
             return
         self._receiver(Arrival(sender, message, array, nbytes))
 

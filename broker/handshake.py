@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .arrivals import Arrivals
 from .channel import Channel
 from .disconnects import DisconnectMonitor
 from .messages import Hello, Lane
@@ -32,6 +33,11 @@ def secret_identity_of(node: str, incarnation: int) -> bytes:
     return identity_of(node, incarnation) + f"@{secrets.token_hex(16)}".encode()
 
 
+def new_arrivals() -> dict[Lane, Arrivals]:
+    """Return what has arrived of an incarnation that has said nothing yet, by lane."""
+    return {lane: Arrivals() for lane in (Lane.CONTROL, Lane.BULK)}
+
+
 @dataclass(slots=True)
 class InboundPeer:
     node: str
@@ -40,6 +46,7 @@ class InboundPeer:
     identity: bytes
     lanes: set[Lane] = field(default_factory=set)
     up: bool = False
+    arrivals: dict[Lane, Arrivals] = field(default_factory=new_arrivals)
     descriptors: dict[Lane, int] = field(default_factory=dict)  # of its connections
     key: str = ""  # by which its connections are authenticated; empty: they are not
 
@@ -61,6 +68,9 @@ class Link:
     again: set[Lane] = field(default_factory=set)
     up: int | None = None
     led_to: int = 0
+    role: str = ""  # of the node that has answered
+    arrivals: dict[Lane, Arrivals] = field(default_factory=new_arrivals)
+    counted_of: int = 0  # the incarnation whose messages those are
     refused: bool = False
     timer: asyncio.TimerHandle | None = None
     monitors: list[DisconnectMonitor | Dialer] = field(default_factory=list)

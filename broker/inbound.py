@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
+from .authority import wrong_caller
 from .channel import Channel, Envelope
 from .disconnects import DisconnectMonitor
 from .endpoint import LANES, Endpoint
@@ -165,7 +166,7 @@ class Inbound:
         elif peer is not None and lane in peer.lanes:
             if lane is Lane.BULK:
                 self._channels[lane].carried(identity, self._channels[lane].descriptor())
-            self._endpoint.deliver(peer.node, lane, received)
+            self._endpoint.deliver(peer.node, peer.role, lane, received, peer.arrivals[lane])
         elif not isinstance(message, Refused):  # two nodes that refuse each other would never stop
             self._fault(lane)
             reason = f"{self._endpoint.node} has not received your HELLO on {lane}"
@@ -189,16 +190,20 @@ class Inbound:
             # First what has ended: the descriptor may have belonged to another connection a moment ago, and the end of
             # this peer's previous connection must not be taken for that of the one that is admitted now.
             self._monitors[lane].drain()
-        refusal = self._peers.refusal(identity, hello, self._endpoint.run, sender, self._endpoint.node)
+        endpoint = self._endpoint
+        refusal = self._peers.refusal(identity, hello, endpoint.run, sender, endpoint.node) or self._not_of_run(hello)
+        if refusal is not None and lane in self._guards:
+            self._guards[lane].fault(descriptor)
         if refusal is not None and refusal[0] == "version":
-            self._endpoint.malformed(hello.node, *refusal, 0)
+            self._endpoint.counters.malformed += 1
+            self._stranger(lane, refusal[1])
             self._refuse(lane, identity, "hello", 0, *refusal, hello.oldest)
             return
         if refusal is not None:
-            if lane in self._guards:
-                self._guards[lane].fault(descriptor)
             if sender is not None and refusal[0] == "identity":
                 self._listeners[lane].refuse(sender, refusal[1])
+            elif refusal[0] == "identity":
+                endpoint.refused(ConnectionRefused(f"inbox.{endpoint.role}", "", "", hello.node, refusal[1]))
             self._refuse(lane, identity, "hello", 0, *refusal)
             return
         peer, replaced = self._peers.admit(lane, identity, hello, "" if sender is None else sender.public)
@@ -213,6 +218,14 @@ class Inbound:
             self._guards[lane].introduced(descriptor, identity)
         self._channels[lane].send(identity, self._endpoint.hello)
         self._established(peer)
+
+    def _not_of_run(self, hello: Hello) -> tuple[str, str] | None:
+        """Return code and reason why a node has no business here, whatever its connection; None if it has."""
+        endpoint = self._endpoint
+        reason = wrong_caller(hello.node, hello.role, endpoint.role) or endpoint.security.enrollment.refusal(
+            hello.run, hello.node, hello.role, hello.incarnation, hello.proof
+        )
+        return None if reason is None else ("identity", reason)
 
     def _established(self, peer: InboundPeer) -> None:
         # After an outage control is back first, and nothing could be sent to who has no bulk connection yet.

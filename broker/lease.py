@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Self
@@ -80,7 +81,9 @@ class Lease:
         self.away = False
         self.leave_reason = "done"
         self._broker = broker
-        self._join = join
+        # Only this node can renew its lease, or end it: over whatever connection, and at a broker started again.
+        secret = security.enrollment.proof(join.run, join.node, join.incarnation) or secrets.token_hex(16)
+        self._join = replace(join, secret=secret)
         self._context = context
         self._security = security
         self._rejoin_deadline_s = max(join.join_deadline_s, rejoin_deadline_s)
@@ -114,7 +117,7 @@ class Lease:
         for task in self._tasks:
             task.cancel()
         mine = self._join
-        leave = lambda id_: Leave(id_, mine.run, mine.node, mine.incarnation, self.leave_reason)  # noqa: E731
+        leave = lambda id_: Leave(id_, mine.run, mine.node, mine.incarnation, self.leave_reason, mine.secret)  # noqa: E731
         try:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             with suppress(BrokerUnreachable):
@@ -237,7 +240,7 @@ class Lease:
             pause_s = self.lease_s / 3
             try:
                 answer = await self._client.ask(
-                    lambda id_: RenewLease(id_, mine.run, mine.node, mine.incarnation), pause_s
+                    lambda id_: RenewLease(id_, mine.run, mine.node, mine.incarnation, mine.secret), pause_s
                 )
                 if self.away:
                     self.away = False

@@ -12,7 +12,7 @@ from .channel import Envelope
 from .disconnects import DisconnectMonitor
 from .endpoint import LANES, Endpoint
 from .errors import BadAddress, ProtocolError
-from .handshake import Link, identity_of, secret_identity_of
+from .handshake import Link, identity_of, new_arrivals, secret_identity_of
 from .messages import Hello, Lane, Refused, tag_of
 from .security.plain import Plain
 from .sockets import dial
@@ -159,7 +159,7 @@ class Outbound:
         received = self._endpoint.read(link.peer, frames)
         if isinstance(received, ProtocolError):
             return
-        message, _, nbytes = received
+        message, _, nbytes, _ = received
         if lane is Lane.BULK:
             link.channels[lane].carried(b"", link.channels[lane].descriptor())
         if isinstance(message, Hello):
@@ -174,7 +174,7 @@ class Outbound:
         elif lane not in link.answered:
             self._endpoint.malformed(link.peer, "stranger", f"{tag_of(message)} before HELLO", nbytes)
             return
-        self._endpoint.deliver(link.peer, lane, received)
+        self._endpoint.deliver(link.peer, link.role, lane, received, link.arrivals[lane])
 
     def _answered(self, link: Link, lane: Lane, hello: Hello, nbytes: int) -> None:
         run, security = self._endpoint.run, self._endpoint.security
@@ -191,7 +191,13 @@ class Outbound:
             reason = f"{hello.node} of run '{hello.run}' answered in place of {link.peer} of run '{run}'"
             self._endpoint.malformed(link.peer, "identity", reason, nbytes)
             return
-        link.answered[lane] = hello.incarnation
+        not_of_run = security.enrollment.refusal(run, hello.node, hello.role, hello.incarnation, hello.proof)
+        if not_of_run is not None:
+            self._endpoint.refused(ConnectionRefused("link", link.addresses[lane], "", link.peer, not_of_run))
+            return
+        if hello.incarnation > link.counted_of:  # which counts from one again
+            link.counted_of, link.arrivals = hello.incarnation, new_arrivals()
+        link.answered[lane], link.role = hello.incarnation, hello.role
         link.again.discard(lane)
         link.channels[lane].release()
         for other, incarnation in list(link.answered.items()):

@@ -15,6 +15,7 @@ import zmq
 from .channel import Channel
 from .errors import BrokerUnreachable, ProtocolError
 from .events import STREAM, Event, check_event, decode_event
+from .greeting import not_encrypted_here
 from .messages import EventAddresses, Failed, GetEventAddresses, GetSnapshot, Snapshot
 from .relay import WELCOME
 from .request_client import BrokerClient
@@ -188,7 +189,9 @@ class EventStream:
                 away_since = now if away_since is None else away_since
                 if now - warned >= _AWAY_S:
                     warned = now
-                    self._put(self._own("warning", reason=f"no broker answers at {self._broker}; waiting for it"))
+                    why = await not_encrypted_here(self._broker, self._security)
+                    reason = f"no broker answers at {self._broker}; waiting for it"
+                    self._put(self._own("warning", reason=f"{reason}: {why}" if why else reason))
                 continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(_REQUEST_S):

@@ -13,7 +13,6 @@ from typing import Any
 import zmq
 from numpy.typing import NDArray
 
-from .channel import Envelope
 from .codec import DEFAULT_LIMITS, Limits, check_size
 from .endpoint import Endpoint
 from .errors import TransportClosed
@@ -99,7 +98,7 @@ class ZmqTransport:
     def send(self, to: str | Sequence[str], message: Message, array: NDArray[Any] | None = None) -> None:
         if not self._endpoint.open:
             raise TransportClosed(self.node, "sends")
-        envelope = Envelope.of(message, array)
+        envelope = self._endpoint.numbered(message, array)
         check_size(message, envelope.frames, self._endpoint.limits)
         lane = message.lane
         for peer in (to,) if isinstance(to, str) else to:

@@ -29,9 +29,9 @@ class Spoken(NamedTuple):
 OURS = Spoken(OLDEST, VERSION, RELEASE)
 
 
-def hello(node: str, role: str, run: str, incarnation: int, ours: Spoken = OURS) -> Hello:
+def hello(node: str, role: str, run: str, incarnation: int, ours: Spoken = OURS, proof: str = "") -> Hello:
     """Return the introduction of a node, with what it speaks."""
-    return Hello(node, role, run, incarnation, ours.newest, ours.oldest, ours.release)
+    return Hello(node, role, run, incarnation, ours.newest, ours.oldest, ours.release, proof)
 
 
 def spoken_by(message: Hello) -> Spoken:

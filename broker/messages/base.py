@@ -23,6 +23,7 @@ __all__ = [
     "Name",
     "Parts",
     "Payload",
+    "Proof",
     "Refutations",
     "Release",
     "Role",
@@ -50,6 +51,7 @@ Seconds = Annotated[float, Meta(ge=0)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]  # not $, which takes a newline at the end
 Role = Annotated[str, Meta(max_length=32)]
 RunName = Annotated[str, Meta(min_length=1, max_length=128)]
+Proof = Annotated[str, Meta(max_length=128)]
 Encoding = Annotated[str, Meta(max_length=64)]
 Parts = Annotated[tuple[str, ...], Meta(min_length=1, max_length=4)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from .base import OLDEST, Base, Bulk, Count, Name, Payload, Release, RunName, Version
+from .base import OLDEST, Base, Bulk, Count, Name, Payload, Proof, Release, RunName, Version
 
 __all__ = ["Goodbye", "Heartbeat", "Hello", "Receipt", "Refused", "Report"]
 
@@ -13,7 +13,7 @@ class Hello(Base, frozen=True, forbid_unknown_fields=False):
     """First message on each lane of each connection, and its answer; binds the lane to (node, incarnation).
 
     The node speaks every version of the protocol from ``oldest`` to ``version``. Nodes of all versions read it, as they
-    do `Refused`: what a later one adds is passed over.
+    do `Refused`: what a later one adds is passed over. ``proof`` shows that the node is of a launch (`Enrollment`).
     """
 
     node: Name
@@ -23,6 +23,7 @@ class Hello(Base, frozen=True, forbid_unknown_fields=False):
     version: Version
     oldest: Version = OLDEST
     release: Release = ""
+    proof: Proof = ""
 
 
 class Heartbeat(Base, frozen=True):

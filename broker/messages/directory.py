@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from msgspec import Struct, field
 
-from .base import Address, Addresses, Base, Count, Lane, Name, Release, Role, RunName, Seconds, Version
+from .base import Address, Addresses, Base, Count, Lane, Name, Proof, Release, Role, RunName, Seconds, Version
 
 __all__ = [
     "BrokerInfo",
@@ -37,7 +37,8 @@ class Join(_WithId, frozen=True, omit_defaults=True):
     """A node asks to join a run; the first one opens it with its configuration, ``min_nodes`` and deadline.
 
     With ``replace`` it takes its name from another node, even from one that answers; ``waited_s`` is for how long it
-    has been waiting to learn whether that one does.
+    has been waiting to learn whether that one does. ``secret`` is what only this node knows: its lease is renewed and
+    ended by it alone.
     """
 
     run: RunName
@@ -51,6 +52,7 @@ class Join(_WithId, frozen=True, omit_defaults=True):
     join_deadline_s: Seconds
     replace: bool = False
     waited_s: Seconds = 0.0
+    secret: Proof = ""
 
 
 class Joined(_WithId, frozen=True):
@@ -62,21 +64,23 @@ class Joined(_WithId, frozen=True):
     roster_version: Count
 
 
-class Leave(_WithId, frozen=True):
-    """A node leaves its run voluntarily."""
+class Leave(_WithId, frozen=True, omit_defaults=True):
+    """A node leaves its run voluntarily; ``secret`` is that of its `Join`."""
 
     run: RunName
     node: Name
     incarnation: Count
     reason: str
+    secret: Proof = ""
 
 
-class RenewLease(_WithId, frozen=True):
-    """A node is still alive."""
+class RenewLease(_WithId, frozen=True, omit_defaults=True):
+    """A node is still alive; ``secret`` is that of its `Join`."""
 
     run: RunName
     node: Name
     incarnation: Count
+    secret: Proof = ""
 
 
 class GetRoster(_WithId, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
+from ..enrollment import OPEN, Enrollment
 from ..errors import NotEncrypted
 
 BROKER = ""
@@ -18,6 +19,7 @@ class Plain:
     """Addresses beyond this machine are refused, unless somebody has said ``insecure``."""
 
     insecure: bool = False
+    enrollment: Enrollment = OPEN
 
     def check(self, address: str) -> None:
         """Raise `NotEncrypted` for an address that may not be bound or dialed."""

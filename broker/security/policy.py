@@ -7,6 +7,7 @@ from pathlib import Path
 
 import zmq
 
+from ..enrollment import OPEN, Enrollment
 from ..errors import KeysError
 from .allow_list import FOLDER, Entry
 from .gate import Gate, Listener, OnRefused
@@ -19,9 +20,10 @@ class Curve:
 
     insecure = False
 
-    def __init__(self, keys: KeyPair, gate: Gate) -> None:
+    def __init__(self, keys: KeyPair, gate: Gate, enrollment: Enrollment = OPEN) -> None:
         self.keys = keys
         self.gate = gate
+        self.enrollment = enrollment
 
     def check(self, address: str) -> None:
         """Accept any address."""

@@ -131,9 +131,9 @@ ENTRIES = (
     Entry(
         "configuration-differs",
         "The node's configuration is not the run's",
-        "nervenet: run 'flowers' was opened with nodes=3; west brings 4",
+        "nervenet: run 'pines' was opened with other terms than west brings: nodes=4; who opened it has the experiment",
         "Mode, number of nodes, seed, scaling and model must be the same at all nodes; who joins first decides.",
-        "Give that key the same value at this node, or start the others again with this one's.",
+        "Give those keys the values of the others at this node, or start the others again with this one's.",
     ),
     Entry(
         "coordinator-lost",

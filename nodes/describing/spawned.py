@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 from nervenet.broker.broker import Broker
+from nervenet.broker.security.plain import Plain
 from nervenet.models.agreement.questions import Questions
 from nervenet.models.data.data import DataError
 from nervenet.models.describe.description import Description
@@ -24,6 +25,7 @@ from ..launching.described_site import SHARED
 from ..launching.forkserver_client import ForkServerClient
 from ..launching.processes import ProcessTable
 from ..launching.report_server import ReportServer
+from ..launching.roll import new_enrollment, to_job
 from ..roles.inquiry import Inquirer
 from ..runtime.identity import NodeFailed, NodeIdentity
 
@@ -69,6 +71,8 @@ class _Spawned:
         self._files, self._asked, self._options = files, asked, options
         self._fork_server, self._on_note = fork_server, on_note
         self._run = f"describe-{secrets.token_hex(3)}"
+        roles = {"coordinator": "coordinator", **dict.fromkeys(files, "client")}
+        self._security = Plain(enrollment=new_enrollment(roles))
         federated = {"min_clients": len(files), "deadline_s": DEADLINE_S}
         self._experiment = Experiment.from_dict({"nodes": len(files), "federated": federated})
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -79,10 +83,17 @@ class _Spawned:
     async def run(self) -> Description:
         self._fork_server.preload(NEEDED)
         async with AsyncExitStack() as stack:
-            broker = await stack.enter_async_context(Broker("tcp://127.0.0.1:0"))
+            broker = await stack.enter_async_context(Broker("tcp://127.0.0.1:0", security=self._security))
             most = self._experiment.network.max_message_bytes
             reports = await stack.enter_async_context(
-                ReportServer(self._run, "tcp://127.0.0.1:*", self._reported, max_message_bytes=most)
+                ReportServer(
+                    self._run,
+                    "tcp://127.0.0.1:*",
+                    self._reported,
+                    max_message_bytes=most,
+                    security=self._security,
+                    roles=self._security.enrollment.roles,
+                )
             )
             processes = ProcessTable(self._fork_server, self._exited, lambda why: self._fail(NodeFailed(why)))
             # Whatever happens from here on, no process outlives this block.
@@ -111,9 +122,8 @@ class _Spawned:
     async def _spawn(self, processes: ProcessTable, broker: str, report_server: Mapping[str, str]) -> None:
         common = {
             "kind": "describe",
-            "run": self._run,
             "broker": broker,
-            "report_server": report_server,
+            **to_job(self._run, report_server, self._security.enrollment),
             "experiment": self._experiment.to_dict(),
             "options": msgspec.to_builtins(self._options),
             "min_rows": self._asked.min_rows,
@@ -127,7 +137,15 @@ class _Spawned:
             os.close(log)
 
     async def _inquire(self, broker: str) -> Description:
-        identity = NodeIdentity(broker, self._run, "coordinator", shared_config=SHARED, patient=True, replace=True)
+        identity = NodeIdentity(
+            broker,
+            self._run,
+            "coordinator",
+            shared_config=SHARED,
+            patient=True,
+            replace=True,
+            security=self._security,
+        )
         try:
             async with Inquirer(self._questions, self._experiment, identity) as node:
                 return await node.agreed()

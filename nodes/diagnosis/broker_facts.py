@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from nervenet.broker.greeting import Reached
 from nervenet.broker.messages import BrokerInfo, Failed, Message
-
-from .greeting import Reached
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import zmq
 from nervenet.broker.channel import Channel
 from nervenet.broker.dial_back import DIAL_S
 from nervenet.broker.errors import BrokerError, BrokerUnreachable
+from nervenet.broker.greeting import greet
 from nervenet.broker.messages import (
     BrokerInfo,
     DialBack,
@@ -34,7 +35,6 @@ from nervenet.broker.sockets import Security, dial, reached_by
 from nervenet.broker.transport_events import Counters
 
 from .broker_facts import Asked, BrokerFacts
-from .greeting import greet
 from .member_probe import try_members
 
 ANSWER_S = 4.0  # in which a broker that lives answers, over the slowest of lines

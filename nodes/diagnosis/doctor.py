@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from nervenet.broker.greeting import greet
+
 from ..config.factory import node_names
 from ..config.schema import Experiment
 from ..launching.machine_limits import files_of_process
@@ -20,7 +22,6 @@ from .broker_facts import Asked
 from .broker_findings import judge_broker
 from .broker_probe import ANSWER_S, probe_broker
 from .finding import Finding, problem
-from .greeting import greet
 from .machine_facts import look_at_folder, look_at_libraries, look_at_limits, look_at_ports
 from .machine_findings import judge_folder, judge_interface, judge_libraries, judge_limits, judge_ports
 from .site import DIALED, judge_allowed, judge_data, judge_experiment, read_keys

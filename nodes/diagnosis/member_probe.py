@@ -12,12 +12,11 @@ from typing import Any
 import zmq
 from nervenet.broker.channel import Channel
 from nervenet.broker.errors import BrokerError, see
+from nervenet.broker.greeting import greet
 from nervenet.broker.messages import Roster
 from nervenet.broker.security.policy import Curve
 from nervenet.broker.sockets import make
 from nervenet.broker.transport_events import Counters
-
-from .greeting import greet
 
 MOST = 16  # members that are tried: as many as most peers have neighbors
 

@@ -25,6 +25,7 @@ from ..config.schema import Experiment
 from ..runtime.report_client import report_once
 from ..runtime.secured import close_gate, security_of
 from .baseline_matrix import MOST_SITES, SiteRowsKept, own_hold_outs
+from .roll import from_job
 from .shared_rows import unpack_rows
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ async def report_baselines(job: Mapping[str, Any], descriptors: Sequence[int]) -
     if experiment.evaluation.site_matrix is False or not 1 < len(parts) <= MOST_SITES:
         kept = None
     stop = threading.Event()
-    loop, security = asyncio.get_running_loop(), security_of(experiment.network, BASELINE)
+    loop, security = asyncio.get_running_loop(), security_of(experiment.network, BASELINE, enrollment=from_job(job))
     publisher = Publisher(BASELINE, BASELINE, job["run"], new_incarnation(), security=security)
     publisher.connect(job["events_in"])
     models = itertools.count()

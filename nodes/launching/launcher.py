@@ -44,6 +44,7 @@ from .nodes_log import NodesLog
 from .progress import Progress, somebody_watches
 from .report_server import ReportServer
 from .rlimits import allowed_files, allowed_processes
+from .roll import new_enrollment
 from .run_events import END_RELAYED_S, RunEvents
 from .supervisor import RunAborted, Supervisor, roles_of
 
@@ -208,7 +209,8 @@ class _Launch:
                 launch_keys(experiment, names_and_roles, self.run_dir.path, self.fork_server.remove_at_end)
             )
             network = secured.network
-            security = security_of(network, REPORT_SERVER)
+            enrollment = new_enrollment(names_and_roles)
+            security = security_of(network, REPORT_SERVER, enrollment=enrollment)
             stack.callback(close_gate, security)
             on_key_warning(security, self._key_warning)
             bind = inbox_address(network) if network.transport != "inproc" else "tcp://127.0.0.1:*"
@@ -221,6 +223,7 @@ class _Launch:
                     advertise=network.advertise,
                     security=security,
                     on_refused=self._refused,
+                    roles=enrollment.roles,
                 )
             )
             log = stack.enter_context(NodesLog(self.run_dir.path, experiment.max_log_bytes))
@@ -246,6 +249,7 @@ class _Launch:
                 self.run_dir.checkpoint_dir,
                 on_pause=log.trim,
                 run_dir=self.run_dir.path.absolute(),
+                enrollment=enrollment,
                 min_nodes=1 if self.run_dir.resumed is not None and experiment.mode == "federated" else None,
             )
             stack.callback(self.supervisor.remove_sockets)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zmq
+from nervenet.broker.enrollment import Enrollment
 from nervenet.broker.errors import MessageTooLarge
 from nervenet.broker.messages import Payload
 from nervenet.broker.sockets import Security
@@ -40,6 +41,7 @@ from ..runtime.secured import closing_gate, on_key_warning, security_of
 from .machine_limits import files_of_process
 from .nodes_log import BestEffort
 from .rlimits import OUT_OF_RESOURCES, ran_out
+from .roll import from_job
 from .shared_rows import unpack_rows
 
 if TYPE_CHECKING:
@@ -128,7 +130,7 @@ async def _broker(job: Mapping[str, Any]) -> int:
     from nervenet.broker.broker import Broker
 
     network = NetworkConfig(keys=job.get("keys"), insecure=bool(job.get("insecure")))
-    security = security_of(network, "broker")
+    security = security_of(network, "broker", enrollment=from_job(job))
     on_key_warning(security, partial(_log_warning, "broker"))
     said = partial(_log_warning, "broker")
     with closing_gate(security):
@@ -164,16 +166,16 @@ async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: lis
     wanted = files_of_process(experiment, [spec["name"] for spec in job["nodes"]])
     context.max_sockets = min(max(wanted, context.max_sockets), MOST_SOCKETS)
     specs = zip(job["nodes"], shares[1:], strict=True)
-    network = experiment.network
+    network, enrollment = experiment.network, from_job(job)
     if network.keys is None:
-        secure: Callable[[str], Security] = lambda name: security_of(network, name)  # noqa: E731
+        secure: Callable[[str], Security] = lambda name: security_of(network, name, enrollment=enrollment)  # noqa: E731
     else:
         from nervenet.broker.security.gate import Gate
 
         warn = partial(_log_warning, job["nodes"][0]["name"])
         # One for all nodes of this process: ZeroMQ asks once a context.
         gate = Gate(Path(network.keys), on_warning=warn)
-        secure = partial(_secured_by, network, gate)
+        secure = partial(_secured_by, network, gate, enrollment)
     try:
         async with asyncio.TaskGroup() as group:
             nodes = [group.create_task(_node(job, experiment, *each, test, context, hosted, secure)) for each in specs]
@@ -185,8 +187,8 @@ async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: lis
     return max(node.result() for node in nodes)
 
 
-def _secured_by(network: NetworkConfig, gate: Gate, name: str) -> Security:
-    return security_of(network, name, gate=gate)
+def _secured_by(network: NetworkConfig, gate: Gate, enrollment: Enrollment, name: str) -> Security:
+    return security_of(network, name, gate=gate, enrollment=enrollment)
 
 
 def _rows(job: Mapping[str, Any], descriptor: int) -> tuple[Any, ...] | None:

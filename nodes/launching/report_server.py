@@ -8,11 +8,12 @@ from typing import Any
 
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
-from nervenet.broker.messages import Receipt, Report
+from nervenet.broker.messages import Receipt, Refused, Report
 from nervenet.broker.security.plain import LOCAL
 from nervenet.broker.sockets import Security
 
 from ..runtime.report_client import REPORT_SERVER
+from .report_rules import ReportRules
 
 
 class ReportServer:
@@ -20,8 +21,9 @@ class ReportServer:
 
     `advertise` is the host by which they reach it, needed with a wildcard.
 
-    `on_report` is called with (node, kind, fields, array or None), once a report; `on_refused` with who was not let in;
-    `failed` fails where the transport does.
+    `on_report` is called with (node, kind, fields, array or None), once a report; `on_refused` with who was not let in,
+    or has reported what it has no business to; `failed` fails where the transport does. `roles` are those of who may
+    report.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class ReportServer:
         advertise: str | None = None,
         security: Security = LOCAL,
         on_refused: Callable[[t.ConnectionRefused], None] = lambda _: None,
+        roles: Mapping[str, str],
     ) -> None:
         limits = Limits(message_bytes=max_message_bytes)
         where: dict[str, Any] = {"bind": bind, "advertise": advertise, "limits": limits, "security": security}
@@ -41,6 +44,7 @@ class ReportServer:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._on_report = on_report
         self._on_refused = on_refused
+        self._rules = ReportRules(roles)
         self._seen: dict[str, tuple[int, set[int]]] = {}  # by process: its incarnation, and the ids of its reports
 
     async def __aenter__(self) -> ReportServer:
@@ -61,6 +65,11 @@ class ReportServer:
             case t.Arrival(sender, Report(kind=kind, id=number, fields=fields), array):
                 _, seen = self._seen.setdefault(sender, (0, set()))
                 if number not in seen:
+                    refusal = self._rules.refusal(sender, kind, fields)
+                    if refusal is not None:
+                        self._on_refused(t.ConnectionRefused("inbox.launcher", "", "", sender, refusal))
+                        self.transport.send(sender, Refused("report", 0, "identity", refusal))
+                        return
                     seen.add(number)
                     self._on_report(sender, kind, fields, array)
                 self.transport.send(sender, Receipt(id=number))
@@ -68,6 +77,7 @@ class ReportServer:
                 # A process of that name has started, perhaps again, and counts its reports from one. One that has only
                 # connected again repeats what was not acknowledged.
                 self._seen[peer] = (incarnation, set())
+                self._rules.started(peer)
             case t.ConnectionRefused():
                 self._on_refused(item)
 

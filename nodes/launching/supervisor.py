@@ -10,6 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from nervenet.broker.enrollment import OPEN, Enrollment
 from nervenet.broker.sockets import discard
 
 from ..config.factory import node_names
@@ -24,6 +25,7 @@ from .data_shares import DataShares
 from .forkserver_client import ForkServerClient, ForkServerError
 from .jobs import data_job, hosted_nodes, node_job
 from .processes import ProcessTable
+from .roll import to_job
 
 STOP_AT_MOST_S = 30.0  # how long nodes that are stopped may take to report, as long as one after the other does
 STOP_A_NODE_S = 0.3  # and each that a process hosts, in the time that it has for a sign of life
@@ -57,6 +59,7 @@ class Supervisor:
     checkpoint_dir: Callable[[str, str], Path | None] = lambda _role, _name: None
     run_dir: Path | None = None  # where a coordinator saves its models
     on_pause: Callable[[], None] = lambda: None  # while it waits, once a second at least
+    enrollment: Enrollment = OPEN  # what makes them nodes of this run
     min_nodes: int | None = None  # without which the run does not begin; None: as the experiment says
     ready: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -130,7 +133,7 @@ class Supervisor:
             await self._spawn(job, (BASELINE,), [shares.whole])
 
     async def _spawn(self, job: Mapping[str, Any], nodes: tuple[str, ...], descriptors: list[int]) -> None:
-        full = {**job, "run": self.run, "report_server": dict(self.report_server)}
+        full = {**job, **to_job(self.run, self.report_server, self.enrollment)}
         within_s = self.experiment.network.join_deadline_s
         try:
             await self._processes.spawn(full, nodes, [self.log, *descriptors], within_s=within_s)
@@ -337,8 +340,7 @@ class Supervisor:
     def nodes_json(self) -> dict[str, dict[str, Any]]:
         found = {}
         for name, role in {BROKER: BROKER, **self.roles}.items():
-            fields = self.ready.get(name)
-            if fields:
+            if fields := self.ready.get(name):
                 addresses = fields.get("addresses") or {}
                 address = addresses.get("directory") or addresses.get("control", "")
                 found[name] = {"role": role, "pid": fields["pid"], "address": address}

@@ -12,14 +12,14 @@ from tempfile import gettempdir
 from typing import Any
 
 import zmq
-from nervenet.broker.events import STREAM
+from nervenet.broker.authority import SERVICES
 from nervenet.broker.messages import Member, Roster
 from nervenet.broker.sockets import Security
 
 from ..config.keys import ExperimentError
 from ..config.schema import NetworkConfig
 
-RESERVED = frozenset({STREAM, "launcher", "broker", "baseline"})  # who publish and report by these names are no nodes
+RESERVED = SERVICES  # who publish and report by these names are no nodes
 
 
 class NodeFailed(RuntimeError):

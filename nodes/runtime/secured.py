@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nervenet.broker.enrollment import OPEN, Enrollment
 from nervenet.broker.errors import KeysError
 from nervenet.broker.security.plain import BROKER, Plain
 from nervenet.broker.security.refusals import Refusals, fields_of
@@ -23,7 +24,13 @@ PublishEvent: TypeAlias = "Callable[[str, Mapping[str, Any]], None]"
 HELD_BACK_S = 10.0
 
 
-def security_of(network: NetworkConfig, name: str | None, usual: str = "", gate: Gate | None = None) -> Security:
+def security_of(
+    network: NetworkConfig,
+    name: str | None,
+    usual: str = "",
+    gate: Gate | None = None,
+    enrollment: Enrollment = OPEN,
+) -> Security:
     """Return how the sockets of a node are secured.
 
     Parameters
@@ -34,6 +41,8 @@ def security_of(network: NetworkConfig, name: str | None, usual: str = "", gate:
         That of its key, and so of the node; None: that of the only key in the folder, or of the one called `usual`.
     gate
         Shared by the nodes of a process, which closes it; else it is the node's own.
+    enrollment
+        Who is of the run, where a launcher has started all of it.
 
     Raises
     ------
@@ -41,13 +50,13 @@ def security_of(network: NetworkConfig, name: str | None, usual: str = "", gate:
         The key is missing, or cannot be used: that never means that none is needed.
     """
     if network.keys is None:
-        return Plain(network.insecure)
+        return Plain(network.insecure, enrollment)
     from nervenet.broker.security.gate import Gate
     from nervenet.broker.security.policy import Curve, own_keys
 
     folder = Path(network.keys)
     keys = own_keys(folder, name, usual)
-    return Curve(keys, gate or Gate(folder, own=keys))
+    return Curve(keys, gate or Gate(folder, own=keys), enrollment)
 
 
 def key_name(security: Security) -> str | None:

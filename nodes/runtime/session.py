@@ -13,6 +13,7 @@ from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
 from nervenet.broker.errors import BrokerUnreachable, JoinRefused, PeerUnreachable, TransportClosed
 from nervenet.broker.events import Publisher
+from nervenet.broker.greeting import not_encrypted_here
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import Goodbye, Hello, Join, Member, Peers, Roster
 from nervenet.broker.peer_discovery import NO_ANSWER, check_name_free, discover_peers
@@ -193,8 +194,8 @@ class Session:
                 return
             except BrokerUnreachable as error:
                 if loop.time() >= until:
-                    where, why = self.identity.broker, error.refused
-                    raise BrokerUnreachable(where, self._join_deadline_s, JOIN_DEADLINE, why) from None
+                    why = error.refused or await not_encrypted_here(error.address, self.security)
+                    raise BrokerUnreachable(error.address, self._join_deadline_s, JOIN_DEADLINE, why) from None
 
     @property
     def _join_deadline_s(self) -> float:

@@ -81,13 +81,13 @@ class World:
         """A transport and the box it delivers to."""
         run = options.pop("run", "demo")
         if self.carrier == "memory":
-            transport: Any = MemoryTransport(node, "peer", run, network=self.network, binds=binds, **options)
+            transport: Any = MemoryTransport(node, "node", run, network=self.network, binds=binds, **options)
         else:
             bind = self.where(node, port) if binds else None
             # Where somebody else is to bind the same port afterwards: a context of one's own ends with its sockets, so
             # the port is free once the transport is closed. In one that goes on, ZeroMQ frees it a little later.
             context = self.context if port is None or self.carrier == "inproc" else None
-            transport = ZmqTransport(node, "peer", run, bind=bind, context=context, **options)
+            transport = ZmqTransport(node, "node", run, bind=bind, context=context, **options)
         box = Box()
         await transport.open(box, box.fail)
         self._open.append(transport)
@@ -119,7 +119,7 @@ class Stranger:
     def hello(
         self, node: str, incarnation: int = 1, run: str = "demo", version: int = VERSION, oldest: int = 1
     ) -> Stranger:
-        return self.say(Hello(node, "peer", run, incarnation, version, oldest, "9.9"))
+        return self.say(Hello(node, "node", run, incarnation, version, oldest, "9.9"))
 
     async def hear(self) -> Any:
         """The next message, read beside the event loop."""

@@ -89,7 +89,7 @@ async def test_newer_rosters_are_passed_on(broker):
 
 async def test_refusals_name_the_difference(broker):
     async with member(broker.address, "a", incarnation=5):
-        with pytest.raises(JoinRefused, match="run 'demo' was opened with mode=gossip; b brings federated"):
+        with pytest.raises(JoinRefused, match="run 'demo' was opened with other terms than b brings: mode=federated"):
             await member(broker.address, "b", shared_config={"mode": "federated"}).__aenter__()
         with pytest.raises(JoinRefused, match="started again since"):
             await member(broker.address, "a", incarnation=4).__aenter__()

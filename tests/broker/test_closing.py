@@ -33,7 +33,7 @@ async def last_words(tcp, within_ms: int = 60_000) -> bool:
     addresses: dict[str, str] = {}
 
     async def coordinate() -> None:
-        server = ZmqTransport("server", "coordinator", "demo", bind="tcp://127.0.0.1:*")
+        server = ZmqTransport("server", "node", "demo", bind="tcp://127.0.0.1:*")
         up = asyncio.Event()
         await server.open(lambda item: up.set() if isinstance(item, LinkUp) else None, lambda _: None)
         addresses.update(server.addresses)
@@ -193,7 +193,7 @@ async def test_zeromq_alone_would_leave_the_files_behind(short_folder, monkeypat
 async def cut_short() -> bool:
     """Whether a transport that is cancelled while it closes leaves no socket open."""
     context = zmq.Context()
-    transport = ZmqTransport("server", "coordinator", "demo", bind="tcp://127.0.0.1:*", context=context)
+    transport = ZmqTransport("server", "node", "demo", bind="tcp://127.0.0.1:*", context=context)
     await transport.open(lambda _: None, lambda _: None)
     held = [channel.socket for channel in transport._inbound._channels.values()]
     closing = asyncio.create_task(transport.close(600.0))

@@ -128,9 +128,13 @@ def test_the_first_node_sets_the_configuration_and_a_difference_is_named():
     refusal = says(
         broker, join("client-2", shared_config={"mode": "gossip", "model": {"hidden": (32,), "name": "mlp"}})
     )
-    assert refusal == Failed(7, "config", "run 'demo' was opened with model.hidden=[64]; client-2 brings [32]")
+    reason = "run 'demo' was opened with other terms than client-2 brings: model.hidden=[32]"
+    assert refusal == Failed(7, "config", f"{reason}; who opened it has the experiment")
     missing = says(broker, join("c", shared_config={"mode": "gossip", "model": {"name": "mlp"}}))
-    assert missing.reason == "run 'demo' was opened with model.hidden=[64]; c brings (not given)"
+    assert ": model.hidden=(not given);" in missing.reason
+    several = says(broker, join("c", shared_config={"mode": "solo", "model": {"hidden": [1], "name": "x"}}))
+    assert ": mode=solo, model.hidden=[1], model.name=x;" in several.reason, "all at once"
+    assert not any(told in several.reason for told in ("gossip", "64", "mlp")), "and nothing of what the run has"
     assert isinstance(
         says(broker, join("b", shared_config={"mode": "gossip", "model": {"hidden": (64,), "name": "mlp"}})), Joined
     )

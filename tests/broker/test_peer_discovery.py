@@ -59,7 +59,7 @@ async def test_another_run_is_refused_by_name(tcp):
 
 async def test_a_node_without_a_member_list_is_distinguished_from_silence(tcp):
     seed, _ = await tcp.open("a", binds=True)
-    with pytest.raises(PeerUnreachable, match="a peer answered, but does not list its run"):
+    with pytest.raises(PeerUnreachable, match="a node answered, but does not list its run"):
         await ask(tcp, seed, within_s=0.5)
     with pytest.raises(PeerUnreachable, match=r"no peer answered within 0\.2 s"):
         await discover_peers("tcp://127.0.0.1:1", hello(), {}, 0.2, tcp.context)

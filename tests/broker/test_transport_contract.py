@@ -25,8 +25,8 @@ async def pair(world, **options):
 
 async def test_link_up_is_reported_once_on_either_side(world):
     server, at_server, client, at_client = await pair(world)
-    assert at_server.items == [LinkUp("client", "peer", client.incarnation, False)]
-    assert at_client.items == [LinkUp("server", "peer", server.incarnation, True)]
+    assert at_server.items == [LinkUp("client", "node", client.incarnation, False)]
+    assert at_client.items == [LinkUp("server", "node", server.incarnation, True)]
     client.link("server", server.addresses)  # idempotent
     client.send("server", BEAT)
     await at_server.first(Heartbeat)

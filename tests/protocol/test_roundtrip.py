@@ -48,6 +48,7 @@ KNOWN: dict[Any, tuple[str, st.SearchStrategy[Any]]] = {
     m.Addresses: ("addresses", st.dictionaries(texts, st.text(max_size=256), max_size=4)),
     m.Payload: ("payload", payloads),
     m.Encoding: ("text", st.text(max_size=64)),
+    m.Proof: ("text", st.text(max_size=128)),
     m.Parts: ("list of text", st.lists(texts, min_size=1, max_size=4).map(tuple)),
     str: ("text", texts),
     bool: ("bool", st.booleans()),

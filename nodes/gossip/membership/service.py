@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from nervenet.broker import messages as m
+from nervenet.broker.terms import differing
 from nervenet.models.rng import generator
 
 from ...runtime import effects as e
@@ -204,11 +205,10 @@ class MembershipService:
         return []
 
     def _introduce(self, stranger: str, shared_config: Mapping[str, Any]) -> Actions:
-        mine = self.rules.shared_config
-        for key in sorted({*mine, *shared_config}):
-            if mine.get(key) != shared_config.get(key):
-                reason = brief(f"{key} is {mine.get(key)!r} in this run; found {shared_config.get(key)!r}")
-                return [e.Send((stranger,), m.Refused("get_peers", 0, "config", reason))]
+        others = differing(self.rules.shared_config, shared_config)
+        if others:
+            reason = brief(f"this run was opened with other terms: {others}; who opened it has the experiment")
+            return [e.Send((stranger,), m.Refused("get_peers", 0, "config", reason))]
         here = self._here()
         some = [self.members.me, *(state for state in self.members.known.values() if state.node in here)]
         return [e.Send((stranger,), m.Peers(tuple(some[:FEW]), self.rules.founders, self.rules.events_in))]

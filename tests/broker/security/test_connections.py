@@ -12,9 +12,11 @@ import msgspec
 import pytest
 import zmq
 from nervenet.broker.broker import Broker
+from nervenet.broker.channel import Envelope
 from nervenet.broker.disconnects import LEFT
 from nervenet.broker.errors import BrokerUnreachable, JoinRefused
 from nervenet.broker.events import Publisher
+from nervenet.broker.greeting import not_encrypted_here
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import EventAddresses, GetEventAddresses, Goodbye, Join, Leave
 from nervenet.broker.request_client import BrokerClient
@@ -22,6 +24,7 @@ from nervenet.broker.security import gate as gate_module
 from nervenet.broker.security.allow_list import AllowList
 from nervenet.broker.security.dialer import Dialer
 from nervenet.broker.security.plain import LOCAL
+from nervenet.broker.sockets import dial
 from nervenet.broker.subscriber import EventStream
 from nervenet.broker.transport import ZmqTransport
 from nervenet.broker.transport_events import Arrival, ConnectionRefused, LinkLost, LinkUp
@@ -194,6 +197,15 @@ async def test_plain_to_curve_is_refused_and_reported(sites, stack):
         await asking.ask(GetEventAddresses, 0.1)
     # Either side may be the first to notice; if it was the other one, no more is known here.
     assert await refused.first(lambda line: "does not encrypt" in line or LEFT in line)
+
+
+async def test_who_watches_without_keys_is_told_that_the_broker_encrypts(sites, stack):
+    broker, _ = await hub(stack, sites)
+    assert await not_encrypted_here("tcp://127.0.0.1:1", LOCAL) == ""
+    stream = await stack.enter_async_context(EventStream(broker.address))
+    async with asyncio.timeout(DEADLINE_S):
+        warning = await anext(stream)
+    assert warning["reason"].endswith("it encrypts, and this one was started without keys (--keys)")
 
 
 async def test_curve_to_plain_says_that_the_other_side_does_not_encrypt(sites, stack):
@@ -419,6 +431,28 @@ async def test_a_client_poses_as_no_coordinator(sites, stack):
     await pair.open()
     refused = await pair.client_heard.first(of(ConnectionRefused))
     assert refused.reason == "speaks as coordinator; its key is allowed here as client"
+
+
+async def test_a_farewell_over_the_identity_of_another_counts_for_nobody(sites, stack):
+    """Who knows a routing identity takes over the connection (ROUTER_HANDOVER); its key shows whose words they are."""
+    pair = await Pair(sites, stack).open()
+    await pair.server_heard.first(of(LinkUp))
+    sites.make("south")
+    sites.allow("hub", "south", "client")
+    sites.allow("south", "hub", "coordinator")
+    (gate,) = [gate for gate in sites.gates if gate.folder == sites.path("hub")]
+    gate.look()
+    identity = pair.server._inbound._peers.by_name["north"].identity
+    context: zmq.Context[Any] = zmq.Context()
+    stack.callback(context.destroy, 0)
+    address, south = pair.server.addresses["control"], sites.curve("south")
+    socket, dialer = dial(context, "link.control", address, identity=identity, security=south, server="hub")
+    stack.callback(socket.close, 0)
+    stack.callback(dialer.close)
+    socket.send_multipart(Envelope.of(Goodbye(1, "I am north, and leave")).frames)
+    refused = await pair.server_heard.first(of(ConnectionRefused))
+    assert (refused.name, refused.reason) == ("south", "south speaks over a connection of north")
+    assert not [item for item in pair.server_heard.items if isinstance(item, Arrival)]
 
 
 async def said_of_a_sleep(sites: Sites, stack: AsyncExitStack, slept_s: float) -> list[str]:

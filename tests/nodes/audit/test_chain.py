@@ -2,11 +2,12 @@
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from nervenet.nodes.audit import chain
 from nervenet.nodes.audit.chain import Broken, Head, Verifier, parse, sealed, torn_fields
@@ -16,6 +17,13 @@ from nervenet.nodes.audit.verify import verify
 VALUES = st.one_of(st.text(max_size=5), st.integers(0, 9))
 FIELDS = st.dictionaries(st.sampled_from(["from", "message", "round"]), VALUES)
 TORN = b'{"n":3,"time":"20'
+
+
+@pytest.fixture(autouse=True, scope="module")
+def disk_that_is_not_waited_for() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nervenet.nodes.audit.log.os.fsync", lambda file: None)
+        yield
 
 
 def written(count: int = 4, **first: Any) -> bytes:
@@ -124,7 +132,6 @@ def test_a_last_line_without_its_end_is_cut_off() -> None:
 # ---------------------------------------------------------------------------------------------------------- the file
 
 
-@settings(max_examples=20)  # each of which the disk has to hold
 @given(lives=st.lists(st.lists(FIELDS, max_size=3), min_size=1, max_size=3), cut=st.integers(0, 40))
 def test_a_new_life_goes_on_with_the_chain_wherever_the_last_one_was_cut(
     tmp_path_factory: pytest.TempPathFactory, lives: list[list[dict[str, Any]]], cut: int

@@ -77,10 +77,11 @@ def refused(ours: dict[str, Any], theirs: dict[str, Any]) -> str | None:
     directory = Directory("tcp://in", "tcp://out", lease_s=5.0)
     outcomes = []
     for number, (name, brought) in enumerate([("a", ours), ("b", theirs)]):
-        join = m.Join(number, "run", name, "client", 1, 1, {}, brought, 2, 5.0)
+        role = "peer" if ours.get("mode") == "gossip" else "client"
+        join = m.Join(number, "run", name, role, 1, 1, {}, brought, 2, 5.0)
         outcomes = directory.handle(name.encode(), join, 0.0)
     reply = outcomes[0].message
-    return reply.reason.split(" with ")[1].split("=")[0] if isinstance(reply, m.Failed) else None
+    return reply.reason.split(" brings: ")[1].split("=")[0] if isinstance(reply, m.Failed) else None
 
 
 def test_what_no_weight_depends_on_may_differ() -> None:

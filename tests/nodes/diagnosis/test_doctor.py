@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import zmq
 from nervenet.broker.broker import Broker
+from nervenet.broker.greeting import Reached, greet
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import Join, Member, Roster
 from nervenet.broker.security.allow_list import allow
@@ -24,7 +25,6 @@ from nervenet.nodes.diagnosis.broker_facts import Asked
 from nervenet.nodes.diagnosis.broker_findings import judge_broker
 from nervenet.nodes.diagnosis.broker_probe import probe_broker
 from nervenet.nodes.diagnosis.finding import Finding
-from nervenet.nodes.diagnosis.greeting import Reached, greet
 from nervenet.nodes.diagnosis.machine_facts import look_at_folder, look_at_libraries, look_at_ports
 from nervenet.nodes.diagnosis.member_probe import try_members
 from nervenet.nodes.diagnosis.site import judge_allowed, judge_data, read_keys

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from nervenet.broker.greeting import Reached, mechanism_of
 from nervenet.broker.messages import BrokerInfo, Failed, Member, Message, Ok, Roster
 from nervenet.nodes.diagnosis.broker_facts import BrokerFacts
 from nervenet.nodes.diagnosis.broker_findings import MOST_OFFSET_S, judge_broker
 from nervenet.nodes.diagnosis.finding import Finding, bytes_text, problems_in
-from nervenet.nodes.diagnosis.greeting import Reached, mechanism_of
 from nervenet.nodes.diagnosis.machine_facts import Folder, Libraries, Limits, Ports, free_memory
 from nervenet.nodes.diagnosis.machine_findings import (
     judge_folder,

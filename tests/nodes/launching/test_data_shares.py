@@ -215,7 +215,7 @@ def test_how_the_files_write_their_columns_reaches_every_node(tmp_path: Path, mo
     shares = divide(chosen)
     shares.close()
     job = data_job("nodes", chosen, shares) | {"broker": "", "run": "r", "report_server": {}}
-    spec = {"name": "north", "role": "client", "checkpoint_dir": None}
+    spec = {"name": "north", "role": "client", "checkpoint_dir": None, "run_dir": None}
     node_process._build(job, chosen, spec, None, None, None, None)  # type: ignore[arg-type]
     assert built == [{"x": Written(("1,5",))}]
 
@@ -223,6 +223,6 @@ def test_how_the_files_write_their_columns_reaches_every_node(tmp_path: Path, mo
 def test_a_node_by_hand_tells_it_too(tmp_path: Path) -> None:
     (tmp_path / "north.csv").write_text(COMMAS)
     experiment = Experiment.from_dict({"data": {"name": str(tmp_path / "north.csv")}})
-    site, notes = standalone._site_model("client", experiment, None)
+    site, notes = standalone._site_model("client", "run", experiment, None)
     assert site.answer({}).fields["written"] == {"x": {"formats": ["1,5"], "gaps": None}}
     assert notes == ("north.csv: cells separated by semicolons, decimal commas in x",)

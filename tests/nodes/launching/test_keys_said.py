@@ -81,6 +81,7 @@ async def test_the_server_of_reports_hands_on_whom_it_refuses(tmp_path: Path) ->
             max_message_bytes=65_536,
             security=server_keys,
             on_refused=refused.append,
+            roles={},
         ) as server:
             await stranger.open(lambda _: None, lambda _: None)
             stranger.link("launcher", server.transport.addresses)

@@ -22,10 +22,10 @@ def experiment(path, **further):
 
 
 def test_the_rows_of_a_large_file_stay_on_disk(large):
-    site, _ = standalone._site_model("client", experiment(large), None)
+    site, _ = standalone._site_model("client", "run", experiment(large), None)
     assert isinstance(site._rows.X, StoredTable)
     assert site.examples == 320
-    whole, _ = standalone._site_model("client", experiment(large, **{"data.in_memory_mb": 1}), None)
+    whole, _ = standalone._site_model("client", "run", experiment(large, **{"data.in_memory_mb": 1}), None)
     assert not isinstance(whole._rows.X, StoredTable)
 
 

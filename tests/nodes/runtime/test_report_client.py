@@ -121,7 +121,13 @@ async def test_a_report_is_repeated_after_a_while_but_not_while_a_copy_is_leavin
 async def reports_taken(*, once: bool) -> list[str]:
     """What a launcher takes of one report that is made twice, with a new connection in between."""
     taken: list[str] = []
-    server = ReportServer("r", "tcp://127.0.0.1:*", lambda _node, kind, *_: taken.append(kind), max_message_bytes=10**6)
+    server = ReportServer(
+        "r",
+        "tcp://127.0.0.1:*",
+        lambda _node, kind, *_: taken.append(kind),
+        max_message_bytes=10**6,
+        roles={"a": "client"},
+    )
     server.transport.send = lambda *_: None  # type: ignore[method-assign, assignment]
     report = t.Arrival("a", Report("result", 1, {}), None, 9)
     server._receive(t.LinkUp("a", "client", 5, False))

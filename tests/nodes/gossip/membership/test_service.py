@@ -107,7 +107,7 @@ def test_a_stranger_with_the_runs_terms_learns_who_is_there_and_another_what_dif
     assert (reported.message.founders, reported.message.events_in) == (("p00", "p01", "p02", "p03"), "tcp://b:1")
     (reported,) = members.handle(ev.Arrived("zoe", m.GetPeers({"nodes": 4, "seed": 1})), 0.0)
     assert (reported.message.about, reported.message.code) == ("get_peers", "config")
-    assert reported.message.reason == "seed is 0 in this run; found 1"
+    assert reported.message.reason == ("this run was opened with other terms: seed=1; who opened it has the experiment")
 
 
 def test_what_a_stranger_brings_is_quoted_no_further_than_a_message_may_go() -> None:

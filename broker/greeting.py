@@ -11,6 +11,9 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 
+from .security.plain import Plain
+from .sockets import Security
+
 _OPENING = b"\xff" + bytes(8) + b"\x7f" + b"\x03"
 _SIGNATURE, _VERSION, _MECHANISM = 10, 2, 20
 
@@ -61,3 +64,11 @@ async def greet(address: str, within_s: float) -> Reached:
     finally:
         writer.close()
     return Reached(address, mechanism=mechanism_of(greeting))
+
+
+async def not_encrypted_here(address: str, security: Security, within_s: float = 1.0) -> str:
+    """Return that a node without keys dials one that has some, or nothing: ZeroMQ itself would be silent about it."""
+    if not isinstance(security, Plain) or not address.startswith("tcp://"):
+        return ""
+    reached = await greet(address, within_s)
+    return "it encrypts, and this one was started without keys (--keys)" if reached.mechanism == "CURVE" else ""

@@ -1,0 +1,45 @@
+"""Who takes part in a run whose nodes one launcher has started: those of its list, and each proves that it is one.
+
+A launcher makes a secret and hands it to its processes, over the pipes by which it starts them. A proof is a keyed hash
+of what a node says it is, so that it is worth nothing under another name, in another run or for another incarnation.
+It keeps out who shares the machine. Between machines there are keys (docs/security.md).
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Enrollment:
+    """The secret of a launch, and the roles of its nodes and services by name; without a secret all are let in."""
+
+    secret: bytes = field(default=b"", repr=False)
+    roles: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def proof(self, run: str, node: str, incarnation: int) -> str:
+        """Return what shows that a node is of this launch; empty where there is none."""
+        if not self.secret:
+            return ""
+        said = "\0".join((run, node, str(incarnation))).encode()
+        return hmac.new(self.secret, said, "sha256").hexdigest()
+
+    def refusal(self, run: str, node: str, role: str, incarnation: int, proof: str) -> str | None:
+        """Return why a node is not let in, or None."""
+        if not self.secret:
+            return None
+        expected = self.proof(run, node, incarnation)
+        if not hmac.compare_digest(expected.encode(), proof.encode(errors="replace")):
+            return f"{node} does not prove to be of run '{run}', which takes only nodes that its launcher has started"
+        if self.roles.get(node) != role:
+            return f"{node} as {role} is not of run '{run}': its launcher has started no such node"
+        return None
+
+
+OPEN = Enrollment()
+"""Of runs that anybody may join who is let in by address or key."""
