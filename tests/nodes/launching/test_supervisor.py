@@ -521,7 +521,7 @@ async def test_three_seconds_for_all_of_them_would_kill_the_last(monkeypatch: py
 
 async def test_rounds_may_come_in_parts() -> None:
     scenario, stats = await Scenario().started(), NodeStats("coordinator")
-    for number in range(1, 1001):
+    for number in range(1, 2001):
         stats.event("round.completed", {"round": number, "duration_s": 0.1, "closed_by": "all"})
     parts = list(stats.history.to_reports(32_768))
     assert len(parts) > 1
@@ -529,7 +529,7 @@ async def test_rounds_may_come_in_parts() -> None:
     for how, numbers in parts:
         scenario.supervisor.reported("coordinator", "rounds", how, numbers)
     known = [number for part in scenario.supervisor.rounds["coordinator"] for number, _ in rows_of(*part)]
-    assert known == list(range(1, 1001))
+    assert known == list(range(1, 2001))
     ((_, whole),) = stats.history.to_reports(10**9)
     assert whole.nbytes > 65_536, "in one message it would be refused"
 
