@@ -69,9 +69,6 @@ class Inbound:
             guard = None
             if not place.startswith("inproc"):
                 guard = self._guards[lane] = Guard(self._policy(lane), self._endpoint.refused)
-                failed = partial(self._failed, lane) if listener is not None else None
-                closed = partial(self._disconnected, lane)
-                self._monitors[lane] = DisconnectMonitor(socket, closed, failed, partial(accepted, guard, listener))
             receive = partial(self._receive, lane)
             channel = self._channels[lane] = self._endpoint.channel(
                 socket,
@@ -81,8 +78,11 @@ class Inbound:
                 addressed=True,
                 heard=None if guard is None else guard.heard,
             )
-            if guard is not None:
+            if guard is not None:  # after the channel, which closes the socket if there is none for a monitor
                 guard.drain = partial(channel.drain, _DRAINED)
+                failed = partial(self._failed, lane) if listener is not None else None
+                closed = partial(self._disconnected, lane)
+                self._monitors[lane] = DisconnectMonitor(socket, closed, failed, partial(accepted, guard, listener))
         security = self._endpoint.security
         if self._listeners and not isinstance(security, Plain):
             self._unwatch = security.gate.watch(self._list_changed)
