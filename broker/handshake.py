@@ -55,6 +55,7 @@ class InboundPeer:
 class Link:
     """A node that this one dialed; ``answered`` holds, by lane, the incarnation whose HELLO came back.
 
+    ``again`` are lanes that were answered, and on which HELLO is sent again, because another one has been cut.
     ``up`` is the incarnation to which it leads, None while it leads to none; ``led_to`` the last one.
     ``monitored``: the end of its connection is reported from here.
     """
@@ -64,6 +65,7 @@ class Link:
     monitored: bool = False
     channels: dict[Lane, Channel] = field(default_factory=dict)
     answered: dict[Lane, int] = field(default_factory=dict)
+    again: set[Lane] = field(default_factory=set)
     up: int | None = None
     led_to: int = 0
     role: str = ""  # of the node that has answered

@@ -228,7 +228,9 @@ class Inbound:
         return None if reason is None else ("identity", reason)
 
     def _established(self, peer: InboundPeer) -> None:
-        if not peer.up and len(peer.lanes) == len(LANES):
+        # After an outage control is back first, and nothing could be sent to who has no bulk connection yet.
+        reachable = Lane.BULK not in self._monitors or self._peers.is_connected(Lane.BULK, peer)
+        if not peer.up and reachable and len(peer.lanes) == len(LANES):
             peer.up = True
             self._endpoint.notify(LinkUp(peer.node, peer.role, peer.incarnation, False))
 

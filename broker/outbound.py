@@ -136,7 +136,7 @@ class Outbound:
     def _greet(self, link: Link, pause: float) -> None:
         """Send HELLO on the unanswered lanes, and again after ``pause`` seconds, until all are answered."""
         link.timer = None
-        silent = [lane for lane in LANES if lane not in link.answered]
+        silent = [lane for lane in LANES if lane not in link.answered or lane in link.again]
         if not silent or link.refused:
             return
         for lane in silent:
@@ -146,6 +146,11 @@ class Outbound:
     def _restart(self, link: Link, lane: Lane) -> None:
         link.answered.pop(lane, None)
         link.channels[lane].hold()
+        if lane is Lane.CONTROL and Lane.BULK in link.answered:
+            # What has cut one connection may have cut or muted the other, which only the kernel would find out, later.
+            # What comes by it is still taken; what goes out waits until it has proven to be alive.
+            link.again.add(Lane.BULK)
+            link.channels[Lane.BULK].hold()
         link.up = None
         link.stop_timer()
         self._greet(link, _HELLO_S[0])
@@ -193,11 +198,12 @@ class Outbound:
         if hello.incarnation > link.counted_of:  # which counts from one again
             link.counted_of, link.arrivals = hello.incarnation, new_arrivals()
         link.answered[lane], link.role = hello.incarnation, hello.role
+        link.again.discard(lane)
         link.channels[lane].release()
         for other, incarnation in list(link.answered.items()):
             if incarnation < hello.incarnation:  # the peer was restarted, and that lane has not noticed yet
                 self._restart(link, other)
-        whole = [link.answered.get(each) for each in LANES] == [hello.incarnation] * len(LANES)
+        whole = not link.again and [link.answered.get(each) for each in LANES] == [hello.incarnation] * len(LANES)
         if whole and link.up != hello.incarnation:
             link.up = link.led_to = hello.incarnation
             self._endpoint.notify(LinkUp(link.peer, hello.role, hello.incarnation, True))

@@ -40,8 +40,16 @@ _WILDCARDS = {"0.0.0.0", "[::]", "*"}
 # ZMTP's own heartbeats tell a dead host from a quiet one; an I/O thread answers them, so a busy node does not look
 # dead. Never on bulk: there they queue behind the weights and close the connection in mid-transfer.
 _HEARTBEAT = {zmq.HEARTBEAT_IVL: 2_000, zmq.HEARTBEAT_TIMEOUT: 10_000, zmq.HEARTBEAT_TTL: 10_000}
-# How the bulk lane detects a dead host: three probes, five seconds apart, after fifteen of silence.
-_KEEPALIVE = {zmq.TCP_KEEPALIVE: 1, zmq.TCP_KEEPALIVE_IDLE: 15, zmq.TCP_KEEPALIVE_INTVL: 5, zmq.TCP_KEEPALIVE_CNT: 3}
+# How the bulk lane detects a dead host, or a connection that a NAT on the way has forgotten: by probes after ten
+# seconds of silence, and by what is not acknowledged for twenty (TCP_USER_TIMEOUT, which ends both waits). A round's
+# default deadline is 30 s: one round is lost by it, and not three in a row, which would end the run.
+_KEEPALIVE = {
+    zmq.TCP_KEEPALIVE: 1,
+    zmq.TCP_KEEPALIVE_IDLE: 10,
+    zmq.TCP_KEEPALIVE_INTVL: 5,
+    zmq.TCP_KEEPALIVE_CNT: 2,
+    zmq.TCP_MAXRT: 20_000,
+}
 # Who has connected and does not complete ZeroMQ's handshake is disconnected.
 _SHAKE = {zmq.HANDSHAKE_IVL: 1_000 * allowed("handshake_s")}
 # VERBOSER: every subscription comes up to the relay; the welcome message tells a subscriber that it is connected.

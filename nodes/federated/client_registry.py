@@ -55,6 +55,11 @@ class ClientRegistry:
         self._incarnations: dict[str, int] = {}
         self.outgoing: dict[str, tuple[int, ...]] = {}  # rounds whose task has not left this machine yet
         self._median: int | None = None
+        self._cut: set[str] = set()  # whose connection has ended: nothing can be sent to them
+
+    def cut(self, name: str) -> None:
+        """Note that the connection of a client has ended; what is still read of it does not bring it back."""
+        self._cut.add(name)
 
     def linked(self, name: str, incarnation: int, now: float) -> bool:
         """Note a (re)connection: the client may hold nothing any more. True if it was started again meanwhile."""
@@ -62,6 +67,7 @@ class ClientRegistry:
         if restarted and self.here(name) and self.liveness.living(name):
             self.clients[name].evicted = True
         self._incarnations[name] = incarnation
+        self._cut.discard(name)
         self.liveness.watch(name, now)
         if name in self.clients:
             self.clients[name].ready = False
@@ -125,7 +131,11 @@ class ClientRegistry:
         return name in self.clients and self.clients[name].here
 
     def living(self) -> list[str]:
-        return sorted(name for name, record in self.clients.items() if record.here and self.liveness.living(name))
+        return sorted(
+            name
+            for name, record in self.clients.items()
+            if record.here and name not in self._cut and self.liveness.living(name)
+        )
 
     def reachable(self) -> list[str]:
         return sorted(name for name, record in self.clients.items() if record.here and name not in self.liveness.lost)

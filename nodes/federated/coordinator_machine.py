@@ -170,6 +170,7 @@ class CoordinatorMachine:
         return effects + self._begin_if_gathered(now)
 
     def _disconnected(self, name: str, reason: str, now: float) -> list[e.Effect]:
+        self.run.registry.cut(name)
         if not self.run.registry.liveness.suspect(name):
             return []
         suspect = e.Publish("node.suspect", {"subject": name, "reason": reason})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from nervenet.broker.handshake import InboundPeers
 from nervenet.broker.inbound import Inbound
 from nervenet.broker.messages import Heartbeat, Lane, Receipt, Report
 from nervenet.broker.transport_events import LinkLost, LinkUp, SendFailed
@@ -96,3 +97,44 @@ async def test_admitted_before_the_end_of_the_old_one_is_known_it_would_be_deaf(
 
     monkeypatch.setattr(Inbound, "_welcome", welcome)
     assert not await heard_after_a_sleep(tcp)
+
+
+async def reached_after_an_outage(tcp: Any) -> bool:
+    """Whether what a server sends to a node arrives, as soon as the node counts as connected after an outage.
+
+    Both connections were cut, and the one for bulk is back after the other.
+    """
+    server, at_server = await tcp.open("server", binds=True)
+    node, at_node = await tcp.open("node")
+    async with Wire(server.addresses["control"]) as control, Wire(server.addresses["bulk"]) as bulk:
+        node.link("server", {"control": control.address, "bulk": bulk.address})
+        await at_node.first(LinkUp)
+        await at_server.first(LinkUp)
+        bulk.refuses = lambda _port, _to: True
+        bulk.cut()
+        control.cut()
+        await at_server.first(LinkLost)
+        async with asyncio.timeout(60):
+            while control.accepted < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        node.send("server", Heartbeat(7, "idle", ()))
+        await at_server.first(Heartbeat)  # control is back
+        up = len(at_server.of(LinkUp))
+        if up == 1:
+            bulk.refuses = lambda _port, _to: False
+            await at_server.until(lambda: len(at_server.of(LinkUp)) == 2)
+        server.send("node", REPORT)
+        await asyncio.wait(
+            [asyncio.ensure_future(at_node.first(Report)), asyncio.ensure_future(at_server.first(SendFailed))],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        return bool(at_node.of(Report))
+
+
+async def test_a_node_counts_as_connected_once_its_bulk_connection_is_back(tcp):
+    assert await reached_after_an_outage(tcp)
+
+
+async def test_with_control_alone_nothing_would_reach_it(tcp, monkeypatch):
+    monkeypatch.setattr(InboundPeers, "is_connected", lambda *_: True)
+    assert not await reached_after_an_outage(tcp)

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes.federated import round as one_round
+from nervenet.nodes.federated.client_registry import ClientRegistry
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.run_state import RunState
 from nervenet.nodes.federated.sync_rounds import SyncRounds
@@ -265,6 +266,27 @@ def test_who_is_back_is_asked_in_the_next_round(coordinator: Any) -> None:
     harness.tell(ev.LinkUp("client-1", "client", 2))
     harness.tell(ev.Folded(1, 0, "w1"))
     assert harness.published("round.started")[-1]["asked"] == list(harness.names)
+
+
+def asked_while_cut_off(harness: Any) -> list[str]:
+    """Who is asked when one whose connection has ended is still heard: of what was on its way, by the other lane."""
+    harness.tell(ev.LinkLost("client-1", "cut"))
+    harness.answer("client-0")
+    harness.answer("client-2")
+    harness.say("client-1", m.Heartbeat(round=1, state="training", sending=()))
+    harness.tell(ev.Folded(1, 0, "w1"))
+    return list(harness.published("round.started")[-1]["asked"])
+
+
+def test_who_is_heard_without_a_connection_is_not_asked(coordinator: Any) -> None:
+    assert asked_while_cut_off(coordinator().settle()) == ["client-0", "client-2"]
+
+
+def test_otherwise_a_task_would_go_to_whom_nothing_can_be_sent(
+    coordinator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ClientRegistry, "cut", lambda *_: None)
+    assert asked_while_cut_off(coordinator().settle()) == ["client-0", "client-1", "client-2"]
 
 
 def test_a_late_joiner_is_asked_in_the_next_round(coordinator: Any) -> None:
