@@ -29,11 +29,11 @@ def monitor_of(socket: zmq.Socket[bytes], events: int) -> zmq.Socket[bytes]:
     ------
     NoSocket
     """
-    reader = None
+    reader: zmq.Socket[bytes] | None = None
     try:
         reader = socket.context.socket(zmq.PAIR)
         reader.setsockopt(zmq.RCVHWM, 0)
-        place = f"inproc://monitor-{socket.getsockopt(zmq.FD)}"
+        place = f"inproc://monitor-{socket.FD}"
         socket.monitor(place, events)
         reader.connect(place)
     except zmq.ZMQError as error:
