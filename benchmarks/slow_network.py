@@ -66,9 +66,9 @@ def link(up: bool) -> None:
 
 
 def forget() -> None:
-    """Give the sites another address and take the old one away, as a NAT does that was restarted."""
+    """Take the sites' address away, and give them another one, as a NAT does that was restarted."""
+    ip("-n", SITES, "addr", "del", f"{SITES_IP}/24", "dev", "nn-sites")  # in this order: it takes later ones with it
     ip("-n", SITES, "addr", "add", "10.77.0.3/24", "dev", "nn-sites")
-    ip("-n", SITES, "addr", "del", f"{SITES_IP}/24", "dev", "nn-sites")
 
 
 @dataclass
