@@ -20,6 +20,30 @@ LEFT = "left during the handshake, before it had proven a key"
 """Said of one who ended just then, and of one who was the first to notice that it does not encrypt as this node."""
 
 
+def monitor_of(socket: zmq.Socket[bytes], events: int) -> zmq.Socket[bytes]:
+    """Return the socket that is told of these events of another one's connections, however many are still to be read.
+
+    With a bound to them ZeroMQ's I/O thread waits for room, and holds a lock: whoever ends the monitor waits for both.
+
+    Raises
+    ------
+    NoSocket
+    """
+    reader: zmq.Socket[bytes] | None = None
+    try:
+        reader = socket.context.socket(zmq.PAIR)
+        reader.setsockopt(zmq.RCVHWM, 0)
+        place = f"inproc://monitor-{socket.FD}"
+        socket.monitor(place, events)
+        reader.connect(place)
+    except zmq.ZMQError as error:
+        if reader is not None:
+            socket.disable_monitor()
+            reader.close(linger=0)
+        raise NoSocket(error.errno or 0, error.strerror) from None
+    return reader
+
+
 class DisconnectMonitor:
     """Calls ``closed`` with the descriptor of each connection of ``socket`` that has closed.
 
@@ -42,11 +66,7 @@ class DisconnectMonitor:
         events = zmq.EVENT_DISCONNECTED | (_FAILED if failed is not None else 0)
         if accepted is not None:
             events |= zmq.EVENT_ACCEPTED
-        try:
-            monitor = socket.get_monitor_socket(events)
-        except zmq.ZMQError as error:
-            raise NoSocket(error.errno or 0, error.strerror) from None
-        self._channel = Channel(monitor, deliver=self._deliver, counters=Counters())
+        self._channel = Channel(monitor_of(socket, events), deliver=self._deliver, counters=Counters())
 
     def drain(self) -> None:
         self._channel.drain()

@@ -69,9 +69,6 @@ class Inbound:
             guard = None
             if not place.startswith("inproc"):
                 guard = self._guards[lane] = Guard(self._policy(lane), self._endpoint.refused)
-                failed = partial(self._failed, lane) if listener is not None else None
-                closed = partial(self._disconnected, lane)
-                self._monitors[lane] = DisconnectMonitor(socket, closed, failed, partial(accepted, guard, listener))
             receive = partial(self._receive, lane)
             channel = self._channels[lane] = self._endpoint.channel(
                 socket,
@@ -81,8 +78,11 @@ class Inbound:
                 addressed=True,
                 heard=None if guard is None else guard.heard,
             )
-            if guard is not None:
+            if guard is not None:  # after the channel, which closes the socket if there is none for a monitor
                 guard.drain = partial(channel.drain, _DRAINED)
+                failed = partial(self._failed, lane) if listener is not None else None
+                closed = partial(self._disconnected, lane)
+                self._monitors[lane] = DisconnectMonitor(socket, closed, failed, partial(accepted, guard, listener))
         security = self._endpoint.security
         if self._listeners and not isinstance(security, Plain):
             self._unwatch = security.gate.watch(self._list_changed)
@@ -110,7 +110,8 @@ class Inbound:
 
     def moved(self, to: str) -> int:
         peer = self._peers.by_name.get(to)
-        return 0 if peer is None else self._channels[Lane.BULK].moved(peer.identity)
+        channel = self._channels.get(Lane.BULK)
+        return 0 if peer is None or channel is None else channel.moved(peer.identity)
 
     @property
     def waiting(self) -> bool:
@@ -165,7 +166,10 @@ class Inbound:
             self._listeners[lane].refuse(sender, f"{sender.name} is no member yet, and sent {tag_of(message)}")
         elif peer is not None and lane in peer.lanes:
             if lane is Lane.BULK:
-                self._channels[lane].carried(identity, self._channels[lane].descriptor())
+                descriptor = self._channels[lane].descriptor()
+                self._channels[lane].carried(identity, descriptor)
+                if lane in self._guards:  # it may have been cut off, and is back without another HELLO
+                    self._guards[lane].introduced(descriptor, identity)
             self._endpoint.deliver(peer.node, peer.role, lane, received, peer.arrivals[lane])
         elif not isinstance(message, Refused):  # two nodes that refuse each other would never stop
             self._fault(lane)
@@ -276,7 +280,7 @@ class Inbound:
         if peer is None and silent:
             return  # it was refused, which is reported as such
         if peer is None:
-            if was is None or not was.ended:  # else that has been reported
+            if was is None or not (was.ended or was.known):  # else that has been reported, or it was no stranger
                 reason = "closed its connection before its HELLO, or sent a frame beyond the limit"
                 self._stranger(lane, reason, "" if was is None else was.address)
         elif lane is Lane.BULK:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -26,32 +27,26 @@ def verify(place: Path | None, head: str | None) -> None:
     Exit code 1 where a chain is not as it was written, with the line and what differs. That nothing is missing at the
     end can only be told by a head that was noted elsewhere.
     """
-    from nervenet.broker.errors import see
-    from nervenet.nodes.audit.verify import ChainsBroken
     from nervenet.nodes.audit.verify import verify as verified
     from nervenet.nodes.runtime.printable import printable
 
     found, problems = verified(_at(place), head)
     for chain in found:
         print(printable(chain))
-    if problems:
-        raise ChainsBroken("\n".join(problems) + see("audit-broken"))
+    _check(problems)
 
 
 @audit.command()
 @_place
 def head(place: Path | None) -> None:
     """Print the head of each chain, to be noted elsewhere; it is verified first."""
-    from nervenet.broker.errors import see
-    from nervenet.nodes.audit.verify import ChainsBroken
     from nervenet.nodes.audit.verify import verify as verified
     from nervenet.nodes.runtime.printable import printable
 
     found, problems = verified(_at(place))
     for chain in found:
         print(printable(f"{chain.head.hash}  {chain.head.n}  {chain.path}"))
-    if problems:
-        raise ChainsBroken("\n".join(problems) + see("audit-broken"))
+    _check(problems)
 
 
 @audit.command()
@@ -83,6 +78,21 @@ def show(place: Path | None, last: int | None, json: bool) -> None:
             print(printable(line.rstrip()))
         if found:
             print(f"head {found[-1]['hash']}")
+
+
+def _check(problems: Sequence[str]) -> None:
+    """Report what is wrong with the chains, a line for each. Raises ChainsBroken with the last."""
+    from nervenet.broker.errors import see
+    from nervenet.nodes.audit.verify import ChainsBroken
+
+    from .output import warn
+
+    if not problems:
+        return
+    *before, last = (problem + see("audit-broken") for problem in problems)
+    for line in before:
+        warn(line, "nervenet")
+    raise ChainsBroken(last)
 
 
 def _at(place: Path | None) -> Path:

@@ -86,9 +86,10 @@ def what_next(plan: KeyPlan, made: KeyPair, invitation: Invitation) -> Iterator[
     yield from _row("send", f"{plan.public_file} to {invitation.hub}, who admits it by")
     yield _command(invitation.admission)
     yield from _row("compare", f"by telephone, its fingerprint {fingerprint(made.public)}")
-    keys = shlex.quote(str(plan.folder))
+    words = ["--broker", invitation.broker, "--run", invitation.run, "--keys", str(plan.folder)]
+    words += ["--mode", "gossip"] if invitation.role == "peer" else []
     yield from _row("if it waits", "what is in the way is found by")
-    yield _command(f"nervenet doctor --broker {invitation.broker} --run {shlex.quote(invitation.run)} --keys {keys}")
+    yield _command(f"nervenet doctor {shlex.join(words)}")
     others = invitation.of_role("peer")
     if invitation.role == "peer" and len(others) < (wanted := int(invitation.experiment["nodes"]) - 1):
         missing = f"the keys of {wanted - len(others)} of {wanted} other peers are not in this invitation yet"

@@ -79,6 +79,7 @@ def join(
     from nervenet.nodes.joining.shared_part import site_experiment, with_own
     from nervenet.nodes.joining.site_keys import accept_keys, plan_keys
     from nervenet.nodes.joining.site_rows import rows_of
+    from nervenet.nodes.results.run_dir import check_run_dir
 
     from .invitation_text import about, as_json, leaving, of_keys, of_policy, what_next
 
@@ -94,6 +95,8 @@ def join(
     planned = Experiment.from_dict(tables)
     shown, rows = disclosure(invitation, planned), None
     if not no_start:
+        if resume is not None:
+            check_run_dir(resume, out=out)
         _check_start(invitation, tables, planned)
         rows = rows_of(planned)
     _print([*about(file, invitation, shown), *leaving(shown, rows), *of_policy(shown), *of_keys(plan)], json)

@@ -25,7 +25,7 @@ _MUCH = 1 << 20  # held bytes of an ended connection, from which on memory is gi
 _GIVE_BACK_S = 2.0
 _CHECKED = 1 << 20  # bytes of answers to one connection after which it is looked at at once
 _UNREAD = {"lag_bytes", "unread_bytes", "unread_in_all"}
-_HELD = {"held_bytes", "unknown_bytes"}
+_WAITS = {"held_bytes", "unknown_bytes", "unknown_s", "unknown"}
 
 
 class Guard:
@@ -118,8 +118,8 @@ class Guard:
         for connection in [each for each in self.table if kernel.inode(each.descriptor) != each.inode]:
             self.closed(connection.descriptor)  # of which ZeroMQ has not told: another took its identity
         endings = self.table.look(_read, now)
-        if any(ending.limit in _HELD for ending in endings):
-            self.drain()  # whole messages that wait are no reason
+        if any(ending.limit in _WAITS for ending in endings):
+            self.drain()  # whole messages that wait are no reason, and one of them may be a HELLO
             endings = self.table.look(_read, now)
         for ending in endings:
             self.end(ending)
@@ -166,6 +166,8 @@ class Watch:
             if self._resident is not None:
                 self._resident.close()
                 self._resident = None
+            if self._all.get(self._loop) is self:
+                del self._all[self._loop]  # which it holds, and which would never be forgotten
 
     def wake(self) -> None:
         """Look from now on, because there is a connection."""

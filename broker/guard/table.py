@@ -83,6 +83,7 @@ class ConnectionTable:
         self._strangers: dict[int, Connection] = {}  # the oldest first
         self._paces: dict[str, Bucket] = {}  # of connections, and
         self._sent: dict[str, Bucket] = {}  # of bytes, by address
+        self._cut: dict[str, int] = {}  # by address, how many connections have closed and are not back
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -115,12 +116,15 @@ class ConnectionTable:
         found = self._strangers.pop(descriptor, None)
         if found is not None:
             found.known = True
+            self._is_back(found)
 
     def closed(self, descriptor: int) -> None:
         self._strangers.pop(descriptor, None)
         found = self._connections.pop(descriptor, None)
         if found is not None:
             self.topic_bytes -= found.topic_bytes
+            if found.known and not found.ended and (found.address in self._cut or len(self._cut) < _ADDRESSES):
+                self._cut[found.address] = self._cut.get(found.address, 0) + 1
 
     def ended(self, connection: Connection) -> None:
         """Take note that a connection has been ended; ZeroMQ will announce that it has closed."""
@@ -149,6 +153,8 @@ class ConnectionTable:
         if found is None:
             return None
         found.faults += 1
+        if not found.known and found.faults > allowed("unknown_faults"):
+            self._excuse(found)
         limit = "faults" if found.known else "unknown_faults"
         if found.faults <= allowed(limit):
             return None
@@ -184,26 +190,29 @@ class ConnectionTable:
 
     def look(self, read: Callable[[Connection], Reading | None], now: float) -> list[Ending]:
         """Return whose time or room is used up, by what the system counts of each."""
-        endings = self._crowd(now)
-        over = {ending.connection.descriptor for ending in endings}
+        endings: list[Ending] = []
         for found in list(self._connections.values()):
-            if found.ended or found.descriptor in over:
-                continue
-            if not found.known and now - found.since > allowed("unknown_s"):
-                endings.append(Ending(found, "unknown_s", f"has not introduced itself in {allowed('unknown_s')} s"))
+            if found.ended:
                 continue
             counts = read(found)
-            if counts is not None:
-                if self.policy.silent and counts.received > _GREETED:
-                    self.introduced(found.descriptor)
+            if self.policy.silent and counts is not None and counts.received > _GREETED:
+                self.introduced(found.descriptor)
+            ending = self._late(found, now)
+            if ending is None and counts is not None:
                 ending = self._held(found, counts, now) or self._lags(found, counts)
-                endings += [ending] if ending is not None else []
-        return endings
+            endings += [ending] if ending is not None else []
+        over = {ending.connection.descriptor for ending in endings}
+        return endings + [each for each in self._crowd(now) if each.connection.descriptor not in over]
+
+    def _late(self, found: Connection, now: float) -> Ending | None:
+        if found.known or now - found.since <= allowed("unknown_s") or self._excuse(found):
+            return None
+        return Ending(found, "unknown_s", f"has not introduced itself in {allowed('unknown_s')} s")
 
     def _held(self, found: Connection, counts: Reading, now: float) -> Ending | None:
         uncounted = _HANDSHAKE + _HEARTBEATS_S * (now - found.since)
         found.held = max(0, int(counts.received - found.delivered - uncounted))
-        if not found.known and found.held > allowed("unknown_bytes"):
+        if not found.known and found.held > allowed("unknown_bytes") and not self._excuse(found):
             most = f"{allowed('unknown_bytes'):,} bytes"
             return Ending(found, "unknown_bytes", f"sent more than {most} before it introduced itself")
         if found.held > self.policy.held:
@@ -233,6 +242,21 @@ class ConnectionTable:
         found = Connection(descriptor, inode, address, now, False, messages, caught_up=self.relayed)
         self._connections[descriptor] = self._strangers[descriptor] = found
         return found
+
+    def _excuse(self, found: Connection) -> bool:
+        """Take a stranger for one who was cut off and is back, for as many as were; return whether it is.
+
+        What ZeroMQ has not sent before goes ahead of the next HELLO, and may be a model.
+        """
+        if not self._cut.get(found.address):
+            return False
+        self.introduced(found.descriptor)
+        return True
+
+    def _is_back(self, found: Connection) -> None:
+        left = self._cut.pop(found.address, 0) - 1
+        if left > 0:
+            self._cut[found.address] = left
 
     def _pace_of(self, found: Connection, now: float) -> Bucket | None:
         """Return the bucket of what a connection sends, or of what comes from its address."""

@@ -15,7 +15,8 @@ from typing import Any
 import zmq
 
 from ..channel import Channel
-from ..errors import NoSocket, see
+from ..disconnects import monitor_of
+from ..errors import see
 from ..transport_events import Counters
 from .allow_list import AllowList, Entry
 from .plain import BROKER
@@ -72,11 +73,7 @@ class Dialer:
         self._short = 0
         self._established = False
         self._timer: asyncio.TimerHandle | None = None
-        try:
-            monitor = socket.get_monitor_socket(_EVENTS)
-        except zmq.ZMQError as error:
-            raise NoSocket(error.errno or 0, error.strerror) from None
-        self._channel = Channel(monitor, deliver=self._event, counters=Counters())
+        self._channel = Channel(monitor_of(socket, _EVENTS), deliver=self._event, counters=Counters())
         self._unwatch = curve.gate.watch(self._list_changed)
         try:
             self._list_changed(curve.gate.allowed)

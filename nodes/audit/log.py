@@ -5,6 +5,7 @@ Each line is written under a lock, after a look at what the last one is.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import glob
 import os
@@ -22,6 +23,7 @@ from .chain import CONTINUED, TORN, Broken, Head, follows, parse, sealed, torn_f
 LARGEST = 64 * 2**20  # bytes of a file, before the chain goes on in another
 ENDING = ".jsonl"
 CLOSED = "~"  # before the number of a file that is closed; no name has it
+RUN_FILE = "experiment.toml"  # by which a run folder is known
 _BLOCK = 1 << 16
 
 
@@ -74,11 +76,14 @@ class AuditLog:
 
     def append(self, kind: str, fields: Mapping[str, Any]) -> Head:
         """Write one line, and return the head of the chain. Raises OSError, after which the chain is as it was."""
-        with self._locked():
-            self._look()
-            if self._end >= self._largest:
-                self._begin_another()
-            self._put(kind, fields)
+        try:
+            with self._locked():
+                self._look()
+                if self._end >= self._largest:
+                    self._begin_another()
+                self._put(kind, fields)
+        except AuditError as error:  # somebody has changed the file meanwhile
+            raise OSError(errno.EIO, str(error)) from None
         return self.head
 
     def unsynced(self) -> int | None:
@@ -100,14 +105,14 @@ class AuditLog:
 
     def _open(self) -> None:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        self._file = os.open(self.path, flags, 0o600)
-        found = os.fstat(self._file)
+        file = os.open(self.path, flags, 0o600)
+        found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-            os.close(self._file)
+            os.close(file)
             raise AuditError(f"{self.path}: an audit log is a file of its user's own; this is none")
         if stat.S_IMODE(found.st_mode) & 0o077:
-            os.fchmod(self._file, 0o600)
-        self._end = -1
+            os.fchmod(file, 0o600)
+        self._file, self._end = file, -1
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -121,8 +126,9 @@ class AuditLog:
             mine = os.fstat(self._file)
             if here is not None and (here.st_ino, here.st_dev) == (mine.st_ino, mine.st_dev):
                 break
-            os.close(self._file)
-            self._open()
+            old = self._file
+            self._open()  # which may be refused: then the old one is still this log's
+            os.close(old)
         try:
             yield
         finally:
@@ -186,7 +192,7 @@ class AuditLog:
     def _begin_another(self) -> None:
         """Go on in a new file; whoever waits for the lock of the old one looks again which has the name."""
         os.fsync(self._file)
-        number = len(closed_files(self.path)) + 1
+        number = newest_number(self.path) + 1
         self.path.rename(self.path.with_name(f"{self.path.stem}{CLOSED}{number:05d}{ENDING}"))
         old = self._file
         self._open()
@@ -211,14 +217,22 @@ def closed_files(path: Path) -> list[Path]:
     return sorted(path.parent.glob(f"{glob.escape(path.stem)}{CLOSED}[0-9]*{ENDING}"))
 
 
+def newest_number(path: Path) -> int:
+    """Return the number of the newest closed file of a chain, 0 without one; older ones may have been moved away."""
+    closed = closed_files(path)
+    return int(closed[-1].stem.rpartition(CLOSED)[2]) if closed else 0
+
+
 def chains(place: Path) -> dict[Path, list[Path]]:
     """Return the chains at a place, a file or a folder or a run folder: the open file, and all files in their order.
 
     Raises AuditError where there is none.
     """
     if place.is_file():
-        return {place: [place]}
+        return {place: [place] if CLOSED in place.name else [*closed_files(place), place]}
     folder = place / "audit" if (place / "audit").is_dir() else place
+    if (folder / RUN_FILE).exists():  # whose other files are lines of JSON, too
+        raise AuditError(f"{place}: this run has kept no audit log (nervenet launch --audit, or site.audit = true)")
     found = sorted(folder.glob(f"*{ENDING}")) if folder.is_dir() else []
     opened = [path for path in found if CLOSED not in path.name]
     if not opened:

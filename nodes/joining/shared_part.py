@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ..config.keys import ExperimentError, as_in_file, flat, override
+from ..config.keys import ExperimentError, as_in_file, check_keys, flat, override
 from ..config.schema import Experiment, ModelConfig, TrainingConfig
 from ..experiment.loader import experiment_of
 
@@ -123,13 +123,14 @@ def check_part(tables: Mapping[str, Any], role: str) -> None:
 
 
 def check_own(tables: Mapping[str, Any], own: Mapping[str, object], whom: str) -> None:
-    """Raise :class:`ExperimentError` for the first key of `own` that the run, and not the site, has to say.
+    """Raise :class:`ExperimentError` for the first key of `own` that there is not, or that the run has to say.
 
     `tables` are those of the invitation, and `whom` is who made it.
     """
     said = flat(tables)
-    for key in own:
+    for key, value in own.items():
         if not is_own(tables, key):
+            check_keys(Experiment, override({}, {key: value}), ("federated", "gossip", "model"))
             has = f"{said[key]!r}" if key in said else "nothing of it"
             raise ExperimentError(
                 f"{as_in_file(key)}: is the same at every site, and the invitation says {has}; "

@@ -15,7 +15,7 @@ import zmq
 from nervenet.broker import disconnects, inbound, request_client, sockets, subscriber
 from nervenet.broker.broker import Broker
 from nervenet.broker.codec import Limits, encode
-from nervenet.broker.errors import TransportClosed
+from nervenet.broker.errors import NoSocket, TransportClosed
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import Goodbye, Join, Lane, Task
 from nervenet.broker.subscriber import EventStream
@@ -293,3 +293,31 @@ async def test_one_that_only_drains_leaves_them_and_its_context_would_never_end(
 
     monkeypatch.setattr(ZmqTransport, "close", close)
     assert not await cut_short()
+
+
+def test_however_many_events_are_unread_nothing_waits_for_a_monitor():
+    """With room for 2,000, as by default, this would hang: ZeroMQ waits for its reader, in whatever thread it is."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    socket = sockets.make(context, "inbox.control", Limits())
+    reader = disconnects.monitor_of(socket, int(zmq.EVENT_LISTENING | zmq.EVENT_CLOSED))
+    for _ in range(1_200):
+        socket.bind("tcp://127.0.0.1:*")
+        socket.unbind(socket.getsockopt(zmq.LAST_ENDPOINT))
+    for _ in range(2_400):  # all are told
+        assert reader.poll(60_000)
+        reader.recv_multipart()
+    socket.disable_monitor()
+    reader.close(linger=0)
+    socket.close()
+    context.term()
+
+
+@pytest.mark.parametrize("room", [1, 2, 3])
+async def test_an_inbox_without_room_for_its_monitor_leaves_no_socket_open(room):
+    """Else the end of its context would wait for ever."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    context.max_sockets = room
+    transport = ZmqTransport("a", "client", "run", bind="tcp://127.0.0.1:*", context=context)
+    with pytest.raises(NoSocket, match="ulimit -n"):
+        await transport.open(lambda _: None, lambda _: None)
+    context.term()

@@ -50,3 +50,20 @@ def test_records_are_shown(log: AuditLog, capsys: pytest.CaptureFixture[str]) ->
 def test_a_place_without_a_log_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["audit", "verify", str(tmp_path / "none")]) == 2
     assert "holds no audit log (NAME.jsonl)" in capsys.readouterr().err
+
+
+def test_of_several_broken_chains_each_has_a_line(log: AuditLog, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("south", "west"):
+        (log.path.parent / f"{name}.jsonl").write_text("{}\n")
+    assert execute(["audit", "verify", str(log.path.parent)]) == 1
+    told = capsys.readouterr()
+    assert log.head.hash in told.out
+    lines = [f"nervenet: {log.path.parent}/{name}.jsonl: line 1: changed" for name in ("south", "west")]
+    assert [line.startswith(begin) for line, begin in zip(told.err.splitlines(), lines, strict=True)] == [True, True]
+
+
+def test_a_run_without_audit_logs_has_no_broken_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "experiment.toml").touch()
+    (tmp_path / "events.jsonl").write_text('{"type": "run.started"}\n')
+    assert execute(["audit", "verify", str(tmp_path)]) == 2
+    assert "this run has kept no audit log (nervenet launch --audit" in capsys.readouterr().err

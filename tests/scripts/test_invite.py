@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from nervenet.scripts import node
+from nervenet.scripts.doctor import doctor
 from nervenet.scripts.main import execute
 
 INVITE = "invite north south --broker tcp://hub.example.org:5555 --run flowers --nodes 2 --keys hub"
@@ -147,6 +148,15 @@ def test_commands_are_in_one_piece(capsys: Capsys, folder: Path) -> None:
     assert "nervenet doctor --broker tcp://hub.example.org:5555 --run flowers --keys 'north keys'" in lines
 
 
+def test_a_peer_is_told_to_look_as_a_peer(capsys: Capsys) -> None:
+    said(capsys, "invite north --role peer --broker tcp://hub.example.org:5555 --run flowers --nodes 2 --keys hub")
+    told = said(capsys, f"{JOIN} --yes")
+    assert "--run flowers --keys north --mode gossip\n" in told
+    command = next(line for line in told.splitlines() if "nervenet doctor" in line)
+    context = doctor.make_context("doctor", shlex.split(command)[2:])
+    assert context.params["run"] == "flowers"
+
+
 def test_who_joins_by_json_gets_the_key_and_the_rest_on_the_other_stream(capsys: Capsys) -> None:
     known = json.loads(said(capsys, f"{JOIN} --yes --json"))
     assert known["public_file"] == "north/north.pub"
@@ -230,6 +240,12 @@ def test_a_site_whose_policy_declines_is_not_asked(capsys: Capsys, started: list
     told = said(capsys, "join north.invite.toml --data north.csv --site site.toml --yes")
     assert "runs of at most 20 rounds" in told
     assert started[0][1].site.allow.max_rounds == 20
+
+
+def test_a_run_folder_that_cannot_be_resumed_is_named_before_anything_is_written(capsys: Capsys, folder: Path) -> None:
+    words = "join north.invite.toml --data north.csv --yes --resume none"
+    assert "--resume none: there is no such run folder" in said(capsys, words, 2)
+    assert not (folder / "north").exists()
 
 
 def test_an_own_file_of_the_site(capsys: Capsys, started: list[Any], folder: Path) -> None:

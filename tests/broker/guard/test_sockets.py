@@ -13,6 +13,7 @@ from nervenet.broker.broker import Broker
 from nervenet.broker.codec import encode
 from nervenet.broker.events import encode_event
 from nervenet.broker.guard import guard
+from nervenet.broker.guard.table import ConnectionTable
 from nervenet.broker.limits import LIMITS
 from nervenet.broker.messages import GetEventAddresses, GetSnapshot, Hello, Join
 from nervenet.broker.transport_events import ConnectionRefused, LinkUp
@@ -259,3 +260,55 @@ async def test_one_who_asks_as_it_should_is_left_alone_among_strangers(broker, r
     await looks()
     assert not one.ended()
     assert broker.said == []
+
+
+@linux
+@pytest.mark.parametrize("excused", [True, False])
+async def test_bulk_that_was_cut_off_is_not_ended_for_saying_no_hello(tcp, raw, limit, monkeypatch, excused):
+    """ZeroMQ connects again by itself, and what it has not sent goes first."""
+    if not excused:
+        monkeypatch.setattr(ConnectionTable, "_excuse", lambda *_: False)
+    server, at_server = await tcp.open("server", binds=True)
+    lanes = {lane: raw(server.addresses[lane], b"m@1") for lane in ("control", "bulk")}
+    for one in lanes.values():
+        one.frame(encode(Hello("m", "client", "demo", 1, 1))[0])
+    await at_server.first(LinkUp)
+    lanes["bulk"].socket.close()
+    table = server._inbound._guards["bulk"].table
+    await until(lambda: not len(table))
+    limit("unknown_bytes", 20_000)
+    again = raw(server.addresses["bulk"], b"m@1")
+    for _ in range(3):
+        again.frame(bytes(30_000), more=True)
+    if excused:
+        await until(lambda: [one.held > 60_000 and one.known for one in table] == [True])
+        assert not again.ended()
+    else:
+        await until(again.ended)
+
+
+@pytest.mark.parametrize("says_hello", [True, False])
+async def test_a_hello_that_waits_is_read_before_its_connection_is_ended(tcp, raw, limit, monkeypatch, says_hello):
+    """As after a sleep: it has been there for longer than a stranger may be."""
+    server, _ = await tcp.open("server", binds=True)
+    monkeypatch.setattr(guard, "_TICK_S", 1e6)  # the one look is the test's own
+    limit("unknown_s", -1)
+    channel = server._inbound._channels["control"]
+    loop = asyncio.get_running_loop()
+    loop.remove_reader(channel._fd)
+    one = raw(server.addresses["control"], b"m@1")
+    if says_hello:
+        one.frame(encode(Hello("m", "client", "demo", 1, 1))[0])
+        await until(channel._readable)
+    watched = server._inbound._guards["control"]
+    await until(lambda: len(watched.table))
+    watched.look(loop.time())
+    assert [each.ended for each in watched.table] == [not says_hello]
+
+
+async def test_a_watch_is_forgotten_with_its_last_guard(tcp):
+    loop = asyncio.get_running_loop()
+    server, _ = await tcp.open("server", binds=True)
+    assert loop in guard.Watch._all
+    await server.close(0.0)
+    assert loop not in guard.Watch._all

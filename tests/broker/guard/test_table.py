@@ -166,6 +166,57 @@ def test_faults_are_few_for_a_stranger_and_more_for_a_member(limit):
     assert found == {4: allowed("unknown_faults"), 5: 20}
 
 
+def back_after_a_cut() -> list[tuple[int, str]]:
+    """Return what is ended of two connections from where one member was cut off, once they have sent a part each."""
+    connections = table()
+    connections.accepted(4, 4, "10.0.0.7", 0.0)
+    connections.introduced(4)
+    connections.closed(4)
+    for descriptor in (5, 6):
+        connections.accepted(descriptor, descriptor, "10.0.0.7", 1.0)
+    return limits_of(connections.look(reading(received=500_000), 2.0))
+
+
+def test_one_who_was_cut_off_goes_on_with_its_model_ahead_of_its_hello():
+    assert back_after_a_cut() == [(6, "unknown_bytes")]  # and so does nobody else
+
+
+def test_as_a_stranger_it_would_be_cut_off_again(monkeypatch):
+    monkeypatch.setattr(ConnectionTable, "_excuse", lambda *_: False)
+    assert back_after_a_cut() == [(5, "unknown_bytes"), (6, "unknown_bytes")]
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_who_was_cut_off_may_be_silent_and_say_what_had_waited_and_who_was_ended_may_not(ended):
+    connections = table()
+    member = connections.accepted(4, 4, "", 0.0) or connections.get(4)
+    connections.introduced(4)
+    if ended:
+        connections.ended(member)
+    connections.closed(4)
+    connections.accepted(5, 5, "", 1.0)
+    assert any(connections.fault(5) for _ in range(allowed("unknown_faults") + 1)) is ended
+    assert bool(connections.look(reading(), 32.0)) is ended
+
+
+def test_who_has_introduced_itself_again_leaves_nothing_to_others():
+    connections = table()
+    for descriptor in (4, 5):
+        connections.accepted(descriptor, descriptor, "", 0.0)
+        connections.introduced(descriptor)
+        connections.closed(4)
+    connections.accepted(6, 6, "", 0.0)
+    assert limits_of(connections.look(reading(received=500_000), 2.0)) == [(6, "unknown_bytes")]
+
+
+def test_publishers_that_came_during_a_sleep_are_no_crowd(limit):
+    limit("unknown", 1)
+    connections = table("events_in", silent=True)
+    for descriptor in range(3):
+        connections.accepted(descriptor, descriptor, "", 0.0)
+    assert connections.look(reading(received=200), 60.0) == []
+
+
 def test_subscriptions_are_bounded_for_each_and_for_all(limit):
     limit("subscriptions", 2)
     limit("subscription_bytes", 100)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nervenet.nodes.audit import chain
 from nervenet.nodes.audit.chain import Broken, Head, Verifier, parse, sealed, torn_fields
-from nervenet.nodes.audit.log import AuditError, AuditLog, chains
+from nervenet.nodes.audit.log import AuditError, AuditLog, chains, closed_files
 from nervenet.nodes.audit.verify import verify
 
 VALUES = st.one_of(st.text(max_size=5), st.integers(0, 9))
@@ -213,6 +213,64 @@ def test_a_long_chain_goes_on_in_another_file(tmp_path: Path) -> None:
     chains(tmp_path)[path][0].unlink()
     assert verify(tmp_path)[1][0].endswith("are missing before record " + verify(tmp_path)[1][0].rpartition(" ")[2])
     assert found.head.n > 8
+
+
+def test_a_head_of_a_closed_file_is_found_by_the_open_one(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path, "north", largest=300)
+    first = log.append("opened", {})
+    while len(chains(tmp_path)[log.path]) < 3:
+        log.append("sent", {})
+    log.close()
+    assert verify(log.path, first.hash)[1] == []
+
+
+def closed_without_the_first(folder: Path) -> tuple[bytes, bytes]:
+    """Return a closed file of a chain whose first was moved away, as it was and as it is two files later."""
+    log = AuditLog(folder, "north", largest=300)
+    while len(closed_files(log.path)) < 2:
+        log.append("sent", {})
+    first, kept = closed_files(log.path)
+    first.unlink()
+    before = kept.read_bytes()
+    while len(closed_files(log.path)) < 2 and kept.read_bytes() == before:
+        log.append("sent", {})
+    log.close()
+    return before, kept.read_bytes()
+
+
+def test_no_closed_file_is_overwritten_when_older_ones_were_moved_away(tmp_path: Path) -> None:
+    before, after = closed_without_the_first(tmp_path)
+    assert before == after
+    assert [path.name for path in closed_files(tmp_path / "north.jsonl")] == ["north~00002.jsonl", "north~00003.jsonl"]
+
+
+def test_counting_the_closed_files_would_overwrite_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.nodes.audit.log.newest_number", lambda path: len(closed_files(path)))
+    before, after = closed_without_the_first(tmp_path)
+    assert before != after
+
+
+def test_a_file_that_cannot_be_opened_anew_leaves_the_log_its_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = AuditLog(tmp_path, "north")
+    log.append("opened", {})
+    log.path.rename(tmp_path / "elsewhere")
+    real = os.open
+    with monkeypatch.context() as patch:
+        patch.setattr("nervenet.nodes.audit.log.os.open", refused)
+        with pytest.raises(OSError, match="Too many open files"):
+            log.append("sent", {})
+    other = real(tmp_path / "another", os.O_RDWR | os.O_CREAT)  # gets the lowest number that is free
+    log.append("sent", {})
+    log.close()
+    os.close(other)
+    assert (tmp_path / "another").read_bytes() == b""
+    assert len(log.path.read_bytes().splitlines()) == 1
+
+
+def refused(*_: Any) -> int:
+    raise OSError(errno.EMFILE, "Too many open files")
 
 
 def test_a_full_disk_leaves_the_chain_as_it_was(tmp_path: Path) -> None:

@@ -134,6 +134,12 @@ def test_a_site_cannot_say_what_all_have_in_common(part: dict[str, Any], key: st
         with_own(tables, {}, {key: 3}, "hub")
 
 
+@pytest.mark.parametrize(("key", "said"), [("data.min_row", "did you mean data.min_rows"), ("x", "no such key")])
+def test_a_key_that_there_is_not_is_no_key_of_the_run(key: str, said: str) -> None:
+    with pytest.raises(ExperimentError, match=f"{key}: there is no such key.*{said}|{key}: there is {said}"):
+        with_own(shared_part(load_experiment(None, {})), {}, {key: 3}, "hub")
+
+
 def test_a_site_says_what_is_its_own_by_a_file_and_options_win() -> None:
     part = shared_part(load_experiment(None, {"data.target": "outcome", "federated.site_settings": ["epochs"]}))
     columns = {"visit.date": {"kind": "date", "format": "%d/%m/%Y"}}

@@ -134,6 +134,22 @@ async def test_a_peer_whose_disk_is_full_says_goodbye_and_ends(tmp_path: Path) -
     await node.close()
 
 
+@pytest.mark.parametrize("big", [False, True], ids=["at once", "in a thread"])
+async def test_a_client_whose_log_was_changed_in_mid_run_declines(tmp_path: Path, big: bool) -> None:
+    vector = np.zeros(100_000, np.float32) if big else VECTOR
+    node = Node(tmp_path)
+    with node.log.path.open("ab") as file:
+        file.write(b'{"n":2}\n')
+    for number in (1, 2):
+        node.auditor.send(("hub",), m.Update(number, 0, 25, {}, None, PAYLOAD), vector)
+    await node.until(2)
+    first, second = (message for _, message in node.sent)
+    assert isinstance(first, m.Declined)
+    assert isinstance(second, m.Declined)
+    assert "the last line is not as it was written" in first.reason
+    await node.close()
+
+
 @pytest.mark.parametrize(
     ("unrecorded", "message", "vector"),
     [(True, UPDATE, VECTOR), (False, m.Task(3, 0, "train", 9.0, False, {}, payload=PAYLOAD), VECTOR)],
