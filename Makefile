@@ -5,7 +5,7 @@
 #   make test-quick        the inner loop: every test that starts no process
 #   make test-under-load   every test, ten times in a row, beside four busy processes on two cores
 #   make lint     the first half of `make test`
-#   make bench    every benchmark, one after the other
+#   make bench    every benchmark, one after the other, but those that take hours or root (LONG)
 #   make clean    remove what these targets made, save runs/
 
 PYTHON ?= python3
@@ -15,6 +15,8 @@ NAMESPACE := namespace
 # Folders are listed too: they tell of a file that has gone.
 SOURCES := pyproject.toml README.md LICENSE $(shell find $(PACKAGES) $(NAMESPACE) -name __pycache__ -prune -o -print)
 TREE := $(PACKAGES) $(NAMESPACE) tests benchmarks examples
+
+LONG := benchmarks/soak.py benchmarks/slow_network.py
 
 .DELETE_ON_ERROR:
 .PHONY: demo test test-quick test-under-load lint bench clean
@@ -42,7 +44,7 @@ lint: .venv/installed-dev
 	$(BIN)/lint-imports
 
 bench: .venv/installed-dev
-	set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script; done
+	set -e; for script in $(filter-out $(LONG), $(sort $(wildcard benchmarks/[a-z]*.py))); do echo "== $$script"; $(BIN)/python $$script; done
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

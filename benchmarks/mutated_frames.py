@@ -9,8 +9,6 @@ Linux only: resident memory and descriptors of the broker and of the coordinator
 
 Printed for each twentieth: mutants so far, rounds a second, memory and descriptors. At the end the launch is
 interrupted, and has to leave a model whose weights are finite.
-
-2026-11, 2 cores of a shared machine: FIGURES
 """
 
 from __future__ import annotations

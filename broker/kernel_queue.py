@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import fcntl
-import os
-import socket
 import struct
-import sys
 import termios
 from typing import NamedTuple
 
-_BYTES_ACKED = 120
-"""Where in Linux's tcp_info it is: behind 8 flags of a byte, 24 numbers of 4 and two rates of 8."""
+from .kernel import inode, read
 
 
 class KernelQueue(NamedTuple):
@@ -23,10 +19,8 @@ class KernelQueue(NamedTuple):
     @classmethod
     def of(cls, descriptor: int) -> KernelQueue:
         """Return the connection of a descriptor; `NO_QUEUE` if it has closed, or there is none, as over inproc."""
-        try:
-            return cls(descriptor, os.fstat(descriptor).st_ino) if descriptor >= 0 else NO_QUEUE
-        except OSError:
-            return NO_QUEUE
+        known = inode(descriptor) if descriptor >= 0 else 0
+        return cls(descriptor, known) if known else NO_QUEUE
 
     def leads_to(self, descriptor: int) -> bool:
         return self.descriptor == descriptor
@@ -37,7 +31,7 @@ class KernelQueue(NamedTuple):
         Linux counts, for TCP, what was not sent and what was sent and may have to be repeated (tcp(7), SIOCOUTQ).
         """
         try:
-            if self.descriptor < 0 or os.fstat(self.descriptor).st_ino != self.inode:
+            if self.descriptor < 0 or inode(self.descriptor) != self.inode:
                 return 0
             answer = fcntl.ioctl(self.descriptor, termios.TIOCOUTQ, bytes(4))
         except OSError:
@@ -45,20 +39,9 @@ class KernelQueue(NamedTuple):
         return int(struct.unpack("i", answer)[0])
 
     def acknowledged(self) -> int:
-        """Return how many bytes the other side has acknowledged so far; 0 where the kernel does not say.
-
-        ``tcpi_bytes_acked`` of tcp(7), TCP_INFO, in Linux's layout of it.
-        """
-        if sys.platform != "linux" or self.descriptor < 0:
-            return 0
-        try:
-            if os.fstat(self.descriptor).st_ino != self.inode:
-                return 0
-            with socket.socket(fileno=os.dup(self.descriptor)) as connection:
-                answer = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
-        except OSError:
-            return 0
-        return int(struct.unpack_from("Q", answer, _BYTES_ACKED)[0]) if len(answer) == _BYTES_ACKED + 8 else 0
+        """Return how many bytes the other side has acknowledged so far; 0 where the kernel does not say."""
+        counts = read(self.descriptor, self.inode) if self.descriptor >= 0 else None
+        return 0 if counts is None else counts.acknowledged
 
 
 NO_QUEUE = KernelQueue(-1, 0)

@@ -39,7 +39,7 @@ def verify(place: Path | None, head: str | None) -> None:
 @audit.command()
 @_place
 def head(place: Path | None) -> None:
-    """Print the head of each chain, to be noted elsewhere; it is verified first."""
+    """Verify each chain, and print its head, to be noted elsewhere."""
     from nervenet.nodes.audit.verify import verify as verified
     from nervenet.nodes.runtime.printable import printable
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 @click.option(
     "--out", metavar="DIR", type=click.Path(path_type=Path), default="runs", show_default=True,
     help="Where run folders are to be written")  # fmt: skip
+@click.option(
+    "--site", metavar="FILE", type=click.Path(path_type=Path), help="This site's own file, of the table [site] alone"
+)
 @click.option("--json", is_flag=True, help="A JSON object for each finding, one a line.")
 @insecure_flag
 @experiment_flags("sites", "processes")
@@ -37,6 +40,7 @@ def doctor(
     name: str | None,
     advertise: str | None,
     out: Path,
+    site: Path | None,
     json: bool,
     insecure: bool,
 ) -> None:
@@ -53,8 +57,9 @@ def doctor(
         split_bind(broker, ("directory", "events_in", "events_out"))  # raises what is wrong with the address
     overrides |= {"network.insecure": True} if insecure else {}
     overrides |= {"network.advertise": advertise} if advertise else {}
-    experiment, ineffective, wrong = _experiment(file, overrides)
+    experiment, ineffective, wrong = _experiment(file, overrides, site)
     from nervenet.nodes.diagnosis.doctor import Visit
+    from nervenet.nodes.diagnosis.finding import problems_in
 
     data = "data.name" in overrides or (file is not None and wrong is None and _has_file(experiment))
     visit = Visit(experiment, file, broker, run, name, out, data=data, ineffective=tuple(ineffective))
@@ -62,7 +67,7 @@ def doctor(
     if wrong is not None:
         _say(wrong, found, json=json)
     run_until_signal(lambda: _examine(visit, found, json=json))
-    count = sum(finding.state == "problem" for finding in found)
+    count = problems_in(found)
     cautions = sum(finding.state == "warning" for finding in found)
     if not json:
         print(f"{count or 'no'} problem{'s' * (count != 1)}, {cautions or 'no'} warning{'s' * (cautions != 1)}")
@@ -70,7 +75,9 @@ def doctor(
         click.get_current_context().exit(1)
 
 
-def _experiment(file: Path | None, overrides: dict[str, object]) -> tuple[Experiment, list[str], Finding | None]:
+def _experiment(
+    file: Path | None, overrides: dict[str, object], site: Path | None
+) -> tuple[Experiment, list[str], Finding | None]:
     """Return the experiment, its settings without effect, and what is wrong with it: then the rest is the defaults'."""
     from nervenet.nodes.config.keys import ExperimentError
     from nervenet.nodes.diagnosis.finding import problem
@@ -78,7 +85,7 @@ def _experiment(file: Path | None, overrides: dict[str, object]) -> tuple[Experi
     from nervenet.nodes.experiment.loader import load_experiment
 
     try:
-        experiment = load_experiment(file, overrides)
+        experiment = load_experiment(file, overrides, site)
     except ExperimentError as error:
         if file is None:
             raise

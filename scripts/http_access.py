@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
 import ssl
 import stat
@@ -33,7 +34,7 @@ class Access:
         if not self.certificate:
             return None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.certificate, self.key or None)
+        context.load_cert_chain(self.certificate, self.key or None, _no_pass_phrase)
         return context
 
 
@@ -71,6 +72,11 @@ def access_of(
         whose = "the token, the rows and the answers" if token else "the rows and the answers"
         return access, f"{whose} travel unencrypted; --tls-cert and --tls-key, or a proxy in front, encrypt them"
     return access, ""
+
+
+def _no_pass_phrase() -> str:
+    """Refuse a key that is encrypted itself: OpenSSL would ask at the terminal, and nobody may sit there."""
+    raise OSError(errno.EACCES, "the key is protected by a pass phrase: openssl pkey -in KEY -out NEW removes it")
 
 
 def _token(path: Path) -> str:

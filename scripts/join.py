@@ -93,12 +93,13 @@ def join(
     if site is not None:
         tables["site"] = read_site(site, own)
     planned = Experiment.from_dict(tables)
-    shown, rows = disclosure(invitation, planned), None
+    rows = None
     if not no_start:
         if resume is not None:
             check_run_dir(resume, out=out)
         _check_start(invitation, tables, planned)
         rows = rows_of(planned)
+    shown = disclosure(invitation, planned, rows.rows if rows is not None and rows.columns else None)
     _print([*about(file, invitation, shown), *leaving(shown, rows), *of_policy(shown), *of_keys(plan)], json)
     if shown.declined:
         raise ExperimentError(

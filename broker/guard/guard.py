@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
+from .. import kernel
 from ..limits import allowed
 from ..transport_events import ConnectionRefused
-from . import kernel
 from .table import Connection, ConnectionTable, Ending, Policy
 
 _TICK_S = 0.025

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..kernel import Reading
 from ..limits import allowed
 from .bucket import Bucket
-from .kernel import Reading
 
 # What else may come, uncounted: the handshake, and ZeroMQ's heartbeats, which take 42 bytes every second at the most.
 _HANDSHAKE, _HEARTBEATS_S = 2_048, 64

@@ -1,4 +1,4 @@
-"""A policy, and what a run asks a site for, in plain words: for people who are to say yes or no."""
+"""A policy in plain words, and what of a run it would decline: for people who are to say yes or no."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..config.site import AllowConfig
-from .decide import Request, decide
+from .decide import MODEL, Request, decide
 from .statistics import MEANING
 
 if TYPE_CHECKING:
@@ -29,23 +29,6 @@ def policy_lines(allow: AllowConfig) -> list[str]:
         lines.append(f"nothing with fewer than {allow.min_clients} sites together")
     if allow.statistics is not None:
         lines.append(f"statistics: {_listed([_meant(kind) for kind in allow.statistics])}")
-    return lines
-
-
-def request_lines(experiment: Experiment, run: str) -> list[str]:
-    """Return what a run asks a site for, as far as the site's part of the experiment says it."""
-    federated = experiment.mode == "federated"
-    whom = "the coordinator" if federated else f"its neighbors ({experiment.gossip.topology})"
-    lines = [
-        f"run {run}: {_how(experiment)}, {experiment.rounds} rounds, {experiment.min_nodes} sites",
-        f"model {experiment.model.name}, trained on this site's own rows, which stay here",
-        f"after each round its weights go to {whom}"
-        + (f", encoded as {experiment.compression}" if experiment.compression else ""),
-    ]
-    lines += [f"before the first round: {_meant(kind)}" for kind in sorted(sure_statistics(experiment) - LATER)]
-    for kind in sorted(possible_statistics(experiment)):
-        lines.append(f"where its table has text, dates, gaps or a pipeline: {_meant(kind)}")
-    lines += [f"later: {_meant(kind)}" for kind in sorted(sure_statistics(experiment) & LATER)]
     return lines
 
 
@@ -73,25 +56,25 @@ def possible_statistics(experiment: Experiment) -> frozenset[str]:
     return frozenset(found - sure_statistics(experiment))
 
 
-def conflicts(experiment: Experiment, run: str, model_hash: str = "") -> list[str]:
-    """Return what the policy of an experiment's [site.allow] would decline in the run that it describes."""
+def conflicts(experiment: Experiment, run: str | None, rows: int | None = None) -> list[str]:
+    """Return what the policy of an experiment's [site.allow] would decline in the run that it describes.
+
+    None: the run, or the number of this site's rows, is not known yet. Nothing is imported, and so the hash of the
+    model is not known: where the policy names some, that is judged when the node starts.
+    """
+    allow = experiment.site.allow
+    by_hash = any(entry.startswith(MODEL) for entry in allow.models or ())
     request = Request(
         run=run,
         strategy=experiment.federated.strategy if experiment.mode == "federated" else experiment.gossip.algorithm,
-        model=experiment.model.name,
-        model_hash=model_hash,
+        model=None if by_hash else experiment.model.name,
         rounds=experiment.rounds,
+        rows=rows,
         clients=experiment.min_nodes,
         statistics=sure_statistics(experiment),
     )
-    declined = decide(request, experiment.site.allow)
+    declined = decide(request, allow)
     return [] if declined is None else [str(declined)]
-
-
-def _how(experiment: Experiment) -> str:
-    if experiment.mode == "federated":
-        return f"federated, strategy {experiment.federated.strategy}"
-    return f"gossip, algorithm {experiment.gossip.algorithm}"
 
 
 def _meant(kind: str) -> str:

@@ -24,7 +24,7 @@ from .broker_probe import ANSWER_S, probe_broker
 from .finding import Finding, problem
 from .machine_facts import look_at_folder, look_at_libraries, look_at_limits, look_at_ports
 from .machine_findings import judge_folder, judge_interface, judge_libraries, judge_limits, judge_ports
-from .site import DIALED, judge_allowed, judge_data, judge_experiment, read_keys
+from .site import DIALED, judge_allowed, judge_data, judge_experiment, judge_policy, read_keys
 
 DEFAULT_BROKER = ("127.0.0.1", 5555)
 SERVICES = 3  # consecutive ports of a broker
@@ -54,6 +54,8 @@ async def examine(visit: Visit) -> AsyncIterator[Finding]:
     for finding in judge_libraries(look_at_libraries()):
         yield finding
     for finding in judge_experiment(experiment, visit.file, list(visit.ineffective)):
+        yield finding
+    for finding in judge_policy(experiment, visit.run):
         yield finding
     needed = files_of_process(experiment, node_names(experiment)[:1])
     for finding in judge_limits(look_at_limits(), needed):

@@ -15,6 +15,7 @@ from nervenet.models.data.data import DataError
 from ..config.factory import build_model
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment, NetworkConfig, is_file_name
+from ..consent.in_words import conflicts, policy_lines
 from ..launching.data_shares import load_for
 from ..runtime.printable import listed
 from ..runtime.secured import security_of
@@ -70,6 +71,19 @@ def judge_experiment(experiment: Experiment, file: Path | None, ineffective: lis
         yield warning("experiment", line)
     what = f"{experiment.mode}, {experiment.model.name}, {experiment.nodes} nodes, {experiment.rounds} rounds"
     yield ok("experiment", f"{file or 'the defaults and options'}: {what}")
+
+
+def judge_policy(experiment: Experiment, run: str) -> Iterator[Finding]:
+    """Yield what the site's own policy would decline in such a run; a coordinator's may be another one."""
+    allow = experiment.site.allow
+    if allow.everything:
+        return
+    declined = conflicts(experiment, run or None)
+    for line in declined:
+        remedy = "if the run is so, change the site's own file; else tell doctor of the run (--rounds, --strategy, …)"
+        yield warning("policy", f"this site would decline {line}", "", remedy)
+    if not declined:
+        yield ok("policy", f"such a run is within this site's policy: {'; '.join(policy_lines(allow))}")
 
 
 def judge_data(experiment: Experiment) -> Iterator[Finding]:

@@ -41,10 +41,11 @@ class Disclosure:
     declined: tuple[str, ...]
 
 
-def disclosure(invitation: Invitation, experiment: Experiment) -> Disclosure:
+def disclosure(invitation: Invitation, experiment: Experiment, rows: int | None = None) -> Disclosure:
     """Return what is shown to a site before it joins.
 
-    `experiment` is that of the invitation with what the site says for itself; nothing of it has been imported.
+    `experiment` is that of the invitation with what the site says for itself; nothing of it has been imported. `rows`
+    is how many the site has, None where that is not known.
     """
     code = [
         f"{key} = {value}"
@@ -62,7 +63,7 @@ def disclosure(invitation: Invitation, experiment: Experiment) -> Disclosure:
         tuple(_stays(experiment)),
         tuple(code),
         tuple(policy_lines(experiment.site.allow)),
-        tuple(conflicts(experiment, invitation.run)),
+        tuple(conflicts(experiment, invitation.run, rows)),
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from nervenet.nodes.config.keys import ExperimentError
@@ -59,6 +61,15 @@ def test_a_token_that_others_can_read_or_guess_is_refused(token: Path, text: str
     token.chmod(mode)
     with pytest.raises(ExperimentError, match=why):
         access_of("127.0.0.1", token, None, None, insecure=False)
+
+
+def test_a_key_with_a_pass_phrase_is_refused_and_nobody_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks: Callable[..., object] = lambda _certificate, _key, password: password()  # noqa: E731
+    monkeypatch.setattr("nervenet.scripts.http_access.ssl.SSLContext", lambda _: SimpleNamespace(load_cert_chain=asks))
+    with pytest.raises(ExperimentError, match="protected by a pass phrase: openssl pkey"):
+        access_of("127.0.0.1", None, tmp_path / "cert.pem", tmp_path / "key.pem", insecure=False)
 
 
 def test_files_that_are_none_are_named(tmp_path: Path) -> None:

@@ -242,6 +242,18 @@ def test_a_site_whose_policy_declines_is_not_asked(capsys: Capsys, started: list
     assert started[0][1].site.allow.max_rounds == 20
 
 
+def test_a_policy_is_held_against_all_that_is_known_and_no_more(
+    capsys: Capsys, started: list[Any], folder: Path
+) -> None:
+    (folder / "site.toml").write_text("[site.allow]\nmin_rows = 21\n")
+    words = "join north.invite.toml --data north.csv --site site.toml --yes"
+    assert "site.allow.min_rows: found fewer rows at this site; allowed: 21 at least" in said(capsys, words, 2)
+    assert not (folder / "north").exists()
+    (folder / "site.toml").write_text('[site.allow]\nmin_rows = 20\nmodels = ["model:d1507d62efbd7d6e"]\n')
+    said(capsys, words)
+    assert started, "whether the model has that hash is looked at when it is built"
+
+
 def test_a_run_folder_that_cannot_be_resumed_is_named_before_anything_is_written(capsys: Capsys, folder: Path) -> None:
     words = "join north.invite.toml --data north.csv --yes --resume none"
     assert "--resume none: there is no such run folder" in said(capsys, words, 2)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nervenet.broker.guard.bucket import Bucket
-from nervenet.broker.guard.kernel import Reading
 from nervenet.broker.guard.table import Connection, ConnectionTable, Policy
+from nervenet.broker.kernel import Reading
 from nervenet.broker.limits import LIMITS, allowed
 
 PROTOCOL = Path(__file__).parents[3] / "docs" / "protocol.md"

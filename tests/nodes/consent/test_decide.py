@@ -10,7 +10,7 @@ from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.config.site import AllowConfig
 from nervenet.nodes.consent.decide import Request, decide
-from nervenet.nodes.consent.in_words import conflicts, policy_lines, request_lines
+from nervenet.nodes.consent.in_words import conflicts, policy_lines
 from nervenet.nodes.consent.requests import Policy, model_hash
 from nervenet.nodes.consent.statistics import MEANING, UNKNOWN, told_by
 
@@ -159,8 +159,21 @@ def test_policies_and_requests_are_told_in_plain_words() -> None:
         "statistics: limits (least and greatest values)",
     ]
     experiment = Experiment.from_dict({"rounds": 7, "nodes": 3, "site": {"allow": {"max_rounds": 5}}})
-    lines = request_lines(experiment, "demo")
-    assert lines[0] == "run demo: federated, strategy fedavg, 7 rounds, 3 sites"
-    assert any(line.startswith("before the first round: moments (") for line in lines)
     assert conflicts(experiment, "demo") == ["site.allow.max_rounds: found 7 rounds; allowed: 5 at most"]
     assert conflicts(Experiment.from_dict({"mode": "gossip"}), "demo") == []
+
+
+@pytest.mark.parametrize(
+    ("allow", "rows", "found"),
+    [
+        ({"models": ["model:d1507d62efbd7d6e"]}, None, []),
+        ({"models": ["layout:d1507d62efbd7d6e"]}, None, []),
+        ({"models": ["sklearn.*"]}, None, ["site.allow.models: found mlp; allowed: sklearn.*"]),
+        ({"min_rows": 50}, None, []),
+        ({"min_rows": 50}, 50, []),
+        ({"min_rows": 50}, 49, ["site.allow.min_rows: found fewer rows at this site; allowed: 50 at least"]),
+    ],
+)
+def test_before_a_run_only_what_is_known_is_declined(allow: dict[str, Any], rows: int | None, found: list[str]) -> None:
+    experiment = Experiment.from_dict({"nodes": 3, "site": {"allow": allow}})
+    assert conflicts(experiment, "demo", rows) == found

@@ -218,6 +218,18 @@ def test_the_command_prints_a_line_a_check_and_exits_one_for_a_problem(
     assert list(tmp_path.iterdir()) == [tmp_path / "bad.toml"]
 
 
+def test_a_sites_own_policy_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site = tmp_path / "site.toml"
+    site.write_text("[site.allow]\nmax_rounds = 5\n")
+    line = f"doctor --site {site} --broker tcp://127.0.0.1:1 --rounds"
+    execute([*line.split(), "6"])
+    assert "warning  policy     this site would decline site.allow.max_rounds: found 6" in capsys.readouterr().out
+    execute([*line.split(), "5"])
+    assert "ok       policy     such a run is within this site's policy: runs of at most 5" in capsys.readouterr().out
+    site.write_text("[data]\n")
+    assert execute([*line.split(), "5"]) == 2
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
