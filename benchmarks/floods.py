@@ -12,7 +12,6 @@ by how much the run was slower than with the rival. With ``--keys`` the run has 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import json
 import os
@@ -29,14 +28,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import zmq
 from nervenet.broker.codec import encode
 from nervenet.broker.events import encode_event
-from nervenet.broker.messages import GetRoster, GetSnapshot, Hello, Join, Roster
-from nervenet.broker.request_client import BrokerClient
-from nervenet.broker.security.plain import LOCAL
+from nervenet.broker.messages import GetSnapshot, Hello, Join
 
-READY = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER\x08Identity"
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31)
+READY = b"\x04\x1c\x05READY\x0bSocket-Type\x00\x00\x00\x06ROUTER"
 PORTS = ("directory", "events_in", "events_out", "control", "bulk")
 MB = 1_000_000
 
@@ -49,7 +46,7 @@ class Stranger:
         self.socket = socket.create_connection((host, int(port)), timeout=2)
         if not greet:
             return
-        self.socket.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31))
+        self.socket.sendall(GREETING)
         body = b"\x05READY\x0bSocket-Type" + len(kind).to_bytes(4, "big") + kind
         body += b"\x08Identity" + len(identity).to_bytes(4, "big") + identity
         self.socket.sendall(b"\x04" + bytes([len(body)]) + body)
@@ -263,7 +260,7 @@ def flood(kind: str, at: dict[str, str], run: str, seconds: float, pace: float) 
 
 
 def sink(count: int) -> None:
-    """Accept on free ports, read and forget; print the ports."""
+    """Accept on free ports, greet, read and forget; print the ports."""
     selector = selectors.DefaultSelector()
     listeners = [socket.create_server(("127.0.0.1", 0), backlog=1024) for _ in range(count)]
     for listener in listeners:
@@ -273,6 +270,8 @@ def sink(count: int) -> None:
         for key, _ in selector.select():
             if key.data == "listener":
                 connection, _ = key.fileobj.accept()  # type: ignore[union-attr]
+                with contextlib.suppress(OSError):
+                    connection.sendall(GREETING + READY)  # so that strangers are as quick here as with the run
                 selector.register(connection, selectors.EVENT_READ, "connection")
             elif not _drained(key.fileobj):
                 selector.unregister(key.fileobj)
@@ -308,7 +307,7 @@ class Run:
             raise SystemExit((folder / "err").read_text())
         nodes = json.loads((self.folder / "nodes.json").read_text())
         self.pids = {name: nodes[name]["pid"] for name in ("broker", "coordinator")}
-        self.broker = nodes["broker"]["address"]
+        self.broker, self.control = nodes["broker"]["address"], nodes["coordinator"]["address"]
 
     def _follow(self) -> None:
         assert self.process.stdout is not None
@@ -324,14 +323,12 @@ class Run:
                     self.refused[event["reason"]] = self.refused.get(event["reason"], 0) + event["count"]
         self.ended.set()
 
-    def addresses(self, *, keys: bool) -> dict[str, str]:
+    def addresses(self) -> dict[str, str]:
         host, _, port = self.broker.rpartition(":")
         at = {"directory": self.broker, "events_in": f"{host}:{int(port) + 1}", "events_out": f"{host}:{int(port) + 2}"}
-        if not keys:
-            return at | asyncio.run(_coordinator(self.broker, self.run))
-        # With keys a stranger is not told; from the system, who owns both.
-        ports = listening(self.pids["coordinator"])
-        return at | {"control": f"{host}:{ports[0]}", "bulk": f"{host}:{ports[-1]}"}
+        # A stranger is not told the other lane; from the system, who owns both.
+        (bulk,) = {f"{host}:{port}" for port in listening(self.pids["coordinator"])} - {self.control}
+        return at | {"control": self.control, "bulk": bulk}
 
     def pace(self, since: float, until: float) -> float:
         """Rounds per second between two times."""
@@ -354,18 +351,6 @@ class Run:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(30)
         self.process.kill()
-
-
-async def _coordinator(broker: str, run: str) -> dict[str, str]:
-    context = zmq.Context()
-    client = BrokerClient(broker, context, LOCAL)
-    try:
-        roster = await client.ask(lambda id_: GetRoster(id_, run, 0, 1.0), 5.0)
-        assert isinstance(roster, Roster)
-        return dict(next(member.addresses for member in roster.members if member.role == "coordinator"))
-    finally:
-        client.close()
-        context.destroy(0)
 
 
 def listening(pid: int) -> list[int]:
@@ -448,7 +433,7 @@ def main() -> None:
 def report(folder: Path, kind: str, elsewhere: dict[str, str], arguments: argparse.Namespace) -> None:
     run = Run(folder, keys=arguments.keys)
     try:
-        at = run.addresses(keys=arguments.keys)
+        at = run.addresses()
         pace = 1e12 if arguments.hard else FLOODS[kind][1]
         rival = measured(run, kind, elsewhere, arguments.seconds, pace)
         ours = measured(run, kind, at, arguments.seconds, pace)

@@ -30,9 +30,10 @@ import numpy as np
 import zmq
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "protocol"))
+from floods import listening
 from mutants import EVENT, GOLDEN, mutate, mutate_bytes, mutate_fields
-from nervenet.broker.codec import SIGNATURE, decode, encode
-from nervenet.broker.messages import VERSION, GetRoster, Hello, Roster
+from nervenet.broker.codec import SIGNATURE, encode
+from nervenet.broker.versions import hello
 
 CLIENTS = 3
 BURST = 500  # frames a turn; then what has been answered is read
@@ -65,7 +66,7 @@ class Stranger:
             socket.setsockopt(zmq.IDENTITY, f"{self.name}@{self.lives}".encode())
         socket.connect(self.address)
         if self.name is not None:
-            socket.send_multipart(encode(Hello(self.name, "client", self.run, self.lives, VERSION)))
+            socket.send_multipart(encode(hello(self.name, "client", self.run, self.lives)))
         if self.place == "events":
             time.sleep(0.05)  # a PUB drops what it is given before the subscription has come
         return socket
@@ -85,22 +86,12 @@ class Stranger:
         return self.sent - begun
 
 
-def addresses(directory: str, context: zmq.Context[Any], run: str) -> dict[str, str]:
-    """Return the coordinator's addresses by lane, as the directory tells anybody in a run without keys."""
-    with context.socket(zmq.DEALER) as socket:
-        socket.connect(directory)
-        until = time.monotonic() + PATIENCE_S
-        while time.monotonic() < until:
-            socket.send_multipart(encode(GetRoster(id=1, run=run, newer_than=0, deadline_s=1.0)))
-            if not socket.poll(2_000):
-                continue
-            answer, _ = decode(socket.recv_multipart())
-            if isinstance(answer, Roster):
-                for member in answer.members:
-                    if member.role == "coordinator":
-                        return dict(member.addresses)
-            time.sleep(0.1)
-    raise SystemExit("the directory names no coordinator")
+def lanes_of(coordinator: dict[str, Any]) -> dict[str, str]:
+    """Return the coordinator's addresses by lane, of which nodes.json has one; a stranger is not told the other."""
+    control = str(coordinator["address"])
+    host = control.rpartition(":")[0]
+    (bulk,) = {f"{host}:{port}" for port in listening(int(coordinator["pid"]))} - {control}
+    return {"control": control, "bulk": bulk}
 
 
 def state(pid: int) -> tuple[float, int]:
@@ -160,7 +151,7 @@ def main() -> int:
             run = json.loads((out / "events.jsonl").read_text().splitlines()[0])["run"]
             pids = {name: nodes[name]["pid"] for name in ("broker", "coordinator")}
             host, port = nodes["broker"]["address"].rsplit(":", 1)
-            lanes = addresses(nodes["broker"]["address"], context, run)
+            lanes = lanes_of(nodes["coordinator"])
             wait("twenty rounds", lambda: rounds(out) >= 20)
             strangers = [
                 Stranger(context, lane, lanes[lane], run, name)

@@ -156,15 +156,14 @@ def test_a_seed_peer_that_does_not_answer_is_named_in_time(nervenet_here: Start)
     assert "Traceback" not in peer.text
 
 
-def test_other_terms_than_the_seed_peers_are_refused_by_name(launch: Start, nervenet_here: Start) -> None:
+def test_a_launched_run_takes_no_peer_that_its_launcher_has_not_started(launch: Start, nervenet_here: Start) -> None:
     run = launch("--mode", "gossip", "--data", "iris", "--nodes", 3, "--rounds", 1_000_000)
     run.in_round(2)
     name = run.events[0]["run"]
     words = ("--seed-peer", run.nodes["peer-1"]["address"], "--run", name, "--data", "iris", "--nodes", 3)
-    peer = nervenet_here("node", "peer", *words, "--hidden", 7)
+    peer = nervenet_here("node", "peer", *words)
     assert peer.wait() == 1
-    assert "model.hidden" in peer.err[-1]
-    assert "7" in peer.err[-1]
+    assert "takes only nodes that its launcher has started" in peer.err[-1]
     run.kill(signal.SIGINT)
     run.wait()
 

@@ -59,11 +59,9 @@ def test_training_goes_on_without_a_broker_and_monitors_come_back(launch: Start,
     seen = len(monitor.out)
     until(lambda: any('"round.completed"' in line for line in monitor.out[seen:]), "the monitor hears rounds again")
     until(
-        lambda: any(e["time"] > reported["time"] for e in run.reported("round.completed")),
+        lambda: any(e["time"] > reported["time"] for e in run.reported("round.completed", node="peer-0")),
         "the launcher hears rounds again",
     )
-    by_peer = [e["round"] for e in run.reported("round.completed", node="peer-0")]
-    assert max(by_peer) > 5
     assert not run.reported("node.lost")
     run.kill(signal.SIGINT)
     assert run.wait() == 130

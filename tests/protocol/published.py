@@ -10,7 +10,10 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-SHARED = "nodes/results/run_result.py"  # whose functions make fields that others publish
+SHARED = (
+    "nodes/results/run_result.py",
+    "broker/security/refusals.py",
+)  # whose functions make fields that others publish
 CALLS = {"Publish", "publish", "_publish", "say", "_say", "_own"}
 ROLES = {
     "nodes/federated/admission.py": ["coordinator"],
@@ -46,6 +49,7 @@ ROLES = {
     "nodes/runtime/auditing.py": ["coordinator", "client", "peer"],
     "nodes/runtime/secured.py": ["coordinator", "client", "peer"],
     "nodes/runtime/session.py": ["coordinator", "client", "peer"],
+    "nodes/runtime/connections.py": ["coordinator", "peer"],
     "nodes/runtime/node.py": ["coordinator", "client", "peer"],
     "nodes/launching/baselines.py": ["baseline"],
     "nodes/launching/launcher.py": ["launcher"],
@@ -63,7 +67,7 @@ Found = Iterator[tuple[str, str, set[str]]]
 
 def published(root: Path) -> Found:
     """Yield (type, role, fields) for each place that publishes."""
-    shared = _functions(ast.parse((root / SHARED).read_text()))
+    shared = {name: made for path in SHARED for name, made in _functions(ast.parse((root / path).read_text())).items()}
     for room in ("nodes", "broker"):
         for path in sorted((root / room).rglob("*.py")):
             for kind, fields in _in_tree(ast.parse(path.read_text()), shared):

@@ -33,7 +33,7 @@ async def closed_though_cancelled(make: Any, monkeypatch: pytest.MonkeyPatch) ->
     node = make()
     waits, closed = asyncio.Event(), []
 
-    async def wait_for_goodbyes(_within_s: float) -> None:
+    async def wait_for_goodbyes(_within_s: float, _last: object = None) -> None:
         waits.set()
         await asyncio.Event().wait()
 
@@ -46,7 +46,8 @@ async def closed_though_cancelled(make: Any, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(session, "close", close)
     monkeypatch.setattr(session, "send_goodbye", lambda *_: None)
     leaving = asyncio.create_task(node.__aexit__(None, None, None))
-    await waits.wait()
+    async with asyncio.timeout(60):
+        await waits.wait()
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
