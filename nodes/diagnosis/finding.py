@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
+from nervenet.broker.errors import SEE
+
 State: TypeAlias = Literal["ok", "warning", "problem"]
 
 
@@ -26,7 +28,11 @@ class Finding:
     def __str__(self) -> str:
         expected = f"; expected {self.allowed}" if self.allowed else ""
         remedy = f": {self.remedy}" if self.remedy else ""
-        return f"{self.state:<8} {self.check:<10} {self.found}{expected}{remedy}"
+        found, code = self.found, ""
+        if found.endswith(")") and SEE in found:  # a code stands at the end of a line
+            found, _, code = found.rpartition(f" {SEE}")
+            code = f" {SEE}{code}"
+        return f"{self.state:<8} {self.check:<10} {found}{expected}{remedy}{code}"
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -221,7 +221,7 @@ class RunDir:
         """Keep of a part of the events what the rounds were, and what a summary of all incarnations is made of."""
         before = read_rows(self.path)
         if not self._has_dropped:  # what an incarnation before this one did after its last checkpoint is done again
-            before = [row for row in before if self.resumed is not None and row["round"] <= self.resumed]
+            before = [row for row in before if self.resumed is None or row["round"] <= self.resumed]
         recorded = RecordedRounds(read_parts(part))
         self._write_rows(with_dropped(run_rows(recorded.mode, recorded, {}), before, recorded))
         lines = kept_of(read_parts(self.path / FIRST, part))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from nervenet.broker.errors import see
 from nervenet.broker.greeting import Reached, mechanism_of
 from nervenet.broker.messages import BrokerInfo, Failed, Member, Message, Ok, Roster
 from nervenet.nodes.diagnosis.broker_facts import BrokerFacts
@@ -41,6 +42,8 @@ def test_a_line_has_what_was_found_what_is_allowed_and_what_to_do() -> None:
     line = str(Finding("disk", "problem", "3 MB are free", "1 GB or more", "remove old run folders"))
     assert line == "problem  disk       3 MB are free; expected 1 GB or more: remove old run folders"
     assert str(Finding("disk", "ok", "3 GB are free")) == "ok       disk       3 GB are free"
+    refused = Finding("keys", "problem", f"it refuses the key{see('key-refused')}", "", "compare the keys")
+    assert str(refused).endswith("it refuses the key: compare the keys (docs/errors.md#key-refused)")
 
 
 def test_a_broker_that_answers_is_well() -> None:

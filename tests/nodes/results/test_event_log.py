@@ -92,6 +92,30 @@ def test_rounds_of_peers_are_as_they_were_summed_up(tmp_path: Path) -> None:
     assert whole[1] == 1, "who a peer was is known after the event that said it was dropped"
 
 
+def of_a_lone_peer(folder: Path, resumed: int | None) -> list[int]:
+    """Write a peer's own folder over two lives, both of which drop events; return the rounds of its rows.
+
+    A peer knows the round that it goes on after only when it has joined: `resumed` is what is known before.
+    """
+    for life, rounds in enumerate((range(1, 201), range(201, ROUNDS + 1))):
+        with RunDir(folder, existing=life > 0, resumed=resumed if life else None, max_log_bytes=MAX_BYTES // 4) as run:
+            for number in rounds:
+                who = {"run": "r", "node": "a", "role": "peer", "incarnation": life, "round": number}
+                done = {"participants": ["b"], "closed_by": "all", "duration_s": 0.1}
+                run.record({"type": "round.completed", **who, **done, "time": float(number)})
+            run.resumed = 200 if life else None
+            run.write_rounds("gossip", {})
+    return [row["round"] for row in read_rows(folder)]
+
+
+def test_a_lone_peer_that_is_resumed_keeps_the_rounds_of_its_earlier_life(tmp_path: Path) -> None:
+    assert of_a_lone_peer(tmp_path / "run", None) == list(range(1, ROUNDS + 1))
+
+
+def test_as_if_it_went_on_after_no_round_they_would_be_lost(tmp_path: Path) -> None:
+    assert of_a_lone_peer(tmp_path / "run", 0)[0] > 1
+
+
 def test_without_keeping_what_the_rounds_were_they_would_be_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
