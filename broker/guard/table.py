@@ -135,7 +135,10 @@ class ConnectionTable:
         """Take note of a message that took ``nbytes`` of the connection; return why that is ended, if it is."""
         found = self._connections.get(descriptor)
         if found is None:
-            found = self._add(descriptor, inode(descriptor), "", now)
+            known = inode(descriptor)
+            if not known:  # it has closed already, and this was left of it
+                return None
+            found = self._add(descriptor, known, "", now)
         found.delivered += nbytes
         if not found.messages.take(now):
             return Ending(found, "messages", f"sends more than {allowed('messages_s'):,} messages a second")

@@ -15,8 +15,8 @@ from nervenet.broker.events import encode_event
 from nervenet.broker.guard import guard
 from nervenet.broker.guard.table import ConnectionTable
 from nervenet.broker.limits import LIMITS
-from nervenet.broker.messages import GetEventAddresses, GetSnapshot, Hello, Join
-from nervenet.broker.transport_events import ConnectionRefused, LinkUp
+from nervenet.broker.messages import GetEventAddresses, GetSnapshot, Heartbeat, Hello, Join
+from nervenet.broker.transport_events import ConnectionRefused, LinkLost, LinkUp
 
 DEADLINE_S = 30.0
 MUCH = 1 << 40
@@ -305,6 +305,27 @@ async def test_a_hello_that_waits_is_read_before_its_connection_is_ended(tcp, ra
     await until(lambda: len(watched.table))
     watched.look(loop.time())
     assert [each.ended for each in watched.table] == [not says_hello]
+
+
+@pytest.mark.parametrize("closed", [True, False])
+async def test_what_is_read_after_its_connection_has_closed_makes_no_stranger(tcp, raw, monkeypatch, closed):
+    """As of all who leave: after 30 s one would be reported who had not introduced itself."""
+    came = ConnectionTable.came
+    monkeypatch.setattr(guard, "_TICK_S", 1e6)  # nobody looks meanwhile
+    if not closed:  # the fault
+        monkeypatch.setattr(ConnectionTable, "came", lambda self, fd, _, *more: came(self, fd, lambda _: 1, *more))
+    server, at_server = await tcp.open("server", binds=True)
+    lanes = {lane: raw(server.addresses[lane], b"m@1") for lane in ("control", "bulk")}
+    for one in lanes.values():
+        one.frame(encode(Hello("m", "client", "demo", 1, 1))[0])
+    await at_server.first(LinkUp)
+    channel = server._inbound._channels["control"]
+    asyncio.get_running_loop().remove_reader(channel._fd)
+    lanes["control"].frame(encode(Heartbeat(1, "idle", ()))[0])
+    lanes["control"].socket.close()
+    await at_server.first(LinkLost)
+    assert at_server.of(Heartbeat)
+    assert len(server._inbound._guards["control"].table) == (0 if closed else 1)
 
 
 async def test_a_watch_is_forgotten_with_its_last_guard(tcp):
