@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from array import array
 
 WINDOW = 256  # numbers that are remembered; ZeroMQ keeps the order of a lane, but where it connects again
 
@@ -15,8 +15,8 @@ class Arrivals:
     """
 
     def __init__(self) -> None:
-        self._seen: set[int] = set()
-        self._order: deque[int] = deque()
+        self._order = array("Q")  # the last ones, as they came: 2 KiB for each lane of each peer
+        self._newest = 0
         self._floor = 0  # the greatest number that is forgotten
 
     def fresh(self, number: int) -> bool:
@@ -26,12 +26,10 @@ class Arrivals:
         """
         if not number:
             return not self._order
-        if number <= self._floor or number in self._seen:
+        if number <= self._newest and (number <= self._floor or number in self._order):
             return False
-        self._seen.add(number)
+        self._newest = max(self._newest, number)
         self._order.append(number)
         if len(self._order) > WINDOW:
-            oldest = self._order.popleft()
-            self._seen.discard(oldest)
-            self._floor = max(self._floor, oldest)
+            self._floor = max(self._floor, self._order.pop(0))
         return True

@@ -274,7 +274,8 @@ class Broker:
             self._back_dialer.ask(identity, message, source)
         else:
             outcomes = self._directory.handle(identity, message, self._loop.time())
-            if isinstance(message, Join) and any(isinstance(getattr(o, "message", None), Joined) for o in outcomes):
+            joined = any(isinstance(getattr(each, "message", None), Joined) for each in outcomes)
+            if sender is not None and isinstance(message, Join) and joined:  # else names without end
                 self._memberships.joined(message.node, message.run)
             self._execute(outcomes)
 

@@ -15,7 +15,7 @@ import msgspec
 
 from . import messages as m
 from .authority import SERVICES
-from .enrollment import OPEN, Enrollment
+from .enrollment import BROKER, OPEN, Enrollment
 from .limits import allowed
 from .terms import differing
 
@@ -247,7 +247,7 @@ class Directory:
 
     def _not_admitted(self, join: m.Join, run: _Run | None) -> m.Failed | None:
         """Return why a node may not be of a run, whoever else is: its name, its role, its proof; None if it may."""
-        reason = self._enrollment.refusal(join.run, join.node, join.role, join.incarnation, join.secret)
+        reason = self._enrollment.refusal(join.run, join.node, join.role, join.incarnation, join.secret, BROKER)
         if reason is None and (join.node in SERVICES or join.role not in ROLES):
             reason = f"{join.node} joins as {join.role}; the members of a run are {', '.join(sorted(ROLES))}"
         if reason is None and run is not None and run.living():

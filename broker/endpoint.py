@@ -44,9 +44,12 @@ class Endpoint:
         self._number = 0  # of the last message that was sent
         self._overstepping: set[str] = set()  # who has said what is not its business
         self.open = False
-        self.hello = Envelope.of(
-            hello(node, role, run, incarnation, proof=security.enrollment.proof(run, node, incarnation))
-        )
+        self._incarnation = incarnation
+
+    def hello_to(self, peer: str) -> Envelope:
+        """Return the introduction of this node to another."""
+        proof = self.security.enrollment.proof(self.run, self.node, self._incarnation, peer)
+        return Envelope.of(hello(self.node, self.role, self.run, self._incarnation, proof=proof))
 
     def start(self, receiver: Receiver, on_error: OnError) -> None:
         self.loop = asyncio.get_running_loop()

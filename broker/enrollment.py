@@ -1,7 +1,8 @@
 """Who takes part in a run whose nodes one launcher has started: those of its list, and each proves that it is one.
 
 A launcher makes a secret and hands it to its processes, over the pipes by which it starts them. A proof is a keyed hash
-of what a node says it is, so that it is worth nothing under another name, in another run or for another incarnation.
+of what a node says it is and to whom, so that it is worth nothing under another name, in another run, for another
+incarnation, or to anybody else: whoever listens where a node has ended, and is dialed, can pass it on to nobody.
 It keeps out who shares the machine. Between machines there are keys (docs/security.md).
 """
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 SECRET_BYTES = 32
+BROKER = "broker"  # to whom one proves it who joins
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +24,18 @@ class Enrollment:
     secret: bytes = field(default=b"", repr=False)
     roles: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
-    def proof(self, run: str, node: str, incarnation: int) -> str:
-        """Return what shows that a node is of this launch; empty where there is none."""
+    def proof(self, run: str, node: str, incarnation: int, to: str) -> str:
+        """Return what shows a node or service, ``to``, that this one is of the launch; empty where there is none."""
         if not self.secret:
             return ""
-        said = "\0".join((run, node, str(incarnation))).encode()
+        said = "\0".join((run, node, str(incarnation), to)).encode()
         return hmac.new(self.secret, said, "sha256").hexdigest()
 
-    def refusal(self, run: str, node: str, role: str, incarnation: int, proof: str) -> str | None:
-        """Return why a node is not let in, or None."""
+    def refusal(self, run: str, node: str, role: str, incarnation: int, proof: str, by: str) -> str | None:
+        """Return why a node is not let in by the one that it has told the proof, or None."""
         if not self.secret:
             return None
-        expected = self.proof(run, node, incarnation)
+        expected = self.proof(run, node, incarnation, by)
         if not hmac.compare_digest(expected.encode(), proof.encode(errors="replace")):
             return f"{node} does not prove to be of run '{run}', which takes only nodes that its launcher has started"
         if self.roles.get(node) != role:

@@ -220,14 +220,14 @@ class Inbound:
             self._channels[lane].carried(identity, descriptor)
         if lane in self._guards:
             self._guards[lane].introduced(descriptor, identity)
-        self._channels[lane].send(identity, self._endpoint.hello)
+        self._channels[lane].send(identity, self._endpoint.hello_to(peer.node))
         self._established(peer)
 
     def _not_of_run(self, hello: Hello) -> tuple[str, str] | None:
         """Return code and reason why a node has no business here, whatever its connection; None if it has."""
         endpoint = self._endpoint
         reason = wrong_caller(hello.node, hello.role, endpoint.role) or endpoint.security.enrollment.refusal(
-            hello.run, hello.node, hello.role, hello.incarnation, hello.proof
+            hello.run, hello.node, hello.role, hello.incarnation, hello.proof, endpoint.node
         )
         return None if reason is None else ("identity", reason)
 

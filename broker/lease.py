@@ -11,6 +11,7 @@ from typing import Any, Self
 import zmq
 from msgspec.structs import replace
 
+from .enrollment import BROKER
 from .errors import BrokerUnreachable, JoinRefused, NameTaken, RosterIncomplete, see
 from .messages import Failed, GetRoster, Join, Joined, Leave, Message, Ok, RenewLease, Roster
 from .request_client import BrokerClient
@@ -82,7 +83,7 @@ class Lease:
         self.leave_reason = "done"
         self._broker = broker
         # Only this node can renew its lease, or end it: over whatever connection, and at a broker started again.
-        secret = security.enrollment.proof(join.run, join.node, join.incarnation) or secrets.token_hex(16)
+        secret = security.enrollment.proof(join.run, join.node, join.incarnation, BROKER) or secrets.token_hex(16)
         self._join = replace(join, secret=secret)
         self._context = context
         self._security = security

@@ -140,7 +140,7 @@ class Outbound:
         if not silent or link.refused:
             return
         for lane in silent:
-            link.channels[lane].send_at_once(self._endpoint.hello)
+            link.channels[lane].send_at_once(self._endpoint.hello_to(link.peer))
         link.timer = self._endpoint.loop.call_later(pause, self._greet, link, min(2 * pause, _HELLO_S[1]))
 
     def _restart(self, link: Link, lane: Lane) -> None:
@@ -191,7 +191,8 @@ class Outbound:
             reason = f"{hello.node} of run '{hello.run}' answered in place of {link.peer} of run '{run}'"
             self._endpoint.malformed(link.peer, "identity", reason, nbytes)
             return
-        not_of_run = security.enrollment.refusal(run, hello.node, hello.role, hello.incarnation, hello.proof)
+        me, enrollment = self._endpoint.node, security.enrollment
+        not_of_run = enrollment.refusal(run, hello.node, hello.role, hello.incarnation, hello.proof, me)
         if not_of_run is not None:
             self._endpoint.refused(ConnectionRefused("link", link.addresses[lane], "", link.peer, not_of_run))
             return

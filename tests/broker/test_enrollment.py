@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from nervenet.broker.directory import Directory
+from nervenet.broker.endpoint import Endpoint
 from nervenet.broker.enrollment import OPEN, Enrollment
 from nervenet.broker.messages import Failed, GetRoster, Heartbeat, Joined, Lane, Leave, Ping, Refused, RenewLease
 from nervenet.broker.security.plain import Plain
@@ -20,20 +21,28 @@ LAUNCH = Enrollment(b"s" * 32, {"coordinator": "coordinator", "a": "client", "b"
 
 
 def test_a_proof_is_of_one_node_in_one_run_and_one_incarnation() -> None:
-    proof = LAUNCH.proof("r", "a", 1)
-    assert LAUNCH.refusal("r", "a", "client", 1, proof) is None
-    for run, node, incarnation in (("s", "a", 1), ("r", "b", 1), ("r", "a", 2)):
-        assert "does not prove" in (LAUNCH.refusal(run, node, "client", incarnation, proof) or "")
-    assert "does not prove" in (LAUNCH.refusal("r", "a", "client", 1, "\u2603") or "")
+    proof = LAUNCH.proof("r", "a", 1, "coordinator")
+    assert LAUNCH.refusal("r", "a", "client", 1, proof, "coordinator") is None
+    others = (
+        ("s", "a", 1, "coordinator"),
+        ("r", "b", 1, "coordinator"),
+        ("r", "a", 2, "coordinator"),
+        ("r", "a", 1, "b"),
+    )
+    for run, node, incarnation, by in others:
+        assert "does not prove" in (LAUNCH.refusal(run, node, "client", incarnation, proof, by) or "")
+    assert "does not prove" in (LAUNCH.refusal("r", "a", "client", 1, "\u2603", "coordinator") or "")
     other = Enrollment(b"t" * 32, LAUNCH.roles)
-    assert "does not prove" in (other.refusal("r", "a", "client", 1, proof) or "")
-    assert OPEN.refusal("r", "anybody", "peer", 1, "") is None
+    assert "does not prove" in (other.refusal("r", "a", "client", 1, proof, "coordinator") or "")
+    assert OPEN.refusal("r", "anybody", "peer", 1, "", "coordinator") is None
     assert "s" * 32 not in repr(LAUNCH)
 
 
 @pytest.mark.parametrize(("node", "role"), [("mallory", "client"), ("a", "coordinator"), ("a", "peer")])
 def test_nobody_is_of_a_launch_but_in_the_role_that_it_was_started_for(node: str, role: str) -> None:
-    assert "has started no such node" in (LAUNCH.refusal("r", node, role, 1, LAUNCH.proof("r", node, 1)) or "")
+    assert "has started no such node" in (
+        LAUNCH.refusal("r", node, role, 1, LAUNCH.proof("r", node, 1, "b"), "b") or ""
+    )
 
 
 @asynccontextmanager
@@ -86,6 +95,22 @@ async def test_without_a_proof_a_stranger_was_enrolled(tcp: Any, monkeypatch: py
         await check_a_stranger_is_not_enrolled(tcp)
 
 
+@pytest.mark.parametrize("to_whom", [True, False])
+async def test_a_proof_that_was_told_to_another_is_worth_nothing(
+    tcp: Any, monkeypatch: pytest.MonkeyPatch, to_whom: bool
+) -> None:
+    """As to one who listens where a node has ended, and passes on what the others introduce themselves by."""
+    proof = Enrollment.proof
+    if not to_whom:  # the fault
+        monkeypatch.setattr(
+            Enrollment, "proof", lambda self, run, node, number, _to: proof(self, run, node, number, "")
+        )
+    told = Endpoint.hello_to
+    monkeypatch.setattr(Endpoint, "hello_to", lambda self, to: told(self, "b" if self.node == "a" else to))
+    async with coordinator(tcp) as (server, _):
+        assert isinstance(await knocks(server, "a", "client", LAUNCH), Refused if to_whom else LinkUp)
+
+
 async def test_who_answers_in_place_of_a_node_of_a_launch_is_not_believed(tcp: Any) -> None:
     async with coordinator(tcp, OPEN) as (server, _):
         found = await knocks(server, "a", "client", LAUNCH)
@@ -113,7 +138,7 @@ async def test_what_is_not_its_senders_business_is_dropped_and_reported_once(tcp
 
 
 def enrolled(name: str, role: str = "client", incarnation: int = 1, **more: Any) -> Any:
-    return join(name, role, incarnation, secret=LAUNCH.proof("demo", name, incarnation), **more)
+    return join(name, role, incarnation, secret=LAUNCH.proof("demo", name, incarnation, "broker"), **more)
 
 
 def test_the_directory_of_a_launch_takes_nobody_else() -> None:

@@ -92,7 +92,7 @@ async def test_admitted_before_the_end_of_the_old_one_is_known_it_would_be_deaf(
         peer, _ = self._peers.admit(lane, identity, hello)
         self._monitors[lane].drain()
         self._peers.connected(lane, peer, self._channels[lane].descriptor())
-        self._channels[lane].send(identity, self._endpoint.hello)
+        self._channels[lane].send(identity, self._endpoint.hello_to(peer.node))
         self._established(peer)
 
     monkeypatch.setattr(Inbound, "_welcome", welcome)
