@@ -28,7 +28,7 @@ def policy_lines(allow: AllowConfig) -> list[str]:
     if allow.min_clients is not None:
         lines.append(f"nothing with fewer than {allow.min_clients} sites together")
     if allow.statistics is not None:
-        lines.append(f"statistics: {_listed([_meant(kind) for kind in allow.statistics])}")
+        lines.append(f"statistics: {_listed([meant(kind) for kind in allow.statistics])}")
     return lines
 
 
@@ -77,7 +77,8 @@ def conflicts(experiment: Experiment, run: str | None, rows: int | None = None) 
     return [] if declined is None else [str(declined)]
 
 
-def _meant(kind: str) -> str:
+def meant(kind: str) -> str:
+    """Return a statistic with what it is."""
     return f"{kind} ({MEANING[kind]})"
 
 

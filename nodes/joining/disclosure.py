@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..consent.in_words import LATER, conflicts, policy_lines, possible_statistics, sure_statistics
-from ..consent.statistics import MEANING
+from ..consent.in_words import LATER, conflicts, meant, policy_lines, possible_statistics, sure_statistics
 from .shared_part import is_import_path
 
 if TYPE_CHECKING:
@@ -82,28 +81,24 @@ def _leaves(invitation: Invitation, experiment: Experiment) -> Iterator[Leaving]
     federated = experiment.mode == "federated"
     to = f"the coordinator ({', '.join(invitation.of_role('coordinator'))})" if federated else "all peers of the run"
     sure = sure_statistics(experiment)
-    further = ", ".join(map(_meant, sorted(possible_statistics(experiment))))
+    further = ", ".join(map(meant, sorted(possible_statistics(experiment))))
     weights = ""
     if experiment.data.weight is not None:
         weights = f"; the sums of the weights of its rows (column {experiment.data.weight})"
-    first = ", ".join(map(_meant, sorted(sure - LATER)))
+    first = ", ".join(map(meant, sorted(sure - LATER)))
     yield Leaving("before round 1", f"{first}; of text, dates and gaps also {further}{weights}", to)
     yield from _of_rounds(experiment, to)
     if sure & LATER:
         least = experiment.evaluation.report_rows
-        judged = ", ".join(_meant(kind) for kind in ("scores", "reports") if kind in sure)
+        judged = ", ".join(meant(kind) for kind in ("scores", "reports") if kind in sure)
         yield Leaving("when judged", f"{judged}, these if they are of {least} rows or more", to)
     if "site-matrix" in sure:
-        yield Leaving("at the end", _meant("site-matrix"), f"{to}, and all sites")
+        yield Leaving("at the end", meant("site-matrix"), f"{to}, and all sites")
     yield Leaving(
         "all the time",
         "its name and process number; numbers of rows trained on and kept; losses and scores; times and bytes",
         f"the broker ({invitation.hub}), and whom that lets watch",
     )
-
-
-def _meant(kind: str) -> str:
-    return f"{kind} ({MEANING[kind]})"
 
 
 def _of_rounds(experiment: Experiment, to: str) -> Iterator[Leaving]:
