@@ -31,7 +31,7 @@ LIMITS: dict[str, Limit] = {
     "unknown_faults": Limit(16, "messages before a HELLO", "a node of another version tries a few times"),
     "unknown_s": Limit(30, "seconds before a HELLO, or a first request", "a HELLO is repeated every 5 s"),
     "handshake_s": Limit(10, "seconds for ZeroMQ's handshake", "two turns over the slowest network"),
-    "unknown": Limit(256, "connections without a HELLO, or a first request, at a socket", "the oldest is ended"),
+    "unknown": Limit(1_024, "connections without a HELLO, or a first request, at a socket", "all nodes start at once"),
     "unknown_grace_s": Limit(2, "seconds for which a new one is not among them", "all nodes come back at once"),
     "connections": Limit(2_048, "connections at a socket", "each takes about 25 kB; the newest is ended"),
     "handshakes": Limit(2_000, "connections at once from one address", "as many nodes may start on one machine"),

@@ -261,3 +261,14 @@ def test_what_came_before_its_connection_was_announced_counts():
     assert (connections.get(4).delivered, connections.get(4).known) == (100, True)
     connections.accepted(4, 78, "10.0.0.7", 0.2)  # another one, under the same descriptor
     assert (connections.get(4).delivered, connections.get(4).known) == (0, False)
+
+
+def test_a_thousand_nodes_of_one_machine_may_wait_to_be_read():
+    """As where all nodes of a launch join at once, and the broker takes longer to read them than a stranger may be."""
+    connections = table("directory")
+    for descriptor in range(1_000):
+        assert connections.accepted(descriptor, descriptor, "127.0.0.1", 0.0) == []
+    assert connections.look(reading(received=400), 1.0 + allowed("unknown_grace_s")) == []
+    for descriptor in range(1_000, 1_025):
+        connections.accepted(descriptor, descriptor, "127.0.0.1", 0.0)
+    assert limits_of(connections.look(reading(received=400), 10.0)) == [(0, "unknown")]
