@@ -84,6 +84,8 @@ class PeerMachine:
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         if self.status == "finished":
             return []
+        if isinstance(event, ev.LinkLost):
+            self.rounds.cut(event.peer)
         effects = self._observe(event, now)
         if self.status == "finished":
             return effects
@@ -191,6 +193,7 @@ class PeerMachine:
             return effects + self._ask_model(now)
         if peer not in self.membership.neighborhood.ever:
             return effects
+        effects += [] if restarted else self.rounds.resend(peer)
         return effects + self.lifecycle.greet(peer, restarted=restarted)
 
     @property

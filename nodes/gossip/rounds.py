@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from nervenet.broker import messages as m
@@ -30,6 +30,7 @@ class OpenRound:
     closed_by: str = ""
     participants: tuple[str, ...] = ()
     missing: dict[str, str] | None = None
+    sent: dict[str, e.Send] = field(default_factory=dict)  # the model of this round, by neighbor
 
 
 class GossipRounds:
@@ -68,6 +69,7 @@ class GossipRounds:
         self._alone = False  # the last round was mixed with nobody, since nobody was heard
         self._missed = 0  # rounds that this peer has not trained in
         self._unannounced = 0  # heartbeats until all neighbors know of the round that this peer is in
+        self._cut: set[str] = set()  # whose connection has ended, until there is another one
 
     # ------------------------------------------------------------------------------------------------------ beginning
 
@@ -172,7 +174,25 @@ class GossipRounds:
             else:
                 self.outbox.lost(peer)
         common = ev.OutgoingModel(event.body, event.payload or self._expected, base=event.base)
-        return self.outbox.send(event, common, self.number, there, self.membership.neighborhood.degree)
+        sends = self.outbox.send(event, common, self.number, there, self.membership.neighborhood.degree)
+        if not self.rules.encoding and not self.rules.needs.mass:  # else each builds on the one before
+            self._open.sent = {peer: send for send in sends if isinstance(send, e.Send) for peer in send.to}
+        return sends
+
+    def cut(self, peer: str) -> None:
+        """Note that the connection of a neighbor has ended."""
+        self._cut.add(peer)
+
+    def resend(self, peer: str) -> list[e.Effect]:
+        """Send the model of the open round again to a neighbor that is back: what was on its way may have been lost.
+
+        Both would else wait for each other until the deadline. One that has it takes the second for a late one.
+        """
+        if peer not in self._cut:
+            return []
+        self._cut.discard(peer)
+        sent = self._open.sent.get(peer) if self.lifecycle.status == "waiting" else None
+        return [] if sent is None else [e.Send((peer,), sent.message, sent.body)]
 
     # ------------------------------------------------------------------------------------------------------ receiving
 

@@ -12,6 +12,7 @@ from nervenet.nodes.gossip import waiting
 from nervenet.nodes.gossip.lifecycle import PeerLifecycle
 from nervenet.nodes.gossip.neighbor_tracker import NeighborTracker
 from nervenet.nodes.gossip.round_machine import PeerMachine
+from nervenet.nodes.gossip.rounds import GossipRounds
 from nervenet.nodes.gossip.survey_flood import AT_ONCE, SurveyFlood
 from nervenet.nodes.gossip.waiting import LEAP, WaitPolicy
 from nervenet.nodes.roles.base import Role
@@ -112,6 +113,37 @@ class Ring:
 
 
 # -------------------------------------------------------------------------------------------------------------- round 0
+
+
+def sent_again_after_a_cut() -> list[str]:
+    """To whom the model of the open round goes once more when the connection to a neighbor was cut and is back."""
+    ring = Ring().settle()
+    ring.trained()
+    ring.tell(ev.LinkLost("a", "cut"))
+    again = [
+        peer
+        for send in only(e.Send, ring.tell(ev.LinkUp("a", "peer", 1)) + ring.tell(ev.LinkUp("a", "peer", 1)))
+        if isinstance(send.message, m.Exchange)
+        for peer in send.to
+    ]
+    assert [key for key, at in ring.timers.items() if key == ("deadline", 1)], "the round is still open"
+    return again
+
+
+def test_what_a_cut_may_have_lost_is_sent_again_once() -> None:
+    assert sent_again_after_a_cut() == ["a"]
+
+
+def test_else_both_would_wait_for_each_other_until_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GossipRounds, "cut", lambda *_: None)
+    assert sent_again_after_a_cut() == []
+
+
+def test_a_neighbor_that_was_started_again_is_not_sent_what_its_previous_incarnation_waited_for() -> None:
+    ring = Ring().settle()
+    ring.trained()
+    ring.tell(ev.LinkLost("a", "ended"))
+    assert not [s for s in only(e.Send, ring.tell(ev.LinkUp("a", "peer", 2))) if isinstance(s.message, m.Exchange)]
 
 
 def test_surveys_flood_the_graph_and_each_is_passed_on_once() -> None:
