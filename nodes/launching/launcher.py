@@ -372,7 +372,8 @@ class _Launch:
         self.supervisor.progressed()
 
     def _write_nodes(self) -> None:
-        self.run_dir.write_nodes(self.supervisor.nodes_json())
+        if stale := self.run_dir.renew_nodes(self.supervisor.nodes_json()):
+            self.events.publish("warning", reason=stale)
 
     def _write_results(self, status: str, reason: str) -> RunResult:
         supervisor, events = self.supervisor, self.events

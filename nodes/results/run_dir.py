@@ -161,6 +161,14 @@ class RunDir:
         """Write ``{node: {"role", "pid", "address"}}``; by the broker's entry, monitors find it."""
         write_atomically(self.path / "nodes.json", _indented(nodes))
 
+    def renew_nodes(self, nodes: Mapping[str, Mapping[str, Any]]) -> str | None:
+        """Write them again in mid-run. A full disk ends no run: why that was not possible is returned."""
+        try:
+            self.write_nodes(nodes)
+        except OSError as error:
+            return f"{self.path / 'nodes.json'} is not up to date: {error.strerror or error}{see('not-written')}"
+        return None
+
     def record(self, event: Mapping[str, Any]) -> str | None:
         """Append one event as a line. A full disk ends no run: why events cannot be written is returned, once."""
         with self._noting_refusal():

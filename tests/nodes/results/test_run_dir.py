@@ -1,5 +1,6 @@
 """The run folder: readable at any moment, never overwritten, and found again by a monitor."""
 
+import errno
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from nervenet.nodes.config.factory import with_preprocess
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.experiment.loader import load_experiment
+from nervenet.nodes.results import run_dir
 from nervenet.nodes.results.event_log import read_events
 from nervenet.nodes.results.resume import check_run
 from nervenet.nodes.results.run_dir import RunDir, new_default_dir, newest_broker, to_json
@@ -185,3 +187,26 @@ def test_a_run_folder_and_what_nodes_keep_are_their_owners_alone(tmp_path: Path)
         os.umask(before)
     for folder in ("run", "run/checkpoints/peer-0", "site"):
         assert (tmp_path / folder).stat().st_mode & 0o077 == 0, folder
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_nodes_that_cannot_be_written_again_are_a_warning(tmp_path, monkeypatch):
+    with RunDir(tmp_path / "run") as run:
+        assert run.renew_nodes({"broker": {"role": "broker", "pid": 1, "address": "tcp://h:1"}}) is None
+        before = (run.path / "nodes.json").read_text()
+        monkeypatch.setattr(run_dir, "write_atomically", full)
+        reason = run.renew_nodes({})
+        assert reason is not None
+        assert "nodes.json is not up to date: No space left on device" in reason
+        assert (run.path / "nodes.json").read_text() == before
+
+
+def test_written_as_they_are_at_first_they_would_end_the_run(tmp_path, monkeypatch):
+    with RunDir(tmp_path / "run") as run:
+        monkeypatch.setattr(run_dir, "write_atomically", full)
+        monkeypatch.setattr(RunDir, "renew_nodes", RunDir.write_nodes)
+        with pytest.raises(OSError, match="No space left"):
+            run.renew_nodes({})
