@@ -81,7 +81,23 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
             raise Stopped(received[0])
         return result
 
-    return asyncio.run(supervised())
+    runner = asyncio.Runner()
+    _make_loop(runner)
+    with runner:
+        return runner.run(supervised())
+
+
+def _make_loop(runner: asyncio.Runner) -> None:
+    """Make the event loop; Ctrl-C waits until it is whole, for half of one is reported with a traceback at the exit."""
+    early: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: early.append(number))
+    try:
+        runner.get_loop()
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+    if early:
+        runner.close()
+        raise KeyboardInterrupt
 
 
 def name_of(number: int) -> str:

@@ -56,4 +56,4 @@ def test_ctrl_c_ends_it_in_order(nervenet: Start, tmp_path: Path) -> None:
     command.kill(signal.SIGINT)
     assert command.wait() == 130
     wait_until(lambda: not command.family(), "all processes have ended")
-    assert "Traceback" not in command.text
+    assert "Traceback" not in command.text, command.text

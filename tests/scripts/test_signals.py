@@ -1,5 +1,6 @@
 """Signals: the first asks for an orderly stop, the second does not wait; ignored SIGINT is taken back."""
 
+import asyncio
 import contextlib
 import os
 import pty
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from nervenet.scripts.signals import _make_loop
 
 pytestmark = pytest.mark.e2e
 
@@ -162,3 +164,31 @@ def test_the_old_handlers_come_back() -> None:
 
     assert run(work) == 3
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def loops_made(make: Callable[[asyncio.Runner], object]) -> int:
+    """How many event loops are whole when Ctrl-C comes while one is being made."""
+    made = []
+
+    def interrupted() -> asyncio.AbstractEventLoop:
+        signal.raise_signal(signal.SIGINT)
+        made.append(asyncio.new_event_loop())
+        return made[0]
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        runner = asyncio.Runner(loop_factory=interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            make(runner)
+        runner.close()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return len(made)
+
+
+def test_an_early_signal_waits_until_the_loop_is_whole() -> None:
+    assert loops_made(_make_loop) == 1
+
+
+def test_otherwise_half_of_a_loop_would_be_reported_at_the_exit() -> None:
+    assert loops_made(asyncio.Runner.get_loop) == 0
