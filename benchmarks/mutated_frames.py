@@ -148,7 +148,7 @@ def main() -> int:
             launch = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
         try:
             nodes = wait("nodes.json", lambda: nodes_of(out))
-            run = json.loads((out / "events.jsonl").read_text().splitlines()[0])["run"]
+            run = json.loads(wait("an event", lambda: (out / "events.jsonl").read_text().splitlines())[0])["run"]
             pids = {name: nodes[name]["pid"] for name in ("broker", "coordinator")}
             host, port = nodes["broker"]["address"].rsplit(":", 1)
             lanes = lanes_of(nodes["coordinator"])
