@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import socket as system
 from collections.abc import Callable
 from contextlib import suppress
+
+from ..kernel import end
 
 
 class AcceptedConnections:
     """Remembers by descriptor whose connection it is, and ends those of a key.
 
     A descriptor is ZeroMQ's own, and may belong to another connection by now: what is remembered with it is its inode,
-    which is compared on a duplicate, so that no other connection is ever ended.
+    which `end` compares on a duplicate, so that no other connection is ever ended.
 
     Whose it is shows with the first message. Of one over which nothing has come it cannot be known: `cut_silent`.
     """
@@ -46,20 +47,9 @@ class AcceptedConnections:
     def cut_silent(self) -> int:
         """End the connections over which nothing has come yet: whoever may connect does so again by itself."""
         silent, self._silent = self._silent, {}
-        return sum(_shut_down(descriptor, inode) for descriptor, inode in silent.items())
+        return sum(end(descriptor, inode) for descriptor, inode in silent.items())
 
     def cut(self, which: Callable[[str], bool]) -> int:
         """End the connections of the keys that ``which`` chooses, and return how many that were."""
         chosen = [descriptor for descriptor, (key, _) in self._known.items() if which(key)]
-        return sum(_shut_down(descriptor, self._known.pop(descriptor)[1]) for descriptor in chosen)
-
-
-def _shut_down(descriptor: int, inode: int) -> bool:
-    try:
-        with system.socket(fileno=os.dup(descriptor)) as connection:
-            if os.fstat(connection.fileno()).st_ino != inode:
-                return False
-            connection.shutdown(system.SHUT_RDWR)
-            return True
-    except OSError:  # closed meanwhile
-        return False
+        return sum(end(descriptor, self._known.pop(descriptor)[1]) for descriptor in chosen)
