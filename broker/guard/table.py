@@ -126,6 +126,10 @@ class ConnectionTable:
             if found.known and not found.ended and (found.address in self._cut or len(self._cut) < _ADDRESSES):
                 self._cut[found.address] = self._cut.get(found.address, 0) + 1
 
+    def displaced(self, connection: Connection) -> None:
+        """Take note that a connection has been ended whose owner has done nothing wrong, and may come back."""
+        self.closed(connection.descriptor)
+
     def ended(self, connection: Connection) -> None:
         """Take note that a connection has been ended; ZeroMQ will announce that it has closed."""
         connection.ended = True
