@@ -177,7 +177,8 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]  #
             self._begin(len(self.classes_))
         strange = np.setdiff1d(y, self.classes_)
         if len(strange):
-            raise ValueError(f"y has a label {strange.tolist()[0]!r} that is none of the classes {self.classes_.tolist()}")
+            known = self.classes_.tolist()
+            raise ValueError(f"y has a label {strange.tolist()[0]!r} that is none of the classes {known}")
         return self._train(X, np.searchsorted(self.classes_, y).astype(np.int64), weight, 1, carry=True)
 
     def predict(self, X: Any) -> NDArray[Any]:

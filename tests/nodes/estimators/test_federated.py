@@ -178,7 +178,7 @@ def test_metadata_is_routed_through_pipeline_and_search(rows: Rows, monkeypatch:
     owners, weights = np.arange(50) % 2, np.ones(50)
     with config_context(enable_metadata_routing=True):
         own = federated(rounds=1).set_fit_request(clients=True, sample_weight=True)
-        own.set_score_request(sample_weight=False)
+        own.set_score_request(sample_weight=True)
         chain = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), own)
         search = GridSearchCV(chain, {"federatedclassifier__estimator__alpha": [1e-4, 1e-3]}, cv=2)
         search.fit(X, y, clients=owners, sample_weight=weights)
@@ -205,7 +205,7 @@ def test_a_cross_validated_pipeline_learns() -> None:
         ({"rounds": 0}, "rounds"),
         ({"strategy": "fedavgg"}, "federated.strategy"),
         ({"strategy": "fedasync"}, "has no rounds"),
-        ({"settings": {"federated.particpation": 0.5}}, "did you mean"),
+        ({"settings": {"federated.quorom": 0.5}}, "did you mean"),
     ],
 )
 def test_a_parameter_that_cannot_be_is_named_at_fit(rows: Rows, given: dict[str, Any], said: str) -> None:
@@ -227,9 +227,10 @@ def test_a_hyperparameter_without_effect_is_said(rows: Rows) -> None:
 
 def test_training_that_diverges_everywhere_says_so(rows: Rows) -> None:
     X, _ = rows
-    diverging = FederatedRegressor(SGDRegressor(), rounds=2, n_clients=2, random_state=0)
+    inner = SGDRegressor(learning_rate="constant", eta0=1e300)
+    diverging = FederatedRegressor(inner, rounds=2, n_clients=2, random_state=0)
     with pytest.raises(ValueError, match="no site has a result in round 1"):
-        diverging.fit(X * 1e30, X[:, 0])
+        diverging.fit(X, X[:, 0])
 
 
 def test_any_averaged_family_can_be_wrapped(rows: Rows) -> None:
