@@ -7,6 +7,7 @@ so is what is served from it. A coordinator writes a checkpoint a second at most
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +25,12 @@ from ..config.factory import build_model
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
 from ..federated.checkpoint_writer import WEIGHTS
-from ..results.run_dir import COORDINATOR, read_nodes, run_of_broker
+from ..results.newest_run import RUNS, run_of_broker, starting_run
+from ..results.run_dir import COORDINATOR, read_nodes
 from ..runtime.printable import printable
 from .answers import Answers
 
 LOOK_S = 0.5  # between two looks at the folder
-FOUND_S = 30.0  # in which a run that has just been launched has its folder
 
 _FINAL = "model.json"
 
@@ -125,24 +126,19 @@ class RunFollower:
         return build_model(experiment)
 
 
-async def run_of(broker: str, within_s: float = FOUND_S, root: Path = Path("runs")) -> Path:
-    """Return the folder below `root` of the run that a broker introduces; it says so once all its nodes are ready.
+async def run_of(broker: str, root: Path = RUNS) -> Path:
+    """Return the folder below `root` of the run that a broker introduces, as soon as no run is just starting there.
 
-    Raises ExperimentError where there is none in time.
+    Raises ExperimentError where there is none.
     """
-    loop = asyncio.get_running_loop()
-    until = loop.time() + within_s
-    while True:
-        found = await asyncio.to_thread(run_of_broker, broker, root)
-        if found is not None:
-            return found
-        if loop.time() >= until:
+    while (found := await asyncio.to_thread(run_of_broker, broker, root)) is None:
+        if starting_run(root, time.time()) is None:
             raise ExperimentError(
-                f"--broker {broker}: no run folder below {root}/ is of that broker, for {within_s:g} s; weights are "
-                "read from the run folder of a coordinator, a peer or a launch: nervenet serve RUN --follow, on its "
-                "machine"
+                f"--broker {broker}: no run folder below {root}/ is of that broker; weights are read from the run "
+                "folder of a coordinator, a peer or a launch: nervenet serve RUN --follow, on its machine"
             )
         await asyncio.sleep(LOOK_S)
+    return found
 
 
 def no_model() -> SiteModel:

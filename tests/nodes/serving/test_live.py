@@ -131,8 +131,8 @@ def test_a_request_keeps_the_model_that_it_began_with(
 async def test_the_run_of_a_broker_is_found_once_its_nodes_are_ready(tmp_path: Path) -> None:
     address = "tcp://127.0.0.1:4711"
     with pytest.raises(ExperimentError, match=r"4711: no run folder below .* is of that broker"):
-        await run_of(address, 0.0, tmp_path)
+        await run_of(address, tmp_path)
     (tmp_path / "one").mkdir()
     nodes = {"broker": {"role": "broker", "pid": os.getpid(), "address": address}}
     (tmp_path / "one" / "nodes.json").write_text(json.dumps(nodes))
-    assert await run_of(address, 30, tmp_path) == tmp_path / "one"
+    assert await run_of(address, tmp_path) == tmp_path / "one"
