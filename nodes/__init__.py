@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .roles.peer import Peer
     from .runtime.identity import NodeFailed
     from .runtime.round_reports import RoundReport
-    from .serving import predictor_app
+    from .serving.app import predictor_app
 
 __all__ = [
     "Client",
@@ -62,7 +62,7 @@ _HOMES = {
     "describe": ".describing.describe",
     "launch": ".launching.launcher",
     "load_experiment": ".experiment.loader",
-    "predictor_app": ".serving",
+    "predictor_app": ".serving.app",
     "validate": ".experiment.validation",
 }
 

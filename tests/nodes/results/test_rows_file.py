@@ -16,9 +16,7 @@ def line(number: int, ballast: int = 0) -> bytes:
     return json.dumps({"round": number, "x": "x" * ballast}).encode() + b"\n"
 
 
-@given(
-    st.sets(st.integers(1, 40)), st.integers(0, 42), st.integers(1, 200), st.lists(st.integers(0, 90), min_size=40)
-)
+@given(st.sets(st.integers(1, 40)), st.integers(0, 42), st.integers(1, 200), st.lists(st.integers(0, 90), min_size=40))
 def test_a_file_is_cut_where_a_round_begins(
     tmp_path_factory: pytest.TempPathFactory, numbers: set[int], first: int, block: int, ballast: list[int]
 ) -> None:
