@@ -70,7 +70,7 @@ class RecordedRounds:
     @property
     def numbers(self) -> set[int]:
         """Rounds of which something is known."""
-        return {number for known in (*self.rounds.values(), self.sketches, self.distances) for number in known}
+        return set().union(*self.rounds.values(), self.sketches, self.distances)
 
     @property
     def mode(self) -> str:

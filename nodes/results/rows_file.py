@@ -12,7 +12,8 @@ from typing import IO, Any
 import msgspec
 from nervenet.models.atomic_file import replacing
 
-from .round_metrics import FILE, Row
+from ..runtime.round_history import Row
+from .round_metrics import FILE
 
 _BLOCK = 1 << 16  # bytes that are read at first, from the end
 
