@@ -23,6 +23,7 @@ from ..runtime.auditing import audit_dir_of
 from ..runtime.connections import LastWords
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name, members_of
 from ..runtime.node import Node
+from ..runtime.payload_checks import numbers_in
 from ..runtime.round_reports import RoundReport, RoundReports
 from ..runtime.secured import key_name, security_of
 from ..runtime.session import Session
@@ -79,6 +80,7 @@ class Role(ABC):
 
     def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:
         self.model = site_model
+        site_model.most_numbers = numbers_in(experiment.network.max_message_bytes)
         self._take_place(experiment, identity)
 
     def _take_place(self, experiment: Experiment, identity: NodeIdentity) -> None:
