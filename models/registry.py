@@ -30,6 +30,7 @@ FAMILIES: Registry[Any] = Registry(
         "pegasos": "pegasos:Pegasos",
         "sklearn.linear_model.SGDClassifier": "sklearn.sgd:SGDAdapter",
         "sklearn.linear_model.SGDRegressor": "sklearn.sgd:SGDRegressorAdapter",
+        "sklearn.linear_model.Perceptron": "sklearn.sgd:SGDAdapter",
         "sklearn.linear_model.LogisticRegression": "sklearn.logistic:LogisticAdapter",
         "sklearn.neural_network.MLPClassifier": "sklearn.mlp:MLPAdapter",
         "sklearn.neural_network.MLPRegressor": "sklearn.mlp:MLPRegressorAdapter",
