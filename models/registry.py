@@ -38,6 +38,21 @@ FAMILIES: Registry[Any] = Registry(
         "sklearn.ensemble.RandomForestRegressor": "sklearn.ensembles.forest:ForestRegressorAdapter",
         "sklearn.ensemble.ExtraTreesClassifier": "sklearn.ensembles.forest:ForestAdapter",
         "sklearn.ensemble.ExtraTreesRegressor": "sklearn.ensembles.forest:ForestRegressorAdapter",
+        "sklearn.linear_model.LinearRegression": "sklearn.exact.linear:LinearRegressionAdapter",
+        "sklearn.linear_model.RidgeCV": "sklearn.exact.ridge:RidgeCVAdapter",
+        "sklearn.linear_model.Ridge": "sklearn.exact.ridge:RidgeAdapter",
+        "sklearn.naive_bayes.GaussianNB": "sklearn.exact.gaussian_nb:GaussianNBAdapter",
+        "sklearn.naive_bayes.MultinomialNB": "sklearn.exact.counts:CountsAdapter",
+        "sklearn.naive_bayes.ComplementNB": "sklearn.exact.counts:ComplementAdapter",
+        "sklearn.naive_bayes.BernoulliNB": "sklearn.exact.counts:BernoulliAdapter",
+        "sklearn.naive_bayes.CategoricalNB": "sklearn.exact.counts:CategoricalAdapter",
+        "sklearn.discriminant_analysis.LinearDiscriminantAnalysis": (
+            "sklearn.exact.discriminants:LinearDiscriminantAdapter"
+        ),
+        "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis": (
+            "sklearn.exact.discriminants:QuadraticDiscriminantAdapter"
+        ),
+        "sklearn.neighbors.NearestCentroid": "sklearn.exact.nearest_centroid:NearestCentroidAdapter",
     },
     package=__package__,
     check=_wrong,
