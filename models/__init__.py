@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .moments import IncompatibleSites
     from .pegasos import Pegasos
     from .rng import generator
+    from .saved_estimator import load_estimator
     from .site_model import SiteModel
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "SiteModel",
     "datasets",
     "generator",
+    "load_estimator",
     "load_model",
     "partition",
     "save_model",
@@ -57,6 +59,7 @@ _HOMES = {
     "Pegasos": "pegasos",
     "SiteModel": "site_model",
     "generator": "rng",
+    "load_estimator": "saved_estimator",
     "load_model": "artifact",
     "save_model": "artifact",
     "to_sklearn": "exporting",
