@@ -13,7 +13,8 @@ from .data.arrays import as_table, column_names
 from .data.written import MOST_AGREED, WrittenColumns, written_from_dict, written_to_dict
 from .moments import BLOCK, Column, IncompatibleSites, described
 from .plugins import listed, suggest
-from .targets import Label, Targets, checked_classes, weights_in
+from .pooled import Pooled, of_pooled, pooled_in
+from .targets import Label, Targets, checked_classes, shape_in, weights_in
 from .weights import is_finite
 
 CLIP = 5.0
@@ -33,6 +34,8 @@ class Preprocessing(Targets):
     target_scale: float = 1.0
     written: WrittenColumns = field(default_factory=dict)  # how the sites' files write those columns that say it
     class_weights: tuple[float, ...] | None = None  # of a row of each class in training; None: 1
+    model_shape: Mapping[str, int] | None = None  # of a model whose arrays depend on the rows
+    pooled: Pooled | None = None  # what a summed model is told of all rows; None: no such model has asked
 
     def __post_init__(self) -> None:
         width = (len(self.columns),)
@@ -101,8 +104,9 @@ class Preprocessing(Targets):
             "clip": self.clip,
             "target_center": self.target_center,
             "target_scale": self.target_scale,
-            **self.of_weights(),
+            **self.optional(),
             **written_to_dict(self.written),
+            **of_pooled(self.pooled),
         }
 
     @classmethod
@@ -120,7 +124,9 @@ class Preprocessing(Targets):
                 target_center=float(fields["target_center"]),
                 target_scale=float(fields["target_scale"]),
                 class_weights=weights_in(fields),
+                model_shape=shape_in(fields),
                 written=written_from_dict(fields, columns, MOST_AGREED),
+                pooled=pooled_in(fields, len(columns)),
             )
 
     def _table(self, X: ArrayLike) -> NDArray[Any]:

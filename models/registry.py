@@ -34,6 +34,25 @@ FAMILIES: Registry[Any] = Registry(
         "sklearn.linear_model.LogisticRegression": "sklearn.logistic:LogisticAdapter",
         "sklearn.neural_network.MLPClassifier": "sklearn.mlp:MLPAdapter",
         "sklearn.neural_network.MLPRegressor": "sklearn.mlp:MLPRegressorAdapter",
+        "sklearn.ensemble.RandomForestClassifier": "sklearn.ensembles.forest:ForestAdapter",
+        "sklearn.ensemble.RandomForestRegressor": "sklearn.ensembles.forest:ForestRegressorAdapter",
+        "sklearn.ensemble.ExtraTreesClassifier": "sklearn.ensembles.forest:ForestAdapter",
+        "sklearn.ensemble.ExtraTreesRegressor": "sklearn.ensembles.forest:ForestRegressorAdapter",
+        "sklearn.linear_model.LinearRegression": "sklearn.exact.linear:LinearRegressionAdapter",
+        "sklearn.linear_model.RidgeCV": "sklearn.exact.ridge:RidgeCVAdapter",
+        "sklearn.linear_model.Ridge": "sklearn.exact.ridge:RidgeAdapter",
+        "sklearn.naive_bayes.GaussianNB": "sklearn.exact.gaussian_nb:GaussianNBAdapter",
+        "sklearn.naive_bayes.MultinomialNB": "sklearn.exact.counts:CountsAdapter",
+        "sklearn.naive_bayes.ComplementNB": "sklearn.exact.counts:ComplementAdapter",
+        "sklearn.naive_bayes.BernoulliNB": "sklearn.exact.counts:BernoulliAdapter",
+        "sklearn.naive_bayes.CategoricalNB": "sklearn.exact.counts:CategoricalAdapter",
+        "sklearn.discriminant_analysis.LinearDiscriminantAnalysis": (
+            "sklearn.exact.discriminants:LinearDiscriminantAdapter"
+        ),
+        "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis": (
+            "sklearn.exact.discriminants:QuadraticDiscriminantAdapter"
+        ),
+        "sklearn.neighbors.NearestCentroid": "sklearn.exact.nearest_centroid:NearestCentroidAdapter",
     },
     package=__package__,
     check=_wrong,
@@ -69,6 +88,8 @@ def as_model(obj: object) -> Model:
         return cast(Model, obj)
     if isinstance(obj, type):
         raise _cannot_merge(f"the class {obj.__name__}", f"an instance is wanted: {obj.__name__}()")
+    if hasattr(obj, "as_model"):  # an estimator of this package: `sklearn.network`
+        return cast(Model, obj.as_model())
     if not hasattr(obj, "get_params"):
         raise _cannot_merge(type(obj).__name__, "it is neither a Model nor a scikit-learn estimator")
     from .sklearn.estimators import refused_setting, why_not

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from .config.keys import ExperimentError
     from .config.schema import Experiment
     from .describing.describe import describe
+    from .estimators.federated import FederatedClassifier, FederatedRegressor
+    from .estimators.transformer import FederatedTransformer
     from .experiment.loader import load_experiment
     from .experiment.validation import validate
     from .federated import strategies
@@ -31,6 +33,9 @@ __all__ = [
     "Coordinator",
     "Experiment",
     "ExperimentError",
+    "FederatedClassifier",
+    "FederatedRegressor",
+    "FederatedTransformer",
     "Monitor",
     "NodeFailed",
     "Peer",
@@ -52,6 +57,9 @@ _HOMES = {
     "Coordinator": ".roles.coordinator",
     "Experiment": ".config.schema",
     "ExperimentError": ".config.keys",
+    "FederatedClassifier": ".estimators.federated",
+    "FederatedRegressor": ".estimators.federated",
+    "FederatedTransformer": ".estimators.transformer",
     "Monitor": ".monitoring.monitor",
     "NodeFailed": ".runtime.identity",
     "Peer": ".roles.peer",

@@ -15,7 +15,9 @@ from nervenet.models.site_model import SiteModel
 
 from ..config.compatibility import shared_config_of
 from ..config.idle_parameters import idle_lines_of
+from ..config.keys import ExperimentError
 from ..config.schema import Experiment
+from ..config.summed import idle_training, problems
 from ..consent.requests import Policy
 from ..runtime import effects as e
 from ..runtime import events as ev
@@ -23,6 +25,7 @@ from ..runtime.auditing import audit_dir_of
 from ..runtime.connections import LastWords
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name, members_of
 from ..runtime.node import Node
+from ..runtime.payload_checks import numbers_in
 from ..runtime.round_reports import RoundReport, RoundReports
 from ..runtime.secured import key_name, security_of
 from ..runtime.session import Session
@@ -59,7 +62,7 @@ class Role(ABC):
         replace: bool = False,
         seed_peer: str = "",
     ) -> None:
-        for line in idle_lines_of(site_model.model):
+        for line in [*idle_lines_of(site_model.model), *idle_training(experiment.training, site_model.model)]:
             warnings.warn(line, stacklevel=3)  # where the program makes the node
         if site_model.examples:
             Policy.of(experiment, run, site_model).check()
@@ -78,7 +81,10 @@ class Role(ABC):
         self._set_up(site_model, experiment, identity)
 
     def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:
+        for problem in problems(experiment, site_model.model):
+            raise ExperimentError(problem)
         self.model = site_model
+        site_model.most_numbers = numbers_in(experiment.network.max_message_bytes)
         self._take_place(experiment, identity)
 
     def _take_place(self, experiment: Experiment, identity: NodeIdentity) -> None:
