@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .pegasos import Pegasos
     from .pytorch.torch_model import TorchModel
     from .rng import generator
+    from .saved_estimator import load_estimator
     from .site_model import SiteModel
     from .sklearn.network import MLPClassifier, MLPRegressor
 
@@ -41,6 +42,7 @@ __all__ = [
     "TorchModel",
     "datasets",
     "generator",
+    "load_estimator",
     "load_model",
     "partition",
     "save_model",
@@ -65,6 +67,7 @@ _HOMES = {
     "SiteModel": "site_model",
     "TorchModel": "pytorch.torch_model",
     "generator": "rng",
+    "load_estimator": "saved_estimator",
     "load_model": "artifact",
     "save_model": "artifact",
     "to_sklearn": "exporting",

@@ -78,6 +78,7 @@ class Pretended:
     """Stands in for a site model: a step towards a point of the site's own."""
 
     layout = SimpleNamespace(size=SIZE, dtype="float64", hash="a1b2")
+    model = None
     common_weights = None
     clock = 0.0
 
