@@ -8,6 +8,8 @@ the order of the batches - it decides from what all nodes agreed on, so that the
 - weights are copied in, so that what arrives read-only, or is still being sent, is never trained on in place.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from copy import deepcopy
 from inspect import signature
@@ -39,6 +41,11 @@ class Adapter(ModelBase):
     classifies: bool | None = True
     in_batches = True
     dtype: Dtype = "float64"
+
+    @classmethod
+    def family_of(cls, given: Any) -> type[Adapter]:  # noqa: ARG003
+        """Return the family that an estimator of this class belongs to, whose settings may make it another one."""
+        return cls
 
     def __init__(self, given: Any, path: str) -> None:
         self.given, self.name = given, type(given).__name__
