@@ -13,6 +13,7 @@ from .data.arrays import as_table, column_names
 from .data.written import MOST_AGREED, WrittenColumns, written_from_dict, written_to_dict
 from .moments import BLOCK, Column, IncompatibleSites, described
 from .plugins import listed, suggest
+from .pooled import Pooled, of_pooled, pooled_in
 from .targets import Label, Targets, checked_classes, weights_in
 from .weights import is_finite
 
@@ -33,6 +34,7 @@ class Preprocessing(Targets):
     target_scale: float = 1.0
     written: WrittenColumns = field(default_factory=dict)  # how the sites' files write those columns that say it
     class_weights: tuple[float, ...] | None = None  # of a row of each class in training; None: 1
+    pooled: Pooled | None = None  # what a summed model is told of all rows; None: no such model has asked
 
     def __post_init__(self) -> None:
         width = (len(self.columns),)
@@ -103,6 +105,7 @@ class Preprocessing(Targets):
             "target_scale": self.target_scale,
             **self.of_weights(),
             **written_to_dict(self.written),
+            **of_pooled(self.pooled),
         }
 
     @classmethod
@@ -121,6 +124,7 @@ class Preprocessing(Targets):
                 target_scale=float(fields["target_scale"]),
                 class_weights=weights_in(fields),
                 written=written_from_dict(fields, columns, MOST_AGREED),
+                pooled=pooled_in(fields, len(columns)),
             )
 
     def _table(self, X: ArrayLike) -> NDArray[Any]:

@@ -30,9 +30,25 @@ FAMILIES: Registry[Any] = Registry(
         "pegasos": "pegasos:Pegasos",
         "sklearn.linear_model.SGDClassifier": "sklearn.sgd:SGDAdapter",
         "sklearn.linear_model.SGDRegressor": "sklearn.sgd:SGDRegressorAdapter",
+        "sklearn.linear_model.Perceptron": "sklearn.sgd:SGDAdapter",
         "sklearn.linear_model.LogisticRegression": "sklearn.logistic:LogisticAdapter",
         "sklearn.neural_network.MLPClassifier": "sklearn.mlp:MLPAdapter",
         "sklearn.neural_network.MLPRegressor": "sklearn.mlp:MLPRegressorAdapter",
+        "sklearn.linear_model.LinearRegression": "sklearn.exact.linear:LinearRegressionAdapter",
+        "sklearn.linear_model.RidgeCV": "sklearn.exact.ridge:RidgeCVAdapter",
+        "sklearn.linear_model.Ridge": "sklearn.exact.ridge:RidgeAdapter",
+        "sklearn.naive_bayes.GaussianNB": "sklearn.exact.gaussian_nb:GaussianNBAdapter",
+        "sklearn.naive_bayes.MultinomialNB": "sklearn.exact.counts:CountsAdapter",
+        "sklearn.naive_bayes.ComplementNB": "sklearn.exact.counts:ComplementAdapter",
+        "sklearn.naive_bayes.BernoulliNB": "sklearn.exact.counts:BernoulliAdapter",
+        "sklearn.naive_bayes.CategoricalNB": "sklearn.exact.counts:CategoricalAdapter",
+        "sklearn.discriminant_analysis.LinearDiscriminantAnalysis": (
+            "sklearn.exact.discriminants:LinearDiscriminantAdapter"
+        ),
+        "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis": (
+            "sklearn.exact.discriminants:QuadraticDiscriminantAdapter"
+        ),
+        "sklearn.neighbors.NearestCentroid": "sklearn.exact.nearest_centroid:NearestCentroidAdapter",
     },
     package=__package__,
     check=_wrong,

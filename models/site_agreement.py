@@ -14,6 +14,7 @@ from .moments import IncompatibleSites, Moments
 from .pipeline.given import AUTO
 from .plugins import listed
 from .site_statistics import Scale, agree, agreed_classes, agreed_task
+from .summed import with_pooled
 from .table_preprocessing import AnyPreprocessing, TablePreprocessing
 from .tables.cautions import cautions
 from .tables.schema import Schema, agree_schema
@@ -39,6 +40,8 @@ def agreement_questions(
     preprocess: Any = AUTO,
     min_frequency: int | None = None,
     class_weight: ClassWeight = None,
+    *,
+    summed: bool = False,
 ) -> Questions[Agreed]:
     """Return the dialog.
 
@@ -58,6 +61,8 @@ def agreement_questions(
         Under `AUTO`: categories that fewer rows of all sites have are taken together.
     class_weight
         "balanced" over the training rows of all sites, which are then asked for their counts; or a weight by label.
+    summed
+        For a model of sums over rows, which is told of the rows of all sites and sees targets as they are.
 
     Raises IncompatibleSites: the sites do not fit each other, or one has answered something else.
     """
@@ -69,6 +74,9 @@ def agreement_questions(
         found = Agreed(agree(statistics, scale, task))
     else:
         found = yield from _of_tables(scale, task, preprocess, min_frequency, told)
+    if summed:
+        all_rows = {site: known.statistics for site, known in told.items()}
+        found = found._replace(preprocessing=with_pooled(found.preprocessing, all_rows))
     weights = yield from class_weight_questions(class_weight, found.preprocessing.classes, rows)
     return (
         found if weights is None else found._replace(preprocessing=replace(found.preprocessing, class_weights=weights))

@@ -11,11 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from .agreement.questions import Answer, Question, Questions
 from .class_weights import ClassWeight
 from .data.data import DataError, Task, checked_task
-from .data.row_weights import relative
 from .data.written import WrittenColumns
 from .evaluate import evaluate
 from .held_model import HeldModel
-from .model import FitReport, LocalWork
+from .model import FitReport, LocalWork, is_summed
 from .moments import IncompatibleSites
 from .pipeline.given import AUTO, digest_of, given_pipeline, import_steps
 from .preprocessing import made_up
@@ -27,6 +26,7 @@ from .site_coverage import check_covered, check_same_layout
 from .site_rows import SiteRows, check_targets
 from .site_statistics import Scale, SiteStatistics
 from .stored_inputs import check_in_batches, stored_inputs
+from .summed import anchor, counted
 from .table_preprocessing import AnyPreprocessing
 from .tables.site_schema import SiteSchema
 from .tables.stored_table import StoredTable
@@ -103,6 +103,7 @@ class SiteModel(HeldModel):
         self.model = as_model(model)
         self.preprocess = given_pipeline(preprocess)
         self._wanted: dict[str, Any] = {"min_frequency": min_frequency, "class_weight": class_weight}
+        self._wanted["summed"] = is_summed(self.model)
         if class_weight is not None:
             check_weighable(self.model, "class weights")
         self.scorers = tuple(scorers)
@@ -249,6 +250,7 @@ class SiteModel(HeldModel):
         if keep_weights and own is None:
             raise IncompatibleSites("keep_weights is for a model that is built already; this one has no weights yet")
         layout = self.model.build(preprocessing.n_features, preprocessing.n_classes, generator(seed, "init"))
+        anchor(self.model, preprocessing)
         if before is not None and (own is not None or self._preprocessing is None):
             check_same_layout(before, layout, preprocessing)
         self.common_weights = None
@@ -262,8 +264,7 @@ class SiteModel(HeldModel):
         weight = None if self._rows is None else self._rows.weights(preprocessing)
         if weight is not None:
             check_weighable(self.model)
-        self._train_weight = None if weight is None else relative(weight)
-        self.weight = None if weight is None else float(weight.sum())
+        self._train_weight, self.weight = counted(self.model, weight)
         return layout
 
     def train(

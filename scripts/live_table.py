@@ -37,7 +37,7 @@ def header(view: RunView, now: float) -> str:
     if view.finished:
         said = view.reason.startswith(view.status)  # interrupted by Ctrl-C
         parts.append(": ".join(filter(None, ("" if said else view.status, view.reason))))
-    elif view.stopping or (view.rounds and view.round >= view.rounds):
+    elif view.finishing:
         done, models = view.baselines
         trained = f"training the baselines: {done} of {models} models" if done < models else "finishing"
         parts.append(f"stopped by {view.stopping}, {trained}" if view.stopping else trained)
@@ -58,7 +58,8 @@ def plain_line(view: RunView, now: float) -> str:
     training_nodes = [row for row in view.rows.values() if row.role in ("client", "peer")]
     living = sum(row.living and row.state != "suspect" for row in training_nodes)
     # At the end all nodes leave; and a node on its own needs no count.
-    count = "" if view.finished or len(training_nodes) < 2 else f"  {living} of {len(training_nodes)} nodes"
+    uncounted = view.finished or view.finishing or len(training_nodes) < 2
+    count = "" if uncounted else f"  {living} of {len(training_nodes)} nodes"
     lost = f"  lost {listed(view.lost)}" if view.lost else ""
     return printable(f"{header(view, now)}{count}{lost}")
 

@@ -12,6 +12,8 @@ import click
 from .options import insecure_flag
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .views import View
 
 AFTER_END_S = 0.5  # what comes first tells of the past: of a run that ended, and has been resumed since
@@ -47,30 +49,31 @@ def monitor(
 
     Shows the newest run; ends when every run that it saw has ended.
     """
-    from nervenet.nodes.results.run_dir import newest_broker
-
-    from .output import INSECURE, warn
     from .signals import run as run_until_signal
     from .views import choose_view
 
     if keys is not None and insecure:
         raise click.UsageError("--keys and --insecure exclude each other: leave one of them out")
-    found = None if broker else newest_broker()
-    address, run_keys = found or (broker or DEFAULT_BROKER, None)
-    insecure = insecure and run_keys is None  # with those of the run found it is encrypted
-    if insecure:
-        warn(INSECURE, "insecure")
-    secured = {"keys": keys or run_keys, "name": name, "insecure": insecure}
     prefixes = tuple(part.strip() for part in topics.split(","))
     view = choose_view(json=json)
     with contextlib.ExitStack() as stack:
         file = None if record is None else stack.enter_context(_opened(record))
-        run_until_signal(lambda: _watch(view, address, prefixes, run, file, stay=stay, **secured))
+        secured = {"keys": keys, "name": name, "insecure": insecure}
+        run_until_signal(lambda: _watch(view, broker, prefixes, run, file, stay=stay, **secured))
+
+
+async def _found(say: Callable[[str], None], keys: str | None, *, insecure: bool) -> tuple[str, dict[str, Any]]:
+    """Return the address of the newest run's broker, and how it is secured."""
+    from nervenet.nodes.results.newest_run import find_broker
+
+    address, run_keys = await find_broker(say) or (DEFAULT_BROKER, None)
+    # With the keys of the run found it is encrypted.
+    return address, {"keys": keys or run_keys, "insecure": insecure and run_keys is None}
 
 
 async def _watch(
     view: View,
-    address: str,
+    broker: str | None,
     topics: tuple[str, ...],
     run: str | None,
     file: IO[str] | None,
@@ -81,8 +84,15 @@ async def _watch(
     from nervenet.nodes.monitoring.monitor import Monitor
     from nervenet.nodes.results.run_dir import to_json
 
+    from .output import INSECURE, warn
     from .views import RunViews
 
+    address = broker
+    if address is None:
+        address, found = await _found(view.note, secured["keys"], insecure=secured["insecure"])
+        secured |= found
+    if secured["insecure"]:
+        warn(INSECURE, "insecure")
     runs = RunViews()  # decides when to end, whatever is shown
     view.note(f"watching {address}")
     async with view.running(), Monitor(address, topics=topics, run=run, **secured) as events:

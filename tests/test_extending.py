@@ -21,7 +21,7 @@ BLOCKS = {
     for found in re.finditer(r"```\w+\n(?P<text># (?P<file>\S+)\n.*?)```", PAGE, re.DOTALL | re.MULTILINE)
 }
 DISTRIBUTION = tomllib.loads(BLOCKS["pyproject.toml"])["project"]
-LIMITS = {"cautious": 30, "wheel": 15, "lazy": 60, "huber": 60, "perceptron": 60}
+LIMITS = {"cautious": 30, "wheel": 15, "lazy": 60, "huber": 60, "adaline": 60}
 
 
 def install(folder: Path, entry_points: dict[str, dict[str, str]]) -> None:
@@ -75,7 +75,7 @@ def test_every_entry_point_has_its_example() -> None:
 async def test_an_estimator_of_another_package_trains(installed: None, tmp_path: Path) -> None:
     """The other parts train as the page says: `test_pages`."""
     small = {"nodes": 4, "rounds": 8, "processes": 1, "evaluation.baseline": False, "data.name": "iris"}
-    keys = {"model.name": "sklearn.linear_model.Perceptron", "model.penalty": "l2"}
+    keys = {"model.name": "nervenet_extras.adaline:Adaline", "model.rate": 0.02}
     with warm.warm_fork_servers():
         summary = await launch(load_experiment(overrides={**small, **keys}), out=tmp_path / "run")
     assert summary["status"] == "completed"

@@ -21,8 +21,6 @@ _INSTEAD = {
     "BaseHistGradientBoosting": _TREES,
     "NeighborsBase": "its parameters are each node's own rows",
     "Pipeline": "it has no partial_fit; give its last step alone, since inputs are standardized over all nodes anyway",
-    "Perceptron": 'it is not adapted; SGDClassifier(loss="perceptron", learning_rate="constant", eta0=1, penalty=None) '
-    "is the same model and is",
     "PassiveAggressiveClassifier": 'scikit-learn removes it in 1.10; SGDClassifier(learning_rate="pa1") replaces it',
     "PassiveAggressiveRegressor": 'scikit-learn removes it in 1.10; SGDRegressor(learning_rate="pa1") replaces it',
 }
@@ -74,8 +72,10 @@ def refused_setting(estimator: Any) -> tuple[str, str] | None:
 
     Raises ValueError for a parameter's value that scikit-learn does not allow.
     """
-    # scikit-learn checks its parameters in fit, which here is after every process has been started.
-    getattr(estimator, "_validate_params", lambda: None)()
+    # scikit-learn checks its parameters in fit, which here is after every process has been started. An estimator of
+    # another package inherits the check, and may not have said what to check.
+    if hasattr(estimator, "_parameter_constraints"):
+        estimator._validate_params()  # noqa: SLF001
     name = type(estimator).__name__
     for parameter, why in _REFUSED.items():
         if getattr(estimator, parameter, None):

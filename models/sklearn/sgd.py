@@ -24,7 +24,8 @@ MOST_RATES = 1 << 20
 
 
 class SGDAdapter(LinearAdapter):
-    """SGDClassifier: every row is a step, and a mini-batch only counts rows.
+    """SGDClassifier, and Perceptron, which is one of constant rate: every row is a step, and a mini-batch only counts
+    rows.
 
     The step counter `t_` is not an optimizer's memory but the schedule's clock: it goes on from round to round whatever
     `carry_optimizer` says, or a decaying learning rate would start anew in every round.

@@ -24,6 +24,7 @@ LARGEST = 64 * 2**20  # bytes of a file, before the chain goes on in another
 ENDING = ".jsonl"
 CLOSED = "~"  # before the number of a file that is closed; no name has it
 RUN_FILE = "experiment.toml"  # by which a run folder is known
+LOCKED_S = 2.0  # how long another process of the name may hold the lock: it writes one line under it
 _BLOCK = 1 << 16
 
 
@@ -118,7 +119,7 @@ class AuditLog:
     def _locked(self) -> Iterator[None]:
         """Hold the lock of the file that has the name now: another process may have begun the next one."""
         while True:
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            self._lock()
             try:
                 here = self.path.stat()
             except FileNotFoundError:
@@ -196,9 +197,24 @@ class AuditLog:
         self.path.rename(self.path.with_name(f"{self.path.stem}{CLOSED}{number:05d}{ENDING}"))
         old = self._file
         self._open()
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        os.close(old)
+        try:
+            self._lock()
+        finally:
+            os.close(old)
         self._look()
+
+    def _lock(self) -> None:
+        """Take the lock of the open file. Raises OSError where somebody holds it for longer than one line takes."""
+        until = time.monotonic() + LOCKED_S
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    problem = f"another process has held the lock of {self.path.name} for {LOCKED_S:g} s"
+                    raise OSError(errno.ETIMEDOUT, problem) from None
+                time.sleep(LOCKED_S / 1000)
 
 
 def _tail(file: int, size: int) -> tuple[bytes | None, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime.printable import listed
-from .forkserver import MessageReader, send
+from .forkserver import LAST_S, MessageReader, send
 
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS"), "1"
@@ -26,6 +27,9 @@ IMPORT_S = 600.0
 
 Whether it lives is known without a deadline: this one is for a machine that reads no more of its disk.
 """
+
+CLOSE_S = 4.0
+"""In which the fork server ends, beside the time that it gives to its children; a busy machine is late."""
 
 SAY_EVERY_S = 15.0
 """While so much is waited for, it is said."""
@@ -122,6 +126,8 @@ class ForkServerClient:
             self.waits(f"the process from which nodes are forked {doing}, for {waited_s:g} s")
 
     def signal(self, pid: int, number: int) -> None:
+        """Have a signal sent to a child, by the fork server, which alone knows that the child is not reaped yet."""
+        self._wake()
         with suppress(OSError):  # the fork server is gone, and `died` was called
             send(self._sock, {"signal": pid, "number": int(number)})
 
@@ -160,13 +166,21 @@ class ForkServerClient:
             self._loop.remove_reader(self._sock.fileno())
         self._loop = None
 
+    def _wake(self) -> None:
+        """Continue the fork server, if something has stopped it (SIGSTOP): no run ends without it.
+
+        It kills the children that do not see the pipe close because they are stopped themselves.
+        """
+        self._process.send_signal(signal.SIGCONT)
+
     def close(self) -> None:
         """End the fork server and, by closing the pipe, whatever children are left."""
         self._detach()
         self._sock.close()
         os.close(self._pipe)
+        self._wake()
         try:
-            self._process.wait(2)
+            self._process.wait(LAST_S + CLOSE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -36,7 +36,7 @@ from ..roles.peer import Peer
 from ..runtime.auditing import audit_dir_of
 from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import NodeIdentity
-from ..runtime.report_client import ReportClient, report_once
+from ..runtime.report_client import ReportClient, ReportFailed, report_once
 from ..runtime.secured import closing_gate, on_key_warning, security_of
 from .machine_limits import files_of_process
 from .nodes_log import BestEffort
@@ -229,6 +229,9 @@ async def _node(
             await asyncio.shield(_report(node, failure, spec["run_dir"], experiment))
     except asyncio.CancelledError:
         return 0
+    except ReportFailed as error:  # once: it hears of this node by the end of its process
+        log.error("ends unreported", reason=str(error))
+        return 1
     except Exception as error:
         log.warning("failed", reason=str(error), exc_info=True)
         fields = {"role": role, "failed": str(error) or type(error).__name__}
@@ -238,6 +241,8 @@ async def _node(
             await report_once(
                 *where, "result", fields, within_s=5 if ran_out(error) else None, context=context, security=secure(name)
             )
+        except ReportFailed as final:
+            log.error("ends unreported", reason=str(final))
         except Exception as unreported:  # noqa: BLE001
             # It hears of it one way or another: by the end of this process, whose other nodes could not report either.
             log.error("ends the process", reason=f"the launcher could not be told: {unreported}")

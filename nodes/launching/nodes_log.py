@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Self, TextIO
 
 from ..results.event_log import PARTS
+from ..results.run_dir import NODES_LOG as NAME
 
-NAME, BEFORE = "nodes.log", "nodes.1.log"
+BEFORE = "nodes.1.log"
 
 
 class BestEffort:

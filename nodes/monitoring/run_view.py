@@ -81,6 +81,11 @@ class RunView:
         return self.status in ("completed", "failed", "interrupted")
 
     @property
+    def finishing(self) -> bool:
+        """Whether the rounds are done, or about to be, and the run is not over: its nodes leave one after the other."""
+        return not self.finished and bool(self.stopping or (self.rounds and self.round >= self.rounds))
+
+    @property
     def lost(self) -> list[str]:
         return sorted(name for name, row in self.rows.items() if row.state == "lost")
 

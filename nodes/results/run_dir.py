@@ -1,6 +1,5 @@
 """The run folder: written while the run goes on, readable at any moment, complete at the end."""
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -257,20 +256,11 @@ def read_nodes(path: Path) -> dict[str, dict[str, Any]]:
         return {}
 
 
+NODES_LOG = "nodes.log"
+"""What the processes of a launch say; a node that was started by itself has none."""
+
 KEYS = "keys"
 """Where a launch that leaves this machine keeps its keys, for as long as it runs."""
-
-
-def newest_broker(root: Path = Path("runs")) -> tuple[str, str | None] | None:
-    """Return the broker's address of the newest run below ``root`` whose broker process is alive, or None; and the
-    folder of that run's own keys, if it has one."""
-    found = sorted(root.glob("*/nodes.json"), key=lambda file: file.stat().st_mtime, reverse=True)
-    for file in found:
-        for facts in read_nodes(file.parent).values():
-            if facts.get("role") == "broker" and _alive(facts.get("pid")) and isinstance(facts.get("address"), str):
-                keys = file.parent / KEYS
-                return str(facts["address"]), str(keys) if keys.is_dir() else None
-    return None
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -299,15 +289,3 @@ def _usable(path: Path) -> Iterator[None]:
 
 def _indented(value: object) -> str:
     return msgspec.json.format(to_json(value), indent=2) + "\n"
-
-
-def _alive(pid: object) -> bool:
-    if not isinstance(pid, int) or pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except OSError:
-        return False
-    return True

@@ -125,11 +125,25 @@ class Auditor:
         self._outgoing.put(record)
 
     def close(self, reason: str) -> None:
-        """Write the last line, and wait for all that is still to be written; not from the event loop."""
+        """Write the last line, once all that is still to be written is; not from the event loop.
+
+        A disk that takes nothing, not even an error, keeps no node: what is not done in time is said, and left.
+        """
+        late = []
         for lane in (self._outgoing, self._incoming):
             lane.close()
             if lane.thread is not None:
                 lane.thread.join(CLOSING_S)
+                late.append(lane.thread.is_alive())
+        closing = threading.Thread(target=self._close, args=(reason,), name="audit is closed", daemon=True)
+        closing.start()
+        closing.join(CLOSING_S)
+        if (any(late) or closing.is_alive()) and self._loop is not None:
+            missing = "its last records are missing, and what waited for them was not sent"
+            reason = f"the audit log was not closed within {CLOSING_S:g} s: {missing} ({self._log.path})"
+            self._later(self._publish, "warning", {"reason": reason})
+
+    def _close(self, reason: str) -> None:
         self._append("closed", {"reason": reason})
         with self._lock:
             self._log.close()

@@ -12,8 +12,9 @@ from nervenet.broker import transport as t
 from nervenet.broker.messages import Goodbye, Heartbeat
 
 BEAT_S = 1.0  # how often a node that is about to leave looks, and says that it is still there
-STALLED_S = 10.0  # how long nothing may move before what is on its way is given up
-LONGEST_S = 600.0
+SAID_S = 60.0  # how often it is said again for whom it waits
+STRETCH_BYTES, STRETCH_S = 81_920, 10.0
+"""What is on its way to somebody is given up when so many bytes of it take longer: slower than 8 kB a second."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +52,30 @@ class Connections:
 
         A connection that ends takes with it what the other side has received and not yet read (ZeroMQ drops it), so
         whoever has said something last must not be the first to leave. If its `last` words matter, they are waited for
-        as long as their bytes move, `LONGEST_S` at the most: over a slow line the final model takes longer than
-        `within_s`. Meanwhile this node says that it is still there.
+        as long as their bytes move: over a slow line the final model takes longer than `within_s`. At a pace of 8 kB a
+        second or more, which a model of N bytes takes N / 8,192 seconds for, and 10 s more at the most: see `Progress`.
+        Meanwhile this node says that it is still there, and every minute for whom it waits.
         """
         loop = asyncio.get_running_loop()
         progress = Progress(loop.time(), within_s)
-        said = False
+        say_at = progress.until
+        sending: list[str] = []
         while self.connected:
             if last is not None:
                 sending = self._send_beats(last)
-                progress.look({peer: last.transport.moved(peer) for peer in sending}, loop.time())
-                if sending and not said and loop.time() > progress.began + within_s:
-                    said = True
-                    whom = f"{', '.join(sending)}, to whom the last of round {last.round} is still being sent"
-                    last.publish("node.waiting", {"reason": whom})
+                moved = {peer: last.transport.moved(peer) for peer in sending}
+                progress.look(moved, loop.time())
+                if sending and loop.time() > say_at:
+                    say_at = loop.time() + SAID_S
+                    whom = ", ".join(f"{peer} ({nbytes:,} bytes so far)" for peer, nbytes in moved.items())
+                    still = f"to whom the last of round {last.round} is still being sent"
+                    last.publish("node.waiting", {"reason": f"{whom}, {still}"})
             left = progress.until - loop.time()
             if left <= 0:
+                if last is not None and sending:
+                    slow = f"less than {STRETCH_BYTES:,} bytes moved in {STRETCH_S:g} s"
+                    given_up = f"not all of the last of round {last.round} has reached {', '.join(sending)}: {slow}"
+                    last.publish("warning", {"reason": f"{given_up}, and it is waited for no longer"})
                 return
             self._changed.clear()
             with suppress(TimeoutError):
@@ -84,18 +93,25 @@ class Connections:
 
 
 class Progress:
-    """Until when a node waits that is about to leave: longer for those to whom bytes still move."""
+    """Until when a node waits that is about to leave: longer for those to whom bytes still move.
+
+    Every `STRETCH_BYTES` that somebody acknowledges earn `STRETCH_S` seconds more, so that the wait is bounded by the
+    bytes that are on their way.
+    """
 
     def __init__(self, now: float, within_s: float) -> None:
-        self.began = now
         self.until = now + within_s
-        self.moving: dict[str, int] = {}
-        """How many bytes each one to whom something large is being sent has acknowledged."""
+        self._stretches: dict[str, tuple[int, float]] = {}  # by receiver: bytes acknowledged where it began, and when
+        self._sending = False
 
     def look(self, moved: Mapping[str, int], now: float) -> None:
-        """Take note of how far each of those is to whom something large is still being sent."""
-        if any(nbytes > self.moving.get(peer, -1) for peer, nbytes in moved.items()):
-            self.until = max(self.until, min(now + STALLED_S, self.began + LONGEST_S))
-        elif not moved and self.moving:  # all has left: whoever has it answers in the usual time
-            self.until = min(self.until, now + STALLED_S)
-        self.moving = dict(moved)
+        """Take note of how many bytes each of those has acknowledged to whom something large is still being sent."""
+        for peer, nbytes in moved.items():
+            at, since = self._stretches.get(peer, (nbytes, now))
+            if nbytes >= at + STRETCH_BYTES:
+                at, since = nbytes, now
+            self._stretches[peer] = (min(at, nbytes), since)  # a new connection counts from nothing
+            self.until = max(self.until, since + STRETCH_S)
+        if not moved and self._sending:  # all has left: whoever has it answers in the usual time
+            self.until = min(self.until, now + STRETCH_S)
+        self._sending = bool(moved)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import zmq
 from nervenet.broker import transport as t
-from nervenet.broker.messages import Payload, Report
+from nervenet.broker.messages import Failed, Message, Payload, Refused, Report
 from nervenet.broker.request_client import RequestClient
 from nervenet.broker.security.plain import LOCAL
 from nervenet.broker.sockets import Security
@@ -20,14 +20,20 @@ REPORT_SERVER = "launcher"  # the name under which a launcher takes reports
 DRAIN_S = 2.0  # seconds in which what is queued may leave a transport that is closed
 REPEAT_S = 5.0  # after which a report that has left this process, and was not acknowledged, is sent again
 WARN_S = 60.0  # how often it is said that a report waits
+SILENT_S = 3600.0  # after which a launcher that takes no byte and answers nothing is given up
+
+
+class ReportFailed(NodeFailed):
+    """The launcher does not take a report, or has given no sign of life for too long: another one would fail, too."""
 
 
 class ReportClient:
     """Sends reports over a node's transport, which hands it what comes of the report server.
 
-    A launcher may be stopped for any length of time, as by a closed lid, and the connection be cut meanwhile: a report
-    is sent again when there is a link once more, and every few seconds. Without a deadline it waits as long as its
-    process lives, which ends with the launcher.
+    A launcher may be stopped for long, as by a closed lid, and the connection be cut meanwhile: a report is sent again
+    when there is a link once more, and every few seconds. Without a deadline it waits until `SILENT_S` seconds have
+    passed in which none of its bytes moved; this node's own sleep does not count, and its process ends with the
+    launcher's. A refusal is final.
     """
 
     def __init__(
@@ -41,7 +47,9 @@ class ReportClient:
         self._server = server
         self._deadline_s = deadline_s
         self._warn = warn
-        self._linked = asyncio.Event()
+        self._up = False
+        self._answered = asyncio.Event()  # HELLO: there is a link, or a refusal
+        self._refusal: Failed | None = None  # of this node's HELLO
         self._relinked = asyncio.Event()
         self._requests = RequestClient(lambda message, array: transport.send(REPORT_SERVER, message, array))
 
@@ -52,10 +60,19 @@ class ReportClient:
     def receive(self, item: t.Arrival | t.TransportEvent) -> None:
         match item:
             case t.LinkUp():
-                self._linked.set()
+                self._up = True
+                self._answered.set()
                 self._relinked.set()
             case t.LinkLost():
-                self._linked.clear()
+                self._up = False
+                if self._refusal is None:
+                    self._answered.clear()
+            case t.Arrival(_, Refused(about, _, code, reason)) if code != "stranger":  # to whom HELLO is said again
+                refusal = Failed(0, code, reason)  # of every report that is open
+                if about == "hello":
+                    self._refusal = refusal
+                    self._answered.set()
+                self._requests.deliver(refusal)
             case t.Arrival(_, message):
                 self._requests.deliver(message)
 
@@ -70,24 +87,35 @@ class ReportClient:
 
         Raises
         ------
+        ReportFailed
+            The launcher refuses it, or has been silent for `SILENT_S` seconds.
         NodeFailed
-            It is not, within the deadline, if there is one.
+            It is not acknowledged within the deadline, if there is one.
         """
         if not self._server:
             return
-        warning = asyncio.ensure_future(self._warn_of(kind))
+        asking = asyncio.ensure_future(self._ask(lambda id_: Report(kind, id_, dict(fields), payload), array))
+        watching = asyncio.ensure_future(self._watch(kind))
         try:
             async with asyncio.timeout(self._deadline_s):
-                # The report travels on one lane and its receipt on the other: both must stand before it is made.
-                await self._linked.wait()
-                await self._requests.ask_repeatedly(
-                    lambda id_: Report(kind, id_, dict(fields), payload), self._lost_or_late, array
-                )
+                await asyncio.wait({asking, watching}, return_when=asyncio.FIRST_COMPLETED)
+            answer = (asking if asking.done() else watching).result()
         except TimeoutError:
             name, within = self._transport.node, f"within {self._deadline_s:g} s"
             raise NodeFailed(f"the launcher did not acknowledge the {kind} of {name} {within}") from None
         finally:
-            warning.cancel()
+            asking.cancel()
+            watching.cancel()
+        if isinstance(answer, Failed):
+            raise ReportFailed(f"the launcher refuses the {kind} of {self._transport.node}: {answer.reason}")
+
+    async def _ask(self, request: Callable[[int], Report], array: Any) -> Message:
+        """Return the receipt of a report, or that it, or this node, is refused."""
+        # The report travels on one lane and its receipt on the other: both must stand before it is made.
+        await self._answered.wait()
+        if self._refusal is not None:
+            return self._refusal
+        return await self._requests.ask_repeatedly(request, self._lost_or_late, array)
 
     async def _lost_or_late(self) -> None:
         """Return when a report should be sent again: there is a new link, or nothing has come of it for a while.
@@ -100,15 +128,21 @@ class ReportClient:
                 async with asyncio.timeout(REPEAT_S):
                     await self._relinked.wait()
                     return
-            if self._linked.is_set() and not self._transport.sending(REPORT_SERVER):
+            if self._up and not self._transport.sending(REPORT_SERVER):
                 return
 
-    async def _warn_of(self, kind: str) -> None:
-        waited_s = 0.0
+    async def _watch(self, kind: str) -> NoReturn:
+        """Say now and then that a report waits; raises ReportFailed when that has been in vain for too long."""
+        waited_s, moved_at_s, moved = 0.0, 0.0, 0
         while True:
             await asyncio.sleep(WARN_S)
             waited_s += WARN_S
-            self._warn(f"the launcher has not acknowledged the {kind} of {self._transport.node} for {waited_s:g} s")
+            if (now := self._transport.moved(REPORT_SERVER)) != moved:
+                moved, moved_at_s = now, waited_s
+            late = f"the launcher has not acknowledged the {kind} of {self._transport.node} for"
+            if waited_s - moved_at_s >= SILENT_S:
+                raise ReportFailed(f"{late} {waited_s:g} s, and nothing has reached it for {SILENT_S:g} s: given up")
+            self._warn(f"{late} {waited_s:g} s")
 
 
 async def report_once(
@@ -128,7 +162,7 @@ async def report_once(
     Raises
     ------
     NodeFailed
-        It is not acknowledged within `within_s` seconds, if that is given.
+        It is not acknowledged within `within_s` seconds, if that is given; `ReportFailed`: it never will be.
     BaseException
         What ended the transport, as soon as it does.
     """

@@ -53,6 +53,24 @@ def test_baselines_that_go_on_after_the_run_have_a_line_of_their_own() -> None:
     assert "baseline" not in what.rows
 
 
+def said_while_the_nodes_leave() -> str:
+    """The line of a run whose rounds are done, and whose nodes have left, while the baselines are trained."""
+    what = running()
+    what.round = what.rounds
+    for row in what.rows.values():
+        row.state = "left"
+    return plain_line(what, 100.5)
+
+
+def test_nodes_that_leave_a_run_which_is_done_are_not_counted() -> None:
+    assert said_while_the_nodes_leave().endswith("finishing")
+
+
+def test_counted_they_would_look_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunView, "finishing", False)
+    assert said_while_the_nodes_leave().endswith("0 of 3 nodes")
+
+
 def test_peers_that_stand_apart_are_shown_below_the_table() -> None:
     what = RunView(mode="gossip")
     for i, at in enumerate((0.0, 0.1, 0.2, 9.0, 9.1, 30.0)):

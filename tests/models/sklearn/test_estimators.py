@@ -8,9 +8,11 @@ import pytest
 from nervenet.models import MLP, CannotMerge, LocalWork, generator
 from nervenet.models.evaluate import evaluate
 from nervenet.models.registry import as_model, named_model, rebuild
+from nervenet.models.sklearn.estimators import refused_setting
 from nervenet.models.weights import IncompatibleWeights
+from sklearn.base import BaseEstimator
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression, SGDClassifier, SGDRegressor
+from sklearn.linear_model import LogisticRegression, Perceptron, SGDClassifier, SGDRegressor
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -22,6 +24,7 @@ ONE_EPOCH = LocalWork(epochs=1, batch_size=10)
 CLASSIFIERS = {
     "sgd": SGDClassifier(loss="log_loss"),
     "hinge": SGDClassifier(),
+    "perceptron": Perceptron(penalty="l2"),
     "logistic": LogisticRegression(),
     "mlp": MLPClassifier((5,), learning_rate_init=0.05),
 }
@@ -297,7 +300,7 @@ def test_what_cannot_be_averaged_is_refused_with_what_can(estimator, said):
     with pytest.raises(CannotMerge, match=said) as refusal:
         as_model(estimator)
     assert isinstance(refusal.value, TypeError)
-    assert "SGDClassifier, SGDRegressor, LogisticRegression" in str(refusal.value)
+    assert "SGDClassifier, SGDRegressor, Perceptron, LogisticRegression" in str(refusal.value)
 
 
 def test_an_adaptive_rate_of_sgd_would_be_a_constant_one():
@@ -377,3 +380,12 @@ def test_none_of_an_experiment_file_is_none_of_python() -> None:
     described = named_model("sklearn.linear_model.SGDClassifier", {"penalty": "none"}).describe()
     assert described["parameters"]["penalty"] is None
     assert rebuild(json.loads(json.dumps(described))).describe() == described
+
+
+def test_an_estimator_that_declares_no_constraints_is_not_checked_for_them():
+    class Plain(BaseEstimator):  # type: ignore[misc]
+        """Inherits `_validate_params`, which wants what only scikit-learn's own estimators have."""
+
+    with pytest.raises(AttributeError):
+        Plain()._validate_params()
+    assert refused_setting(Plain()) is None

@@ -1,7 +1,9 @@
 """The chain of an audit log: any edit shows, and a new life goes on where the last one was cut off."""
 
 import errno
+import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -196,6 +198,40 @@ def test_two_processes_of_one_name_share_a_chain(tmp_path: Path) -> None:
     other.close()
     (found,), problems = verify(tmp_path)
     assert (found.head.n, problems) == (6, [])
+
+
+def appended_beside_one_that_holds_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What comes of a record while another process, which stands still, has the lock of the file; it can be waited for.
+
+    Whoever waits longer than its deadline is let go by a timer, and has waited.
+    """
+    monkeypatch.setattr("nervenet.nodes.audit.log.LOCKED_S", 0.01)
+    log = AuditLog(tmp_path, "north")
+    with log.path.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        letting_go = threading.Timer(0.1, lambda: fcntl.flock(other, fcntl.LOCK_UN))
+        letting_go.start()
+        try:
+            log.append("sent", {})
+        except OSError as error:
+            return str(error.strerror)
+        finally:
+            letting_go.cancel()
+            letting_go.join()
+            log.close()
+    return "waited"
+
+
+def test_a_lock_that_another_holds_too_long_is_an_error_and_no_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = appended_beside_one_that_holds_the_lock(tmp_path, monkeypatch)
+    assert said == "another process has held the lock of north.jsonl for 0.01 s"
+
+
+def test_without_a_deadline_it_would_be_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AuditLog, "_lock", lambda log: fcntl.flock(log._file, fcntl.LOCK_EX))
+    assert appended_beside_one_that_holds_the_lock(tmp_path, monkeypatch) == "waited"
 
 
 def test_a_long_chain_goes_on_in_another_file(tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
-from nervenet.nodes.launching import forkserver
+from nervenet.nodes.launching import forkserver, forkserver_client
 from nervenet.nodes.launching.forkserver import PRELOAD, MessageReader, send
 from nervenet.nodes.launching.forkserver_client import ForkServerClient, ForkServerError
 
@@ -288,6 +289,50 @@ async def test_nobody_outlives_the_launcher(tmp_path: Path, stopped: bool) -> No
         await until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
     client.close()
     await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+async def left_by_a_fork_server_that_is_stopped(tmp_path: Path) -> list[bool]:
+    """Whether children outlive an order to kill one, and the launcher's end, where a stopped fork server has to do it.
+
+    The second one is stopped itself.
+    """
+    client = ForkServerClient()
+    client.attach()
+    pids = [await asleep(client, tmp_path) for _ in range(2)]
+
+    def stopped(pid: int) -> bool:
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+
+    for pid in (pids[1], client._process.pid):
+        os.kill(pid, signal.SIGSTOP)
+        await until(lambda pid=pid: stopped(pid))  # type: ignore[misc]
+    client.signal(pids[0], signal.SIGKILL)
+    await until(lambda: gone(pids[0]) or stopped(client._process.pid))
+    left = [not gone(pids[0])]
+    client.close()
+    left.append(not gone(pids[1]))
+    for pid in (pid for pid, stays in zip(pids, left, strict=True) if stays):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return left
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.e2e
+async def test_a_fork_server_that_was_stopped_leaves_nobody(tmp_path: Path) -> None:
+    assert await left_by_a_fork_server_that_is_stopped(tmp_path) == [False, False]
+
+
+@pytest.mark.e2e
+async def test_not_continued_it_would_be_killed_without_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ForkServerClient, "_wake", lambda _: None)
+    monkeypatch.setattr(forkserver_client, "CLOSE_S", -0.9)
+    assert await left_by_a_fork_server_that_is_stopped(tmp_path) == [True, True]
 
 
 @pytest.mark.e2e

@@ -28,6 +28,8 @@ class Started:
         self.sock.close()
         return 0
 
+    def send_signal(self, number: int) -> None: ...
+
     def request(self) -> dict[str, Any]:
         while not self.requests:
             self.requests += [message for message, _ in self.reader.read()]

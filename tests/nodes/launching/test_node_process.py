@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +14,9 @@ from nervenet.broker.messages import Report
 from nervenet.broker.transport_events import Counters
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching import node_process
+from nervenet.nodes.runtime.identity import NodeFailed
 from nervenet.nodes.runtime.node_stats import NodeStats
+from nervenet.nodes.runtime.report_client import ReportFailed
 from nervenet.nodes.runtime.round_history import RoundHistory
 
 LIMIT = 65_536
@@ -141,3 +143,42 @@ async def test_a_log_that_insists_on_its_lines_would_cost_it(monkeypatch: pytest
     monkeypatch.setattr(node_process, "BestEffort", lambda stream: stream)
     with pytest.raises(OSError, match="No space left"):
         await saved_on_a_full_disk(monkeypatch)
+
+
+async def reported_again_after(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """The exit code of a node whose report fails, and how often it is reported that it has failed."""
+    again: list[str] = []
+
+    class Finished:
+        session = SimpleNamespace(stop_deciding=lambda: None)
+
+        async def __aenter__(self) -> "Finished":
+            return self
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+        async def rounds(self) -> AsyncIterator[None]:
+            for _ in range(0):
+                yield
+
+    async def fails(*_: Any) -> None:
+        raise failure
+
+    async def report_once(*_: Any, **__: Any) -> None:
+        again.append("result")
+
+    monkeypatch.setattr(node_process, "_build", lambda *_: Finished())
+    monkeypatch.setattr(node_process, "_report", fails)
+    monkeypatch.setattr(node_process, "report_once", report_once)
+    job = {"report_server": {}, "run": "r"}
+    spec = {"name": "a", "role": "client", "run_dir": ""}
+    rest: tuple[Any, ...] = (None, None, None, [], lambda _: None)
+    return await node_process._node(job, Experiment(), spec, *rest), len(again)
+
+
+async def test_what_the_launcher_refuses_is_not_reported_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await reported_again_after(ReportFailed("the launcher refuses it"), monkeypatch) == (1, 0)
+
+
+async def test_any_other_failure_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await reported_again_after(NodeFailed("the disk is full"), monkeypatch) == (1, 1)

@@ -19,7 +19,7 @@ from nervenet.nodes.experiment.loader import load_experiment
 from nervenet.nodes.results import run_dir
 from nervenet.nodes.results.event_log import read_events
 from nervenet.nodes.results.resume import check_run
-from nervenet.nodes.results.run_dir import RunDir, new_default_dir, newest_broker, to_json
+from nervenet.nodes.results.run_dir import RunDir, new_default_dir, to_json
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Binarizer
@@ -160,21 +160,6 @@ def test_a_default_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(ExperimentError, match="cannot be used as a run folder: Not a directory; choose one by --out"):
         new_default_dir(load_experiment(), NOW, tmp_path / "runs")
-
-
-@pytest.mark.e2e
-def test_the_newest_run_with_a_living_broker_is_found(tmp_path: Path) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    for age, (name, pid) in enumerate((("dead", ended.pid), ("alive", os.getpid()), ("older", os.getpid()))):
-        (tmp_path / name).mkdir()
-        file = tmp_path / name / "nodes.json"
-        file.write_text(json.dumps({"broker": {"role": "broker", "pid": pid, "address": f"tcp://127.0.0.1:{age}"}}))
-        os.utime(file, (1000 - age, 1000 - age))
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "nodes.json").write_text("{")
-    assert newest_broker(tmp_path) == ("tcp://127.0.0.1:1", None)
-    assert newest_broker(tmp_path / "nowhere") is None
 
 
 def test_a_run_folder_and_what_nodes_keep_are_their_owners_alone(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from nervenet.broker.security.plain import Plain
 from nervenet.nodes.audit.chain import records
 from nervenet.nodes.audit.log import AuditError, AuditLog
 from nervenet.nodes.config.site import SiteConfig
+from nervenet.nodes.runtime import auditing
 from nervenet.nodes.runtime.auditing import Auditor, audit_dir_of
 
 VECTOR = np.arange(5, dtype=np.float32)
@@ -175,6 +177,51 @@ async def test_a_node_whose_disk_is_full_does_not_begin(tmp_path: Path) -> None:
     with pytest.raises(AuditError, match="No space left on device; a site sends nothing unrecorded"):
         auditor.open({})
     auditor.close("")
+
+
+async def closed_on_a_disk_that_stands_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, joins: bool = True
+) -> tuple[bool, list[str]]:
+    """Whether a node whose disk stands still while it writes its last record can leave, and what it says."""
+    monkeypatch.setattr(auditing, "CLOSING_S", 0.01)
+    node, stands, goes_on = Node(tmp_path), threading.Event(), threading.Event()
+    write = node.disk.write
+
+    def standing(file: int, content: bytes) -> int:
+        stands.set()
+        goes_on.wait(60)
+        return write(file, content)
+
+    node.log._write = standing
+    big = np.zeros(2_000_000, np.float32)
+    node.auditor.send(("hub",), m.Update(1, 0, 25, {}, None, m.Payload("a1b2", "float32", big.size)), big)
+    try:
+        assert await asyncio.to_thread(stands.wait, 60)
+        closing = asyncio.create_task(node.close())
+        await asyncio.wait({closing}, timeout=60 if joins else 0.1)
+        left = closing.done()
+        await asyncio.sleep(0)  # what a thread says is heard in the next turn
+        return left, [fields["reason"] for _, fields in node.events]
+    finally:
+        goes_on.set()
+        await closing
+        for lane in (node.auditor._outgoing, node.auditor._incoming):
+            lane.close()
+            if lane.thread is not None:
+                await asyncio.to_thread(lane.thread.join, 60)
+
+
+async def test_a_disk_that_stands_still_keeps_no_node_that_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, (said,) = await closed_on_a_disk_that_stands_still(tmp_path, monkeypatch)
+    assert left
+    assert said.startswith("the audit log was not closed within 0.01 s: its last records are missing")
+
+
+async def test_whoever_waited_for_the_lock_would_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Auditor, "close", lambda auditor, reason: auditor._close(reason))
+    assert await closed_on_a_disk_that_stands_still(tmp_path, monkeypatch, joins=False) == (False, [])
 
 
 def test_where_a_node_keeps_its_log() -> None:
