@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from . import datasets
     from .artifact import ModelFileError, load_model, save_model
     from .base import FlatModel
+    from .coefficient_table import coefficient_table
     from .data import partition
     from .data.data import DataError, Dataset
     from .exporting import CannotExport, to_sklearn
@@ -34,6 +35,7 @@ __all__ = [
     "ModelFileError",
     "Pegasos",
     "SiteModel",
+    "coefficient_table",
     "datasets",
     "generator",
     "load_model",
@@ -56,6 +58,7 @@ _HOMES = {
     "ModelFileError": "artifact",
     "Pegasos": "pegasos",
     "SiteModel": "site_model",
+    "coefficient_table": "coefficient_table",
     "generator": "rng",
     "load_model": "artifact",
     "save_model": "artifact",

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .atomic_file import replacing
+from .coefficient_table import coefficient_table
 from .model import CannotMerge, Model
 from .moments import IncompatibleSites
 from .registry import describe, rebuild
@@ -51,8 +52,9 @@ def save_model(
     Parameters
     ----------
     folder
-        Made if it is missing. Gets model.safetensors and model.json; for a scikit-learn estimator also model.skops, a
-        fitted estimator that takes raw inputs and needs nothing of this package.
+        Made if it is missing. Gets model.safetensors and model.json, which has a `coefficient_table` if there is one;
+        for a scikit-learn estimator also model.skops, a fitted estimator that takes raw inputs and needs nothing of
+        this package.
     model
         Built; its own weights are neither used, where there is a `vector`, nor changed. Of a class of your own, too.
     preprocessing
@@ -95,6 +97,8 @@ def save_model(
         "skops": note,
         "extra": _finite(extra or {}),
     }
+    if (table := coefficient_table(model, preprocessing, vector)) is not None:
+        description["inference"] = table
     description["weights"]["blake2b"] = save_weights(folder / f"{stem}.safetensors", model.layout, vector)
     if skops is not None:
         _write(folder / f"{stem}.skops", skops)

@@ -10,7 +10,7 @@ the order of the batches - it decides from what all nodes agreed on, so that the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from inspect import signature
 from math import nan
@@ -43,8 +43,8 @@ class Adapter(ModelBase):
     dtype: Dtype = "float64"
 
     @classmethod
-    def family_of(cls, given: Any) -> type[Adapter]:  # noqa: ARG003
-        """Return the family that an estimator of this class belongs to, whose settings may make it another one."""
+    def with_parameters(cls, parameters: Mapping[str, Any]) -> type[Adapter]:  # noqa: ARG003
+        """Return the family of an estimator with these parameters, where they decide between two; else this one."""
         return cls
 
     def __init__(self, given: Any, path: str) -> None:

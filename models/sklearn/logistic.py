@@ -2,6 +2,7 @@
 
 import threading
 import warnings
+from collections.abc import Mapping
 from math import nan
 from typing import Any
 
@@ -36,9 +37,9 @@ class LogisticAdapter(LinearAdapter):
     """
 
     @classmethod
-    def family_of(cls, given: Any) -> type[Adapter]:
-        """Return the family of Newton steps on sums for the solver that is one of them."""
-        if given.solver != "newton-cholesky":
+    def with_parameters(cls, parameters: Mapping[str, Any]) -> type[Adapter]:
+        """Return the family of Newton steps on sums for the solver that takes such steps; this one for the others."""
+        if parameters.get("solver") != "newton-cholesky":
             return cls
         from .newton.adapters import NewtonLogisticAdapter
 

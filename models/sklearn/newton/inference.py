@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..statistics import whole
 from .linear_problem import LinearProblem, Pooled
 
 Table = NDArray[np.float64]
@@ -50,11 +50,6 @@ class Inference:
     rows: float
     note: str = ""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything but the covariance as plain values; None for what is no number."""
-        tables = {name: _plain(getattr(self, name)) for name in ("coefficients", "standard_errors", "z", "p_values")}
-        return tables | {"dispersion": self.dispersion, "rows": self.rows, "note": self.note}
-
 
 def inference(problem: LinearProblem, theta: Table, anchor: Table, pooled: Pooled, pearson: float) -> Inference:
     """Return it for the weights `theta` of inputs less `anchor`, from sums at or next to them.
@@ -63,7 +58,8 @@ def inference(problem: LinearProblem, theta: Table, anchor: Table, pooled: Poole
     """
     from scipy.special import ndtr
 
-    spare = pooled.weight - problem.size
+    rows = float(whole(np.array(pooled.weight)))
+    spare = rows - problem.size
     has_dispersion = problem.likelihood is not None and problem.likelihood.has_dispersion
     dispersion = 1.0 if not has_dispersion else pearson / spare if spare > 0 else np.nan
     covariance = problem.covariance(pooled, dispersion)
@@ -80,8 +76,4 @@ def inference(problem: LinearProblem, theta: Table, anchor: Table, pooled: Poole
         z = np.where(errors > 0, coefficients / errors, np.nan)
     p_values = np.where(np.isnan(z), np.nan, 2 * ndtr(-np.abs(z)))
     note = OF_PENALIZED if problem.penalized else ""
-    return Inference(coefficients, errors, z, p_values, covariance, float(dispersion), pooled.weight, note)
-
-
-def _plain(table: Table) -> list[list[float | None]]:
-    return [[float(value) if np.isfinite(value) else None for value in row] for row in table]
+    return Inference(coefficients, errors, z, p_values, covariance, float(dispersion), rows, note)

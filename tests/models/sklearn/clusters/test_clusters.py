@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 from sklearn.mixture import GaussianMixture
 
-from ..exact.conftest import skewed
+from ..exact.over_sites import skewed
 
 RNG = np.random.default_rng(5)
 MIDDLES = RNG.normal(size=(4, 3)) * 4
@@ -74,7 +74,7 @@ def test_a_cluster_without_rows_keeps_its_center() -> None:
 
 def test_more_clusters_than_distinct_rows() -> None:
     found = cluster_together(KMeans(3), [np.ones((4, 2)), np.full((2, 2), 3.0)])
-    assert sorted(set(found.predict(np.array([[1.0, 1.0], [3.0, 3.0]])).tolist()))[0] == 0
+    assert len(set(found.predict(np.array([[1.0, 1.0], [3.0, 3.0]])).tolist())) == 2
     assert found.inertia_ == 0
 
 
@@ -97,7 +97,9 @@ def test_a_mixture_from_given_parameters_is_that_of_all_rows(kind: str, offset: 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         wanted = GaussianMixture(4, **options, **first).fit(X)
-    found = together(GaussianMixture(4, **options, **(first | {"means_init": first["means_init"] + offset})), X + offset)
+    found = together(
+        GaussianMixture(4, **options, **(first | {"means_init": first["means_init"] + offset})), X + offset
+    )
     for name in ("weights_", "covariances_", "precisions_", "precisions_cholesky_", "lower_bound_"):
         close(getattr(found, name), getattr(wanted, name))
     close(found.means_ - offset, wanted.means_)
@@ -156,7 +158,9 @@ def test_what_would_need_rows_or_be_ignored_is_refused(estimator: Any, why: str)
 
 
 def test_sites_that_do_not_fit_are_named() -> None:
-    with pytest.raises(ValueError, match=r"site 1 has rows of shape \(3, 2\); expected are one or more rows of 3 columns"):
+    with pytest.raises(
+        ValueError, match=r"site 1 has rows of shape \(3, 2\); expected are one or more rows of 3 columns"
+    ):
         cluster_together(KMeans(2), [X, np.ones((3, 2))])
     with pytest.raises(ValueError, match=r"init of shape \(2, 3\); expected is \(4, 3\)"):
         cluster_together(KMeans(4, init=X[:2], n_init=1), [X])

@@ -17,7 +17,7 @@ from sklearn.linear_model import (
     TweedieRegressor,
 )
 
-from ..exact.conftest import learn, skewed
+from ..exact.over_sites import learn, skewed
 
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(240, 4)) * [1.0, 3.0, 0.2, 1.0]

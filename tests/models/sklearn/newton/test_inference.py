@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from nervenet.models import coefficient_table, load_model, save_model
+from nervenet.models.coefficient_table import INTERCEPT
 from nervenet.models.sklearn.newton.inference import OF_PENALIZED
-from sklearn.linear_model import GammaRegressor, LogisticRegression, PoissonRegressor, TweedieRegressor
+from sklearn.linear_model import GammaRegressor, Lasso, LogisticRegression, PoissonRegressor, TweedieRegressor
 
-from ..exact.conftest import learn, skewed
+from ..exact.over_sites import learn, skewed
 
 RNG = np.random.default_rng(11)
 X = RNG.normal(size=(60, 2))
@@ -127,7 +131,22 @@ def test_differences_of_three_classes_are_those_of_mnlogit() -> None:
 def test_what_a_penalty_makes_of_it_is_said() -> None:
     found = inference(PoissonRegressor(alpha=1.0), X, COUNTS)
     assert found.note == OF_PENALIZED
-    assert found.to_dict()["note"] == OF_PENALIZED
+
+
+def test_a_table_names_columns_and_classes_and_is_kept_in_the_model_s_file(tmp_path: Path) -> None:
+    model = learn(LOGISTIC, skewed((X, np.array(["a", "b", "c"])[THREE])), rounds=12, columns=["age", "dose"])
+    table = coefficient_table(model)
+    assert table is not None
+    rows = table["coefficients"]
+    assert [(row["class"], row["column"]) for row in rows[3:6]] == [("b", "age"), ("b", "dose"), ("b", INTERCEPT)]
+    found = model.model.inference()  # type: ignore[attr-defined]
+    assert rows[4]["p_value"] == found.p_values[1, 1]
+    assert (table["rows"], table["dispersion"], table["note"]) == (60, 1, "")
+    save_model(tmp_path, model)
+    assert json.loads((tmp_path / "model.json").read_text())["inference"] == table
+    loaded = coefficient_table(load_model(tmp_path))
+    assert loaded == table
+    assert coefficient_table(learn(Lasso(), skewed((X, COUNTS)))) is None
 
 
 def test_there_is_none_before_there_are_sums() -> None:
