@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .pegasos import Pegasos
     from .rng import generator
     from .site_model import SiteModel
+    from .sklearn.network import MLPClassifier, MLPRegressor
 
 __all__ = [
     "MLP",
@@ -31,6 +32,8 @@ __all__ = [
     "FlatModel",
     "IncompatibleSites",
     "LocalWork",
+    "MLPClassifier",
+    "MLPRegressor",
     "Model",
     "ModelFileError",
     "Pegasos",
@@ -54,6 +57,8 @@ _HOMES = {
     "FlatModel": "base",
     "IncompatibleSites": "moments",
     "LocalWork": "model",
+    "MLPClassifier": "sklearn.network",
+    "MLPRegressor": "sklearn.network",
     "Model": "model",
     "ModelFileError": "artifact",
     "Pegasos": "pegasos",

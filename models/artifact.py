@@ -143,13 +143,14 @@ def load_model(path: str | Path, *, model: object = None) -> SiteModel:
     try:
         site_model = SiteModel(rebuild(saved.model, model))
         built = site_model.build(saved.preprocessing, seed=0)
+        if built.hash == saved.layout.hash:
+            site_model.set_weights(saved.weights)
     except (IncompatibleSites, CannotMerge, ValueError, TypeError) as error:
         raise ModelFileError(f"{saved.path}: {error}") from error
     if built.hash != saved.layout.hash:
         raise ModelFileError(
             f"{saved.path}: layout {saved.layout.hash} is not that of the model it describes, {built.hash}"
         )
-    site_model.set_weights(saved.weights)
     site_model.clock = saved.clock
     return site_model
 

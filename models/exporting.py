@@ -55,10 +55,11 @@ def to_sklearn(model: SiteModel | str | Path, *, own: object = None) -> Any:
     from .sklearn.fitted_pipeline import fitted_pipeline
 
     preprocessing = model.preprocessing
-    return fitted_pipeline(_estimator(model.model), preprocessing, model.model.dtype)
+    return fitted_pipeline(plain_estimator(model.model), preprocessing, model.model.dtype)
 
 
-def _estimator(model: Any) -> Any:
+def plain_estimator(model: Any) -> Any:
+    """Return a built model as a fitted estimator of scikit-learn's, whose classes are indices. Raises CannotExport."""
     if hasattr(type(model), "estimator"):
         return model.estimator
     if type(model) is MLP:  # a class that is derived from it may predict otherwise

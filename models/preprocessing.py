@@ -14,7 +14,7 @@ from .data.written import MOST_AGREED, WrittenColumns, written_from_dict, writte
 from .moments import BLOCK, Column, IncompatibleSites, described
 from .plugins import listed, suggest
 from .pooled import Pooled, of_pooled, pooled_in
-from .targets import Label, Targets, checked_classes, weights_in
+from .targets import Label, Targets, checked_classes, shape_in, weights_in
 from .weights import is_finite
 
 CLIP = 5.0
@@ -34,6 +34,7 @@ class Preprocessing(Targets):
     target_scale: float = 1.0
     written: WrittenColumns = field(default_factory=dict)  # how the sites' files write those columns that say it
     class_weights: tuple[float, ...] | None = None  # of a row of each class in training; None: 1
+    model_shape: Mapping[str, int] | None = None  # of a model whose arrays depend on the rows
     pooled: Pooled | None = None  # what a summed model is told of all rows; None: no such model has asked
 
     def __post_init__(self) -> None:
@@ -103,7 +104,7 @@ class Preprocessing(Targets):
             "clip": self.clip,
             "target_center": self.target_center,
             "target_scale": self.target_scale,
-            **self.of_weights(),
+            **self.optional(),
             **written_to_dict(self.written),
             **of_pooled(self.pooled),
         }
@@ -123,6 +124,7 @@ class Preprocessing(Targets):
                 target_center=float(fields["target_center"]),
                 target_scale=float(fields["target_scale"]),
                 class_weights=weights_in(fields),
+                model_shape=shape_in(fields),
                 written=written_from_dict(fields, columns, MOST_AGREED),
                 pooled=pooled_in(fields, len(columns)),
             )

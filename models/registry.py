@@ -34,6 +34,10 @@ FAMILIES: Registry[Any] = Registry(
         "sklearn.linear_model.LogisticRegression": "sklearn.logistic:LogisticAdapter",
         "sklearn.neural_network.MLPClassifier": "sklearn.mlp:MLPAdapter",
         "sklearn.neural_network.MLPRegressor": "sklearn.mlp:MLPRegressorAdapter",
+        "sklearn.ensemble.RandomForestClassifier": "sklearn.ensembles.forest:ForestAdapter",
+        "sklearn.ensemble.RandomForestRegressor": "sklearn.ensembles.forest:ForestRegressorAdapter",
+        "sklearn.ensemble.ExtraTreesClassifier": "sklearn.ensembles.forest:ForestAdapter",
+        "sklearn.ensemble.ExtraTreesRegressor": "sklearn.ensembles.forest:ForestRegressorAdapter",
         "sklearn.linear_model.LinearRegression": "sklearn.exact.linear:LinearRegressionAdapter",
         "sklearn.linear_model.RidgeCV": "sklearn.exact.ridge:RidgeCVAdapter",
         "sklearn.linear_model.Ridge": "sklearn.exact.ridge:RidgeAdapter",
@@ -91,6 +95,8 @@ def as_model(obj: object) -> Model:
         return cast(Model, obj)
     if isinstance(obj, type):
         raise _cannot_merge(f"the class {obj.__name__}", f"an instance is wanted: {obj.__name__}()")
+    if hasattr(obj, "as_model"):  # an estimator of this package: `sklearn.network`
+        return cast(Model, obj.as_model())
     if not hasattr(obj, "get_params"):
         raise _cannot_merge(type(obj).__name__, "it is neither a Model nor a scikit-learn estimator")
     from .sklearn.estimators import refused_setting, why_not

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple, TypeVar
 from .agreement.questions import Answers, Questions
 from .class_weights import ClassWeight, class_weight_questions
 from .data.data import Task
+from .model import Model, is_summed
 from .moments import IncompatibleSites, Moments
+from .own_questions import MOST_NUMBERS, Sites, model_questions
 from .pipeline.given import AUTO
 from .plugins import listed
 from .site_statistics import Scale, agree, agreed_classes, agreed_task
@@ -19,6 +21,7 @@ from .table_preprocessing import AnyPreprocessing, TablePreprocessing
 from .tables.cautions import cautions
 from .tables.schema import Schema, agree_schema
 from .tables.site_schema import SiteSchema
+from .weights import Vector
 
 T = TypeVar("T")
 
@@ -31,6 +34,15 @@ class Agreed(NamedTuple):
 
     preprocessing: AnyPreprocessing
     cautions: tuple[str, ...] = ()
+    weights: Vector | None = None  # that the model's own questions came to, in place of those that a seed gives
+
+
+class Asking(NamedTuple):
+    """A model that may have questions of its own, and what they are to know; see `own_questions.Sites`."""
+
+    model: Model
+    seed: int = 0
+    most_numbers: int = MOST_NUMBERS
 
 
 def agreement_questions(
@@ -40,8 +52,7 @@ def agreement_questions(
     preprocess: Any = AUTO,
     min_frequency: int | None = None,
     class_weight: ClassWeight = None,
-    *,
-    summed: bool = False,
+    asking: Asking | None = None,
 ) -> Questions[Agreed]:
     """Return the dialog.
 
@@ -61,8 +72,8 @@ def agreement_questions(
         Under `AUTO`: categories that fewer rows of all sites have are taken together.
     class_weight
         "balanced" over the training rows of all sites, which are then asked for their counts; or a weight by label.
-    summed
-        For a model of sums over rows, which is told of the rows of all sites and sees targets as they are.
+    asking
+        The model, whose own questions come last where it has some; one of sums over rows is told of the rows of all.
 
     Raises IncompatibleSites: the sites do not fit each other, or one has answered something else.
     """
@@ -74,13 +85,26 @@ def agreement_questions(
         found = Agreed(agree(statistics, scale, task))
     else:
         found = yield from _of_tables(scale, task, preprocess, min_frequency, told)
-    if summed:
+    if asking is not None and is_summed(asking.model):
         all_rows = {site: known.statistics for site, known in told.items()}
         found = found._replace(preprocessing=with_pooled(found.preprocessing, all_rows))
     weights = yield from class_weight_questions(class_weight, found.preprocessing.classes, rows)
-    return (
-        found if weights is None else found._replace(preprocessing=replace(found.preprocessing, class_weights=weights))
-    )
+    if weights is not None:
+        found = found._replace(preprocessing=replace(found.preprocessing, class_weights=weights))
+    if asking is None:
+        return found
+    agreed = found.preprocessing
+    counts = {site: _counted(known, rows.get(site)) for site, known in told.items()}
+    sites = Sites(counts, agreed.n_features, agreed.n_classes, asking.seed, asking.most_numbers)
+    settled = yield from model_questions(asking.model, agreed, sites)
+    if settled is None:
+        return found
+    return found._replace(preprocessing=replace(agreed, model_shape=settled.shape), weights=settled.weights)
+
+
+def _counted(told: SiteSchema, most: int | None) -> int:
+    rows = int(told.statistics.inputs.n)
+    return rows if most is None else max(1, min(rows, most))
 
 
 def _of_tables(

@@ -34,7 +34,7 @@ _COUNTS = {
     "ask": Field("'class counts'", lambda found: found == "class counts"),
     "classes": Field("a list of labels", lambda found: is_list(found) and all(map(is_scalar, found))),
 }
-ALLOWED = "'statistics', 'fit', 'class counts'"
+ALLOWED = "'statistics', 'fit', 'class counts', 'model'"
 _ABOUT = {
     "schema": Field("a schema", is_map),
     "pipeline": Field("the description of a transformer", is_map),

@@ -11,16 +11,18 @@ from numpy.typing import ArrayLike, NDArray
 from .agreement.questions import Answer, Question, Questions
 from .class_weights import ClassWeight
 from .data.data import DataError, Task, checked_task
+from .data.row_weights import relative
 from .data.written import WrittenColumns
 from .evaluate import evaluate
 from .held_model import HeldModel
-from .model import FitReport, LocalWork, is_summed
+from .model import FitReport, LocalWork
 from .moments import IncompatibleSites
+from .own_questions import ASK, MOST_NUMBERS, OwnRows, agreed_in, answer_of, asks
 from .pipeline.given import AUTO, digest_of, given_pipeline, import_steps
 from .preprocessing import made_up
 from .registry import as_model, models_with
 from .rng import generator
-from .site_agreement import Agreed, agreement_questions
+from .site_agreement import Agreed, Asking, agreement_questions
 from .site_answers import SiteAnswers
 from .site_coverage import check_covered, check_same_layout
 from .site_rows import SiteRows, check_targets
@@ -103,10 +105,13 @@ class SiteModel(HeldModel):
         self.model = as_model(model)
         self.preprocess = given_pipeline(preprocess)
         self._wanted: dict[str, Any] = {"min_frequency": min_frequency, "class_weight": class_weight}
-        self._wanted["summed"] = is_summed(self.model)
         if class_weight is not None:
             check_weighable(self.model, "class weights")
         self.scorers = tuple(scorers)
+        self.site = ""
+        """The name under which this site answers in round 0."""
+        self.most_numbers = MOST_NUMBERS  # of a model that one message can carry
+        self._run_seed = seed
         if (X is None) != (y is None):
             raise DataError("X and y come together, or neither")
         if not 0 <= holdout < 1:
@@ -206,15 +211,24 @@ class SiteModel(HeldModel):
         """
         return self._own_answers().statistics()
 
-    def questions(self, scale: Scale = "standard", rows: Mapping[str, int] | None = None) -> Questions[Agreed]:
-        """Return the dialog of round 0; `scale` as for `agree`, `rows` the most that each site counts for, by name."""
-        return agreement_questions(scale, self.task, rows or {}, self.preprocess, **self._wanted)
+    def questions(
+        self, scale: Scale = "standard", rows: Mapping[str, int] | None = None, seed: int | None = None
+    ) -> Questions[Agreed]:
+        """Return the dialog of round 0; `scale` as for `agree`, `rows` the most that each site counts for, by name.
+
+        `seed` is the run's; by default that of the hold-out.
+        """
+        asking = Asking(self.model, self._run_seed if seed is None else seed, self.most_numbers)
+        return agreement_questions(scale, self.task, rows or {}, self.preprocess, **self._wanted, asking=asking)
 
     def answer(self, question: Question) -> Answer:
         """Return this site's answer to a question of `questions`.
 
         Raises IncompatibleSites as `statistics` does, and for a question that is not known here.
         """
+        if question.get("ask") == ASK and self._rows is not None and asks(self.model):
+            check_covered(self._rows, self._raw, agreed_in(question), self.task)
+            return answer_of(self.model, question, own_rows(self.site, self._rows, question, self.model.dtype))
         return self._own_answers().answer(question)
 
     def _own_answers(self) -> SiteAnswers:
@@ -249,6 +263,8 @@ class SiteModel(HeldModel):
         own = self.model.get_weights() if keep_weights and before is not None else None
         if keep_weights and own is None:
             raise IncompatibleSites("keep_weights is for a model that is built already; this one has no weights yet")
+        if asks(self.model):
+            self.model.set_shape(preprocessing.model_shape)
         layout = self.model.build(preprocessing.n_features, preprocessing.n_classes, generator(seed, "init"))
         anchor(self.model, preprocessing)
         if before is not None and (own is not None or self._preprocessing is None):
@@ -260,7 +276,7 @@ class SiteModel(HeldModel):
         self._preprocessing, self._seed = preprocessing, seed
         self._answers = None
         self._prepared.clear()
-        self._train = None if self._rows is None else self._prepare(self._rows)
+        self._train = None if self._rows is None else prepared(self._rows, preprocessing, self.model.dtype)
         weight = None if self._rows is None else self._rows.weights(preprocessing)
         if weight is not None:
             check_weighable(self.model)
@@ -299,7 +315,7 @@ class SiteModel(HeldModel):
         if on not in self._raw:
             return {}
         if on not in self._prepared:
-            self._prepared[on] = self._prepare(self._raw[on])
+            self._prepared[on] = prepared(self._raw[on], self.preprocessing, self.model.dtype)
         X, y = self._prepared[on]
         weight = self._raw[on].weight if weighted else None
         known = {"examples": len(y)} if weight is None else {"examples": len(y), "weight": float(weight.sum())}
@@ -321,13 +337,22 @@ class SiteModel(HeldModel):
     def _inputs(self, X: Any) -> NDArray[Any]:
         return self.preprocessing.transform(X, self.model.dtype)
 
-    def _prepare(self, rows: SiteRows) -> Rows:
-        encoded = self.preprocessing.encode(rows.y)
-        y = encoded.astype(self.model.dtype) if self.preprocessing.classes is None else encoded
-        inputs = rows.inputs(self.preprocessing.columns)
-        if isinstance(inputs, StoredTable):
-            return stored_inputs(self.preprocessing, inputs, self.model.dtype), y
-        return self._inputs(inputs), y
+
+def own_rows(site: str, rows: SiteRows, question: Question, dtype: str) -> OwnRows:
+    """Return a site's rows as its model answers a question of its own from them."""
+    agreed = agreed_in(question)
+    weight = rows.weights(agreed)
+    return OwnRows(site, *prepared(rows, agreed, dtype), agreed.n_classes, None if weight is None else relative(weight))
+
+
+def prepared(rows: SiteRows, agreed: AnyPreprocessing, dtype: str) -> Rows:
+    """Return raw rows as a model of `dtype` takes them."""
+    encoded = agreed.encode(rows.y)
+    y = encoded.astype(dtype) if agreed.classes is None else encoded
+    inputs: Any = rows.inputs(agreed.columns)
+    if isinstance(inputs, StoredTable):
+        return stored_inputs(agreed, inputs, dtype), y
+    return agreed.transform(inputs, dtype), y
 
 
 def check_weighable(model: object, what: str = "weights of rows or classes") -> None:

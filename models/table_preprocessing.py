@@ -18,7 +18,7 @@ from .preprocessing import Preprocessing
 from .tables.rows import conform, table_of_numbers, table_of_rows
 from .tables.schema import Schema
 from .tables.table import Table
-from .targets import Label, Targets, checked_classes, weights_in
+from .targets import Label, Targets, checked_classes, shape_in, weights_in
 from .weights import is_finite
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class TablePreprocessing(Targets):
     target_center: float = 0.0  # of regression targets
     target_scale: float = 1.0
     class_weights: tuple[float, ...] | None = None  # of a row of each class in training; None: 1
+    model_shape: Mapping[str, int] | None = None  # of a model whose arrays depend on the rows
     pooled: Pooled | None = None  # what a summed model is told of all rows; None: no such model has asked
 
     ignores_further: ClassVar[bool] = True  # columns that it does not know do no harm
@@ -141,7 +142,7 @@ class TablePreprocessing(Targets):
             "fitted": self.fitted.to_dict(),
             "target_center": self.target_center,
             "target_scale": self.target_scale,
-            **self.of_weights(),
+            **self.optional(),
             **of_pooled(self.pooled),
         }
 
@@ -161,6 +162,7 @@ class TablePreprocessing(Targets):
                 target_center=float(fields["target_center"]),
                 target_scale=float(fields["target_scale"]),
                 class_weights=weights_in(fields),
+                model_shape=shape_in(fields),
                 pooled=pooled_in(fields, len(schema.columns)),
             )
 

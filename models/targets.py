@@ -20,11 +20,13 @@ class Targets:
 
     `classes` is every label that any site has, sorted, or None for regression, whose targets are centered and scaled
     by `target_center` and `target_scale`. `class_weights` is how much a row of each class counts in training, None
-    where all count the same.
+    where all count the same. `model_shape` is what a model's own questions have settled of its arrays, None where
+    their sizes follow from columns and classes.
     """
 
     classes: tuple[Label, ...] | None
     class_weights: tuple[float, ...] | None
+    model_shape: Mapping[str, int] | None
     target_center: float
     target_scale: float
 
@@ -50,9 +52,10 @@ class Targets:
         ):
             raise IncompatibleSites("the class weights of preprocessing must be a finite number above 0 for each class")
 
-    def of_weights(self) -> dict[str, Any]:
-        """Return the class weights as plain values, nothing where there are none."""
-        return {} if self.class_weights is None else {"class_weights": list(self.class_weights)}
+    def optional(self) -> dict[str, Any]:
+        """Return class weights and the model's shape as plain values, nothing where there are none."""
+        found: dict[str, Any] = {} if self.class_weights is None else {"class_weights": list(self.class_weights)}
+        return found if self.model_shape is None else found | {"model_shape": dict(self.model_shape)}
 
     def encode(self, y: ArrayLike) -> NDArray[Any]:
         """Return class indices (int64) for labels, or scaled targets (float64) for raw ones.
@@ -80,6 +83,16 @@ def weights_in(fields: Mapping[str, Any]) -> tuple[float, ...] | None:
     """Return the class weights of a preprocessing's plain values, None where there are none."""
     weights = fields.get("class_weights")
     return None if weights is None else tuple(float(weight) for weight in weights)
+
+
+def shape_in(fields: Mapping[str, Any]) -> dict[str, int] | None:
+    """Return the model's shape in a preprocessing's plain values, None where there is none."""
+    shape = fields.get("model_shape")
+    if shape is None:
+        return None
+    if not isinstance(shape, Mapping) or not all(type(size) is int and size >= 0 for size in shape.values()):
+        raise IncompatibleSites(f"a model's shape is a map of names to whole numbers, found {str(shape)[:60]}")
+    return {str(name): size for name, size in shape.items()}
 
 
 def checked_classes(labels: object) -> tuple[Label, ...]:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from .config.keys import ExperimentError
     from .config.schema import Experiment
     from .describing.describe import describe
+    from .estimators.federated import FederatedClassifier, FederatedRegressor
+    from .estimators.transformer import FederatedTransformer
     from .experiment.loader import load_experiment
     from .experiment.validation import validate
     from .federated import strategies
@@ -24,13 +26,16 @@ if TYPE_CHECKING:
     from .roles.peer import Peer
     from .runtime.identity import NodeFailed
     from .runtime.round_reports import RoundReport
-    from .serving import predictor_app
+    from .serving.app import predictor_app
 
 __all__ = [
     "Client",
     "Coordinator",
     "Experiment",
     "ExperimentError",
+    "FederatedClassifier",
+    "FederatedRegressor",
+    "FederatedTransformer",
     "Monitor",
     "NodeFailed",
     "Peer",
@@ -52,6 +57,9 @@ _HOMES = {
     "Coordinator": ".roles.coordinator",
     "Experiment": ".config.schema",
     "ExperimentError": ".config.keys",
+    "FederatedClassifier": ".estimators.federated",
+    "FederatedRegressor": ".estimators.federated",
+    "FederatedTransformer": ".estimators.transformer",
     "Monitor": ".monitoring.monitor",
     "NodeFailed": ".runtime.identity",
     "Peer": ".roles.peer",
@@ -62,7 +70,7 @@ _HOMES = {
     "describe": ".describing.describe",
     "launch": ".launching.launcher",
     "load_experiment": ".experiment.loader",
-    "predictor_app": ".serving",
+    "predictor_app": ".serving.app",
     "validate": ".experiment.validation",
 }
 

@@ -7,14 +7,16 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nervenet.nodes.serving import Answers
+    from nervenet.nodes.serving.answers import Answer, Answers
 
 TIMEOUT_S = 30.0  # a client that sends nothing for so long is cut off
 LIFE_S = 60.0  # and any connection after so long, whatever it sends
+ASKED = ("/predict", "/predict_proba")
 CONNECTIONS = 32  # at once, each with its thread; others are closed
 
 
@@ -77,44 +79,52 @@ class _Handler(BaseHTTPRequestHandler):
     answers: Answers
     timeout = TIMEOUT_S
     protocol_version = "HTTP/1.1"
+    _began = 0.0
 
     def do_GET(self) -> None:
-        match self.path.partition("?")[0]:
+        answers = self.answers
+        told = {"/model": answers.model, "/metrics": answers.exposition, "/openapi.json": answers.openapi}
+        match self._path:
             case "/healthz":
-                self._answer(self.answers.healthz())
-            case "/model" | "/predict" if not self._authorized():
-                self._answer(self.answers.unauthorized())
-            case "/model":
-                self._answer(self.answers.model())
-            case "/predict":
-                self._answer(self.answers.refused(405, self.requestline[:80], "Method Not Allowed; allowed: POST"))
+                self._answer(answers.healthz())
+            case path if path in told:
+                self._answer(told[path]() if self._authorized() else answers.unauthorized())
+            case path if path in ASKED:
+                self._answer(answers.failed(405, self.requestline[:80], "Method Not Allowed", "POST"))
             case _:
-                self._answer(self.answers.refused(404, self.requestline[:80], "Not Found"))
+                self._answer(answers.failed(404, self.requestline[:80], "Not Found"))
 
     def do_POST(self) -> None:
-        from nervenet.nodes.serving import Malformed
+        from nervenet.nodes.serving.answers import Asked
+        from nervenet.nodes.serving.refusals import Malformed
 
-        if self.path.partition("?")[0] != "/predict":
+        if self._path not in ASKED:
             self.close_connection = True  # its body has not been read
-            self._answer(self.answers.refused(404, self.requestline[:80], "Not Found"))
+            self._answer(self.answers.failed(404, self.requestline[:80], "Not Found"))
             return
         if not self._authorized():
             self.close_connection = True
             self._answer(self.answers.unauthorized())
             return
         try:
-            self._answer(self.answers.predict(self._body()))
+            headers = ("content-type", "accept", "content-encoding")
+            asked = Asked(*(self.headers.get(name, "") for name in headers))
+            self._answer(self.answers.predict(self._body(), asked, proba=self._path == "/predict_proba"))
         except Malformed as error:
             self.close_connection = True
-            self._answer(self.answers.malformed(error))
+            self._answer(self.answers.refused(error))
         except OSError:  # the client has gone, or was too slow
             self.close_connection = True
+
+    @property
+    def _path(self) -> str:
+        return self.path.partition("?")[0]
 
     def _authorized(self) -> bool:
         return self.answers.allows(self.headers.get("authorization", ""))
 
     def _body(self) -> bytes:
-        from nervenet.nodes.serving import Malformed
+        from nervenet.nodes.serving.refusals import Malformed
 
         announced = self.headers.get("content-length", "")
         if not announced.isdigit():
@@ -122,16 +132,21 @@ class _Handler(BaseHTTPRequestHandler):
         self.answers.check_length(announced)
         return self.rfile.read(int(announced))
 
-    def _answer(self, answer: tuple[int, str]) -> None:
-        status, text = answer
-        body = text.encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        if status == 401:
-            self.send_header("www-authenticate", "Bearer")
-        self.send_header("content-length", str(len(body)))
+    def parse_request(self) -> bool:
+        self._began = time.perf_counter()
+        return super().parse_request()
+
+    def _answer(self, answer: Answer) -> None:
+        known = (*ASKED, "/healthz", "/model", "/metrics", "/openapi.json")
+        path = self._path if self._path in known else "other"
+        self.answers.metrics.answered(path, answer.status, time.perf_counter() - self._began)
+        self.send_response(answer.status)
+        self.send_header("content-type", answer.media)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(answer.body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(answer.body)
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
         """Say nothing: requests are not logged."""

@@ -1,10 +1,13 @@
-"""``nervenet serve``: predictions from a saved model over HTTP."""
+"""``nervenet serve``: predictions over HTTP, from a saved model or from that of a run that goes on."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +16,23 @@ import click
 from .http_access import Access, access_of
 from .output import warn
 from .plain_server import serve_plainly
-from .saved_model import best_option, load_saved, own_option, saved_argument
+from .saved_model import best_option, load_saved, own_option
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel
+    from nervenet.nodes.serving.answers import Answers
+    from nervenet.nodes.serving.live import RunFollower
+
+STOP_S = 10  # for what is being answered when a signal ends the server
 
 
 @click.command()
-@saved_argument
+@click.argument("saved", metavar="RUN|MODEL", required=False, type=click.Path(path_type=Path))
 @click.option("--http", metavar="HOST:PORT", default="127.0.0.1:8000", show_default=True, help="Where to listen.")
+@click.option("--follow", is_flag=True, help="Of a run folder: serve the newest model while the run goes on.")
+@click.option("--broker", metavar="ADDRESS", help="The same, of the run of that broker on this machine.")
+@click.option("--max-rows", metavar="N", type=click.IntRange(1), default=100_000, show_default=True, help="A request.")
+@click.option("--max-body", metavar="MIB", type=click.IntRange(1, 4096), default=16, show_default=True, help="A body.")
 @click.option(
     "--token-file", metavar="FILE", type=click.Path(path_type=Path), help="Requests must bear the token in this file."
 )
@@ -31,8 +42,12 @@ if TYPE_CHECKING:
 @best_option
 @own_option
 def serve(
-    saved: Path,
+    saved: Path | None,
     http: str,
+    follow: bool,
+    broker: str | None,
+    max_rows: int,
+    max_body: int,
     token_file: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
@@ -40,23 +55,55 @@ def serve(
     best: bool,
     own: str | None,
 ) -> None:
-    """Answer predictions from a saved model over HTTP.
+    """Answer predictions over HTTP.
 
     RUN|MODEL is a run folder, or a model file. POST /predict with {"X_test": [[…], …]}, raw inputs, is answered by
-    {"y_pred": […]}. GET /healthz says whether the server is up, GET /model what it serves. Beyond this machine it
-    needs a token (Authorization: Bearer TOKEN) or TLS.
+    {"y_pred": […]}; rows may be objects by column names, CSV or Arrow. /predict_proba tells probabilities,
+    /openapi.json the rest. With --follow the model is that of a run that goes on, always the newest. Beyond this
+    machine it needs a token (Authorization: Bearer TOKEN) or TLS.
     """
     host, port = _address(http)
     access, caution = access_of(host, token_file, tls_cert, tls_key, insecure=insecure)
     if caution:
         warn(caution, "insecure" if insecure else "warning")
-    from nervenet.models.artifact import read_extra
+    from nervenet.nodes.serving.answers import Answers
+    from nervenet.nodes.serving.live import RunFollower, no_model, run_of
 
     from .signals import run
 
+    limits: dict[str, Any] = {"max_rows": max_rows, "max_body_bytes": max_body * 2**20}
+    if best and (follow or broker is not None):
+        raise click.UsageError("--best is of a run that has ended; --follow and --broker are of one that goes on")
+    if follow or broker is not None:
+        run_dir = None if saved is None else _run_dir(saved)
+        if run_dir is None and broker is None:
+            raise click.UsageError("--follow needs a run folder: nervenet serve RUN --follow")
+
+        async def followed() -> None:
+            follower = RunFollower(run_dir or await run_of(broker or ""), own, warn)
+            await _serve(Answers(no_model(), allows=access.allows, **limits), follower, host, port, access)
+
+        run(followed)
+    elif saved is None:
+        raise click.UsageError("missing RUN|MODEL: a run folder or a model file; or --broker ADDRESS")
+    else:
+        site_model, info = _saved(saved, best=best, own=own)
+        run(lambda: _serve(Answers(site_model, info, allows=access.allows, **limits), None, host, port, access))
+
+
+def _saved(saved: Path, *, best: bool, own: str | None) -> tuple[SiteModel, dict[str, Any]]:
+    from nervenet.models.artifact import read_extra
+
     site_model, path = load_saved(saved, best=best, own=own)
-    info = {"metrics": {} if best else _metrics(saved)} | read_extra(path)
-    run(lambda: _serve(site_model, info, host, port, access))
+    return site_model, {"metrics": {} if best else _metrics(saved)} | read_extra(path)
+
+
+def _run_dir(saved: Path) -> Path:
+    from nervenet.nodes.config.keys import ExperimentError
+
+    if not (saved / "experiment.toml").is_file():
+        raise ExperimentError(f"{saved}: is no run folder to follow: it holds no experiment.toml")
+    return saved
 
 
 def _metrics(model: Path) -> dict[str, float | None]:
@@ -80,9 +127,10 @@ def _address(http: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-async def _serve(site_model: SiteModel, info: dict[str, Any], host: str, port: int, access: Access) -> None:
+async def _serve(answers: Answers, follower: RunFollower | None, host: str, port: int, access: Access) -> None:
     from nervenet.models.extras import how_to_install, installed
-    from nervenet.nodes.serving import Answers, predictor_app
+    from nervenet.nodes.serving.app import app_of
+    from nervenet.nodes.serving.live import follow
 
     missing = next((package for package in ("starlette", "uvicorn") if not installed(package)), None)
     # Bound here and not by uvicorn, which exits by itself when the port is taken.
@@ -90,24 +138,46 @@ async def _serve(site_model: SiteModel, info: dict[str, Any], host: str, port: i
         shown = f"[{host}]" if ":" in host else host
         scheme = "https" if access.certificate else "http"
         print(f"serving {scheme}://{shown}:{listener.getsockname()[1]}/predict", flush=True)
-        if missing is not None:
-            sys.stderr.write(f"by a server for a few clients at a time; {how_to_install(missing)}\n")
-            await serve_plainly(Answers(site_model, info, allows=access.allows), listener, access.context())
-            return
-        import uvicorn
+        async with _beside(None if follower is None else follow(answers, follower)):
+            if missing is not None:
+                sys.stderr.write(f"by a server for a few clients at a time; {how_to_install(missing)}\n")
+                await serve_plainly(answers, listener, access.context())
+                return
+            import uvicorn
 
-        from .http_connections import BoundedProtocol
+            from .http_connections import BoundedProtocol
 
-        config = uvicorn.Config(
-            predictor_app(site_model, info, allows=access.allows),
-            http=BoundedProtocol,
-            ws="none",
-            log_level="critical",  # what strangers send is no news
-            access_log=False,
-            ssl_certfile=access.certificate or None,
-            ssl_keyfile=access.key or None,
-        )
-        await uvicorn.Server(config).serve(sockets=[listener])
+            config = uvicorn.Config(
+                app_of(answers),
+                http=BoundedProtocol,
+                ws="none",
+                log_level="critical",  # what strangers send is no news
+                access_log=False,
+                ssl_certfile=access.certificate or None,
+                ssl_keyfile=access.key or None,
+                timeout_graceful_shutdown=STOP_S,
+            )
+            await uvicorn.Server(config).serve(sockets=[listener])
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None] | None) -> AsyncIterator[None]:
+    """Let work go on beside the server, and end with it; what ends it before is said."""
+    if work is None:
+        yield
+        return
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            warn(f"the run is no longer followed: {type(error).__name__}: {error}")
+
+    task = asyncio.create_task(work, name="follow")
+    task.add_done_callback(ended)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -14,13 +14,19 @@ from .tree import Frame, Part, branches, gives_frames, join, joined_names, names
 
 
 def fitted_estimator(
-    pipeline: Any, fitted: Fitted, columns: Sequence[str] | None = None, kinds: Sequence[Kind] | None = None
+    pipeline: Any,
+    fitted: Fitted,
+    columns: Sequence[str] | None = None,
+    kinds: Sequence[Kind] | None = None,
+    *,
+    framed: bool = True,
 ) -> Any:
     """Return a plain scikit-learn object, fitted, that takes a data frame with the agreed columns.
 
-    `pipeline` stays unfitted. `columns` and `kinds` are those of `fitted`, unless they are given.
+    `pipeline` stays unfitted. `columns` and `kinds` are those of `fitted`, unless they are given. Not `framed`: it is
+    fitted as on an array, whose columns have no names.
     """
-    frame = Frame(tuple(columns or fitted.columns), tuple(kinds or fitted.kinds))
+    frame = Frame(tuple(columns or fitted.columns), tuple(kinds or fitted.kinds), framed)
     return _restored(pipeline, "", frame, fitted.states)[0]
 
 

@@ -1,13 +1,20 @@
 """Which scikit-learn estimators, and which of their settings, cannot learn together, and what to use instead."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from importlib import import_module
 from inspect import isclass
 from typing import Any
 
 _SUPPORT = "its support vectors are each node's own rows, and those of two nodes do not line up"
-_TREES = "two trees have no parameters that line up"
+_ONE_TREE = (
+    "two trees have no parameters that line up; RandomForestClassifier or RandomForestRegressor (bootstrap=False, "
+    "max_features=None, n_estimators=the number of sites) is the vote of plain trees, one of each site"
+)
+_STAGES = (
+    "each of its trees corrects those before it, and so would have to be grown on the rows of all sites; "
+    "RandomForest and ExtraTrees can"
+)
 _INSTEAD = {
     "LinearSVC": 'it has neither warm_start nor partial_fit; SGDClassifier(loss="hinge") is the same model and can',
     "LinearSVR": 'it has no partial_fit; SGDRegressor(loss="epsilon_insensitive") is the same model and can',
@@ -15,10 +22,11 @@ _INSTEAD = {
     "NuSVC": f'{_SUPPORT}; SGDClassifier(loss="hinge") is the linear model of this kind',
     "SVR": f'{_SUPPORT}; SGDRegressor(loss="epsilon_insensitive") is the linear model of this kind',
     "NuSVR": f'{_SUPPORT}; SGDRegressor(loss="epsilon_insensitive") is the linear model of this kind',
-    "BaseForest": _TREES,
-    "BaseDecisionTree": _TREES,
-    "BaseGradientBoosting": _TREES,
-    "BaseHistGradientBoosting": _TREES,
+    "BaseDecisionTree": _ONE_TREE,
+    "BaseGradientBoosting": _STAGES,
+    "BaseHistGradientBoosting": _STAGES,
+    "BaseWeightBoosting": _STAGES,
+    "RandomTreesEmbedding": "it has no target, and a row's leaf in a tree means nothing elsewhere",
     "NeighborsBase": "its parameters are each node's own rows",
     "Pipeline": "it has no partial_fit; give its last step alone, since inputs are standardized over all nodes anyway",
     "PassiveAggressiveClassifier": 'scikit-learn removes it in 1.10; SGDClassifier(learning_rate="pa1") replaces it',
@@ -28,6 +36,12 @@ _INSTEAD = {
 _REFUSED = {
     "average": "partial_fit goes on from its own running average and ignores the weights that arrive",
     "early_stopping": "partial_fit does not support it; the number of rounds is what stops the training",
+}
+
+_REFUSED_OF_FORESTS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "oob_score": (bool, "the rows that a tree has not seen are at its site; data.test_size keeps some of all sites"),
+    "warm_start": (bool, "its trees are grown once, in round 0, and no later fit adds any"),
+    "criterion": (lambda found: found == "poisson", "it wants targets of at least 0, and here they are standardized"),
 }
 
 _STEPS = (
@@ -67,6 +81,10 @@ def refused_setting(estimator: Any) -> tuple[str, str] | None:
     for parameter, why in _REFUSED.items():
         if getattr(estimator, parameter, None):
             return f"{name} with {parameter}={getattr(estimator, parameter)!r}", why
+    if hasattr(estimator, "oob_score"):
+        for parameter, (odd, why) in _REFUSED_OF_FORESTS.items():
+            if odd(getattr(estimator, parameter)):
+                return f"{name} with {parameter}={getattr(estimator, parameter)!r}", why
     if weights := getattr(estimator, "class_weight", None):
         why = _BY_SHARE if isinstance(weights, str) else _BY_LABEL
         return f"{name} with class_weight={weights!r}", why

@@ -6,7 +6,16 @@ from typing import Literal
 from .ranges import Count, Text
 
 Statistic = Literal[
-    "moments", "categories", "quantiles", "limits", "counts", "correlations", "scores", "reports", "site-matrix"
+    "moments",
+    "categories",
+    "quantiles",
+    "limits",
+    "counts",
+    "correlations",
+    "scores",
+    "reports",
+    "trees",
+    "site-matrix",
 ]
 """What a site may be asked to tell, beside the weights of a model; `consent.statistics` says which question tells what.
 """
@@ -26,7 +35,7 @@ class AllowConfig:
     min_rows: Count | None = None  # fewest rows of this site's own with which it tells anything
     min_clients: Count | None = None  # fewest clients that are asked together with it, itself included; or peers
     # What it tells beside weights: moments, categories, quantiles, limits, counts, correlations, scores, reports,
-    # site-matrix (docs/security.md). []: nothing, and so no round 0.
+    # trees, site-matrix (docs/security.md). []: nothing, and so no round 0.
     statistics: tuple[Statistic, ...] | None = None
 
     @property

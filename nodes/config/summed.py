@@ -46,7 +46,7 @@ def with_defaults(experiment: Experiment, model: object, *, rounds: bool) -> Exp
     """Return an experiment in which what was left open is as suits a summed model.
 
     That is one round, if the model needs no more, all hear all, and `rounds` says that they were left open; and columns
-    as they are: what `fit` makes of them is what the model is compared with. Of another model, or none, nothing changes.
+    as they are, which `fit` is to be compared on. Of another model, or none, nothing changes.
     """
     if model is None:
         return experiment

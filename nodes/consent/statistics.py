@@ -14,6 +14,7 @@ MEANING: Mapping[str, str] = {
     "correlations": "products of two columns",
     "scores": "figures of a model on this site's hold-out",
     "reports": "predictions of the hold-out, counted by class",
+    "trees": "the trees that a forest grows on this site's rows: values of columns, rows of each class at each leaf",
     "site-matrix": "a model of this site's rows alone, and judgments of the other sites'",
 }
 """Every kind, and what it stands for."""
@@ -41,7 +42,8 @@ _DESCRIBE: Mapping[str, tuple[str, ...]] = {
     "counts": ("counts",),
     "co-moments": ("correlations",),
 }
-_PARTS = {"fit": _FIT, "describe": _DESCRIBE}
+_MODEL: Mapping[str, tuple[str, ...]] = {"trees": ("trees",)}
+_PARTS = {"fit": _FIT, "describe": _DESCRIBE, "model": _MODEL}
 _WHOLE: Mapping[str, tuple[str, ...]] = {"statistics": ("moments",), "class counts": ("counts",)}
 
 UNKNOWN = "an unknown statistic"

@@ -109,10 +109,13 @@ def trained(
         known = {} if question or classes is None else {"classes": list(classes)}
         return Answer({**told.fields, **known}, told.vector)
 
-    agreed = settle(site_model.questions(experiment.data.scaling), {"alone": answer}).preprocessing
-    saved = initial_model(experiment)
+    site_model.site = "alone"
+    found = settle(site_model.questions(experiment.data.scaling), {site_model.site: answer})
+    agreed, saved = found.preprocessing, initial_model(experiment)
     if saved is None:
         site_model.build(agreed, experiment.seed)
+        if found.weights is not None:
+            site_model.set_weights(found.weights)
     else:
         start_from(saved, site_model, agreed, experiment.data.scaling, experiment.seed)
     training = experiment.training

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .run_dir import KEYS, NODES_LOG, read_nodes
@@ -29,13 +29,23 @@ async def find_broker(say: Callable[[str], None], root: Path = RUNS) -> tuple[st
 def newest_broker(root: Path = RUNS) -> tuple[str, str | None] | None:
     """Return the broker's address of the newest run below ``root`` whose broker process is alive, or None; and the
     folder of that run's own keys, if it has one."""
-    found = sorted(root.glob("*/nodes.json"), key=_changed_at, reverse=True)
-    for file in found:
+    for folder, address in _living_brokers(root):
+        keys = folder / KEYS
+        return address, str(keys) if keys.is_dir() else None
+    return None
+
+
+def run_of_broker(address: str, root: Path = RUNS) -> Path | None:
+    """Return the folder of the newest run below ``root`` that the broker of this address introduces, or None."""
+    return next((folder for folder, known in _living_brokers(root) if known == address), None)
+
+
+def _living_brokers(root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the runs whose broker's process is alive, the newest first, with its address."""
+    for file in sorted(root.glob("*/nodes.json"), key=_changed_at, reverse=True):
         for facts in read_nodes(file.parent).values():
             if facts.get("role") == "broker" and _alive(facts.get("pid")) and isinstance(facts.get("address"), str):
-                keys = file.parent / KEYS
-                return str(facts["address"]), str(keys) if keys.is_dir() else None
-    return None
+                yield file.parent, str(facts["address"])
 
 
 def starting_run(root: Path, now: float) -> Path | None:

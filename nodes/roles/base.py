@@ -25,6 +25,7 @@ from ..runtime.auditing import audit_dir_of
 from ..runtime.connections import LastWords
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name, members_of
 from ..runtime.node import Node
+from ..runtime.payload_checks import numbers_in
 from ..runtime.round_reports import RoundReport, RoundReports
 from ..runtime.secured import key_name, security_of
 from ..runtime.session import Session
@@ -83,6 +84,7 @@ class Role(ABC):
         for problem in problems(experiment, site_model.model):
             raise ExperimentError(problem)
         self.model = site_model
+        site_model.most_numbers = numbers_in(experiment.network.max_message_bytes)
         self._take_place(experiment, identity)
 
     def _take_place(self, experiment: Experiment, identity: NodeIdentity) -> None:

@@ -11,7 +11,7 @@ from nervenet.models.data.data import DataError
 from nervenet.models.moments import IncompatibleSites
 from nervenet.models.site_model import SiteModel
 from nervenet.models.table_preprocessing import AnyPreprocessing, preprocessing_of
-from nervenet.models.weights import is_finite, sketch
+from nervenet.models.weights import Vector, is_finite, sketch
 
 from . import effects as e
 from . import events as ev
@@ -58,13 +58,14 @@ class ModelWorker:
         if init not in ("common", "own"):
             raise ValueError(f'init must be "common" or "own", found {init!r}')
         self.site_model = site_model
+        site_model.site = node
         self.node = node
         self.seed = seed
         self._scale = scale
         self._init = init
         self._initial = initial
         self._sketches = sketches
-        self._inquiry = Inquiry(lambda rows: site_model.questions(scale, rows))
+        self._inquiry = Inquiry(lambda rows: site_model.questions(scale, rows, seed))
 
     def snapshot(self, effect: e.Effect) -> e.Effect:
         return effect
@@ -117,12 +118,16 @@ class ModelWorker:
 
             start_from(self._initial, self.site_model, agreement, self._scale, self.seed)
             agreement = self.site_model.preprocessing
-        return self._ready(agreement, found.cautions)
+        return self._ready(agreement, found.cautions, found.weights)
 
-    def _ready(self, agreement: AnyPreprocessing, cautions: tuple[str, ...] = ()) -> ev.ModelReady:
+    def _ready(
+        self, agreement: AnyPreprocessing, cautions: tuple[str, ...] = (), learned: Vector | None = None
+    ) -> ev.ModelReady:
         site_model, settled = self.site_model, agreement.to_dict()
         check_size("what all sites have agreed on", settled)
         layout = site_model.build(agreement, self.seed, keep_weights=self._init == "own")
+        if learned is not None:
+            site_model.set_weights(learned)
         weights = site_model.get_weights()
         sizes = tuple(math.prod(shape) for shape in layout.shapes)
         payload = payload_of(site_model)

@@ -10,6 +10,8 @@ MOST_WEIGHT = 1e100  # of all rows of a site: sums over sites are finite
 LONGEST = 500  # characters of what others say that are passed on
 MOST_NUMBERS = 1 << 24  # of a survey: 128 MiB, where those of all sites are held together
 
+HEADER_BYTES = 4_096  # of a message around an array
+
 Fault = tuple[str, str]
 """An error code of the protocol, and the reason for people."""
 
@@ -63,6 +65,11 @@ def survey_fault(payload: Payload) -> Fault | None:
     if fault is None and payload.length > MOST_NUMBERS:
         return "length", f"length must be at most {MOST_NUMBERS}, found {payload.length}"
     return fault
+
+
+def numbers_in(max_message_bytes: int) -> int:
+    """Return how many numbers of float64 a message carries, be it of round 0 or of a model."""
+    return min(MOST_NUMBERS, (max_message_bytes - HEADER_BYTES) // 8)
 
 
 def brief(text: str) -> str:

@@ -97,7 +97,7 @@ TABLE: list[tuple[str, list[str]]] = [
     ("launch --strategy fedmagic", ["fedmagic", "fedavg"]),
     ("launch --min-clients 9 --nodes 4", ["min_clients", "9"]),
     ("launch --model sklearn.svm.SVC --data iris", ["SVC", "SGDClassifier"]),
-    ("launch --model sklearn.ensemble.RandomForestClassifier --data iris", ["RandomForestClassifier"]),
+    ("launch --model sklearn.ensemble.GradientBoostingClassifier --data iris", ["GradientBoosting", "RandomForest"]),
     ("launch --model sklearn.linear_model.SGDKlassifier --data iris", ["SGDKlassifier"]),
     ("launch --model os.system --data iris", ["os.system"]),
     ("launch --model sklearn.linear_model.SGDClassifier --data diabetes", ["SGDClassifier", "diabetes"]),

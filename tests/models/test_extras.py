@@ -15,7 +15,7 @@ from nervenet.models.registry import named_model
 from nervenet.models.sklearn.skops_file import export
 from nervenet.nodes.experiment.loader import load_experiment
 from nervenet.nodes.results.run_dir import RunDir, not_written
-from nervenet.nodes.serving import predictor_app
+from nervenet.nodes.serving.app import predictor_app
 from nervenet.nodes.topology import TOPOLOGIES, TopologyError, schedule
 
 PROJECT: dict[str, Any] = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]

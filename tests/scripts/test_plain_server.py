@@ -13,7 +13,8 @@ import pytest
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import SiteModel
 from nervenet.models.site_statistics import agree
-from nervenet.nodes.serving import Answers, predictor_app
+from nervenet.nodes.serving.answers import Answers
+from nervenet.nodes.serving.app import predictor_app
 from nervenet.scripts import plain_server
 from nervenet.scripts.plain_server import serve_plainly
 

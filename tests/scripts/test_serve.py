@@ -14,6 +14,7 @@ from nervenet.models.artifact import ModelFileError, load_model, save_model
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import SiteModel
 from nervenet.models.site_statistics import agree
+from nervenet.nodes.serving.answers import Answers
 from nervenet.scripts.main import execute
 
 pytestmark = pytest.mark.e2e
@@ -57,7 +58,8 @@ def test_the_best_round_is_served_where_it_is_asked_for(
     save_model(run_folder, site_model.model, site_model.preprocessing, site_model.get_weights() + 1, extra, stem="best")
     served = []
 
-    async def instead(site_model: SiteModel, info: dict[str, object], *_: object) -> None:
+    async def instead(answers: Answers, *_: object) -> None:
+        site_model, info = answers._served
         served.append((site_model.get_weights().sum(), info))
         raise ModelFileError("served")
 

@@ -11,13 +11,14 @@ from nervenet.models.registry import as_model, named_model, rebuild
 from nervenet.models.sklearn.estimators import refused_setting
 from nervenet.models.weights import IncompatibleWeights
 from sklearn.base import BaseEstimator
-from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier
+from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Perceptron, SGDClassifier, SGDRegressor
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 
 ONE_EPOCH = LocalWork(epochs=1, batch_size=10)
 
@@ -274,7 +275,7 @@ def test_a_diverging_estimator_shows_in_its_weights():
         (LinearSVC(), r'neither warm_start nor partial_fit.*SGDClassifier\(loss="hinge"\)'),
         (SVR(), "support vectors"),
         (SVC(), "support vectors"),
-        (RandomForestClassifier(), "trees"),
+        (DecisionTreeClassifier(), "two trees"),
         (GradientBoostingRegressor(), "trees"),
         (KNeighborsClassifier(), "own rows"),
         (make_pipeline(StandardScaler(), SGDClassifier()), "no partial_fit.*last step"),

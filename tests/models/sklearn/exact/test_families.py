@@ -37,7 +37,7 @@ def counted() -> tuple[Any, Any]:
 @pytest.fixture(autouse=True)
 def _cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """joblib asks another process for their number when NearestCentroid first predicts."""
-    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
 
 
 SHIFT = np.array([1.0, -1.0, 0.5, 2.0, 0.0, 0.0])

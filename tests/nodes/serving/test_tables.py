@@ -6,28 +6,18 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from nervenet.models import MLP, SiteModel
+from nervenet.models import SiteModel
 from nervenet.models.agreement.questions import settle
-from nervenet.models.tables.table import DATES, GAP, Table
-from nervenet.nodes.serving import predictor_app
+from nervenet.nodes.serving.app import predictor_app
 
-TABLE = Table(
-    ("age", "ward", "day"),
-    ("number", "category", "date"),
-    (
-        np.array([50.0, GAP, 70.0, 40.0]),
-        np.array(["eye", "ear", GAP, "eye"], object),
-        np.array(["2026-01-31", "2026-02-01", "NaT", "2026-03-01"], DATES),
-    ),
-)
+from .conftest import TABLE
+
 ROWS = [[50, "eye", "2026-01-31"], [None, "ear", "2026-02-01"], [70.0, None, None]]
 
 
-@pytest.fixture(scope="module")
-def model() -> SiteModel:
-    site = SiteModel(MLP(hidden=(4,)), TABLE, np.array(["good", "poor", "poor", "good"]))
-    site.build(settle(site.questions(), {"only": site.answer}).preprocessing, seed=0)
-    return site
+@pytest.fixture
+def model(table: SiteModel) -> SiteModel:
+    return table
 
 
 async def posted(model: SiteModel, body: Any) -> tuple[int, Any]:
@@ -64,7 +54,7 @@ async def test_no_rows_are_no_predictions(model: SiteModel, estimator: SiteModel
 async def test_without_the_look_at_their_number_no_rows_end_in_an_error(
     estimator: SiteModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nervenet.nodes.serving.len", lambda _: 1, raising=False)
+    monkeypatch.setattr("nervenet.nodes.serving.answers.len", lambda _: 1, raising=False)
     status, answer = await posted(estimator, {"X_test": []})
     assert (status, "error" in answer) == (422, True)
 

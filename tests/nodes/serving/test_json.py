@@ -3,34 +3,17 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from nervenet.models.mlp.mlp import MLP
-from nervenet.models.model import LocalWork
-from nervenet.models.rng import generator
 from nervenet.models.site_model import SiteModel
-from nervenet.models.site_statistics import agree
-from nervenet.nodes import serving
-from nervenet.nodes.serving import predictor_app
+from nervenet.nodes.serving import answers
+from nervenet.nodes.serving.app import predictor_app
 from nervenet.scripts.http_access import Access
 
-COLUMNS = ("sepal length", "sepal width", "petal length")
-
-
-def trained(y: np.ndarray[Any, Any]) -> SiteModel:
-    X = np.random.default_rng(0).normal(size=(60, 3)) + np.arange(60)[:, None] % 3 * 5
-    site_model = SiteModel(MLP(hidden=(8,)), X, y, columns=COLUMNS)
-    site_model.build(agree({"a": site_model.statistics()}), seed=0)
-    site_model.train(LocalWork(epochs=20), generator(0, "batches"), lambda: False)
-    return site_model
-
-
-def calling(app: Any) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here")
-
+from .conftest import COLUMNS, calling, trained
 
 NUMBERS = trained(np.arange(60) % 3 + 7)
 
@@ -143,7 +126,7 @@ async def test_deep_nesting_is_malformed_and_no_failure(client: httpx.AsyncClien
 async def test_a_body_that_does_not_come_to_its_end_has_a_deadline(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "BODY_S", 0.01)
+    monkeypatch.setattr(answers, "BODY_S", 0.01)
 
     async def unfinished() -> AsyncIterator[bytes]:
         yield b"{"

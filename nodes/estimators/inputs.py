@@ -1,0 +1,44 @@
+"""The rows that a `fit` is given, with their metadata: the site of each, and how much it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from nervenet.models.sklearn.rows import row_weights, validated
+from numpy.typing import NDArray
+
+
+def one_per_row(what: str, values: Any, rows: int) -> NDArray[Any]:
+    """Return an array of one value a row. Raises ValueError for another shape, naming both."""
+    found = np.asarray(values)
+    if found.shape != (rows,):
+        raise ValueError(f"{what} has shape {found.shape}; X has {rows} rows, expected ({rows},)")
+    return found
+
+
+class Checked(NamedTuple):
+    """Rows that count: those of weight 0 are nobody's."""
+
+    X: NDArray[np.float64]
+    y: NDArray[Any]
+    clients: NDArray[Any] | None  # the site of each row, where the caller has said it
+    weight: NDArray[np.float64] | None
+    trimmed: bool  # whether some were left out
+
+
+def checked(
+    estimator: Any, X: Any, y: Any, clients: Any, metadata: Mapping[str, Any], *, reset: bool, numeric: bool
+) -> Checked:
+    """Return the rows that a `fit` was given, X as float64.
+
+    Raises TypeError for metadata that rows do not have, and ValueError for rows that cannot be.
+    """
+    X, y = validated(estimator, X, y, reset=reset, dtype=np.float64, y_numeric=numeric)
+    weight = row_weights(estimator, metadata, X, "clients and sample_weight")
+    owners = None if clients is None else one_per_row("clients", clients, len(X))
+    if weight is None or weight.all():
+        return Checked(X, y, owners, weight, trimmed=False)
+    kept = np.flatnonzero(weight)
+    return Checked(X[kept], y[kept], None if owners is None else owners[kept], weight[kept], trimmed=True)

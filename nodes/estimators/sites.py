@@ -1,0 +1,64 @@
+"""Which rows each site has: those that the caller says, or a partition of all rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from nervenet.models.data.data import DataError, Dataset, Task
+from nervenet.models.data.partition import partition
+from nervenet.models.plugins import suggest
+from nervenet.models.preprocessing import made_up
+from numpy.typing import NDArray
+
+from .inputs import Checked
+
+SCHEMES = ("iid", "dirichlet", "shards", "quantity")
+"""Partitions that need no column which says where a row was collected: that is what `clients` is for."""
+
+
+@dataclass(frozen=True)
+class Division:
+    """How rows are divided where the caller does not say whose they are; see `nervenet.models.partition`."""
+
+    sites: int
+    scheme: str = "iid"
+    alpha: float = 0.5
+    shards_per_site: int = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Sites:
+    rows: tuple[NDArray[np.intp], ...]  # of each site
+    ids: NDArray[Any]  # (sites,): what the caller calls them, else 0, 1, …
+
+
+def sites_of(found: Checked, division: Division, task: Task, seed: int) -> Sites:
+    """Return the rows of each site, in the order of their ids.
+
+    Raises ValueError: the rows cannot be divided as asked.
+    """
+    X, y, clients, *_ = found
+    if clients is not None:
+        ids, owner = np.unique(clients, return_inverse=True)
+        return Sites(tuple(np.flatnonzero(owner == place) for place in range(len(ids))), ids)
+    if not isinstance(division.sites, int | np.integer) or isinstance(division.sites, bool) or division.sites < 1:
+        raise ValueError(f"n_clients must be a whole number of at least 1, found {division.sites!r}")
+    if division.scheme not in SCHEMES:
+        raise ValueError(
+            f"partition = {division.scheme!r} is unknown{suggest(str(division.scheme), SCHEMES)}; allowed: "
+            f"{', '.join(SCHEMES)}, or clients=, the site of each row, in fit"
+        )
+    if len(X) < division.sites:
+        raise ValueError(
+            f"n_samples={len(X)} rows are fewer than n_clients={division.sites}: {len(X)} sample(s) cannot give each "
+            "client one; a smaller n_clients can, or clients=, the site of each row"
+        )
+    rows = Dataset("X", X, y, made_up(X.shape[1]), task)
+    how: dict[str, Any] = {"alpha": division.alpha, "shards_per_node": division.shards_per_site}
+    try:
+        parts = partition(rows, int(division.sites), division.scheme, min_rows=1, seed=seed, **how)
+    except DataError as error:
+        raise ValueError(f"n_clients = {division.sites}, partition = {division.scheme!r}: {error}") from error
+    return Sites(tuple(parts), np.arange(division.sites))

@@ -1,0 +1,93 @@
+"""The rows of a CSV body, with a header line: columns by their names, in any order; further ones are ignored."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from nervenet.models.data.data import DataError
+from nervenet.models.tables.inputs import Inputs, read_inputs, read_numbers
+from nervenet.models.weights import is_finite
+
+from .refusals import Malformed, check_rows
+
+if TYPE_CHECKING:
+    from nervenet.models.data.written import WrittenColumns
+    from nervenet.models.tables.schema import Schema
+    from nervenet.models.tables.table import Table
+    from numpy.typing import NDArray
+
+THE_BODY = "the body"  # what messages call it
+
+
+def numbers_of_csv(
+    body: bytes | bytearray, columns: tuple[str, ...], written: WrittenColumns, max_rows: int
+) -> NDArray[np.float64]:
+    """Return the rows for a model of plain numbers, shape (rows, columns).
+
+    Raises
+    ------
+    Malformed
+        With the line and the column of the first cell that cannot be used.
+    """
+    _check_lines(body, max_rows)
+    found = None if written else _plain(body, columns)
+    if found is None:
+        found = _read(body, lambda path: read_numbers(path, columns, written)).X
+    check_rows(len(found), max_rows)
+    return found
+
+
+def table_of_csv(body: bytes | bytearray, schema: Schema, max_rows: int) -> Table:
+    """Return the rows for a model of tables: an empty cell is a gap. Raises `Malformed` like `numbers_of_csv`."""
+    _check_lines(body, max_rows)
+    table = _read(body, lambda path: read_inputs(path, schema.columns, schema.kinds, schema.written)).table
+    check_rows(len(table), max_rows)
+    return table
+
+
+def _check_lines(body: bytes | bytearray, max_rows: int) -> None:
+    """Refuse by their number, before they are parsed, lines that can be no so few rows."""
+    if b'"' not in body:  # in quotes a line may end within a cell
+        check_rows(body.rstrip().count(b"\n"), max_rows)
+
+
+def _plain(body: bytes | bytearray, columns: tuple[str, ...]) -> NDArray[np.float64] | None:
+    """Return a table that has the model's columns alone, and nothing but numbers; None where it is not so plain."""
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+    end = text.find("\n")
+    names = [name.strip() for name in next(csv.reader([text[:end]]), [])] if end > 0 else []
+    if sorted(names) != sorted(columns) or not text[end:].strip():
+        return None
+    try:
+        table = np.loadtxt(io.StringIO(text[end + 1 :]), np.float64, comments=None, delimiter=",", ndmin=2)
+    except ValueError:  # to be named by line and column
+        return None
+    if table.shape[1] != len(columns) or not is_finite(table.ravel()):
+        return None
+    return table if tuple(names) == columns else np.ascontiguousarray(table[:, [names.index(name) for name in columns]])
+
+
+def _read(body: bytes | bytearray, read: Callable[[Path], Inputs]) -> Inputs:
+    """Return what the readers of files make of a body. Raises Malformed."""
+    if not body.strip():
+        raise Malformed(f"{THE_BODY} is empty; expected CSV with a header line, the names of the columns")
+    with tempfile.NamedTemporaryFile(suffix=".csv") as file:  # which nobody else can read, and which goes with this
+        file.write(body)
+        file.flush()
+        try:
+            return read(Path(file.name))
+        except DataError as error:
+            raise Malformed(_without(file.name, error)) from None
+
+
+def _without(path: str, error: Any) -> str:
+    return str(error).replace(path, THE_BODY).replace(Path(path).name, THE_BODY)

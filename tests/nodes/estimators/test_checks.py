@@ -1,0 +1,27 @@
+"""Every public estimator passes scikit-learn's own checks."""
+
+import warnings
+from typing import Any
+
+import pytest
+from nervenet.nodes import FederatedClassifier, FederatedRegressor, FederatedTransformer
+from sklearn.decomposition import PCA
+from sklearn.linear_model import SGDClassifier, SGDRegressor
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+FEW = {"rounds": 3, "n_clients": 3}
+
+ESTIMATORS = [
+    FederatedClassifier(SGDClassifier(), **FEW),
+    FederatedRegressor(SGDRegressor(), **FEW),
+    FederatedTransformer(StandardScaler()),
+    FederatedTransformer(PCA(n_components=1), n_clients=2),
+]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
+def test_scikit_learn_s_checks_pass(estimator: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # checks fit on rows that make scikit-learn warn
+        check_estimator(estimator)

@@ -1,0 +1,241 @@
+"""FederatedClassifier and FederatedRegressor: scikit-learn's habits around a federated run."""
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from nervenet.models import CannotMerge
+from nervenet.nodes import FederatedClassifier, FederatedRegressor
+from nervenet.nodes.estimators import federated_rounds
+from numpy.typing import NDArray
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression, SGDClassifier, SGDRegressor
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+Rows = tuple[NDArray[Any], NDArray[Any]]
+
+
+@pytest.fixture
+def rows() -> Rows:
+    X, y = load_iris(return_X_y=True)
+    return X[::3], np.array(["setosa", "versicolor", "virginica"])[y[::3]]
+
+
+def federated(**given: Any) -> FederatedClassifier:
+    return FederatedClassifier(SGDClassifier(), **{"n_clients": 3, "rounds": 3, "random_state": 0} | given)
+
+
+def test_what_is_fitted_is_a_plain_estimator_that_predicts_the_same(rows: Rows) -> None:
+    X, y = rows
+    learned = federated().fit(X, y)
+    assert type(learned.estimator_) is SGDClassifier
+    assert learned.estimator_.get_params() == SGDClassifier().get_params()
+    assert list(learned.classes_) == list(learned.estimator_.classes_) == ["setosa", "versicolor", "virginica"]
+    assert (learned.predict(X) == learned.estimator_.predict(X)).all()
+    assert learned.n_iter_ == 3
+    assert [record["round"] for record in learned.history_] == [1, 2, 3]
+    assert learned.history_[0]["participants"] == ["client-0", "client-1", "client-2"]
+    learned.estimator_.partial_fit(X, y)  # it can be trained on by whoever has it
+
+
+def test_the_seed_gives_the_same_bits_and_another_one_others(rows: Rows) -> None:
+    def bits(seed: Any) -> bytes:
+        return federated(random_state=seed).fit(*rows).estimator_.coef_.tobytes()
+
+    assert bits(3) == bits(3) != bits(4)
+    assert bits(np.random.RandomState(3)) == bits(np.random.RandomState(3))
+
+
+def test_without_a_seed_of_its_own_the_wrapped_estimator_s_is_taken(rows: Rows) -> None:
+    both = [FederatedClassifier(SGDClassifier(random_state=5), rounds=2, n_clients=3).fit(*rows) for _ in range(2)]
+    assert both[0].estimator_.coef_.tobytes() == both[1].estimator_.coef_.tobytes()
+
+
+def test_clients_says_whose_rows_are_whose(rows: Rows) -> None:
+    X, y = rows
+    owners = np.array(["north", "south"])[np.arange(len(X)) % 2]
+    learned = federated().fit(X, y, clients=owners)
+    assert list(learned.clients_) == ["north", "south"]
+    assert learned.history_[0]["participants"] == ["client-0", "client-1"]
+    with pytest.raises(ValueError, match=r"clients has shape \(2,\); X has 50 rows"):
+        federated().fit(X, y, clients=["a", "b"])
+
+
+def test_rows_of_weight_zero_are_nobody_s(rows: Rows) -> None:
+    X, y = rows
+    kept = y != "virginica"
+    weighted = federated().fit(X, y, sample_weight=kept.astype(float))
+    alone = federated().fit(X[kept], y[kept], sample_weight=np.ones(kept.sum()))
+    assert weighted.estimator_.coef_.tobytes() == alone.estimator_.coef_.tobytes()
+    assert list(weighted.classes_) == ["setosa", "versicolor"]
+
+
+@pytest.mark.parametrize(("weights", "said"), [(-1.0, "must be at least 0, found -1"), (0.0, "zero"), (np.nan, "NaN")])
+def test_weights_that_cannot_be_are_refused(rows: Rows, weights: float, said: str) -> None:
+    X, y = rows
+    with pytest.raises(ValueError, match=said):
+        federated().fit(X, y, sample_weight=np.full(len(y), weights))
+
+
+def test_what_rows_do_not_have_is_refused_by_name(rows: Rows) -> None:
+    with pytest.raises(TypeError, match="unexpected argument 'groups'; rows may have clients and sample_weight"):
+        federated().fit(*rows, groups=rows[1])
+
+
+def test_a_weight_counts(rows: Rows) -> None:
+    X, y = rows
+    plain, heavy = federated(), federated()
+    plain.fit(X, y)
+    heavy.fit(X, y, sample_weight=np.where(y == "virginica", 50.0, 1.0))
+    assert (heavy.predict(X) == "virginica").sum() > (plain.predict(X) == "virginica").sum()
+
+
+@pytest.mark.parametrize("weights", ["balanced", {"virginica": 50.0}])
+def test_class_weights_of_the_wrapped_estimator_hold_over_all_sites(rows: Rows, weights: Any) -> None:
+    X, y = rows
+    X, y = X[:40], y[:40]
+    plain = federated().fit(X, y)
+    weighted = federated().set_params(estimator__class_weight=weights).fit(X, y)
+    assert plain.estimator_.coef_.tobytes() != weighted.estimator_.coef_.tobytes()
+    assert weighted.estimator_.class_weight == weights
+
+
+def test_partial_fit_goes_on_where_the_last_round_ended(rows: Rows) -> None:
+    X, y = rows
+    learned = federated().fit(X, y)
+    before = learned.estimator_
+    learned.partial_fit(X[:20], y[:20])
+    assert learned.n_iter_ == len(learned.history_) == 4
+    assert learned.estimator_.t_ > before.t_
+    assert (learned.estimator_.coef_ != before.coef_).any()
+    again = pickle.loads(pickle.dumps(federated().fit(X, y)))
+    again.partial_fit(X[:20], y[:20])
+    assert again.estimator_.coef_.tobytes() == learned.estimator_.coef_.tobytes()
+
+
+def test_partial_fit_is_told_the_classes_that_are_to_come(rows: Rows) -> None:
+    X, y = rows
+    learned = federated()
+    with pytest.raises(ValueError, match="classes must be passed on the first call"):
+        learned.partial_fit(X, y)
+    learned.partial_fit(X[:20], y[:20], classes=["virginica", "versicolor", "setosa"])
+    learned.partial_fit(X, y)
+    assert list(learned.classes_) == ["setosa", "versicolor", "virginica"]
+    with pytest.raises(ValueError, match="label 'rose' that is none of the classes"):
+        learned.partial_fit(X, np.full(len(X), "rose"))
+
+
+def test_rounds_of_partial_fit_are_the_rounds_of_fit(rows: Rows) -> None:
+    X, y = rows
+    whole = federated(rounds=2).fit(X, y)
+    stepwise = federated()
+    for _ in range(2):
+        stepwise.partial_fit(X, y, classes=np.unique(y))
+    assert whole.estimator_.coef_.tobytes() == stepwise.estimator_.coef_.tobytes()
+
+
+def test_a_strategy_s_memory_goes_on_with_partial_fit(rows: Rows) -> None:
+    X, y = rows
+    whole = federated(rounds=2, strategy="fedadam").fit(X, y)
+    stepwise = federated(strategy="fedadam", rounds=1).fit(X, y).partial_fit(X, y)
+    assert whole.estimator_.coef_.tobytes() == stepwise.estimator_.coef_.tobytes()
+
+
+def test_parameters_are_scikit_learn_s_kind(rows: Rows) -> None:
+    learned = federated().set_params(estimator__alpha=0.1, rounds=2)
+    assert learned.get_params()["estimator__alpha"] == 0.1
+    copy = clone(learned.fit(*rows))
+    assert not hasattr(copy, "estimator_")
+    assert copy.get_params()["rounds"] == 2
+    with pytest.raises(NotFittedError):
+        copy.predict(rows[0])
+
+
+def test_methods_are_those_of_the_wrapped_estimator(rows: Rows) -> None:
+    assert not hasattr(federated(), "predict_proba")
+    likely = FederatedClassifier(SGDClassifier(loss="log_loss"), rounds=2, n_clients=3, random_state=0).fit(*rows)
+    assert likely.predict_proba(rows[0]).shape == (50, 3)
+    assert not hasattr(FederatedRegressor(SGDRegressor()), "decision_function")
+
+
+def test_metadata_is_routed_through_pipeline_and_search(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = rows
+    seen = []
+    learn = federated_rounds.FederatedRounds.__init__
+
+    def noted(self: Any, job: Any) -> None:
+        seen.append({name: [len(each) for each in arrays] for name, arrays in job.sites.items()})
+        learn(self, job)
+
+    monkeypatch.setattr(federated_rounds.FederatedRounds, "__init__", noted)
+    owners, weights = np.arange(50) % 2, np.ones(50)
+    with config_context(enable_metadata_routing=True):
+        own = federated(rounds=1).set_fit_request(clients=True, sample_weight=True)
+        own.set_score_request(sample_weight=True)
+        chain = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), own)
+        search = GridSearchCV(chain, {"federatedclassifier__estimator__alpha": [1e-4, 1e-3]}, cv=2)
+        search.fit(X, y, clients=owners, sample_weight=weights)
+        cross_val_score(chain, X, y, cv=2, params={"clients": owners, "sample_weight": weights})
+    assert len(seen) == 7
+    assert all(set(sites) == {"client-0", "client-1"} for sites in seen)
+    assert all(len(lengths) == 3 for sites in seen for lengths in sites.values())
+
+
+def test_a_cross_validated_pipeline_learns() -> None:
+    X, y = load_breast_cancer(return_X_y=True)
+    inner = SGDClassifier(loss="log_loss", random_state=0)
+    chain = make_pipeline(StandardScaler(), FederatedClassifier(inner, n_clients=4, rounds=5))
+    assert cross_val_score(chain, X, y, cv=3).mean() > 0.94
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"n_clients": 0}, "n_clients must be a whole number of at least 1, found 0"),
+        ({"n_clients": 51}, "n_clients=51"),
+        ({"partition": "idd"}, "partition = 'idd' is unknown"),
+        ({"backend": "cloud"}, "backend = 'cloud' is unknown; allowed: memory, processes"),
+        ({"rounds": 0}, "rounds"),
+        ({"strategy": "fedavgg"}, "federated.strategy"),
+        ({"strategy": "fedasync"}, "has no rounds"),
+        ({"settings": {"federated.quorom": 0.5}}, "did you mean"),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_named_at_fit(rows: Rows, given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        federated(**given).fit(*rows)
+
+
+def test_what_cannot_be_merged_is_refused_with_the_reason_and_what_can(rows: Rows) -> None:
+    with pytest.raises(CannotMerge, match=r"GradientBoostingClassifier cannot be averaged.*SGDClassifier"):
+        FederatedClassifier(GradientBoostingClassifier()).fit(*rows)
+    with pytest.raises(TypeError, match="takes a classifier, found SGDRegressor"):
+        FederatedClassifier(SGDRegressor()).fit(*rows)
+
+
+def test_a_hyperparameter_without_effect_is_said(rows: Rows) -> None:
+    with pytest.warns(UserWarning, match="estimator__max_iter has no effect here"):
+        FederatedClassifier(SGDClassifier(max_iter=7), rounds=1, n_clients=3).fit(*rows)
+
+
+def test_training_that_diverges_everywhere_says_so(rows: Rows) -> None:
+    X, _ = rows
+    inner = SGDRegressor(learning_rate="constant", eta0=1e300)
+    diverging = FederatedRegressor(inner, rounds=2, n_clients=2, random_state=0)
+    with pytest.raises(ValueError, match="no site has a result in round 1"):
+        diverging.fit(X, X[:, 0])
+
+
+def test_any_averaged_family_can_be_wrapped(rows: Rows) -> None:
+    X, y = rows
+    learned = FederatedClassifier(LogisticRegression(), rounds=5, n_clients=3, random_state=0)
+    learned.fit(StandardScaler().fit_transform(X), y)
+    assert type(learned.estimator_) is LogisticRegression
+    assert learned.score(StandardScaler().fit_transform(X), y) > 0.9

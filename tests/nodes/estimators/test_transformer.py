@@ -1,0 +1,86 @@
+"""FederatedTransformer: what is fitted over sites is what is fitted on all rows."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from nervenet.nodes import FederatedTransformer
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA, FastICA, TruncatedSVD
+from sklearn.exceptions import NotFittedError
+from sklearn.feature_selection import SelectKBest
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(1e3, 5.0, (60, 4))
+Y = RNG.integers(0, 3, 60)
+OWNERS = np.sort(RNG.integers(0, 4, 60))  # sites of unlike sizes
+
+
+@pytest.mark.parametrize(
+    "transformer",
+    [
+        StandardScaler(),
+        MinMaxScaler(),
+        PCA(2),
+        TruncatedSVD(2, algorithm="arpack"),
+        SelectKBest(k=2),
+        make_pipeline(StandardScaler(), PCA(2)),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_what_is_fitted_over_sites_is_what_is_fitted_on_all_rows(transformer: Any) -> None:
+    pooled = clone(transformer).fit(X, Y).transform(X)
+    for given in ({"n_clients": 7}, {"n_clients": 1}):
+        over = FederatedTransformer(transformer, **given).fit(X, Y).transform(X)
+        assert np.abs(over - pooled).max() <= 1e-9 * np.abs(pooled).max()
+    over = FederatedTransformer(transformer).fit(X, Y, clients=OWNERS)
+    assert list(over.clients_) == [0, 1, 2, 3]
+    assert np.abs(over.transform(X) - pooled).max() <= 1e-9 * np.abs(pooled).max()
+
+
+def test_a_frame_of_texts_numbers_and_gaps_is_taken_by_its_names() -> None:
+    frame = pd.DataFrame({"age": [1.0, np.nan, 3.0, 4.0], "ward": ["a", "b", "a", "c"]})
+    parts = [("n", SimpleImputer(), ["age"]), ("c", OneHotEncoder(sparse_output=False), ["ward"])]
+    over = FederatedTransformer(ColumnTransformer(parts), n_clients=2).set_output(transform="pandas").fit(frame)
+    pooled = ColumnTransformer(parts).set_output(transform="pandas").fit_transform(frame)
+    pd.testing.assert_frame_equal(over.transform(frame), pooled)
+    assert list(over.feature_names_in_) == ["age", "ward"]
+    assert list(over.get_feature_names_out()) == list(pooled.columns)
+
+
+def test_an_array_of_texts_is_taken() -> None:
+    rows = np.array([["a", 1], ["b", 2], ["a", None]], object)
+    over = FederatedTransformer(OrdinalEncoder(), n_clients=3).fit(rows[:2].repeat(2, axis=0))
+    assert [list(some) for some in over.estimator_.categories_] == [["a", "b"], [1.0, 2.0]]
+
+
+def test_an_encoder_of_the_target_has_the_original_classes() -> None:
+    words = np.array(["low", "mid", "high"])[Y]
+    over = FederatedTransformer(TargetEncoder(cv=2)).fit(np.round(X[:, :1] / 5), words)
+    assert list(over.estimator_.classes_) == ["high", "low", "mid"]
+
+
+def test_methods_are_those_of_the_wrapped_transformer() -> None:
+    over = FederatedTransformer(StandardScaler())
+    with pytest.raises(NotFittedError):
+        over.transform(X)
+    over.fit(X)
+    assert np.allclose(over.inverse_transform(over.transform(X)), X)
+    assert not hasattr(FederatedTransformer(SelectKBest()), "partial_fit")
+    assert not hasattr(over.estimator_, "feature_names_in_")
+    assert list(over.get_feature_names_out()) == ["x0", "x1", "x2", "x3"]
+
+
+def test_a_step_without_an_exact_merge_is_refused_with_the_nearest_that_has_one() -> None:
+    with pytest.raises(TypeError, match=r"FastICA has no exact merge over sites; the nearest .* PCA"):
+        FederatedTransformer(FastICA()).fit(X)
+
+
+def test_fewer_rows_than_sites_are_refused() -> None:
+    with pytest.raises(ValueError, match="n_samples=3 rows are fewer than n_clients=5"):
+        FederatedTransformer(StandardScaler()).fit(X[:3])
