@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from . import datasets
     from .artifact import ModelFileError, load_model, save_model
     from .base import FlatModel
-    from .coefficient_table import coefficient_table
+    from .coefficients import coefficient_table
     from .data import partition
     from .data.data import DataError, Dataset
     from .exporting import CannotExport, to_sklearn
@@ -63,7 +63,7 @@ _HOMES = {
     "ModelFileError": "artifact",
     "Pegasos": "pegasos",
     "SiteModel": "site_model",
-    "coefficient_table": "coefficient_table",
+    "coefficient_table": "coefficients",
     "generator": "rng",
     "load_model": "artifact",
     "save_model": "artifact",

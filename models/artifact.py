@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .atomic_file import replacing
-from .coefficient_table import coefficient_table
+from .coefficients import coefficient_table
 from .model import CannotMerge, Model
 from .moments import IncompatibleSites
 from .registry import describe, rebuild

@@ -74,7 +74,7 @@ def problems(experiment: Experiment, model: object) -> Iterator[str]:
     if not getattr(model, "has_target", True):
         yield (
             f"model.name = {experiment.model.name!r}: {name} has no target, which a run learns to predict; "
-            "FederatedClusterer fits it, or models.sklearn.clusters.together"
+            "FederatedClusterer fits it, or models.cluster_together"
         )
         return
     if experiment.init is not None:

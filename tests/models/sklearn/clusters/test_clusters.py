@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nervenet.models.cluster_together import cluster_together
 from nervenet.models.model import CannotMerge
 from nervenet.models.registry import as_model
 from nervenet.models.sklearn.clusters import lloyd
 from nervenet.models.sklearn.clusters.mixture import SOFT, Mixture
-from nervenet.models.sklearn.clusters.together import cluster_together
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models import coefficient_table, load_model, save_model
-from nervenet.models.coefficient_table import INTERCEPT
+from nervenet.models.coefficients import INTERCEPT
 from nervenet.models.sklearn.newton.inference import OF_PENALIZED
 from sklearn.linear_model import GammaRegressor, Lasso, LogisticRegression, PoissonRegressor, TweedieRegressor
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ...model import LocalWork
-from ...moments import Moments
-from ...registry import as_model
-from ...weights import Array
-from .adapters import ClusterAdapter
+from .model import LocalWork
+from .moments import Moments
+from .registry import as_model
+from .sklearn.clusters.adapters import ClusterAdapter
+from .weights import Array
 
 MOST_ROUNDS = 10_000
 """A fit that has not ended by then is ended."""
