@@ -30,6 +30,13 @@ Arrays = dict[str, Array]
 Shapes = dict[str, tuple[int, ...]]
 
 
+class NoSum(CannotMerge):
+    """A setting that sums over rows do not reach."""
+
+    def __init__(self, what: str, why: str) -> None:
+        TypeError.__init__(self, f"{what} does not follow from sums over rows: {why}")
+
+
 class Block(NamedTuple):
     """Some rows of a site, one after another."""
 
@@ -69,9 +76,8 @@ class StatisticsAdapter(Adapter):
         refused = self.refusal()
         if refused is not None:
             parameter, why = refused
-            raise CannotMerge(f"{self.name} with {parameter}={getattr(given, parameter)!r}", why)
+            raise NoSum(f"{self.name} with {parameter}={getattr(given, parameter)!r}", why)
         self.vector: Vector = np.zeros(0)
-        self.arrays: Arrays = {}
         self._solved = False
 
     # What a family defines.
@@ -122,18 +128,22 @@ class StatisticsAdapter(Adapter):
         shapes = self.shapes(n_features, n_classes)
         self._layout = Layout(tuple(shapes), tuple(shapes.values()), self.dtype)
         self.vector = np.zeros(self._layout.size)
-        self.arrays = self._layout.views(self.vector)
         self.working, self._solved = clone(self.given), False
         return self._layout
 
     def anchor(self, rows: float, center: ArrayLike, target_center: float) -> None:
         """Take over what round 0 knows of the prepared rows of all sites: how many, and about where they lie."""
-        self.layout  # noqa: B018 - raises before build()
-        self.arrays["total"][0] = rows
+        arrays = self.arrays
+        arrays["total"][0] = rows
         if self.centered:
-            self.arrays["anchor"][:] = center
-        if "target_anchor" in self.arrays:
-            self.arrays["target_anchor"][0] = target_center
+            arrays["anchor"][:] = center
+        if "target_anchor" in arrays:
+            arrays["target_anchor"][0] = target_center
+
+    @property
+    def arrays(self) -> Arrays:
+        """The arrays of the vector by name, views of it: made anew, so that they are also those of a copy."""
+        return self.layout.views(self.vector)
 
     def get_weights(self) -> Vector:
         self.layout  # noqa: B018 - raises before build()
@@ -157,17 +167,19 @@ class StatisticsAdapter(Adapter):
     @property
     def target_center(self) -> float:
         """What was subtracted from the targets."""
-        return float(self.arrays["target_anchor"][0]) if "target_anchor" in self.arrays else 0.0
+        return float(self.arrays["target_anchor"][0]) if "target_anchor" in self.layout.names else 0.0
 
     def parameters(self) -> Arrays:
         """Return copies of the family's own parameters, by name."""
-        return {name: self.arrays[name].copy() for name in self.parameter_shapes(self.n_features, self.n_classes)}
+        arrays = self.arrays
+        return {name: arrays[name].copy() for name in self.parameter_shapes(self.n_features, self.n_classes)}
 
     def sums(self) -> Arrays:
         """Return the sums by name, ``rows`` and ``weight`` too: those of all rows, if all sites are in the mean."""
-        total, rows = self.arrays["total"][0], self.arrays["rows"][0]
+        arrays = self.arrays
+        total, rows = arrays["total"][0], arrays["rows"][0]
         scale = total / rows if total > 0 and rows > 0 else 1.0
-        return {name: self.arrays[name] * scale for name in self._sum_names()}
+        return {name: arrays[name] * scale for name in self._sum_names()}
 
     def _sum_names(self) -> tuple[str, ...]:
         return "rows", "weight", *self.statistic_shapes(self.n_features, self.n_classes)
@@ -180,8 +192,9 @@ class StatisticsAdapter(Adapter):
         found = self._sums_of(job, parameters)
         if found is None:
             return FitReport(nan, len(job.X), 0, True)
+        arrays = self.arrays
         for name, array in (parameters | found).items():
-            self.arrays[name][...] = array
+            arrays[name][...] = array
         self._solved = False
         return FitReport(self.loss(found), len(job.X), 1, False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -168,6 +169,15 @@ def test_sites_that_lack_classes_and_sites_of_one_row_take_part() -> None:
     sites = split((X[order], y[order]), [1, 2, 20, 45])
     assert {tuple(np.unique(own)) for _, own in sites} != {(0, 1, 2)}
     assert_same(fitted(GaussianNB(), sites), GaussianNB().fit(X[order], y[order]))
+
+
+def test_a_copy_of_a_model_has_sums_of_its_own() -> None:
+    X, _, y = measured()
+    model: Any = learn(LinearRegression(), skewed((X, y))).model
+    other = deepcopy(model)
+    other.set_weights(2 * model.get_weights())
+    assert (other.arrays["sum"] == 2 * model.arrays["sum"]).all()
+    assert other.begun
 
 
 def test_labels_are_those_of_the_sites() -> None:
