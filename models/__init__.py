@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from . import datasets
     from .artifact import ModelFileError, load_model, save_model
     from .base import FlatModel
+    from .coefficients import coefficient_table
     from .data import partition
     from .data.data import DataError, Dataset
     from .exporting import CannotExport, to_sklearn
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from .model import CannotMerge, FitReport, LocalWork, Model
     from .moments import IncompatibleSites
     from .pegasos import Pegasos
+    from .pytorch.torch_model import TorchModel
     from .rng import generator
+    from .saved_estimator import load_estimator
     from .site_model import SiteModel
     from .sklearn.network import MLPClassifier, MLPRegressor
 
@@ -37,8 +40,11 @@ __all__ = [
     "ModelFileError",
     "Pegasos",
     "SiteModel",
+    "TorchModel",
+    "coefficient_table",
     "datasets",
     "generator",
+    "load_estimator",
     "load_model",
     "partition",
     "save_model",
@@ -61,12 +67,17 @@ _HOMES = {
     "ModelFileError": "artifact",
     "Pegasos": "pegasos",
     "SiteModel": "site_model",
+    "TorchModel": "pytorch.torch_model",
+    "coefficient_table": "coefficients",
     "generator": "rng",
+    "load_estimator": "saved_estimator",
     "load_model": "artifact",
     "save_model": "artifact",
     "to_sklearn": "exporting",
 }
 
+_NEEDED = {"TorchModel": "torch"}
+"""The packages without which a name cannot be loaded."""
 
 _MODULES = {"datasets": ".datasets", "partition": ".data.partition"}
 
@@ -76,6 +87,10 @@ def __getattr__(name: str) -> Any:
         return import_module(_MODULES[name], __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _NEEDED:
+        from .extras import require
+
+        require(name, _NEEDED[name])
     value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
     globals()[name] = value
     return value

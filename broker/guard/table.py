@@ -38,7 +38,10 @@ class Policy:
 
 
 class Ending(NamedTuple):
-    """A connection that is to be ended, and for what reason; ``limit`` is its row in the table."""
+    """A connection that is to be ended, and for what reason; ``limit`` is its row in the table.
+
+    Without a reason nobody is told: that it was refused has been said.
+    """
 
     connection: Connection
     limit: str
@@ -83,6 +86,7 @@ class ConnectionTable:
         self._strangers: dict[int, Connection] = {}  # the oldest first
         self._paces: dict[str, Bucket] = {}  # of connections, and
         self._sent: dict[str, Bucket] = {}  # of bytes, by address
+        self._answers: Bucket | None = None
         self._cut: dict[str, int] = {}  # by address, how many connections have closed and are not back
 
     def __len__(self) -> int:
@@ -105,11 +109,16 @@ class ConnectionTable:
         found.announced = True
         if not self._may_come(address, now):
             return [Ending(found, "handshakes", f"more than {allowed('handshakes_s')} connections a second come")]
-        if len(self._connections) <= allowed("connections"):
-            return []
-        oldest = next(iter(self._strangers.values()))
-        over = oldest if now - oldest.since > allowed("unknown_grace_s") else found
-        return [Ending(over, "connections", f"there are {allowed('connections'):,} connections already")]
+        if len(self._connections) > allowed("connections"):
+            return [Ending(self.over(found, now), "connections", already("connections"))]
+        if len(self._strangers) > allowed("unknown"):
+            return [Ending(self.over(found, now), "unknown", _unknown())]
+        return []
+
+    def over(self, newest: Connection, now: float) -> Connection:
+        """Return which connection is ended where there is one too many: a stranger that has had its time, if any."""
+        oldest = next(iter(self._strangers.values()), newest)
+        return oldest if now - oldest.since > allowed("unknown_grace_s") else newest
 
     def introduced(self, descriptor: int) -> None:
         """Take note that a connection is no stranger's."""
@@ -123,12 +132,13 @@ class ConnectionTable:
         found = self._connections.pop(descriptor, None)
         if found is not None:
             self.topic_bytes -= found.topic_bytes
-            if found.known and not found.ended and (found.address in self._cut or len(self._cut) < _ADDRESSES):
-                self._cut[found.address] = self._cut.get(found.address, 0) + 1
+            if not found.ended:
+                self._may_be_back(found)
 
     def displaced(self, connection: Connection) -> None:
         """Take note that a connection has been ended whose owner has done nothing wrong, and may come back."""
-        self.closed(connection.descriptor)
+        self._may_be_back(connection)
+        self.ended(connection)
 
     def ended(self, connection: Connection) -> None:
         """Take note that a connection has been ended; ZeroMQ will announce that it has closed."""
@@ -167,6 +177,12 @@ class ConnectionTable:
             return None
         what = "malformed messages" if found.known else "messages before it introduced itself"
         return Ending(found, limit, f"sent more than {allowed(limit)} {what}")
+
+    def may_refuse(self, now: float) -> bool:
+        """Return whether a refused HELLO may be answered: of a flood that would be half of the work."""
+        if self._answers is None:
+            self._answers = Bucket(allowed("refusals"), allowed("refusals_s"), now)
+        return self._answers.take(now)
 
     def snapshot(self, descriptor: int, now: float) -> bool:
         """Return whether a connection may have a snapshot."""
@@ -260,6 +276,10 @@ class ConnectionTable:
         self.introduced(found.descriptor)
         return True
 
+    def _may_be_back(self, found: Connection) -> None:
+        if found.known and (found.address in self._cut or len(self._cut) < _ADDRESSES):
+            self._cut[found.address] = self._cut.get(found.address, 0) + 1
+
     def _is_back(self, found: Connection) -> None:
         left = self._cut.pop(found.address, 0) - 1
         if left > 0:
@@ -281,8 +301,16 @@ class ConnectionTable:
     def _crowd(self, now: float) -> list[Ending]:
         """Return the oldest strangers, where there are too many; not those that may have said a word meanwhile."""
         over = list(self._strangers.values())[: max(0, len(self._strangers) - allowed("unknown"))]
-        why = f"more than {allowed('unknown')} connections have not introduced themselves"
-        return [Ending(each, "unknown", why) for each in over if now - each.since > allowed("unknown_grace_s")]
+        return [Ending(each, "unknown", _unknown()) for each in over if now - each.since > allowed("unknown_grace_s")]
+
+
+def already(limit: str) -> str:
+    """Return why the newest connection is ended, where there are as many as there may be."""
+    return f"there are {allowed(limit):,} connections already"
+
+
+def _unknown() -> str:
+    return f"more than {allowed('unknown')} connections have not introduced themselves"
 
 
 def _of_address(buckets: dict[str, Bucket], address: str, size: tuple[int, int], now: float) -> Bucket:
