@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from . import datasets
     from .artifact import ModelFileError, load_model, save_model
     from .base import FlatModel
+    from .coefficients import coefficient_table
     from .data import partition
     from .data.data import DataError, Dataset
     from .exporting import CannotExport, to_sklearn
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .pegasos import Pegasos
     from .pytorch.torch_model import TorchModel
     from .rng import generator
+    from .saved_estimator import load_estimator
     from .site_model import SiteModel
     from .sklearn.network import MLPClassifier, MLPRegressor
 
@@ -39,8 +41,10 @@ __all__ = [
     "Pegasos",
     "SiteModel",
     "TorchModel",
+    "coefficient_table",
     "datasets",
     "generator",
+    "load_estimator",
     "load_model",
     "partition",
     "save_model",
@@ -64,7 +68,9 @@ _HOMES = {
     "Pegasos": "pegasos",
     "SiteModel": "site_model",
     "TorchModel": "pytorch.torch_model",
+    "coefficient_table": "coefficients",
     "generator": "rng",
+    "load_estimator": "saved_estimator",
     "load_model": "artifact",
     "save_model": "artifact",
     "to_sklearn": "exporting",
