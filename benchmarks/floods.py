@@ -1,12 +1,16 @@
 """What strangers can do to a running round, and to the memory of a broker and a coordinator, by flooding them.
 
-A federated run of 8 client processes goes on all the while, each kind of flood against it for some seconds, and rounds
-per second before, during and after it are those that the coordinator has completed. The flooder is a process of its
-own and takes part of a processor, so each flood is run twice: against the run, and, as the rival, against sockets of
-another process that take what comes and do nothing (a sink). Its pace is that of `FLOODS`, the same in both; slower is
-by how much the run was slower than with the rival. With ``--keys`` the run has keys, and the strangers have none.
+A federated run of 8 client processes goes on all the while. The flooder is a process of its own and takes part of a
+processor, so each kind of flood is sent, at the pace of `FLOODS`, against the run, and, as the rival, against sockets
+of another process that take what comes and do nothing (a sink): in pairs of short windows, one after the other, each
+first in turn, since a machine has faster and slower minutes. Slower is by how much fewer rounds a second the
+coordinator completes with the flood than with the rival: the median of the pairs, and between which of them it lies 19
+times in 20 (the ranks of a sign test). ``ms/round`` is the processor time that all processes of the run take for a
+round, with the rival and with the flood: that can be read on a machine that has other work, too. Last comes one longer
+flood, for the peaks of memory, and what is left after ``--settle`` seconds. With ``--keys`` the run has keys, and the
+strangers have none.
 
-    python benchmarks/floods.py [--keys] [--only KIND ...] [--seconds 8] [--settle 60] [--hard]
+    python benchmarks/floods.py [--keys] [--only KIND ...] [--pairs 8] [--window 3] [--seconds 8] [--settle 60] [--hard]
 """
 
 from __future__ import annotations
@@ -14,11 +18,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import random
 import selectors
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,6 +34,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 from nervenet.broker.codec import encode
 from nervenet.broker.events import encode_event
 from nervenet.broker.messages import GetSnapshot, Hello, Join
@@ -36,6 +43,7 @@ GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + byte
 READY = b"\x04\x1c\x05READY\x0bSocket-Type\x00\x00\x00\x06ROUTER"
 PORTS = ("directory", "events_in", "events_out", "control", "bulk")
 MB = 1_000_000
+REST_S = 1.0  # after a flood, in which its connections end
 
 
 class Stranger:
@@ -74,9 +82,10 @@ def hellos(at: dict[str, str], run: str) -> Iterator[int]:
     for number in range(5_000):
         name = f"stranger-{number}"
         for lane in ("control", "bulk"):
-            one = Stranger(at[lane], f"{name}@1".encode())
-            one.frame(encode(Hello(name, "client", run, 1, 1))[0])
-            kept.append(one)
+            with contextlib.suppress(OSError):  # it has been ended
+                one = Stranger(at[lane], f"{name}@1".encode())
+                kept.append(one)
+                one.frame(encode(Hello(name, "client", run, 1, 1))[0])
         yield 1
     while True:
         yield 1
@@ -238,7 +247,9 @@ def _kind(place: str) -> bytes:
 
 
 def flood(kind: str, at: dict[str, str], run: str, seconds: float, pace: float) -> None:
-    """Send at a pace, in the process of its own."""
+    """Send at a pace, in the process of its own, from when it is told to."""
+    print("ready", flush=True)
+    sys.stdin.readline()
     until, due = time.monotonic() + seconds, time.monotonic()
     made = FLOODS[kind][0](at, run)
     sent = failed = 0
@@ -308,6 +319,8 @@ class Run:
         nodes = json.loads((self.folder / "nodes.json").read_text())
         self.pids = {name: nodes[name]["pid"] for name in ("broker", "coordinator")}
         self.broker, self.control = nodes["broker"]["address"], nodes["coordinator"]["address"]
+        launcher = psutil.Process(self.process.pid)
+        self.processes = [launcher, *launcher.children(recursive=True)]
 
     def _follow(self) -> None:
         assert self.process.stdout is not None
@@ -337,6 +350,15 @@ class Run:
             return 0.0
         return (inside[-1][1] - inside[0][1]) / max(until - since, 1e-9)
 
+    def processor_s(self) -> float:
+        """Seconds of processor time of all its processes so far."""
+        found = 0.0
+        for process in self.processes:
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                found += times.user + times.system
+        return found
+
     def memory(self) -> dict[str, float]:
         """Resident memory in MB, by process."""
         page = os.sysconf("SC_PAGE_SIZE")
@@ -365,40 +387,67 @@ def listening(pid: int) -> list[int]:
 
 
 def child(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, __file__, *arguments]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def measured(run: Run, kind: str, at: dict[str, str], seconds: float, pace: float) -> dict[str, Any]:
-    """Flood addresses, and return rounds per second before, during and after, and the memory's peak."""
-    began = time.time()
-    time.sleep(seconds)
-    before, start = run.memory(), time.time()
-    flooder = child(
-        "--flood", kind, "--at", json.dumps(at), "--run", run.run, "--seconds", str(seconds), "--pace", str(pace)
-    )
-    peak = dict(before)
-    while flooder.poll() is None:
-        time.sleep(0.02)
-        peak = {name: max(peak[name], value) for name, value in run.memory().items()}
-    end = time.time()
-    out = json.loads(flooder.communicate()[0] or "{}")
-    time.sleep(1.0)
-    after = time.time()
-    time.sleep(seconds / 2)
-    return {
-        "before": run.pace(began, start),
-        "during": run.pace(start, end),
-        "after": run.pace(after, time.time()),
-        "memory": before,
-        "peak": peak,
-        **out,
-    }
+@contextlib.contextmanager
+def flooding(run: Run, kind: str, at: dict[str, str], seconds: float, pace: float) -> Iterator[subprocess.Popen[str]]:
+    """Yield a flooder that has just begun; afterwards its connections are gone."""
+    given = {"flood": kind, "at": json.dumps(at), "run": run.run, "seconds": seconds, "pace": pace}
+    flooder = child(*(word for name, value in given.items() for word in (f"--{name}", str(value))))
+    assert flooder.stdout is not None
+    assert flooder.stdin is not None
+    flooder.stdout.readline()
+    flooder.stdin.write("go\n")
+    flooder.stdin.flush()
+    try:
+        yield flooder
+        flooder.wait()
+    finally:
+        flooder.kill()
+        flooder.wait()
+
+
+def window(run: Run, kind: str, at: dict[str, str], seconds: float, pace: float) -> tuple[float, float]:
+    """Flood addresses for a while; return rounds a second, and seconds of processor time a round."""
+    with flooding(run, kind, at, seconds, pace):
+        began, before = time.time(), run.processor_s()
+        time.sleep(seconds)
+        ended, after = time.time(), run.processor_s()
+    time.sleep(REST_S)
+    rounds = run.pace(began, ended)
+    return rounds, (after - before) / max(rounds * (ended - began), 1.0)
+
+
+def peaks(run: Run, kind: str, at: dict[str, str], seconds: float, pace: float) -> tuple[dict[str, float], Any]:
+    """Flood addresses for longer; return the greatest memory by process, and what the flooder has sent."""
+    peak = run.memory()
+    with flooding(run, kind, at, seconds, pace) as flooder:
+        while flooder.poll() is None:
+            time.sleep(0.02)
+            peak = {name: max(peak[name], value) for name, value in run.memory().items()}
+        assert flooder.stdout is not None
+        sent = json.loads(flooder.stdout.read() or "{}")
+    return peak, sent.get("sent")
+
+
+def interval(values: list[float], confidence: float = 0.95) -> tuple[float, float, float]:
+    """Return the median, and between which values the true one lies, whatever their distribution (sign test)."""
+    ordered, count = sorted(values), len(values)
+    rank, missed = 0, 2 * 0.5**count
+    while rank + 1 < count / 2 and missed + 2 * math.comb(count, rank + 1) * 0.5**count <= 1 - confidence:
+        rank += 1
+        missed += 2 * math.comb(count, rank) * 0.5**count
+    return statistics.median(ordered), ordered[rank], ordered[-1 - rank]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--keys", action="store_true")
     parser.add_argument("--only", nargs="*", choices=list(FLOODS), default=list(FLOODS))
+    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--window", type=float, default=3.0)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--settle", type=float, default=60.0)
     parser.add_argument("--hard", action="store_true", help="as fast as it can, for the memory alone")
@@ -419,9 +468,10 @@ def main() -> None:
         assert sinking.stdout is not None
         ports = json.loads(sinking.stdout.readline())
         elsewhere = {place: f"tcp://127.0.0.1:{port}" for place, port in zip(PORTS, ports, strict=True)}
-        print(f"{'keys' if arguments.keys else 'plain'}; rounds/s; resident memory in MB")
-        heads = "".join(f"{head:>8}" for head in ("before", "rival", "flood", "after", "slower"))
-        print(f"{'':14}{heads}   broker before, peak, settled   coordinator")
+        print(f"{'keys' if arguments.keys else 'plain'}; {arguments.pairs} pairs; resident memory in MB")
+        print(
+            f"{'':14}{'rounds/s':>16}{'ms/round':>14}{'slower':>8}{'':15}   broker before, peak, settled   coordinator"
+        )
         try:
             for kind in arguments.only:
                 (Path(folder) / kind).mkdir()
@@ -434,19 +484,24 @@ def report(folder: Path, kind: str, elsewhere: dict[str, str], arguments: argpar
     run = Run(folder, keys=arguments.keys)
     try:
         at = run.addresses()
-        pace = 1e12 if arguments.hard else FLOODS[kind][1]
-        rival = measured(run, kind, elsewhere, arguments.seconds, pace)
-        ours = measured(run, kind, at, arguments.seconds, pace)
+        rate = 1e12 if arguments.hard else FLOODS[kind][1]
+        before = run.memory()
+        found: dict[str, list[tuple[float, float]]] = {"rival": [], "flood": []}
+        for pair in range(arguments.pairs):
+            for which in ("rival", "flood") if pair % 2 else ("flood", "rival"):
+                where = at if which == "flood" else elsewhere
+                found[which].append(window(run, kind, where, arguments.window, rate))
+        pairs = list(zip(found["rival"], found["flood"], strict=True))
+        slower, least, most = interval([1 - flood[0] / max(rival[0], 1e-9) for rival, flood in pairs])
+        rounds, taken = ([statistics.median(each[k] for each in found[which]) for which in found] for k in (0, 1))
+        peak, sent = peaks(run, kind, at, arguments.seconds, rate)
         time.sleep(arguments.settle)
         settled = run.memory()
-        slower = 1 - ours["during"] / rival["during"] if rival["during"] else float("nan")
-        told = "   ".join(
-            f"{ours['memory'].get(name, 0):6.0f} {ours['peak'].get(name, 0):6.0f} {settled.get(name, 0):6.0f}"
-            for name in run.pids
-        )
-        rates = "".join(f"{value:8.1f}" for value in (rival["before"], rival["during"], ours["during"], ours["after"]))
+        told = "   ".join(f"{before[name]:6.0f} {peak[name]:6.0f} {settled.get(name, 0):6.0f}" for name in run.pids)
+        rates = f"{rounds[0]:8.1f}{rounds[1]:8.1f}{taken[0] * 1e3:7.1f}{taken[1] * 1e3:7.1f}"
         lines = sum(1 for _ in (run.folder / "events.jsonl").open())
-        print(f"{kind:14}{rates}{slower:8.1%}   {told}   sent {ours.get('sent')}, {lines} lines of events", flush=True)
+        slow = f"{slower:8.1%} ({least:6.1%}, {most:6.1%})"
+        print(f"{kind:14}{rates}{slow}   {told}   sent {sent}, {lines} lines of events", flush=True)
         for reason, count in sorted(run.refused.items())[:6]:
             print(f"{'':16}{count:>7} x {reason[:110]}")
         if run.ended.is_set():

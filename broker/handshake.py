@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from .arrivals import Arrivals
 from .channel import Channel
 from .disconnects import DisconnectMonitor
+from .limits import allowed
 from .messages import Hello, Lane
 from .security.roles import VISITOR, wrong_speaker
 from .versions import common, mismatch, spoken_by
@@ -89,11 +92,15 @@ class Link:
 
 
 class InboundPeers:
-    """The nodes that dialed this one, one incarnation per name."""
+    """The nodes that dialed this one, one incarnation per name.
+
+    Of those without a connection, of whom there may be ever new ones, the last are remembered.
+    """
 
     def __init__(self) -> None:
         self.by_name: dict[str, InboundPeer] = {}
         self.by_identity: dict[bytes, InboundPeer] = {}
+        self._departed: OrderedDict[str, InboundPeer] = OrderedDict()
         self._connections: dict[tuple[Lane, int], InboundPeer] = {}
 
     def name_of(self, identity: bytes) -> str:
@@ -145,7 +152,12 @@ class InboundPeers:
         """Return the peers whose keys are not among those allowed."""
         return [peer for peer in self.by_name.values() if peer.key and peer.key not in allowed]
 
+    def long_departed(self) -> list[InboundPeer]:
+        """Return those who have been without a connection for the longest time, as far as they are too many."""
+        return list(islice(self._departed.values(), max(0, len(self._departed) - allowed("departed"))))
+
     def forget(self, peer: InboundPeer) -> None:
+        self._departed.pop(peer.node, None)
         self.by_name.pop(peer.node, None)
         self.by_identity.pop(peer.identity, None)
         for lane, descriptor in peer.descriptors.items():
@@ -159,6 +171,7 @@ class InboundPeers:
             displaced.descriptors.pop(lane, None)
         peer.descriptors[lane] = descriptor
         self._connections[lane, descriptor] = peer
+        self._departed.pop(peer.node, None)
 
     def is_connected(self, lane: Lane, peer: InboundPeer) -> bool:
         return lane in peer.descriptors
@@ -167,4 +180,6 @@ class InboundPeers:
         peer = self._connections.pop((lane, descriptor), None)
         if peer is not None:
             peer.descriptors.pop(lane, None)
+            if not peer.descriptors and self.by_name.get(peer.node) is peer:
+                self._departed[peer.node] = peer
         return peer

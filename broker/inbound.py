@@ -197,7 +197,7 @@ class Inbound:
         endpoint = self._endpoint
         refusal = self._peers.refusal(identity, hello, endpoint.run, sender, endpoint.node) or self._not_of_run(hello)
         if refusal is not None and lane in self._guards:
-            self._guards[lane].fault(descriptor)
+            self._guards[lane].refuse(descriptor)
         if refusal is not None and refusal[0] == "version":
             self._endpoint.counters.malformed += 1
             self._stranger(lane, refusal[1])
@@ -257,15 +257,18 @@ class Inbound:
     def _list_changed(self, allowed: AllowList) -> None:
         """Forget the peers whose keys were revoked; the gate ends their connections."""
         for peer in self._peers.not_of_keys(allowed.by_key):
-            self._peers.forget(peer)
-            for channel in self._channels.values():
-                channel.forget(peer.identity)
-            if peer.identity in self._cut:
-                self._cut.pop(peer.identity).cancel()
+            self._forget(peer)
             self._lost(peer.node, peer.incarnation)
             if peer.up:
                 peer.up = False
                 self._endpoint.notify(LinkLost(peer.node, peer.incarnation, f"the key of {peer.node} is not allowed"))
+
+    def _forget(self, peer: InboundPeer) -> None:
+        self._peers.forget(peer)
+        for channel in self._channels.values():
+            channel.forget(peer.identity)
+        if peer.identity in self._cut:
+            self._cut.pop(peer.identity).cancel()
 
     def _failed(self, lane: Lane, reason: str) -> None:
         if self._endpoint.open:
@@ -277,6 +280,8 @@ class Inbound:
         if not self._endpoint.open:
             return
         peer = self._peers.disconnected(lane, descriptor)
+        for departed in self._peers.long_departed():
+            self._forget(departed)
         if peer is None and silent:
             return  # it was refused, which is reported as such
         if peer is None:

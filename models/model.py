@@ -84,7 +84,7 @@ class Model(Protocol):
     any order. `base.FlatModel` supplies all of it but the arithmetic of one family.
 
     A model may also have `classifies`: True if it can only classify, False if it can only do regression. Without it,
-    or with None, the targets decide.
+    or with None, the targets decide. A summed one has what `is_summed` looks for.
     """
 
     @property
@@ -185,3 +185,13 @@ class Model(Protocol):
     def describe(self) -> dict[str, Any]:
         """Return ``{"name": ..., "parameters": {...}}``, JSON-able: `registry.rebuild` makes the same model of it."""
         ...
+
+
+def is_summed(model: object) -> bool:
+    """Whether a model's vector is what the rows of all sites add up to: it has `summed`, true; see `summed`."""
+    return bool(getattr(model, "summed", False))
+
+
+def in_one_round(model: object) -> bool:
+    """Whether one exchange of a summed model's sums settles all: it has `one_round`, true."""
+    return is_summed(model) and bool(getattr(model, "one_round", False))

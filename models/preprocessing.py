@@ -13,6 +13,7 @@ from .data.arrays import as_table, column_names
 from .data.written import MOST_AGREED, WrittenColumns, written_from_dict, written_to_dict
 from .moments import BLOCK, Column, IncompatibleSites, described
 from .plugins import listed, suggest
+from .pooled import Pooled, of_pooled, pooled_in
 from .targets import Label, Targets, checked_classes, shape_in, weights_in
 from .weights import is_finite
 
@@ -34,6 +35,7 @@ class Preprocessing(Targets):
     written: WrittenColumns = field(default_factory=dict)  # how the sites' files write those columns that say it
     class_weights: tuple[float, ...] | None = None  # of a row of each class in training; None: 1
     model_shape: Mapping[str, int] | None = None  # of a model whose arrays depend on the rows
+    pooled: Pooled | None = None  # what a summed model is told of all rows; None: no such model has asked
 
     def __post_init__(self) -> None:
         width = (len(self.columns),)
@@ -104,6 +106,7 @@ class Preprocessing(Targets):
             "target_scale": self.target_scale,
             **self.optional(),
             **written_to_dict(self.written),
+            **of_pooled(self.pooled),
         }
 
     @classmethod
@@ -123,6 +126,7 @@ class Preprocessing(Targets):
                 class_weights=weights_in(fields),
                 model_shape=shape_in(fields),
                 written=written_from_dict(fields, columns, MOST_AGREED),
+                pooled=pooled_in(fields, len(columns)),
             )
 
     def _table(self, X: ArrayLike) -> NDArray[Any]:

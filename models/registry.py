@@ -40,6 +40,21 @@ FAMILIES: Registry[Any] = Registry(
         "sklearn.ensemble.ExtraTreesRegressor": "sklearn.ensembles.forest:ForestRegressorAdapter",
         "sklearn.ensemble.BaggingClassifier": "sklearn.ensembles.bagging:BaggingAdapter",
         "sklearn.ensemble.BaggingRegressor": "sklearn.ensembles.bagging:BaggingRegressorAdapter",
+        "sklearn.linear_model.LinearRegression": "sklearn.exact.linear:LinearRegressionAdapter",
+        "sklearn.linear_model.RidgeCV": "sklearn.exact.ridge:RidgeCVAdapter",
+        "sklearn.linear_model.Ridge": "sklearn.exact.ridge:RidgeAdapter",
+        "sklearn.naive_bayes.GaussianNB": "sklearn.exact.gaussian_nb:GaussianNBAdapter",
+        "sklearn.naive_bayes.MultinomialNB": "sklearn.exact.counts:CountsAdapter",
+        "sklearn.naive_bayes.ComplementNB": "sklearn.exact.counts:ComplementAdapter",
+        "sklearn.naive_bayes.BernoulliNB": "sklearn.exact.counts:BernoulliAdapter",
+        "sklearn.naive_bayes.CategoricalNB": "sklearn.exact.counts:CategoricalAdapter",
+        "sklearn.discriminant_analysis.LinearDiscriminantAnalysis": (
+            "sklearn.exact.discriminants:LinearDiscriminantAdapter"
+        ),
+        "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis": (
+            "sklearn.exact.discriminants:QuadraticDiscriminantAdapter"
+        ),
+        "sklearn.neighbors.NearestCentroid": "sklearn.exact.nearest_centroid:NearestCentroidAdapter",
     },
     package=__package__,
     check=_wrong,

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple, TypeVar
 from .agreement.questions import Answers, Questions
 from .class_weights import ClassWeight, class_weight_questions
 from .data.data import Task
-from .model import Model
+from .model import Model, is_summed
 from .moments import IncompatibleSites, Moments
 from .own_questions import MOST_NUMBERS, Sites, model_questions
 from .pipeline.given import AUTO
 from .plugins import listed
 from .site_statistics import Scale, agree, agreed_classes, agreed_task
+from .summed import with_pooled
 from .table_preprocessing import AnyPreprocessing, TablePreprocessing
 from .tables.cautions import cautions
 from .tables.schema import Schema, agree_schema
@@ -72,7 +73,7 @@ def agreement_questions(
     class_weight
         "balanced" over the training rows of all sites, which are then asked for their counts; or a weight by label.
     asking
-        The model, whose own questions come last where it has some.
+        The model, whose own questions come last where it has some; one of sums over rows is told of the rows of all.
 
     Raises IncompatibleSites: the sites do not fit each other, or one has answered something else.
     """
@@ -84,6 +85,9 @@ def agreement_questions(
         found = Agreed(agree(statistics, scale, task))
     else:
         found = yield from _of_tables(scale, task, preprocess, min_frequency, told)
+    if asking is not None and is_summed(asking.model):
+        all_rows = {site: known.statistics for site, known in told.items()}
+        found = found._replace(preprocessing=with_pooled(found.preprocessing, all_rows))
     weights = yield from class_weight_questions(class_weight, found.preprocessing.classes, rows)
     if weights is not None:
         found = found._replace(preprocessing=replace(found.preprocessing, class_weights=weights))

@@ -28,6 +28,7 @@ from .site_coverage import check_covered, check_same_layout
 from .site_rows import SiteRows, check_targets
 from .site_statistics import Scale, SiteStatistics
 from .stored_inputs import check_in_batches, stored_inputs
+from .summed import anchor, counted
 from .table_preprocessing import AnyPreprocessing
 from .tables.site_schema import SiteSchema
 from .tables.stored_table import StoredTable
@@ -265,6 +266,7 @@ class SiteModel(HeldModel):
         if asks(self.model):
             self.model.set_shape(preprocessing.model_shape)
         layout = self.model.build(preprocessing.n_features, preprocessing.n_classes, generator(seed, "init"))
+        anchor(self.model, preprocessing)
         if before is not None and (own is not None or self._preprocessing is None):
             check_same_layout(before, layout, preprocessing)
         self.common_weights = None
@@ -278,8 +280,7 @@ class SiteModel(HeldModel):
         weight = None if self._rows is None else self._rows.weights(preprocessing)
         if weight is not None:
             check_weighable(self.model)
-        self._train_weight = None if weight is None else relative(weight)
-        self.weight = None if weight is None else float(weight.sum())
+        self._train_weight, self.weight = counted(self.model, weight)
         return layout
 
     def train(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .moments import described
 from .plugins import listed
+from .pooled import Pooled, of_pooled, pooled_in
 from .preprocessing import Preprocessing
 from .tables.rows import conform, table_of_numbers, table_of_rows
 from .tables.schema import Schema
@@ -40,6 +41,7 @@ class TablePreprocessing(Targets):
     target_scale: float = 1.0
     class_weights: tuple[float, ...] | None = None  # of a row of each class in training; None: 1
     model_shape: Mapping[str, int] | None = None  # of a model whose arrays depend on the rows
+    pooled: Pooled | None = None  # what a summed model is told of all rows; None: no such model has asked
 
     ignores_further: ClassVar[bool] = True  # columns that it does not know do no harm
 
@@ -141,6 +143,7 @@ class TablePreprocessing(Targets):
             "target_center": self.target_center,
             "target_scale": self.target_scale,
             **self.optional(),
+            **of_pooled(self.pooled),
         }
 
     @classmethod
@@ -149,9 +152,9 @@ class TablePreprocessing(Targets):
         from .pipeline.fit import Fitted
 
         with described("preprocessing"):
-            classes = fields["classes"]
+            classes, schema = fields["classes"], Schema.from_dict(fields["schema"])
             return cls(
-                schema=Schema.from_dict(fields["schema"]),
+                schema=schema,
                 left_out=tuple(str(name) for name in fields["left_out"]),
                 classes=None if classes is None else checked_classes(classes),
                 pipeline=dict(fields["pipeline"]),
@@ -160,6 +163,7 @@ class TablePreprocessing(Targets):
                 target_scale=float(fields["target_scale"]),
                 class_weights=weights_in(fields),
                 model_shape=shape_in(fields),
+                pooled=pooled_in(fields, len(schema.columns)),
             )
 
 

@@ -15,14 +15,16 @@ from weakref import WeakKeyDictionary
 from .. import kernel
 from ..limits import allowed
 from ..transport_events import ConnectionRefused
-from .table import Connection, ConnectionTable, Ending, Policy
+from .table import Connection, ConnectionTable, Ending, Policy, already
 
 _TICK_S = 0.025
 _LOOK_S = 1.0
 _GROWN = 4 << 20  # bytes by which this process has grown since the last look, before the next one is due
 _SHARE = 10  # of the time, at most one part in so many is spent on looking
 _MUCH = 1 << 20  # held bytes of an ended connection, from which on memory is given back to the system
+_MANY = 64  # connections that have closed, from which on it is
 _GIVE_BACK_S = 2.0
+_ANSWERED_S = 0.25  # in which who is refused may read why
 _CHECKED = 1 << 20  # bytes of answers to one connection after which it is looked at at once
 _UNREAD = {"lag_bytes", "unread_bytes", "unread_in_all"}
 _WAITS = {"held_bytes", "unknown_bytes", "unknown_s", "unknown"}
@@ -48,9 +50,14 @@ class Guard:
     def accepted(self, descriptor: int) -> None:
         self._watch.wake()
         known = kernel.inode(descriptor)
-        if known:  # else it has closed already
-            for ending in self.table.accepted(descriptor, known, kernel.peer_of(descriptor), self._loop.time()):
-                self.end(ending)
+        if not known:  # it has closed already
+            return
+        now = self._loop.time()
+        for ending in self.table.accepted(descriptor, known, kernel.peer_of(descriptor), now):
+            self.end(ending)
+        found = self.table.get(descriptor)
+        if found is not None and self._watch.connections > allowed("connections_in_all"):
+            self.end(Ending(self.table.over(found, now), "connections_in_all", already("connections_in_all")))
 
     def address_of(self, descriptor: int) -> str:
         found = self.table.get(descriptor)
@@ -61,7 +68,9 @@ class Guard:
         found = self.table.get(descriptor)
         if found is not None and self._routes.get(found.identity) == descriptor:
             del self._routes[found.identity]
-        self.table.closed(descriptor)
+        if found is not None:
+            self.table.closed(descriptor)
+            self._watch.has_closed()
         return found
 
     def introduced(self, descriptor: int, identity: bytes = b"") -> None:
@@ -82,6 +91,17 @@ class Guard:
 
     def fault(self, descriptor: int) -> None:
         self.end(self.table.fault(descriptor))
+
+    def refuse(self, descriptor: int) -> None:
+        """Take note that its HELLO was refused: when that can have been read, the connection is of no use."""
+        self.fault(descriptor)
+        found = self.table.get(descriptor)
+        if found is not None and not found.known:
+            self._loop.call_later(_ANSWERED_S, self._answered, found)
+
+    def _answered(self, connection: Connection) -> None:
+        if not connection.known:
+            self.end(Ending(connection, "refused", ""))
 
     def subscribed(self, descriptor: int, nbytes: int) -> bool:
         """Take note of a subscription; return whether it may stand."""
@@ -112,7 +132,8 @@ class Guard:
         kernel.end(connection.descriptor, connection.inode)
         if connection.held > _MUCH or ending.limit in _UNREAD:
             self._watch.give_back()
-        self._refused(ConnectionRefused(self.table.policy.service, connection.address, "", "", ending.reason))
+        if ending.reason:
+            self._refused(ConnectionRefused(self.table.policy.service, connection.address, "", "", ending.reason))
 
     def look(self, now: float) -> None:
         for connection in [each for each in self.table if kernel.inode(each.descriptor) != each.inode]:
@@ -149,6 +170,12 @@ class Watch:
         self._mark = 0
         self._next = self._pause_until = 0.0
         self._giving: asyncio.TimerHandle | None = None
+        self._closed = 0  # connections, since memory was given back
+
+    @property
+    def connections(self) -> int:
+        """How many there are, of all guards."""
+        return sum(len(guard.table) for guard in self._guards)
 
     def add(self, guard: Guard) -> None:
         if self._resident is None:
@@ -175,13 +202,19 @@ class Watch:
             self._mark = self._resident.nbytes() if self._resident is not None else 0
             self._timer = self._loop.call_later(_TICK_S, self._tick)
 
+    def has_closed(self) -> None:
+        """Take note of a connection that has closed: after many of them there is memory to be given back."""
+        self._closed += 1
+        if self._closed >= _MANY:
+            self.give_back()
+
     def give_back(self) -> None:
         """Have freed memory returned to the system, in a while."""
         if self._giving is None:
             self._giving = self._loop.call_later(_GIVE_BACK_S, self._give_back)
 
     def _give_back(self) -> None:
-        self._giving = None
+        self._giving, self._closed = None, 0
         threading.Thread(target=kernel.give_back, name="give_back", daemon=True).start()
 
     def _tick(self) -> None:

@@ -38,7 +38,10 @@ class Policy:
 
 
 class Ending(NamedTuple):
-    """A connection that is to be ended, and for what reason; ``limit`` is its row in the table."""
+    """A connection that is to be ended, and for what reason; ``limit`` is its row in the table.
+
+    Without a reason nobody is told: that it was refused has been said.
+    """
 
     connection: Connection
     limit: str
@@ -105,11 +108,16 @@ class ConnectionTable:
         found.announced = True
         if not self._may_come(address, now):
             return [Ending(found, "handshakes", f"more than {allowed('handshakes_s')} connections a second come")]
-        if len(self._connections) <= allowed("connections"):
-            return []
-        oldest = next(iter(self._strangers.values()))
-        over = oldest if now - oldest.since > allowed("unknown_grace_s") else found
-        return [Ending(over, "connections", f"there are {allowed('connections'):,} connections already")]
+        if len(self._connections) > allowed("connections"):
+            return [Ending(self.over(found, now), "connections", already("connections"))]
+        if len(self._strangers) > allowed("unknown"):
+            return [Ending(self.over(found, now), "unknown", _unknown())]
+        return []
+
+    def over(self, newest: Connection, now: float) -> Connection:
+        """Return which connection is ended where there is one too many: a stranger that has had its time, if any."""
+        oldest = next(iter(self._strangers.values()), newest)
+        return oldest if now - oldest.since > allowed("unknown_grace_s") else newest
 
     def introduced(self, descriptor: int) -> None:
         """Take note that a connection is no stranger's."""
@@ -277,8 +285,16 @@ class ConnectionTable:
     def _crowd(self, now: float) -> list[Ending]:
         """Return the oldest strangers, where there are too many; not those that may have said a word meanwhile."""
         over = list(self._strangers.values())[: max(0, len(self._strangers) - allowed("unknown"))]
-        why = f"more than {allowed('unknown')} connections have not introduced themselves"
-        return [Ending(each, "unknown", why) for each in over if now - each.since > allowed("unknown_grace_s")]
+        return [Ending(each, "unknown", _unknown()) for each in over if now - each.since > allowed("unknown_grace_s")]
+
+
+def already(limit: str) -> str:
+    """Return why the newest connection is ended, where there are as many as there may be."""
+    return f"there are {allowed(limit):,} connections already"
+
+
+def _unknown() -> str:
+    return f"more than {allowed('unknown')} connections have not introduced themselves"
 
 
 def _of_address(buckets: dict[str, Bucket], address: str, size: tuple[int, int], now: float) -> Bucket:

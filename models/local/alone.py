@@ -10,6 +10,7 @@ import numpy as np
 from ..model import LocalWork
 from ..rng import generator
 from ..site_model import SiteModel
+from ..summed import anchor
 from ..weights import Vector
 
 
@@ -24,6 +25,7 @@ def train_alone(
     agreed, own = site_model.preprocessing, copy.copy(site_model)
     own.model = copy.deepcopy(site_model.model)
     own.model.build(agreed.n_features, agreed.n_classes, generator(seed, "init"))
+    anchor(own.model, agreed, rows=0.0)  # its own are all that there are
     steps = None if work.local_steps is None else work.local_steps * rounds
     whole = LocalWork(work.epochs * rounds, steps, work.batch_size, learning_rate=work.learning_rate)
     with np.errstate(all="ignore"):

@@ -29,6 +29,11 @@ def idle_parameters(name: str, parameters: Mapping[str, object]) -> dict[str, st
     """Return why each parameter that has no effect on a model of this name has none; `parameters` are those given."""
     if not name.startswith("sklearn."):
         return {}
+    from nervenet.models.model import is_summed
+    from nervenet.models.registry import FAMILIES
+
+    if name in FAMILIES.builtin and is_summed(family := FAMILIES[name]):
+        return dict(family.idle)
     network = name.startswith("sklearn.neural_network.")
     idle = {
         "max_iter": "training.epochs says how far a round goes, and rounds how many there are",

@@ -9,6 +9,7 @@ from typing import Any
 from ..config.idle_parameters import idle_lines
 from ..config.schema import Experiment
 from ..config.site_names import repeated
+from ..config.summed import idle_training, summed_model
 
 STEERING = (
     "sites",
@@ -30,9 +31,11 @@ def warnings(experiment: Experiment) -> list[str]:
         rows.append(("evaluation", STEERING, "in gossip mode"))
     elif experiment.evaluation.patience is None:
         rows.append(("evaluation", ("min_delta",), "without evaluation.patience"))
+    summed = summed_model(experiment)
     if name != "mlp":
         why = f"on {name}; give its own arguments under [model]"
         rows.append(("model", _not_taken(experiment), why))
+    if name != "mlp" and summed is None:
         rows.append(("training", ("optimizer", "learning_rate", "momentum", "nesterov", "l2"), why))
     if name == "sklearn.linear_model.LogisticRegression":
         rows.append(("training", ("batch_size",), "on LogisticRegression, whose solver takes all rows at a time"))
@@ -54,6 +57,7 @@ def warnings(experiment: Experiment) -> list[str]:
     ]
     found += [f"data.sites: {line}" for line in repeated(data.sites or ())]
     found += idle_lines(name, experiment.model.parameters)
+    found += [] if summed is None else idle_training(experiment.training, summed)
     weighted = experiment.training.class_weight is not None or data.weight is not None
     if weighted and experiment.training.batch_size == 1 and (name == "mlp" or "neural_network" in name):
         found.append("training.batch_size = 1: a batch is divided by its weights, so that in training they cancel")

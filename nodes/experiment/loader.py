@@ -10,6 +10,7 @@ from nervenet.models.pipeline.description_text import is_described, normalized
 
 from ..config.keys import ExperimentError, override
 from ..config.schema import Experiment, is_file_name
+from ..config.summed import summed_model, with_defaults
 from ..topology.base import TopologyError
 from .validation import check_preprocess, check_scorers, validate
 
@@ -92,30 +93,44 @@ def _choose_rows(tables: dict[str, Any], wins: Mapping[str, object]) -> None:
         tables.pop("nodes", None)
 
 
-def checked_experiment(tables: Mapping[str, Any]) -> Experiment:
+def checked_experiment(tables: Mapping[str, Any], model: object = None) -> Experiment:
     """Build an experiment from the tables of an experiment file, and check the whole.
+
+    `model` is what a program has given in place of the one that the tables name.
 
     Raises
     ------
     ExperimentError
+    CannotMerge
+        Copies of `model` cannot learn together.
     """
     experiment = Experiment.from_dict(tables)
+    named = summed_model(experiment) if model is None else _made(model)
+    experiment = with_defaults(experiment, named, rounds="rounds" not in tables)
     validate(experiment)
     check_scorers(experiment)  # here and not at every node: it loads scikit-learn
     check_preprocess(experiment)
     return experiment
 
 
-def experiment_from_keywords(mode: str, keywords: Mapping[str, object], base: Experiment | None) -> Experiment:
+def _made(model: object) -> object:
+    from nervenet.models.registry import as_model
+
+    return as_model(model)
+
+
+def experiment_from_keywords(
+    mode: str, keywords: Mapping[str, object], base: Experiment | None, model: object = None
+) -> Experiment:
     """Lay keywords (None: not given) over `base`, or over the defaults for two nodes, and check the whole.
 
     Raises
     ------
-    ExperimentError
+    ExperimentError, CannotMerge
     """
     tables: dict[str, Any] = {"nodes": 2} if base is None else base.to_dict()
     given = {key: value for key, value in keywords.items() if value is not None}
-    return checked_experiment(override(tables, {**given, "mode": mode}))
+    return checked_experiment(override(tables, {**given, "mode": mode}), model)
 
 
 def read_site(path: Path, overrides: Mapping[str, object]) -> Any:

@@ -15,6 +15,8 @@ from ..config.factory import build_model, build_schedule, edge_list_members, ini
 from ..config.keys import ExperimentError
 from ..config.schema import DataConfig, Experiment, FederatedConfig, GossipConfig, ModelConfig, is_file_name
 from ..config.site_names import site_names
+from ..config.summed import problems as summed_problems
+from ..config.summed import summed_model
 from ..federated.early_stopping import Goal, GoalError, reported
 from ..topology import TOPOLOGIES, Schedule, TopologyError, check
 
@@ -282,9 +284,16 @@ def _algorithm(experiment: Experiment) -> Iterator[str]:
         )
 
 
+def _summed(experiment: Experiment) -> Iterator[str]:
+    """Find what has no meaning for a model that is a sum over rows."""
+    model = summed_model(experiment)
+    if model is not None:
+        yield from summed_problems(experiment, model)
+
+
 Check = Callable[[Experiment], Iterator[str]]
 
-ALWAYS: tuple[Check, ...] = (_arguments, _names, _rows, _weights, _network, _goal)
+ALWAYS: tuple[Check, ...] = (_arguments, _names, _rows, _weights, _network, _goal, _summed)
 FEDERATED: tuple[Check, ...] = (_strategy, _clients)
 GOSSIP: tuple[Check, ...] = (_topology, _algorithm)
 

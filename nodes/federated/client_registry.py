@@ -18,6 +18,7 @@ from .row_cap import cap_of, median_of
 
 STRIKES = 3  # rejections in a row that put a client on probation
 DURABLE = ("here", "examples", "strikes", "probations", "barred", "counted")  # fields that a restart must not change
+MOST_LOST = 256  # who was connected, never ready, and is lost; of those before them nothing is known any more
 DEBTS = 8  # tasks that are remembered until their answer comes: a client that is so far behind is in nobody's way
 
 
@@ -56,6 +57,7 @@ class ClientRegistry:
         self.outgoing: dict[str, tuple[int, ...]] = {}  # rounds whose task has not left this machine yet
         self._median: int | None = None
         self._cut: set[str] = set()  # whose connection has ended: nothing can be sent to them
+        self._lost: dict[str, None] = {}  # who was lost, in that order
 
     def cut(self, name: str) -> None:
         """Note that the connection of a client has ended; what is still read of it does not bring it back."""
@@ -119,7 +121,15 @@ class ClientRegistry:
 
     def review(self, now: float, late_by_s: float) -> Verdicts:
         self.liveness.extend_deadlines(max(0.0, late_by_s), now)
-        return self.liveness.review(now)
+        verdicts = self.liveness.review(now)
+        self._lost |= dict.fromkeys(verdicts.lost)
+        for name in list(self._lost)[:-MOST_LOST]:  # in an open run anybody may connect, by ever new names
+            del self._lost[name]
+            if name not in self.clients and name not in self._left and self.is_lost(name):
+                self.liveness.forget(name)
+                self._incarnations.pop(name, None)
+                self._cut.discard(name)
+        return verdicts
 
     def __contains__(self, name: object) -> bool:
         return name in self.clients

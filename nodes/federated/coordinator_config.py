@@ -23,6 +23,7 @@ class CoordinatorConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     timing: Timing = field(default_factory=Timing)
     strategy: Strategy = field(default_factory=FedAvg)
+    alike: bool = False  # clients count alike, whatever their rows: what they send are sums over these
     evaluate_test: bool = True  # there are test rows at the coordinator
     evaluate_sites: bool = False  # clients have hold-outs, and judge the model on them
     site_matrix: bool = False  # each site's own model is judged at all sites, once the last round is over
@@ -46,6 +47,7 @@ class CoordinatorConfig:
         model: object = None,
     ) -> Self:
         from nervenet.models.compress import parse
+        from nervenet.models.model import is_summed
 
         federated, evaluation = experiment.federated, experiment.evaluation
         if experiment.nodes == 1 and federated.min_clients is None:
@@ -60,6 +62,7 @@ class CoordinatorConfig:
             evaluation=evaluation,
             timing=experiment.timing,
             strategy=strategy,
+            alike=is_summed(model),
             evaluate_test=has_test,
             evaluate_sites=evaluation.sites or not has_test,
             site_matrix=evaluation.site_matrix is True and (evaluation.sites or not has_test),

@@ -6,6 +6,7 @@ Nothing here opens or closes a round.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -151,6 +152,8 @@ class RunState:
 
     def by_weight(self, updates: Sequence[Contribution]) -> tuple[list[Contribution], list[e.Effect]]:
         """Return updates as they count, none for most of the round; and a warning, once, of each that is cut."""
+        if self.config.alike:
+            return [replace(update, examples=1) for update in updates], []
         counted, lines = by_weight(updates, self.config.federated.max_examples_ratio)
         weighted = any(WEIGHT in update.metrics for update in updates)
         counted, cut = without_majority(counted, self.zero.rows, weighted=weighted)

@@ -148,6 +148,8 @@ def draw(
 
 def capped_claims(config: CoordinatorConfig, registry: ClientRegistry) -> list[e.Effect]:
     """Name, once, each client that has more rows than anybody counts for."""
+    if config.alike:
+        return []
     ratio, median = config.federated.max_examples_ratio, registry.median
     return [
         e.Publish("warning", {"subject": client.name, "reason": capped(client.name, client.examples, median, ratio)})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import nan
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from msgspec.structs import replace
 from nervenet.broker.messages import Payload
-from nervenet.models.model import LocalWork
+from nervenet.models.model import FitReport, LocalWork, in_one_round
 from nervenet.models.rng import generator
 from nervenet.models.site_model import SiteModel
 from nervenet.models.weights import checked_finite
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from nervenet.models.artifact import SavedModel
 
 STATE, MOMENTS, WEIGHTS = "algorithm/", "moments/", "weights"  # before the names of arrays in a checkpoint
+SUMMED = "summed"  # in a checkpoint: this peer's sums are in the mixture
 
 
 class GossipWorker(ModelWorker):
@@ -50,6 +53,7 @@ class GossipWorker(ModelWorker):
         self.state: State = {}
         self._weights: Any = None  # that training starts from
         self._mine: Any = None  # what was sent to all
+        self._summed = False  # whether its sums are in the mixture
 
     def snapshot(self, effect: e.Effect) -> e.Effect:
         """Return a state to be saved with what the machine does not know of its round."""
@@ -92,6 +96,8 @@ class GossipWorker(ModelWorker):
     def adopt(self, body: Any, clock: float | None = None) -> None:
         super().adopt(body, clock)
         self.begin(body)
+        # Of a previous incarnation that had done a round, the sums are in what the neighbors hold.
+        self._summed = self.writer is not None and bool(self.writer.held) and in_one_round(self.site_model.model)
 
     def train(self, effect: e.Train, stop: Callable[[], bool]) -> ev.Trained:
         """Train one round; return what is sent.
@@ -107,7 +113,7 @@ class GossipWorker(ModelWorker):
 
         rng = generator(self.seed, self.node, effect.round, "batches")
         work, correction = LocalWork(**effect.settings), self.algorithm.correction(self.state)
-        report = self.site_model.train(work, rng, stop, correction)
+        report = self._fit(work, rng, stop, correction)
         if report.cancelled:
             return ev.Trained(effect.round, effect.attempt, None, report.examples, {}, cancelled=True)
         progress = Progress(
@@ -138,6 +144,15 @@ class GossipWorker(ModelWorker):
             },
             clock=self.site_model.clock,
         )
+
+    def _fit(self, work: LocalWork, rng: np.random.Generator, stop: Callable[[], bool], correction: Any) -> FitReport:
+        """Train; sums that no further exchange changes only once: put in again, they would undo the mixing."""
+        once = in_one_round(self.site_model.model)
+        if once and self._summed:
+            return FitReport(nan, self.site_model.examples, 0, False)
+        report = self.site_model.train(work, rng, stop, correction)
+        self._summed = once and not report.cancelled
+        return report
 
     def mix(self, effect: e.Mix) -> ev.Mixed:
         """Make the next model of what came.
@@ -210,11 +225,13 @@ class GossipWorker(ModelWorker):
     def kept(self) -> dict[str, Any]:
         """Return all that the next rounds depend on: arrays that nobody changes any more."""
         kept: dict[str, Any] = {WEIGHTS: self._weights}
+        if self._summed:
+            kept[SUMMED] = np.ones(1)
         kept |= {STATE + name: array for name, array in self.state.items()}
         return kept | {MOMENTS + name: array for name, array in self.site_model.get_state().items()}
 
     def restore(self, kept: Mapping[str, Any]) -> None:
-        self._weights = kept[WEIGHTS]
+        self._weights, self._summed = kept[WEIGHTS], SUMMED in kept
         self.state = {n.removeprefix(STATE): array for n, array in kept.items() if n.startswith(STATE)}
         self.site_model.set_weights(self._weights)
         moments = {n.removeprefix(MOMENTS): array for n, array in kept.items() if n.startswith(MOMENTS)}

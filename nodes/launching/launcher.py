@@ -17,6 +17,7 @@ from nervenet.broker.transport_events import ConnectionRefused
 
 from ..config.factory import node_names, with_preprocess
 from ..config.schema import DataConfig, Experiment
+from ..config.summed import summed_model
 from ..experiment.validation import (
     check_class_weight,
     check_initial,
@@ -361,6 +362,8 @@ class _Launch:
         experiment, sizes = self.experiment, self.shares.sizes
         weighted = self.shares.weighted or experiment.training.class_weight is not None
         if experiment.mode == "gossip" or weighted:  # then it is the weights that are compared, round by round
+            return []
+        if summed_model(experiment) is not None:  # of which all count alike
             return []
         names = node_names(experiment)
         return capped_of(dict(zip(names, sizes, strict=True)), experiment.federated.max_examples_ratio)

@@ -56,6 +56,22 @@ class RecordedRounds:
         if row and isinstance(event.get("sketch"), list | tuple) and event["sketch"]:
             self.sketches[number][node] = event["sketch"]
 
+    def take(self, before: float = math.inf) -> RecordedRounds:
+        """Return what is known of the rounds before one, and forget it; so a run need not be held as a whole."""
+        taken = RecordedRounds()
+        taken._roles = self._roles
+        taken.rewound, self.rewound = self.rewound, None
+        for node, known in self.rounds.items():
+            taken.rounds[node] = _taken(known, before)
+        taken.sketches.update(_taken(self.sketches, before))
+        taken.distances = _taken(self.distances, before)
+        return taken
+
+    @property
+    def numbers(self) -> set[int]:
+        """Rounds of which something is known."""
+        return set().union(*self.rounds.values(), self.sketches, self.distances)
+
     @property
     def mode(self) -> str:
         """What the run was, by who has completed rounds."""
@@ -66,6 +82,10 @@ class RecordedRounds:
         for known in everything:
             for number in [number for number in known if number > after]:
                 del known[number]
+
+
+def _taken(known: dict[int, Any], before: float) -> dict[int, Any]:
+    return {number: known.pop(number) for number in [number for number in known if number < before]}
 
 
 def run_rows(mode: str, recorded: RecordedRounds, reported: Rounds) -> list[Row]:

@@ -1,5 +1,6 @@
 """The run folder: written while the run goes on, readable at any moment, complete at the end."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,10 +23,13 @@ from .earlier import Earlier, of_events
 from .event_log import CURRENT, FIRST, EventLog, LogInUse, kept_of, parts_of, read_events, read_parts
 from .round_metrics import FILE as ROUNDS
 from .round_metrics import RecordedRounds, read_rows, run_rows, with_dropped, with_earlier
+from .rows_file import RowsFile, changing_rows
 
 # An event is written within this time (seconds), so that a killed launcher loses little; a write for each event would
 # cost more than the events.
 FLUSH_AFTER_S = 0.5
+AT_A_TIME = 4096  # events of which rows are made, when they are dropped
+STILL_OPEN = 64  # rounds behind the newest one, of which further events may come
 
 PRIVATE = 0o700  # models and events tell of the data: a run folder is its owner's alone
 PREPROCESS = "preprocess.json"  # the pipeline that a program gave as an object
@@ -225,12 +229,19 @@ class RunDir:
         write_atomically(self.path / ROUNDS, "".join(f"{to_json(row)}\n" for row in rows))
 
     def _dropping(self, part: Path) -> None:
-        """Keep of a part of the events what the rounds were, and what a summary of all incarnations is made of."""
-        before = read_rows(self.path)
-        if not self._has_dropped:  # what an incarnation before this one did after its last checkpoint is done again
-            before = [row for row in before if self.resumed is None or row["round"] <= self.resumed]
-        recorded = RecordedRounds(read_parts(part))
-        self._write_rows(with_dropped(run_rows(recorded.mode, recorded, {}), before, recorded))
+        """Keep of a part of the events what the rounds were, and what a summary of all incarnations is made of.
+
+        A part may be long, and a run longer: of neither is more held than of some rounds.
+        """
+        recorded = RecordedRounds()
+        with changing_rows(self.path) as rows:
+            if not self._has_dropped and self.resumed is not None:
+                rows.take(self.resumed + 1)  # what was done after the last checkpoint is done again
+            for count, event in enumerate(read_parts(part), 1):
+                recorded.add(event)
+                if count % AT_A_TIME == 0:
+                    _add_rows(rows, recorded.take(max(recorded.numbers, default=0) - STILL_OPEN))
+            _add_rows(rows, recorded.take())
         lines = kept_of(read_parts(self.path / FIRST, part))
         write_atomically(self.path / FIRST, "".join(f"{to_json(line)}\n" for line in lines))
         self._has_dropped = True
@@ -238,6 +249,14 @@ class RunDir:
     def close(self) -> None:
         with self._noting_refusal():
             self._events.close()
+
+
+def _add_rows(rows: RowsFile, recorded: RecordedRounds) -> None:
+    """Add what was recorded of further rounds; a round may be among the last ones already."""
+    first = min(recorded.numbers, default=math.inf)
+    before = rows.take(first if recorded.rewound is None else min(first, recorded.rewound + 1))
+    new = with_dropped(run_rows(recorded.mode, recorded, {}), before, recorded)
+    rows.add(f"{to_json(row)}\n".encode() for row in new)
 
 
 def read_summary(path: Path) -> dict[str, Any]:

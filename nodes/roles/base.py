@@ -15,7 +15,9 @@ from nervenet.models.site_model import SiteModel
 
 from ..config.compatibility import shared_config_of
 from ..config.idle_parameters import idle_lines_of
+from ..config.keys import ExperimentError
 from ..config.schema import Experiment
+from ..config.summed import idle_training, problems
 from ..consent.requests import Policy
 from ..runtime import effects as e
 from ..runtime import events as ev
@@ -60,7 +62,7 @@ class Role(ABC):
         replace: bool = False,
         seed_peer: str = "",
     ) -> None:
-        for line in idle_lines_of(site_model.model):
+        for line in [*idle_lines_of(site_model.model), *idle_training(experiment.training, site_model.model)]:
             warnings.warn(line, stacklevel=3)  # where the program makes the node
         if site_model.examples:
             Policy.of(experiment, run, site_model).check()
@@ -79,6 +81,8 @@ class Role(ABC):
         self._set_up(site_model, experiment, identity)
 
     def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:
+        for problem in problems(experiment, site_model.model):
+            raise ExperimentError(problem)
         self.model = site_model
         site_model.most_numbers = numbers_in(experiment.network.max_message_bytes)
         self._take_place(experiment, identity)

@@ -91,7 +91,7 @@ class Client(Role):
         from ..config.factory import build_site_model
         from ..experiment.loader import experiment_from_keywords
 
-        experiment = experiment_from_keywords("federated", {"nodes": nodes, "seed": seed}, experiment)
+        experiment = experiment_from_keywords("federated", {"nodes": nodes, "seed": seed}, experiment, model)
         site_model = build_site_model(model, data, experiment, columns=columns, holdout=holdout)
         self._embed(site_model, experiment, broker, run, name, checkpoint_dir, replace=replace)
 

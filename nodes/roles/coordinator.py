@@ -110,7 +110,7 @@ class Coordinator(Role):
             "federated.deadline_s": deadline_s,
             "init": None if init is None else str(init),
         }
-        experiment = with_preprocess(experiment_from_keywords("federated", wanted, experiment), preprocess)
+        experiment = with_preprocess(experiment_from_keywords("federated", wanted, experiment, model), preprocess)
         site_model = build_site_model(model, None, experiment, test=test)
         if experiment.network.keys is None:  # else it is called as its key
             name = name or "coordinator"

@@ -130,7 +130,7 @@ class Peer(Role):
 
         saved = None if init in ("common", "own") else str(init)
         wanted = {"init": saved, "nodes": nodes, "gossip.topology": topology, "seed": seed, "training.epochs": epochs}
-        experiment = with_preprocess(experiment_from_keywords("gossip", wanted, experiment), preprocess)
+        experiment = with_preprocess(experiment_from_keywords("gossip", wanted, experiment, model), preprocess)
         site_model = build_site_model(model, data, experiment, columns=columns, test=test, holdout=holdout)
         if bool(broker) == bool(seed_peer):
             raise ExperimentError("a peer joins by a broker or by a seed_peer; expected the address of one of them")

@@ -44,6 +44,7 @@ class FailureDetector:
 
     def forget(self, peer: str) -> None:
         self._heard.pop(peer, None)
+        self._grace_s.pop(peer, None)
         self.suspects.discard(peer)
         self.lost.discard(peer)
 

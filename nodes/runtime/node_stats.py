@@ -15,7 +15,8 @@ DISTURBING = {"node.suspect": "suspected", "node.lost": "lost", "round.failed": 
 INCOMPLETE = {"deadline", "overtaken"}
 # What a report holds must fit a message, whatever strangers send and however many they are.
 # LONGEST_LINE is in bytes.
-ROUNDS, LINES, LONGEST_LINE, NAMES = 10_000, 100, 2_000, 500
+# ROUNDS are those whose durations are kept, which go with each checkpoint: it must not cost more the later it comes.
+ROUNDS, LINES, LONGEST_LINE, NAMES = 1_000, 100, 2_000, 500
 OTHERS = "(others)"  # what is counted of all who came when there were so many names already
 
 
@@ -33,7 +34,8 @@ class NodeStats:
         self.sites: dict[str, Any] = {}  # what the sites measured on their own rows, as far as they were asked
         self.stopped: dict[str, Any] = {}  # why the run ends before its last round, if it does
         self.losses: dict[str, tuple[float, float]] = {}  # train and test: the first one and the last
-        self.round_s = array("d")
+        self.round_s = array("d")  # of the last rounds
+        self._timed = 0  # how many there were in all
         self.staleness: Counter[int] = Counter()  # updates by the steps that were made while they were
         self.rejected: Counter[str] = Counter()
         self.disturbed: list[str] = []
@@ -46,7 +48,7 @@ class NodeStats:
 
     def event(self, kind: str, fields: Mapping[str, Any]) -> None:
         if kind.startswith("node.") and "subject" in fields:
-            (self.silent.add if kind in DISTURBING else self.silent.discard)(str(fields["subject"]))
+            self._heard(str(fields["subject"]), silent=kind in DISTURBING)
         if kind == "round.completed":
             self._round(fields)
             self.history.completed(fields)
@@ -77,6 +79,12 @@ class NodeStats:
             subject = fields.get("subject", "")
             _append(self.disturbed, f"{DISTURBING[kind]} {subject}: {fields.get('reason', '')}".replace(" :", ":"))
 
+    def _heard(self, name: str, *, silent: bool) -> None:
+        if not silent:
+            self.silent.discard(name)
+        elif len(self.silent) < NAMES:
+            self.silent.add(name)
+
     def _round(self, fields: Mapping[str, Any]) -> None:
         number = int(fields["round"])
         if number:
@@ -85,7 +93,7 @@ class NodeStats:
             self._note_loss("train", fields.get("loss"))
             if self.role == "peer":
                 self.mixed.update(fields.get("participants") or ("",))
-            self.round_s.append(float(fields["duration_s"]))
+            self._time(float(fields["duration_s"]))
             self.staleness.update(fields.get("staleness", ()))
         if "mass" in fields:
             self.mass = {"held": float(fields["mass"]), "out": dict(fields.get("mass_out", {}))}
@@ -96,6 +104,17 @@ class NodeStats:
             missing = "; ".join(f"{name}: {why}" for name, why in sorted(fields.get("missing", {}).items()))
             self._without(f"closed by {by} without {missing}", number)
         self._mark(number)
+
+    def _time(self, seconds: float) -> None:
+        self._timed += 1
+        self.round_s.append(seconds)
+        if len(self.round_s) > 2 * ROUNDS:
+            del self.round_s[:-ROUNDS]
+
+    def _timed_by(self, count: int) -> list[float]:
+        """Return the durations of the last rounds of the first `count`."""
+        end = len(self.round_s) - (self._timed - count)
+        return self.round_s[max(0, end - ROUNDS) : max(0, end)].tolist()
 
     def _note_loss(self, kind: str, loss: Any) -> None:
         if isinstance(loss, int | float) and math.isfinite(loss):
@@ -126,7 +145,7 @@ class NodeStats:
             "metrics": self.metrics,
             "evaluated_on": self.evaluated_on,
             "sites": self.sites,
-            "round_s": len(self.round_s),
+            "round_s": self._timed,
             "rejected": dict(self.rejected),
             "staleness": sorted(self.staleness.items()),
             "disturbed": (len(self.disturbed), self.disturbed[-1:]),
@@ -158,7 +177,7 @@ class NodeStats:
         lines, last = mark["disturbed"]
         return {
             **mark,
-            "round_s": self.round_s[: mark["round_s"]][-ROUNDS:].tolist(),
+            "round_s": self._timed_by(mark["round_s"]),
             "disturbed": [*self.disturbed[: max(0, lines - 1)], *last],  # later rounds may have lengthened the last
             "warnings": self.warnings[: mark["warnings"]],
         }
@@ -169,6 +188,7 @@ class NodeStats:
         self.metrics, self.evaluated_on = dict(known["metrics"]), str(known.get("evaluated_on", ""))
         self.sites = dict(known["sites"])
         self.round_s = array("d", known["round_s"])
+        self._timed = len(self.round_s)
         self.staleness = Counter({int(steps): int(times) for steps, times in known["staleness"]})
         self.rejected = Counter(known["rejected"])
         self.losses = {kind: (float(first), float(last)) for kind, (first, last) in known.get("losses", {}).items()}
@@ -186,7 +206,7 @@ class NodeStats:
             "bytes_sent": counters.bytes_sent,
             "bytes_received": counters.bytes_received,
             "bytes_sent_by_kind": dict(counters.sent_by_kind),
-            "round_s": self.round_s[-ROUNDS:].tolist(),
+            "round_s": self._timed_by(self._timed),
             "rejected": dict(self.rejected),
             "disturbed": self.disturbed,
             "warnings": self.warnings,

@@ -22,6 +22,7 @@ _ON = ("test", "holdout")
 _FIGURES = ("duration_s", "train_loss", "bytes_sent", "bytes_received", "loss", "loss_min", "loss_max")
 _SCORED = tuple(f"{score}{end}" for score in SCORES for end in ("", "_min", "_max"))
 _ALWAYS = ("round", "closed_by", "participants")
+_BLOCK = 256  # rounds
 _COLUMNS = (*_ALWAYS, "evaluated_on", *_FIGURES, *_SCORED)
 
 
@@ -62,17 +63,18 @@ def judged_row(kind: str, fields: Mapping[str, Any]) -> Row:
 class RoundHistory:
     """The rounds of one node, in a few numbers each: a run of a million rounds takes no more than they do.
 
-    There is a column for what any round of the run has: no run has all figures.
+    There is a column for what any round of the run has: no run has all figures. Rows are in blocks, so that more of
+    them move none.
     """
 
     def __init__(self) -> None:
         self._columns: list[str] = list(_ALWAYS)
-        self._numbers = array("d")
+        self._blocks = [array("d")]
         self._closings: list[str] = []
         self._carried = {"bytes_sent": 0, "bytes_received": 0}  # of round 0, which is no row: they go with the first
 
     def __len__(self) -> int:
-        return len(self._numbers) // len(self._columns)
+        return sum(map(len, self._blocks)) // len(self._columns)
 
     def completed(self, fields: Mapping[str, Any]) -> None:
         row, number = completed_row(fields), int(fields["round"])
@@ -87,39 +89,46 @@ class RoundHistory:
         code = self._closings.index(str(row.get("closed_by")))
         known = {**row, "round": number, "closed_by": code}
         self._widen(known)
-        self._numbers.extend(float(known.get(name, math.nan)) for name in self._columns)
+        if len(self._blocks[-1]) >= _BLOCK * len(self._columns):
+            self._blocks.append(array("d"))
+        self._blocks[-1].extend(float(known.get(name, math.nan)) for name in self._columns)
 
     def judged(self, kind: str, fields: Mapping[str, Any]) -> None:
         row, number = judged_row(kind, fields), int(fields.get("round", -1))
         if row:
             self._widen(row)
-        width = len(self._columns)
-        for start in range(len(self._numbers) - width, -1, -width) if row else ():
-            if self._numbers[start] < number:
+        for block, start in self._newest_first() if row else ():
+            if block[start] < number:
                 return
-            if self._numbers[start] == number:
+            if block[start] == number:
                 known = {**row, "evaluated_on": _ON.index(row["evaluated_on"])}
                 for name, value in known.items():
-                    self._numbers[start + self._columns.index(name)] = float(value)
+                    block[start + self._columns.index(name)] = float(value)
                 return
+
+    def _newest_first(self) -> Iterator[tuple[array[float], int]]:
+        """Yield where each row begins."""
+        width = len(self._columns)
+        for block in reversed(self._blocks):
+            for start in range(len(block) - width, -1, -width):
+                yield block, start
 
     def _widen(self, row: Row) -> None:
         """Make a column for each figure that no round had before."""
         new = [name for name in _COLUMNS if name in row and name not in self._columns]
-        if new and self._numbers:
-            width, before = len(self._columns), self._numbers
-            self._numbers = array("d")
+        width, blocks = len(self._columns), self._blocks if new else []
+        for place, before in enumerate(blocks):
+            self._blocks[place] = array("d")
             for start in range(0, len(before), width):
-                self._numbers.extend((*before[start : start + width], *(math.nan for _ in new)))
+                self._blocks[place].extend((*before[start : start + width], *(math.nan for _ in new)))
         self._columns += new
 
     def to_report(self) -> tuple[dict[str, Any], NDArray[np.float64]]:
         """Return what makes rows of the numbers, and the numbers."""
         import numpy as np  # not for a monitor, which only reads rows
 
-        return {"columns": list(self._columns), "closings": list(self._closings)}, np.array(
-            self._numbers, dtype=np.float64
-        )
+        how = {"columns": list(self._columns), "closings": list(self._closings)}
+        return how, np.concatenate([np.asarray(block, dtype=np.float64) for block in self._blocks])
 
     def to_reports(self, most_bytes: int) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
         """Yield the same in parts of whole rounds, whose numbers take at most so many bytes (of one, if need be)."""

@@ -155,12 +155,14 @@ async def test_strangers_that_stay(tcp, raw, limit, many):
     limit("unknown", many)
     limit("unknown_grace_s", 0)
     server, _ = await tcp.open("server", binds=True)
-    silent = [raw(server.addresses["control"]) for _ in range(5)]
+    table = server._inbound._guards["control"].table
     member = raw(server.addresses["control"], b"m@1")
     member.frame(encode(Hello("m", "client", "demo", 1, 1))[0])
-    await until(lambda: len(server._inbound._guards["control"].table) >= (3 if many == 2 else 6))
+    await until(lambda: [one.known for one in table] == [True])
+    silent = [raw(server.addresses["control"]) for _ in range(5)]
     if many == 2:
         await until(lambda: sum(one.ended() for one in silent) == 3)
+    await until(lambda: len(table) == (3 if many == 2 else 6))
     await looks()
     assert sum(one.ended() for one in silent) == (3 if many == 2 else 0)
     assert not member.ended()
@@ -181,6 +183,75 @@ async def test_messages_before_a_hello(tcp, raw, limit, faults):
     told = at_server.of(ConnectionRefused)
     assert len(told) <= 10
     assert told[0].reason == "sent what is no message, before its HELLO (malformed)"
+
+
+@pytest.mark.parametrize("answered_s", [0.01, 1e6])
+async def test_one_whose_hello_was_refused_has_no_connection_for_long(tcp, raw, limit, monkeypatch, answered_s):
+    """It says HELLO no more, and takes memory."""
+    limit("unknown_s", 1_000)
+    monkeypatch.setattr(guard, "_ANSWERED_S", answered_s)
+    server, at_server = await tcp.open("server", binds=True)
+    one, member = (raw(server.addresses["control"], name) for name in (b"one@1", b"member@1"))
+    one.frame(encode(Hello("one", "client", "another run", 1, 1))[0])
+    member.frame(encode(Hello("member", "client", "demo", 1, 1))[0])
+    await until(lambda: server.counters.refused and "member" in server._inbound._peers.by_name)
+    if answered_s < 1:
+        await until(one.ended)
+    await looks()
+    assert (one.ended(), member.ended()) == (answered_s < 1, False)
+    assert at_server.of(ConnectionRefused) == []  # the node that dialed says why
+
+
+@pytest.mark.parametrize("many", [4, MUCH])
+async def test_what_many_connections_took_is_given_back(tcp, raw, monkeypatch, many):
+    monkeypatch.setattr(guard, "_MANY", many)
+    monkeypatch.setattr(guard, "_GIVE_BACK_S", 0.0)
+    given: list[int] = []
+    monkeypatch.setattr(guard.kernel, "give_back", lambda: given.append(1))
+    server, _ = await tcp.open("server", binds=True)
+    strangers = [raw(server.addresses["control"]) for _ in range(5)]
+    table = server._inbound._guards["control"].table
+    await until(lambda: len(table) == 5)
+    for one in strangers:
+        one.socket.close()
+    await until(lambda: not len(table))
+    if many == MUCH:
+        await asyncio.sleep(0)
+        assert not given
+    else:
+        await until(lambda: given)
+
+
+@pytest.mark.parametrize("most", [3, MUCH])
+async def test_connections_of_all_sockets_are_counted_together(tcp, raw, limit, most):
+    limit("connections_in_all", most)
+    server, _ = await tcp.open("server", binds=True)
+    made = [raw(server.addresses[lane]) for _ in range(3) for lane in ("control", "bulk")]
+    guards = server._inbound._guards.values()
+    if most == MUCH:
+        await until(lambda: sum(len(each.table) for each in guards) == 6)
+    else:
+        await until(lambda: sum(one.ended() for one in made) == 3 == sum(len(each.table) for each in guards))
+
+
+@pytest.mark.parametrize("most", [2, MUCH])
+async def test_names_that_come_and_go_are_forgotten(tcp, raw, limit, most):
+    """Where nobody authenticates, anybody may have ever new ones."""
+    limit("departed", most)
+    server, _ = await tcp.open("server", binds=True)
+    peers = server._inbound._peers
+    stays = {lane: raw(server.addresses[lane], b"stays@1") for lane in ("control", "bulk")}
+    for one in stays.values():
+        one.frame(encode(Hello("stays", "client", "demo", 1, 1))[0])
+    for number in range(5):
+        for lane in ("control", "bulk"):
+            one = raw(server.addresses[lane], f"n{number}@1".encode())
+            one.frame(encode(Hello(f"n{number}", "client", "demo", 1, 1))[0])
+            await until(lambda n=number, on=lane: on in getattr(peers.by_name.get(f"n{n}"), "descriptors", ()))
+            one.socket.close()
+            await until(lambda n=number, on=lane: on not in peers.by_name[f"n{n}"].descriptors)
+    assert sorted(peers.by_name) == [*(f"n{number}" for number in range(0 if most == MUCH else 3, 5)), "stays"]
+    assert len(peers.by_identity) == len(peers.by_name)
 
 
 @pytest.mark.parametrize("most", [50_000, MUCH])

@@ -101,11 +101,21 @@ def test_a_publisher_may_be_silent_once_it_has_greeted():
 def test_of_too_many_strangers_the_oldest_go_unless_they_have_just_come(limit):
     limit("unknown", 3)
     connections = table()
-    for descriptor in range(5):
+    for descriptor in range(3):
         assert connections.accepted(descriptor, descriptor, "", descriptor / 10) == []
+    assert limits_of(connections.accepted(3, 3, "", 0.3)) == [(3, "unknown")]
     assert connections.look(reading(), 0.5) == []
-    connections.introduced(0)
-    assert limits_of(connections.look(reading(), 2.2)) == [(1, "unknown")]
+    connections.introduced(3)  # it had said HELLO already
+    assert limits_of(connections.accepted(4, 4, "", 2.2)) == [(0, "unknown")]
+    assert limits_of(connections.look(reading(), 2.2)) == [(0, "unknown")]
+
+
+def test_members_are_not_among_the_strangers(limit):
+    limit("unknown", 3)
+    connections = table()
+    for descriptor in range(10):
+        assert connections.accepted(descriptor, descriptor, "", 0.0) == []
+        connections.introduced(descriptor)
 
 
 def test_of_too_many_connections_the_oldest_stranger_goes_or_the_newest(limit):

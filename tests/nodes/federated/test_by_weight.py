@@ -129,3 +129,12 @@ def test_the_mean_is_by_weight() -> None:
     ]
     counted = by_weight(updates, 100.0)[0]
     assert FedAvg().apply({}, np.zeros(1), counted).weights.tolist() == [2.0]
+
+
+def test_sums_over_rows_count_alike_whatever_a_site_claims(coordinator: Any) -> None:
+    harness = coordinator(alike=True).settle()
+    harness.answer("client-0", examples=1, loss=1.0, weight=50.0)
+    harness.answer("client-1", examples=20, loss=2.0)
+    effects = harness.answer("client-2", examples=10, loss=4.0)
+    assert examples(fold(effects).contributions) == [1, 1, 1]
+    assert not [effect for effect in effects if isinstance(effect, e.Publish) and effect.type == "warning"]

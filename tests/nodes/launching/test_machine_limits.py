@@ -36,8 +36,8 @@ def test_a_hundred_nodes_in_two_processes_fit_into_the_usual_limit() -> None:
 
 def test_what_does_not_fit_is_refused_with_both_figures_and_the_way_out() -> None:
     with pytest.raises(ExperimentError, match=r"50 nodes needs about 948 .* 400 are .*ulimit -n.*--processes 6\)"):
-        check(100, 2, files=400)
-    check(100, 6, files=400)
+        check(100, 2, files=400, own=PLENTY)
+    check(100, 6, files=400, own=PLENTY)
     with pytest.raises(ExperimentError, match=r"the launcher needs about .* fewer --nodes"):
         check(500, 100, own=1024)
     with pytest.raises(ExperimentError, match=r"the broker needs about .* fewer --nodes"):

@@ -8,7 +8,7 @@ import pytest
 from nervenet.nodes.launching.nodes_log import NodesLog
 from nervenet.nodes.results.earlier import of_events
 from nervenet.nodes.results.event_log import PARTS, EventLog, older_parts, read_events
-from nervenet.nodes.results.round_metrics import read_rows
+from nervenet.nodes.results.round_metrics import RecordedRounds, read_rows
 from nervenet.nodes.results.run_dir import RunDir
 
 MAX_BYTES = 40_000
@@ -62,6 +62,41 @@ def test_what_is_dropped_is_missed_by_nobody(tmp_path: Path) -> None:
     assert [row["round"] for row in rotated[0]] == list(range(1, ROUNDS + 1))
     for file in (tmp_path / "rotated").glob("events*.jsonl"):
         assert all(json.loads(line) for line in file.read_text().splitlines())
+
+
+@pytest.mark.parametrize("open_", [64, 0])
+def test_a_part_is_dropped_a_few_events_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_: int) -> None:
+    """Also within a round, and where a run was resumed."""
+    monkeypatch.setattr("nervenet.nodes.results.run_dir.AT_A_TIME", 7)
+    monkeypatch.setattr("nervenet.nodes.results.run_dir.STILL_OPEN", open_)
+    assert recorded(tmp_path / "rotated", MAX_BYTES) == recorded(tmp_path / "whole", 2**30)
+
+
+def most_rounds_held(folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return of how many rounds something is held at a time, while events of 400 are dropped."""
+    held: list[int] = []
+    add = RecordedRounds.add
+
+    def counting(self: RecordedRounds, event: Any) -> None:
+        add(self, event)
+        held.append(len(self.numbers))
+
+    monkeypatch.setattr("nervenet.nodes.results.run_dir.STILL_OPEN", 3)
+    with RunDir(folder, max_log_bytes=MAX_BYTES) as run, monkeypatch.context() as patch:
+        patch.setattr(RecordedRounds, "add", counting)
+        for event in events(range(1, ROUNDS + 1)):
+            run.record(event)
+    return max(held)
+
+
+def test_while_a_part_is_dropped_a_few_of_its_rounds_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.nodes.results.run_dir.AT_A_TIME", 8)
+    assert most_rounds_held(tmp_path / "run", monkeypatch) < 10
+
+
+def test_all_of_them_would_be_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.nodes.results.run_dir.AT_A_TIME", 10**9)
+    assert most_rounds_held(tmp_path / "run", monkeypatch) > 10
 
 
 def of_peers(folder: Path, max_bytes: int) -> tuple[list[dict[str, Any]], int]:

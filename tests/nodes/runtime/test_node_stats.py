@@ -175,6 +175,26 @@ def test_only_the_last_two_rounds_are_noted() -> None:
         record.as_of(2)
 
 
+def kept_of_a_long_run(rounds: int) -> tuple[int, int]:
+    """Return how many durations go with a checkpoint of a long run, and how many are in memory."""
+    record = NodeStats("coordinator")
+    for number in range(1, rounds + 1):
+        record.event("round.completed", {"round": number, "duration_s": float(number), "closed_by": "all"})
+    before, last = record.as_of(rounds - 1)["round_s"], record.report(counters())["round_s"]
+    assert (before[-1], last[-1]) == (rounds - 1, rounds)
+    assert last == [float(number) for number in range(rounds - len(last) + 1, rounds + 1)]
+    return max(len(before), len(last)), len(record.round_s)
+
+
+def test_a_checkpoint_holds_the_durations_of_the_last_rounds() -> None:
+    assert kept_of_a_long_run(2_500) == (1_000, 1_499)
+
+
+def test_of_all_rounds_it_would_grow_with_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.nodes.runtime.node_stats.ROUNDS", 10**9)
+    assert kept_of_a_long_run(2_500) == (2_500, 2_500)
+
+
 def test_warnings_are_kept_in_words_and_disturb_nothing() -> None:
     record = NodeStats("coordinator")
     record.event("warning", {"reason": "round 3 is not on the disk"})
@@ -247,6 +267,7 @@ def check_a_report_fits_a_message_whatever_strangers_send() -> None:
     record = NodeStats("coordinator")
     for k in range(20_000):
         record.event("update.rejected", {"subject": f"stranger-{k}-{'x' * 40}", "reason": "uninvited"})
+        record.event("node.suspect", {"subject": f"stranger-{k}-{'x' * 40}", "reason": "silent"})
         record.event("warning", {"reason": "\U0001f600" * 50_000})
         missing = {f"client-{n}": "\U0001f600" * 400 for n in range(50)}
         fields = {"round": k + 1, "duration_s": 0.1, "closed_by": "deadline", "missing": missing}
@@ -290,3 +311,4 @@ def test_a_round_takes_no_more_than_its_figures() -> None:
     )
     assert rows[900] == {**rows[899], "accuracy": 0.75, "evaluated_on": "test"}
     assert history.to_report()[1].nbytes <= 80 * len(history)
+    assert [len(block) for block in history._blocks] == [256 * 9] * 3 + [(1000 - 3 * 256) * 9]

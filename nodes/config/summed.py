@@ -1,0 +1,138 @@
+"""What a run may ask of a summed model, whose vector is what the rows of all sites add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from .keys import ExperimentError
+from .schema import Experiment, FederatedConfig, TrainingConfig
+
+if TYPE_CHECKING:
+    from nervenet.models.model import Model
+
+ALGORITHMS = ("dpsgd", "sgp")
+"""Those of gossip that mix, and do nothing else, and keep the mean over the peers."""
+
+ONE_PER_ROW = ("class_weight",)
+"""Keys of [training] that are about rows and not about steps."""
+
+
+def summed_model(experiment: Experiment) -> Model | None:
+    """Return the model that an experiment names, if that is known to be a summed one.
+
+    Nothing is imported for a family that is none, nor a class of the user's own: whoever makes that asks it. What is
+    wrong with a model is said where it is made.
+    """
+    name = experiment.model.name
+    if "." not in name or ":" in name:
+        return None
+    from nervenet.models.model import CannotMerge, is_summed
+    from nervenet.models.registry import FAMILIES
+
+    from .factory import build_model
+
+    if name in FAMILIES.builtin and not is_summed(FAMILIES[name]):
+        return None
+    try:
+        model = build_model(experiment)
+    except (ExperimentError, CannotMerge):
+        return None
+    return model if is_summed(model) else None
+
+
+def with_defaults(experiment: Experiment, model: object, *, rounds: bool) -> Experiment:
+    """Return an experiment in which what was left open is as suits a summed model.
+
+    That is one round, if the model needs no more, all hear all, and `rounds` says that they were left open; and columns
+    as they are, which `fit` is to be compared on. Of another model, or none, nothing changes.
+    """
+    if model is None:
+        return experiment
+    from nervenet.models.model import in_one_round, is_summed
+
+    if not is_summed(model):
+        return experiment
+    whole = experiment.mode == "federated" or experiment.gossip.topology == "complete"
+    if rounds and whole and in_one_round(model):
+        experiment = replace(experiment, rounds=1)
+    if experiment.data.scale is None:
+        experiment = replace(experiment, data=replace(experiment.data, scale="none"))
+    return experiment
+
+
+def problems(experiment: Experiment, model: object) -> Iterator[str]:
+    """Yield why a run cannot be of this model, if it is a summed one: only the plain mean of all sites' sums means
+    something.
+    """
+    from nervenet.models.model import is_summed
+
+    if not is_summed(model):
+        return
+    name = short_name(model)
+    if experiment.init is not None:
+        yield f"init = {experiment.init!r}: {name} is solved from the rows of this run's sites alone; leave it out"
+    if experiment.data.scaling != "none" and (why := getattr(model, "needs_raw", "")):
+        yield f"data.scale = {experiment.data.scaling!r}: {name} {why}; expected data.scale = 'none'"
+    yield from _federated(experiment, name) if experiment.mode == "federated" else _gossip(experiment, name)
+
+
+def _federated(experiment: Experiment, name: str) -> Iterator[str]:
+    federated = experiment.federated
+    because = f"{name} is a sum over the rows of all sites"
+    if federated.strategy != FederatedConfig.strategy:
+        yield (
+            f"federated.strategy = {federated.strategy!r}: {because}, and only their plain mean has a meaning; "
+            f"expected {FederatedConfig.strategy!r}"
+        )
+    if experiment.clients_per_round < experiment.nodes:
+        yield (
+            f"federated.participation = {federated.participation:g}: {because}, and who is not asked would be left out "
+            "of it; expected 1"
+        )
+    for key in ("personal", "ditto", "fine_tune", "site_settings"):
+        if value := getattr(federated, key):
+            shown = list(value) if isinstance(value, tuple) else value
+            yield f"federated.{key} = {shown!r}: {because}, and no site trains it by itself; leave it out"
+    if federated.compression and not _exact(federated.compression):
+        yield (
+            f"federated.compression = {federated.compression!r}: {because}, and what is rounded away would be missing; "
+            "expected 'deflate', or none"
+        )
+
+
+def _gossip(experiment: Experiment, name: str) -> Iterator[str]:
+    gossip = experiment.gossip
+    if gossip.algorithm not in ALGORITHMS:
+        yield (
+            f"gossip.algorithm = {gossip.algorithm!r}: {name} is a sum over the rows of all sites, and only mixing "
+            f"that keeps the mean over the peers has a meaning; expected {' or '.join(map(repr, ALGORITHMS))}"
+        )
+
+
+def _exact(compression: str) -> bool:
+    """Whether a codec gives back what it was given; what is wrong with one that cannot be read is said elsewhere."""
+    from nervenet.models.compress import parse
+
+    try:
+        codec = parse(compression)
+    except ValueError:
+        return True
+    return not (codec.lossy or codec.relative)
+
+
+def idle_training(training: TrainingConfig, model: object) -> list[str]:
+    """Return a line for each key of [training] that was changed and has no effect on a summed model; else nothing."""
+    from nervenet.models.model import is_summed
+
+    if not is_summed(model):
+        return []
+    fresh = TrainingConfig()
+    changed = [f.name for f in fields(fresh) if getattr(training, f.name) != getattr(fresh, f.name)]
+    why = f"on {short_name(model)}, which is solved from sums over rows, and trains by no steps"
+    return [f"training.{key} has no effect {why}" for key in changed if key not in ONE_PER_ROW]
+
+
+def short_name(model: Any) -> str:
+    return str(model.describe()["name"]).rpartition(".")[2]
