@@ -4,6 +4,7 @@
 #   make test     lint, types, import rules and every test, on the installed package
 #   make test-quick        the inner loop: every test that starts no process
 #   make test-under-load   every test, ten times in a row, beside four busy processes on two cores
+#   make test-torch        the tests of PyTorch models and their example; installs the extra `torch`, which is large
 #   make lint     the first half of `make test`
 #   make bench    every benchmark, one after the other, but those that take hours or root (LONG)
 #   make clean    remove what these targets made, save runs/
@@ -19,7 +20,7 @@ TREE := $(PACKAGES) $(NAMESPACE) tests benchmarks examples
 LONG := benchmarks/soak.py benchmarks/slow_network.py
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-quick test-under-load lint bench clean
+.PHONY: demo test test-quick test-torch test-under-load lint bench clean
 
 demo: .venv/installed
 	$(BIN)/nervenet launch --mode federated --data digits --nodes 8
@@ -30,6 +31,10 @@ test: lint
 
 test-quick: .venv/installed-dev
 	$(BIN)/pytest -n 2 --dist worksteal -m "not e2e"
+
+test-torch: .venv/installed-dev
+	$(BIN)/pip install --quiet '.[torch]'
+	$(BIN)/pytest tests/models/pytorch tests/e2e/test_torch.py
 
 test-under-load: .venv/installed-dev
 	PYTHON=$(BIN)/python tests/under_load.sh 10

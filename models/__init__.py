@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from .model import CannotMerge, FitReport, LocalWork, Model
     from .moments import IncompatibleSites
     from .pegasos import Pegasos
+    from .pytorch.torch_model import TorchModel
     from .rng import generator
+    from .saved_estimator import load_estimator
     from .site_model import SiteModel
     from .sklearn.network import MLPClassifier, MLPRegressor
 
@@ -37,8 +39,10 @@ __all__ = [
     "ModelFileError",
     "Pegasos",
     "SiteModel",
+    "TorchModel",
     "datasets",
     "generator",
+    "load_estimator",
     "load_model",
     "partition",
     "save_model",
@@ -61,12 +65,16 @@ _HOMES = {
     "ModelFileError": "artifact",
     "Pegasos": "pegasos",
     "SiteModel": "site_model",
+    "TorchModel": "pytorch.torch_model",
     "generator": "rng",
+    "load_estimator": "saved_estimator",
     "load_model": "artifact",
     "save_model": "artifact",
     "to_sklearn": "exporting",
 }
 
+_NEEDED = {"TorchModel": "torch"}
+"""The packages without which a name cannot be loaded."""
 
 _MODULES = {"datasets": ".datasets", "partition": ".data.partition"}
 
@@ -76,6 +84,10 @@ def __getattr__(name: str) -> Any:
         return import_module(_MODULES[name], __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _NEEDED:
+        from .extras import require
+
+        require(name, _NEEDED[name])
     value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
     globals()[name] = value
     return value

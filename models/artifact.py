@@ -1,10 +1,11 @@
-"""A model on disk: model.safetensors for the weights, model.json for all that gives them a meaning."""
+"""A model on disk: model.safetensors for the weights, model.json for all that gives them a meaning, a card to read."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -15,11 +16,13 @@ import numpy as np
 
 from .atomic_file import replacing
 from .model import CannotMerge, Model
+from .model_card import model_card
 from .moments import IncompatibleSites
 from .registry import describe, rebuild
 from .site_model import SiteModel
 from .sklearn.skops_file import export
 from .table_preprocessing import AnyPreprocessing, preprocessing_of
+from .versions import SKLEARN, OtherVersion, checked_versions, installed_version, same_release, versions
 from .weights import IncompatibleWeights, Layout, Vector
 
 FORMAT = 1
@@ -51,8 +54,8 @@ def save_model(
     Parameters
     ----------
     folder
-        Made if it is missing. Gets model.safetensors and model.json; for a scikit-learn estimator also model.skops, a
-        fitted estimator that takes raw inputs and needs nothing of this package.
+        Made if it is missing. Gets model.safetensors, model.json and model_card.md; for a scikit-learn estimator also
+        model.skops, a fitted estimator that takes raw inputs and needs nothing of this package.
     model
         Built; its own weights are neither used, where there is a `vector`, nor changed. Of a class of your own, too.
     preprocessing
@@ -93,12 +96,27 @@ def save_model(
         "agreement": preprocessing.to_dict(),
         "weights": {"file": f"{stem}.safetensors"},
         "skops": note,
+        "versions": versions("numpy", "safetensors", *(() if skops is None else (SKLEARN, "skops"))),
         "extra": _finite(extra or {}),
     }
     description["weights"]["blake2b"] = save_weights(folder / f"{stem}.safetensors", model.layout, vector)
     if skops is not None:
+        description["estimator"] = {"file": f"{stem}.skops", "blake2b": _digest(skops)}
         _write(folder / f"{stem}.skops", skops)
+    description["blake2b"] = _own_digest(description)
     _write(folder / f"{stem}.json", (json.dumps(description, indent=1, allow_nan=False) + "\n").encode())
+    facts = dict(description["extra"])
+    _write(folder / f"{stem}_card.md", model_card(description, stem, facts, facts.pop("metrics", None) or {}).encode())
+
+
+def write_card(path: str | Path, trained: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
+    """Write the card of a saved model anew, with more that is known of it: see `model_card.model_card`.
+
+    Raises ModelFileError like `load_model`.
+    """
+    described = _files(Path(path))[0]
+    card = model_card(_description(described), described.stem, _finite(trained), _finite(figures))
+    _write(described.with_name(f"{described.stem}_card.md"), card.encode())
 
 
 def save_weights(path: Path, layout: Layout, vector: Vector) -> str:
@@ -136,6 +154,7 @@ def load_model(path: str | Path, *, model: object = None) -> SiteModel:
         your own, and `model` is not given.
     """
     saved = read_model(path)
+    _warn_of_versions(saved)
     try:
         site_model = SiteModel(rebuild(saved.model, model))
         built = site_model.build(saved.preprocessing, seed=0)
@@ -151,6 +170,18 @@ def load_model(path: str | Path, *, model: object = None) -> SiteModel:
     return site_model
 
 
+def _warn_of_versions(saved: SavedModel) -> None:
+    """Warn of another scikit-learn: the weights mean the same to it, but an estimator's defaults may have changed."""
+    written, here = saved.versions.get(SKLEARN, ""), installed_version(SKLEARN)
+    if written and here and not same_release(written, here):
+        warnings.warn(
+            f"{saved.path}: was written with {SKLEARN} {written}, and read with {here}: its weights are the same, but "
+            "what an estimator does with them may differ",
+            OtherVersion,
+            stacklevel=3,
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class SavedModel:
     """What the files of a model hold, before a model is made of it."""
@@ -161,6 +192,7 @@ class SavedModel:
     preprocessing: AnyPreprocessing
     weights: Vector
     clock: float  # how far its learning-rate schedule has come; 0 where it has none
+    versions: Mapping[str, str]  # of the packages that wrote it
 
 
 def read_model(path: str | Path) -> SavedModel:
@@ -176,7 +208,8 @@ def read_model(path: str | Path) -> SavedModel:
         clock = float(_extra(fields).get(CLOCK) or 0.0)
         if not (math.isfinite(clock) and clock >= 0):
             raise ModelFileError(f"{described}: {CLOCK} must be a number of at least 0, found {clock}")
-        return SavedModel(described, fields["model"], layout, preprocessing, _vector(weights, layout, digest), clock)
+        vector, told = _vector(weights, layout, digest), checked_versions(fields["versions"])
+        return SavedModel(described, fields["model"], layout, preprocessing, vector, clock, told)
     except KeyError as error:
         raise ModelFileError(f"{described}: has no {error}") from error
     except ModelFileError:
@@ -194,6 +227,20 @@ def digest_of(path: str | Path) -> str:
     except (KeyError, TypeError) as error:
         raise ModelFileError(f"{described}: has no {error}") from error
     return _digest(json.dumps(same, sort_keys=True).encode())
+
+
+def skops_content(path: str | Path) -> tuple[Path, bytes]:
+    """Return the skops file of a saved model, and its content, which is that of which the description beside it tells.
+
+    A file of which none tells, such as one that was exported, is taken as it is. Raises ModelFileError like
+    `load_model`.
+    """
+    described = _files(Path(path))[0]
+    file = described.with_suffix(".skops")
+    estimator = _description(described).get("estimator") if described.exists() else None
+    if not isinstance(estimator, dict):
+        return file, _read(file)
+    return file, _checked(file, str(estimator.get("blake2b")))
 
 
 def read_extra(path: str | Path) -> dict[str, Any]:
@@ -240,17 +287,27 @@ def _description(path: Path) -> dict[str, Any]:
     if not isinstance(fields, dict) or not isinstance(fields.get("format"), int):
         raise ModelFileError(f"{path}: not the description of a model: no format number")
     if fields["format"] != FORMAT:
-        raise ModelFileError(f"{path}: is of format {fields['format']}; this version reads format {FORMAT}")
+        by = (fields.get("versions") or {}).get("nervenet") if isinstance(fields.get("versions"), dict) else None
+        written = f", written by nervenet {by}" if isinstance(by, str) else ""
+        raise ModelFileError(f"{path}: is of format {fields['format']}{written}; this version reads format {FORMAT}")
+    if (found := _own_digest(fields)) != fields.get("blake2b"):
+        raise ModelFileError(
+            f"{path}: was changed since it was written: its digest is {found}, expected {fields.get('blake2b')!s:.64}"
+        )
     return fields
+
+
+def _own_digest(fields: Mapping[str, Any]) -> str:
+    """Return the digest of a description, of all that it says but that itself, whatever order it stands in."""
+    rest = json.loads(json.dumps({key: value for key, value in fields.items() if key != "blake2b"}))
+    return _digest(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode())
 
 
 def _vector(path: Path, layout: Layout, digest: str) -> Vector:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    content = _read(path)
-    if _digest(content) != digest:
-        raise ModelFileError(f"{path}: is damaged, or belongs to another {path.stem}.json: its digest differs")
+    content = _checked(path, digest)
     try:
         arrays = load(content)
         vector = np.empty(layout.size, layout.dtype)
@@ -264,6 +321,17 @@ def _vector(path: Path, layout: Layout, digest: str) -> Vector:
     except (SafetensorError, IncompatibleWeights) as error:
         raise ModelFileError(f"{path}: {error}") from error
     return vector
+
+
+def _checked(path: Path, digest: str) -> bytes:
+    """Return the content of a file whose digest is known. Raises ModelFileError for another one."""
+    content = _read(path)
+    if (found := _digest(content)) != digest:
+        raise ModelFileError(
+            f"{path}: is damaged, or belongs to another {path.stem}.json: its digest is {found} "
+            f"({len(content):,} bytes), expected {digest!s:.64}"
+        )
+    return content
 
 
 def _digest(content: bytes) -> str:

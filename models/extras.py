@@ -11,6 +11,7 @@ EXTRAS = {
     "rich": "launch",
     "skops": "launch",
     "starlette": "serve",
+    "torch": "torch",
     "uvicorn": "serve",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,17 @@ own_option = click.option(
 def load_saved(saved: Path, *, best: bool, own: str | None) -> tuple[SiteModel, Path]:
     """Return the model, and the path by which it was found."""
     from nervenet.models.artifact import load_model
+    from nervenet.models.versions import OtherVersion
     from nervenet.nodes.config.keys import ExperimentError
+
+    from .output import warn
 
     if best and not saved.is_dir():
         raise ExperimentError(f"--best: needs a run folder; {saved} is a model file")
     path = saved / "best.json" if best else saved
-    return load_model(path, model=own), path
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always", OtherVersion)
+        site_model = load_model(path, model=own)
+    for each in noted:
+        warn(each.message)
+    return site_model, path

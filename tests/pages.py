@@ -51,7 +51,7 @@ SIGNALS = {"^C": signal.SIGINT, "Killed": signal.SIGKILL}
 COMMAND_S = 300.0  # for what takes seconds on an idle machine
 FEDERATION = "A federation across organizations, step by step"  # which tests/e2e/test_federation.py runs
 NOT_RUN = ("text", "abnf")
-NOT_INSTALLED = ("pandas",)  # not even for the tests: its block is run where it is there
+NOT_INSTALLED = ("pandas", "torch")  # not even for the tests: their blocks are run where they are there
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ class CheckpointPolicy:
         self._wanted = wanted
         self._saving: dict[int, tuple[float, tuple[int, ...]]] = {}  # when it was asked for, and what goes with it
         self._abandoned: list[int] = []
+        self._outdated: set[int] = set()  # of those that are being saved
         self._widest = 1
         self._first: int | None = None
         self._took_s = 0.0
@@ -53,9 +54,11 @@ class CheckpointPolicy:
 
     def resumed(self, number: int) -> None:
         """Rounds go on after this one: what was kept of later ones is of a future that is run anew."""
-        self._abandoned = [each for each in self.held if each > number]
+        self._abandoned += [each for each in self.held if each > number]
         self.held = [each for each in self.held if each <= number]
-        self._first = number if number in self.held else None
+        self._outdated = {each for each in self._saving if each > number}
+        if self._first not in self.held:
+            self._first = number if number in self.held else None
 
     def completed(self, number: int, now: float, agreement: Mapping[str, Any], *, last: bool) -> list[e.Effect]:
         """Ask for the state after a round if it is one to keep; the `last` one is."""
@@ -79,13 +82,16 @@ class CheckpointPolicy:
     def saved(self, number: int, now: float) -> list[e.Effect]:
         began, forgotten = self._saving.pop(number, (now, ()))
         self._took_s = now - began
-        self.held = sorted({*self.held, number}.difference(forgotten))
         self._abandoned = [each for each in self._abandoned if each not in forgotten and each != number]
+        self.held = sorted({*self.held, number}.difference(forgotten, self._outdated))
+        self._abandoned += self._outdated.intersection([number])
+        self._outdated.discard(number)
         self._warned = False
         return []
 
     def failed(self, number: int, now: float, reason: str) -> list[e.Effect]:
         began, _ = self._saving.pop(number, (now, ()))
+        self._outdated.discard(number)
         self._took_s = now - began
         warned, self._warned = self._warned, True
         reason = f"{reason}; should all peers be killed, they can go on only from an earlier round"

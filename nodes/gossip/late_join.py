@@ -1,4 +1,4 @@
-"""How a peer that has come late gets the model, the agreement and the round of a run that has begun."""
+"""How a peer that has come late gets the model, the agreement and the round of a run that has begun, and from whom."""
 
 from __future__ import annotations
 
@@ -69,3 +69,29 @@ class LateJoin:
         if until and self.model.round >= until:
             return self._lifecycle.fail(f"the run is over: it has completed round {self.model.round} of {until}")
         return []
+
+
+class ModelOffer:
+    """Gives the model of the round last completed to those who ask for one to start from."""
+
+    def __init__(self, rounds: GossipRounds, lifecycle: PeerLifecycle) -> None:
+        self._rounds = rounds
+        self._lifecycle = lifecycle
+        self._wanted: set[str] = set()  # who is to be given one
+
+    def asked(self, sender: str) -> list[e.Effect]:
+        """Give a model, or say where round 0 is; who has been told that has no need to ask again."""
+        if self._lifecycle.status == "meeting":
+            return self._lifecycle.catching_up.tell(sender)
+        if self._rounds.completed or sender in self._lifecycle.catching_up.followers:
+            self._wanted.add(sender)
+        return self.give()
+
+    def give(self) -> list[e.Effect]:
+        """Send it to those who have asked, as soon as there is one."""
+        rounds, settled = self._rounds, self._lifecycle.settled
+        if not self._wanted or settled is None or not rounds.completed:
+            return []
+        to, self._wanted = tuple(sorted(self._wanted)), set()
+        model = m.Model(rounds.completed, dict(settled.agreement), settled.payload, rounds.clock)
+        return [e.Send(to, model, rounds.weights)]

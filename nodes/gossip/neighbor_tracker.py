@@ -19,12 +19,13 @@ class NeighborTracker:
         self.departed: dict[str, int] = {}
         self._there: set[str] = set()
         self._suspects: set[str] = set()
+        self._lost: set[str] = set()
         self._next = 0
 
-    def welcome(self, peer: str) -> None:
+    def welcome(self, peer: str, *, restarted: bool = False) -> None:
         self._expect(peer)
         self.departed.pop(peer, None)
-        self.seen_in[peer] = 0
+        self.seen_in[peer] = 0 if restarted else self.seen_in.get(peer, 0)
 
     def expect_all(self) -> None:
         """Wait from here on for those, too, that have never shown up: until membership suspects them."""
@@ -48,6 +49,16 @@ class NeighborTracker:
     def forget(self, peer: str) -> None:
         self._there.discard(peer)
         self._suspects.discard(peer)
+
+    def lose(self, peer: str) -> None:
+        self._lost.add(peer)
+        self.forget(peer)
+
+    def find(self, peer: str) -> bool:
+        """Take note that a peer is there; return whether it was lost."""
+        lost = peer in self._lost
+        self._lost.discard(peer)
+        return lost
 
     def leave(self, peer: str, number: int) -> None:
         self.departed[peer] = self.seen_in[peer] = number

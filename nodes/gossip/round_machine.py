@@ -12,7 +12,7 @@ from nervenet.broker.errors import see
 from ..runtime import effects as e
 from ..runtime import events as ev
 from .checkpointing import CheckpointPolicy
-from .late_join import LateJoin
+from .late_join import LateJoin, ModelOffer
 from .lifecycle import PATIENCE, PeerLifecycle
 from .membership.member_list import Change
 from .membership.service import MembershipService
@@ -45,10 +45,10 @@ class PeerMachine:
         self.checkpoints = CheckpointPolicy(wanted=rules.keeps, held=rules.held)
         self.rounds = GossipRounds(rules, membership, self.tracker, self.lifecycle, self.checkpoints)
         self.late_join = LateJoin(self.rounds, self.lifecycle, 4 * rules.timing.heartbeat_s)
+        self.offer = ModelOffer(self.rounds, self.lifecycle)
         self.resumed: int | None = None
         self.superseded = False
         self._incarnations: dict[str, int] = {}
-        self._wanted: set[str] = set()  # who is to be given a model
 
     @property
     def status(self) -> str:
@@ -84,8 +84,8 @@ class PeerMachine:
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         if self.status == "finished":
             return []
-        if isinstance(event, ev.LinkLost):
-            self.rounds.cut(event.peer)
+        if isinstance(event, ev.LinkLost) and event.peer in self.membership.neighborhood.ever:
+            self.rounds.outbox.cut(event.peer)
         effects = self._observe(event, now)
         if self.status == "finished":
             return effects
@@ -111,7 +111,7 @@ class PeerMachine:
             case ev.Trained():
                 return self.rounds.trained(event, now)
             case ev.Mixed():
-                return [*self.rounds.mixed(event, now), *self._give_model()]
+                return [*self.rounds.mixed(event, now), *self.offer.give()]
             case ev.Evaluated(number, which, metrics):
                 return self.lifecycle.evaluated(number, which, metrics)
             case ev.Proceed(until):
@@ -134,8 +134,10 @@ class PeerMachine:
         effects: list[e.Effect] = []
         if self.tracker.heard(sender):
             effects.append(e.Publish("node.ready", {"subject": sender, "reason": "heard again"}))
+            effects += self.rounds.resend(sender)
         match event.message:
             case m.Exchange() as exchange:
+                self.rounds.isolation.hears(sender, exchange.round)
                 effects += self.rounds.arrived(event, exchange, now)
             case m.PeerSurvey() as survey if self._in_round_zero:  # else all is agreed
                 effects += self.lifecycle.survey_arrived(event, survey, 0, now)
@@ -145,6 +147,7 @@ class PeerMachine:
                     effects += self.late_join.ask((sender,), now, at_once=True)
             case m.Heartbeat(round=number, sending=sending):
                 self.tracker.heartbeat(sender, number, tuple(sending))
+                self.rounds.isolation.hears(sender, number)
                 self.rounds.waits.seen(sender, number)
                 effects += self.rounds.close_if_ready(now)
             case m.Goodbye(round=number, reason=reason):
@@ -153,9 +156,11 @@ class PeerMachine:
                 self.tracker.leave(sender, number)
                 effects += self.lifecycle.left_early(sender, reason) or self.rounds.close_if_ready(now)
             case m.GetModel():
-                effects += self._asked_for_model(sender)
+                effects += self.offer.asked(sender)
             case m.Model() as model:
                 effects += self.late_join.arrived(event, model)
+            case m.Edge(round=number):  # what it means for the graph, membership knows
+                self.rounds.isolation.hears(sender, number - 1)
             case m.Refused(about="exchange", code="base"):
                 self.rounds.outbox.lost(sender)
             case m.Refused(about="hello", code="stale", reason=reason):
@@ -181,9 +186,9 @@ class PeerMachine:
 
     def _connected(self, peer: str, incarnation: int, now: float) -> list[e.Effect]:
         self.rounds.waits.disconnected.discard(peer)
-        self.tracker.welcome(peer)
         effects: list[e.Effect] = []
         restarted = self._incarnations.get(peer, incarnation) != incarnation
+        self.tracker.welcome(peer, restarted=restarted)
         if restarted:
             self.rounds.inbox.forget(peer)
             self.rounds.outbox.renew(peer)
@@ -250,16 +255,22 @@ class PeerMachine:
             case "suspect" if self.tracker.suspect(peer):
                 return [e.Publish("node.suspect", fields), *self.rounds.close_if_ready(now)]
             case "dead":
-                self.tracker.forget(peer)
+                self.tracker.lose(peer)
+                self.rounds.outbox.gone(peer)
                 self.rounds.waits.absent.discard(peer)
                 return [e.Publish("node.lost", fields), *self.rounds.close_if_ready(now)]
             case "left" if peer not in self.tracker.departed:
                 self.tracker.leave(peer, change.last)
                 return [e.Publish("node.left", fields), *self.rounds.close_if_ready(now)]
             case "alive" | "restarted":
-                self.tracker.welcome(peer)
+                # Who is found again, neighbor or not, is told where this peer is: see `WaitPolicy.joined`.
+                found, restarted = self.tracker.find(peer), change.state == "restarted"
+                self.tracker.welcome(peer, restarted=restarted)
                 self.rounds.outbox.lost(peer)  # it may hold no copy of what was sent before
-                return [e.Publish("node.ready", fields)]
+                told = found and self.membership.in_touch(peer)
+                here = [e.SendHeartbeat((peer,), self.round, self.status)] if told else []
+                again = [] if restarted else self.rounds.resend(peer)
+                return [e.Publish("node.ready", fields), *here, *again]
             case _:
                 return []
 
@@ -268,22 +279,6 @@ class PeerMachine:
         return self.lifecycle.fail(
             f"{self.rules.name} has been started again elsewhere, so this incarnation of it ends: {reason}"
         )
-
-    def _asked_for_model(self, sender: str) -> list[e.Effect]:
-        """Give a model, or say where round 0 is; who has been told that has no need to ask again."""
-        if self.status == "meeting":
-            return self.lifecycle.catching_up.tell(sender)
-        if self.completed or sender in self.lifecycle.catching_up.followers:
-            self._wanted.add(sender)
-        return self._give_model()
-
-    def _give_model(self) -> list[e.Effect]:
-        """Send those who have asked for it the model of the round last completed, as soon as there is one."""
-        if not self._wanted or self.settled is None or not self.completed:
-            return []
-        to, self._wanted = tuple(sorted(self._wanted)), set()
-        model = m.Model(self.completed, dict(self.settled.agreement), self.settled.payload, self.rounds.clock)
-        return [e.Send(to, model, self.weights)]
 
     def _ask_model(self, now: float) -> list[e.Effect]:
         return self.late_join.ask([p for p in self._incarnations if self.tracker.living(p)], now)

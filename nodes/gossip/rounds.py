@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
 from ..runtime import events as ev
+from ..runtime.printable import listed
 from .checkpointing import CheckpointPolicy
 from .inbox import Inbox, ReceivedModel, exchange_fault, mix_of, with_parts
+from .isolation import Isolation
 from .lifecycle import PATIENCE, PeerLifecycle
 from .membership.service import MembershipService
 from .neighbor_tracker import NeighborTracker
@@ -30,7 +32,6 @@ class OpenRound:
     closed_by: str = ""
     participants: tuple[str, ...] = ()
     missing: dict[str, str] | None = None
-    sent: dict[str, e.Send] = field(default_factory=dict)  # the model of this round, by neighbor
 
 
 class GossipRounds:
@@ -38,7 +39,8 @@ class GossipRounds:
 
     Messages carry their round. Early ones are kept for the round they belong to; late ones are counted stale. A peer
     that sees a neighbor further ahead than it can be with everybody's messages (two rounds, where edges go both ways;
-    or, while it trains, one) has been left behind, and joins that round with the model it has.
+    or, while it trains, one) has been left behind, and joins that round with the model it has. One that went on alone
+    goes back to the round of those it finds again.
     """
 
     def __init__(
@@ -57,7 +59,8 @@ class GossipRounds:
         self.stats = lifecycle.stats
         self.inbox = Inbox(len(rules.members))
         self.outbox = Outbox(rules)
-        self.waits = WaitPolicy(membership, tracker, self.inbox)
+        self.isolation = Isolation()
+        self.waits = WaitPolicy(membership, tracker, self.inbox, self.isolation)
         self.number = 0
         self.completed = 0
         self.until = 0
@@ -66,10 +69,8 @@ class GossipRounds:
         self._expected: m.Payload | None = None
         self._open = OpenRound()
         self._unevaluated = False  # the round that was resumed after was the last one, and its metrics are not known
-        self._alone = False  # the last round was mixed with nobody, since nobody was heard
-        self._missed = 0  # rounds that this peer has not trained in
+        self._missed = 0  # rounds that this peer has not trained in, less those that it has gone back by
         self._unannounced = 0  # heartbeats until all neighbors know of the round that this peer is in
-        self._cut: set[str] = set()  # whose connection has ended, until there is another one
 
     # ------------------------------------------------------------------------------------------------------ beginning
 
@@ -100,7 +101,7 @@ class GossipRounds:
         if self.too_few:
             return self._wait(now)
         self._open = OpenRound()
-        effects = self._enter(self.number + 1)
+        effects = [*self._come_back(), *self._enter(self.number + 1)]
         self.lifecycle.status = "training"
         self.lifecycle.opened_at = now
         there = tuple(p for p in self.membership.neighborhood.to(self.number) if self.tracker.living(p))
@@ -110,6 +111,26 @@ class GossipRounds:
             self.lifecycle.training_timer(("training", self.number), now),
             e.Train(self.number, 0, None, self.rules.settings, to=there, whole=self.outbox.open()),
         ]
+
+    def _come_back(self) -> list[e.Effect]:
+        """Go back to the round of the others, where this peer was alone and is far ahead of them.
+
+        With the model it has: whatever the algorithm remembers stays sound, and nothing that was learned is lost.
+        """
+        there = tuple(peer for peer in self.membership.neighborhood.ever if self.tracker.living(peer))
+        back = self.isolation.way_back(self.number, there)
+        if back is None:
+            return []
+        ahead, since = self.number - back, self.isolation.alone_since
+        reason = (
+            f"it is back from {ahead} round(s) that the others have not done, alone since round {since}: "
+            f"joins {listed(there)} in round {back + 1} with the model of round {self.number}"
+        )
+        warning = e.Publish("warning", {"reason": reason, "round": back + 1})
+        self._missed -= ahead
+        self.number = self.completed = back
+        self.checkpoints.resumed(back)
+        return [*self.membership.go_back(back), e.SendHeartbeat(there, back, self.lifecycle.status), warning]
 
     @property
     def too_few(self) -> str:
@@ -168,31 +189,24 @@ class GossipRounds:
         # Nothing is sent to the silent: it would only queue. They are sent to again as soon as they are heard.
         there: list[str] = []
         for peer in self.membership.neighborhood.to(self.number):
-            if self.tracker.living(peer):
+            if self.tracker.living(peer) and not self.isolation.apart_from(peer, self.number):
                 there.append(peer)
                 self.stats.sent(peer)
             else:
                 self.outbox.lost(peer)
         common = ev.OutgoingModel(event.body, event.payload or self._expected, base=event.base)
-        sends = self.outbox.send(event, common, self.number, there, self.membership.neighborhood.degree)
-        if not self.rules.encoding and not self.rules.needs.mass:  # else each builds on the one before
-            self._open.sent = {peer: send for send in sends if isinstance(send, e.Send) for peer in send.to}
-        return sends
-
-    def cut(self, peer: str) -> None:
-        """Note that the connection of a neighbor has ended."""
-        self._cut.add(peer)
+        return self.outbox.send(event, common, self.number, there, self.membership.neighborhood.degree)
 
     def resend(self, peer: str) -> list[e.Effect]:
-        """Send the model of the open round again to a neighbor that is back: what was on its way may have been lost.
-
-        Both would else wait for each other until the deadline. One that has it takes the second for a late one.
-        """
-        if peer not in self._cut:
+        """Send the model of the open round to a neighbor that is back while this peer waits: it waits for it, too."""
+        if self.lifecycle.status != "waiting" or self.isolation.apart_from(peer, self.number):
             return []
-        self._cut.discard(peer)
-        sent = self._open.sent.get(peer) if self.lifecycle.status == "waiting" else None
-        return [] if sent is None else [e.Send((peer,), sent.message, sent.body)]
+        if peer not in self.membership.neighborhood.to(self.number) or not self.tracker.living(peer):
+            return []
+        effects, first = self.outbox.again(peer)
+        if first:
+            self.stats.sent(peer)
+        return effects
 
     # ------------------------------------------------------------------------------------------------------ receiving
 
@@ -214,7 +228,7 @@ class GossipRounds:
             return []
         effects: list[e.Effect] = []
         neighborhood = self.membership.neighborhood
-        if sender not in neighborhood.sources(number):
+        if not self.membership.expects(sender, number, later=number > self.number):
             if number == self.number:
                 effects = self.membership.missed(sender)
             if neighborhood.doubly and not self.rules.needs.mass:
@@ -256,18 +270,19 @@ class GossipRounds:
         open_.closed_by, open_.waited_s = by, now - open_.trained_at
         open_.missing = self.waits.close(self.number, overtaken=by == "overtaken", present=received)
         open_.participants = tuple(sorted(received))
-        said = self._declare(alone=not received and by in ("alone", "suspected"))
+        said = self._declare(mixed=bool(received))
         weights = neighborhood.weights(self.number, {p: model.message.degree for p, model in received.items()})
         mix = mix_of(self.number, (open_.trained, open_.clock), received, weights, self.rules)
         return [e.CancelTimer(("deadline", self.number)), *said, mix]
 
-    def _declare(self, *, alone: bool) -> list[e.Effect]:
+    def _declare(self, *, mixed: bool) -> list[e.Effect]:
         """Say when this peer begins to go on without anybody, and when it mixes with others again."""
-        was, self._alone = self._alone, alone
-        if was == alone:
+        there = any(map(self.tracker.living, self.membership.neighborhood.ever))
+        turned = self.isolation.closed(self.number, mixed=mixed, there=there)
+        if turned is None:
             return []
         lost = ", ".join(self.membership.missing or self.membership.neighborhood.sources(self.number)) or "all others"
-        reason = f"cut off from {lost}: goes on alone" if alone else "mixes with others again"
+        reason = f"cut off from {lost}: goes on alone" if turned else "mixes with others again"
         return [e.Publish("warning", {"round": self.number, "reason": f"{reason} from round {self.number} on"})]
 
     def mixed(self, event: ev.Mixed, now: float) -> list[e.Effect]:
@@ -279,6 +294,9 @@ class GossipRounds:
         fields = self._fields(event, now)
         effects: list[e.Effect] = [e.Publish("round.completed", fields)]
         last = number >= self.until
+        if last and self.isolation.alone_since:
+            reason = f"ends alone: rounds {self.isolation.alone_since} to {number} were mixed with nobody"
+            effects.append(e.Publish("warning", {"round": number, "reason": reason}))
         effects += self.stats.report(now, number, last=last)
         if event.wanted:
             reason = "it is relative to a copy that is not here; the whole is wanted"

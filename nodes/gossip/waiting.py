@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from .inbox import Inbox
+from .isolation import LEAP, Isolation
 from .membership.service import MembershipService
 from .neighbor_tracker import NeighborTracker
 
 ALONE = 3  # rounds without anybody, after which a peer waits again: others may be running after it
-LEAP = 5  # rounds that one neighbor alone can make a peer leave out
 BEHIND = 3  # rounds by which a model may be late and its sender still be waited for again
 
 
@@ -21,12 +21,15 @@ class WaitPolicy:
     have left, nothing more will come.
     """
 
-    def __init__(self, membership: MembershipService, tracker: NeighborTracker, inbox: Inbox) -> None:
+    def __init__(
+        self, membership: MembershipService, tracker: NeighborTracker, inbox: Inbox, isolation: Isolation
+    ) -> None:
         self.absent: set[str] = set()
         self.disconnected: set[str] = set()
         self._membership = membership
         self._tracker = tracker
         self._inbox = inbox
+        self._isolation = isolation
         self._alone = 0  # rounds closed without anybody's model
         self._closed = 0  # the last round closed
 
@@ -40,6 +43,7 @@ class WaitPolicy:
             and peer not in self.absent
             and tracker.departed.get(peer, number) >= number
             and not self._ahead(peer, number)
+            and not self._isolation.apart_from(peer, number)
             and peer not in self.disconnected
             and (tracker.living(peer) or peer in tracker.departed)
         ]
@@ -50,19 +54,21 @@ class WaitPolicy:
     def joined(self, number: int, until: int) -> int:
         """Return the round to join after the training of round `number`: neighbors may have closed that without it.
 
-        Further than `LEAP` rounds it is one that two of the living neighbors have come to, where there are two: one
-        alone cannot make this peer leave out a run by sending a model of a round that nobody is in.
+        Further than `LEAP` rounds it is one that two of the living members have come to, where this peer has two
+        neighbors: one alone cannot make it leave out a run by sending a model of a round that nobody is in. One counts,
+        too, whose edge is of a later round, as of one that was away.
         """
-        neighborhood = self._membership.neighborhood
+        neighborhood, tracker = self._membership.neighborhood, self._tracker
         ahead = [
             later
             for peer, held in self._inbox.early.items()
             for later in held
             if neighborhood.overtaken(peer, later, number)
         ]
-        there = sorted(self._round_of(peer) for peer in neighborhood.sources(number) if self._tracker.living(peer))
         furthest = max(ahead, default=number)
-        if len(there) > 1:
+        if sum(map(tracker.living, neighborhood.ever)) > 1:
+            known = {*neighborhood.ever, *tracker.seen_in}
+            there = sorted(self._round_of(peer) for peer in known if tracker.living(peer))
             furthest = min(furthest, max(there[-2], number + LEAP))
         return min(furthest, until)
 

@@ -11,6 +11,7 @@ from nervenet.broker.errors import see
 
 from ..config.factory import build_model
 from ..config.schema import Experiment
+from .cards import BEST, write_cards
 from .run_dir import RunDir
 from .run_result import RunResult
 from .summary import summarize
@@ -18,7 +19,6 @@ from .summary import summarize
 if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel
 
-BEST = "best"  # stem of the files of the best round's model
 PERSONAL = "personal"  # the folder of the clients' own models, each under its client's name
 
 
@@ -73,6 +73,7 @@ def write_results(experiment: Experiment, run_dir: RunDir, result: RunResult) ->
     result.summary = summarize(experiment, result)
     with _noting(unwritten, "the summary", run_dir):
         run_dir.write_summary(result.summary)
+        write_cards(experiment, run_dir.path, result.summary)
     if _fail(result, unwritten):
         result.summary |= {"status": result.status, "reason": result.reason}
 

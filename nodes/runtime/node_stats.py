@@ -121,8 +121,14 @@ class NodeStats:
             self.losses[kind] = (self.losses.get(kind, (loss, loss))[0], loss)
 
     def _jumped(self, number: int) -> None:
-        """Count the rounds between the last one and this: a peer has not done them. Who came late has missed none."""
+        """Count the rounds between the last one and this: a peer has not done them. Who came late has missed none.
+
+        One that was alone may come back to earlier ones.
+        """
         first = self.completed + 1
+        if number < first and self.role == "peer":
+            again = f"round {number}" if first == number + 1 else f"rounds {number} to {self.completed}"
+            _append(self.disturbed, f"{again} done again with the others: it had done them alone")
         if first < number and (self.completed or 0 in self._marks):
             self.skipped += number - first
             shown = f"round {first}" if first == number - 1 else f"rounds {first} to {number - 1}"

@@ -1,7 +1,8 @@
 """Histories of a gossip run by rounds, drawn from a seed.
 
 A history is a graph, an algorithm, and what befalls it for the first `CALM_AT` seconds: crashes, new incarnations of
-the dead, stalls, partitions that heal, latecomers, and a network that loses, doubles and reorders messages.
+the dead, stalls, partitions that heal, latecomers, and a network that loses, doubles and reorders messages. In some a
+quick peer is alone for a while.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ TRAIN_S = 0.8
 DEADLINE_S = 4.0
 ROUNDS = 44
 LONG = 64  # rounds over a graph that changes each round: enough of them for those after it has to have mended
+QUICK = 0.12  # of the usual time for a training
+LONGEST = 130  # rounds where one is that quick: more than it does alone
 SIZE = 4
 KINDS = [
     ("d-psgd", "ring"),
@@ -94,6 +97,14 @@ def draw(seed: int) -> History:
     late = [(f"late-{k}", when()) for k in range(rng.integers(3))]
     pace = tuple(round(float(p), 3) for p in rng.uniform(0.8, 1.3, n + 2))
     rounds = LONG if topology == "one-peer-exponential" else ROUNDS
+    rng = generator(seed, "history", "quick")
+    if rng.random() < 0.15:  # one that trains faster than the others is alone for a while, and comes back
+        who, start = int(rng.integers(n)), round(float(rng.uniform(1.0, 8.0)), 3)
+        cuts.append(
+            Cut(frozenset({names[who]}), start, round(float(rng.uniform(3.0, 7.5)), 3), bool(rng.random() < 0.5))
+        )
+        pace = (*pace[:who], QUICK, *pace[who + 1 :])
+        rounds = LONGEST
     return History(
         seed, n, algorithm, topology, rounds, weather, tuple(kills), tuple(stops), tuple(cuts), tuple(late), pace
     )

@@ -54,11 +54,19 @@ class Incarnation:
     moved: Any = 0.0  # what training moved, in sum
     forgotten: Any = 0.0  # what it has given to lives that are over, less what it has had of them
     left: bool = False  # has done all its rounds and gone
+    undone: list[tuple[e.Mix, dict[str, Any]]] = field(default_factory=list)  # alone, with what was sent in each
 
     @property
     def living(self) -> bool:
         assert self.node is not None
         return self.left or (self.node.alive and not self.node.finished)
+
+    def go_back(self, number: int) -> None:
+        """Forget the rounds from this one on: they are done again."""
+        self.undone += [(mix, self.sent.get(n, {})) for n, mix in self.mixes.items() if n >= number]
+        for diary in (self.opened, self.closed, self.sent, self.mixes, self.before, self.after):
+            for known in [n for n in diary if n >= number]:
+                del diary[known]
 
     @property
     def failed(self) -> str:
@@ -70,6 +78,7 @@ class Pretended:
     """Stands in for a site model: a step towards a point of the site's own."""
 
     layout = SimpleNamespace(size=SIZE, dtype="float64", hash="a1b2")
+    model = None
     common_weights = None
     clock = 0.0
 
@@ -130,7 +139,10 @@ class Watched:
             case ev.Arrived(sender, m.Exchange(round=number)):
                 incarnation.arrived.setdefault((sender, number), now)
         refuted = machine.membership.members.me.refutations
+        number = machine.round
         effects = machine.handle(event, now)
+        if machine.round < number:
+            incarnation.go_back(machine.round)
         if machine.membership.members.me.refutations != refuted:
             incarnation.reported.append((now, "*"))
         incarnation.opened.setdefault(machine.round, now)

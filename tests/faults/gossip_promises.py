@@ -4,7 +4,7 @@
 2. ``waits``: no round lasts longer than its training, the deadline after it, and the time for which its peer was
    stopped.
 3. ``once``: an incarnation mixes each round at most once, in order; of each other peer at most one model, which that
-   peer has sent it for this round.
+   peer has sent it for this round. If it goes back, then only from rounds that it did alone, and sent to nobody.
 4. ``rows``: the weights of a mixing sum to one, and none is negative.
 5. ``pairs`` (edges that both ends announce): of two that mix each other in, each takes as much of the other. If only
    one takes of the other, then the other way a model was lost or late; or one of the two has heard something within the
@@ -68,6 +68,9 @@ def once(run: Played) -> Breaches:
         if incarnation.twice or list(incarnation.mixes) != sorted(incarnation.mixes):
             twice, mixes = incarnation.twice, list(incarnation.mixes)
             yield f"{incarnation.name} mixed rounds {twice} twice, or out of order: {mixes}"
+        for mix, sent in incarnation.undone:
+            if len(mix.names) > 1 or sent:
+                yield f"{incarnation.name} went back from round {mix.round}, which was mixed by {mix.names}: {sent}"
         for number, mix in incarnation.mixes.items():
             if len(set(mix.names)) != len(mix.names):
                 yield f"{incarnation.name} in round {number} mixed somebody twice: {mix.names}"
@@ -179,8 +182,16 @@ def kept(run: Played) -> tuple[int, int]:
     return sum(mutual(run, number, mixed) for number, mixed in rounds.items()), len(rounds)
 
 
+def ended_alone(incarnation: Incarnation) -> bool:
+    assert incarnation.node is not None
+    warned = [fields["reason"] for _, kind, fields in incarnation.node.published if kind == "warning"]
+    return any(reason.startswith("ends alone") for reason in warned)
+
+
 def mends(run: Played) -> Breaches:
-    incarnations = [incarnation for incarnation in run.incarnations if incarnation.left]
+    incarnations = [
+        incarnation for incarnation in run.incarnations if incarnation.left and not ended_alone(incarnation)
+    ]
     if len(incarnations) < 2:
         return
     # The last rounds of a run are those in which the first peers leave.

@@ -52,6 +52,12 @@ class StaticMembership:
     def open(self, number: int) -> list[e.Effect]:
         return []
 
+    def expects(self, peer: str, number: int, *, later: bool) -> bool:
+        return peer in self.neighborhood.sources(number)
+
+    def go_back(self, number: int) -> list[e.Effect]:
+        return []
+
     def cut_off(self, number: int) -> bool:
         return False
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models import artifact
-from nervenet.models.artifact import ModelFileError, load_model, read_extra, save_model
+from nervenet.models.artifact import ModelFileError, load_model, read_extra, save_model, write_card
 from nervenet.models.data.splits import split
 from nervenet.models.datasets import load
 from nervenet.models.mlp.mlp import MLP
@@ -51,7 +51,7 @@ def test_the_same_model_is_the_same_bytes(tmp_path: Path) -> None:
     one = trained()
     first, second = (save(one, tmp_path / folder, accuracy=0.5, round=3) for folder in ("a", "b"))
     files = sorted(path.name for path in first.iterdir())
-    assert files == ["model.json", "model.safetensors"]
+    assert files == ["model.json", "model.safetensors", "model_card.md"]
     for file in files:
         assert (first / file).read_bytes() == (second / file).read_bytes()
 
@@ -120,10 +120,12 @@ def test_the_weights_are_named_as_in_the_layout(tmp_path: Path) -> None:
     )
 
 
-def edit(folder: Path, **change: Any) -> None:
+def edit(folder: Path, *, signed: bool = True, **change: Any) -> None:
+    """Change a description, and its digest with it, as another program could."""
     path = folder / "model.json"
     fields = json.loads(path.read_text()) | change
-    path.write_text(json.dumps({key: value for key, value in fields.items() if value is not ...}))
+    fields = {key: value for key, value in fields.items() if value is not ...}
+    path.write_text(json.dumps(fields | ({"blake2b": artifact._own_digest(fields)} if signed else {})))
 
 
 def cut(folder: Path) -> None:
@@ -139,7 +141,14 @@ def swap(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda f: edit(f, format=2), r"model\.json: is of format 2; this version reads format 1"),
+        (
+            lambda f: edit(f, format=2),
+            r"model\.json: is of format 2, written by nervenet .*; this version reads format 1",
+        ),
+        (lambda f: edit(f, format=2, versions=3), r"model\.json: is of format 2; this version reads format 1"),
+        (lambda f: edit(f, signed=False, rule="sum"), r"model\.json: was changed .* its digest is \w+, expected \w+"),
+        (lambda f: edit(f, signed=False, blake2b=...), r"model\.json: was changed .* expected None"),
+        (lambda f: edit(f, versions=3), r"model\.json: versions must be a version by each package"),
         (lambda f: edit(f, format=...), r"model\.json: not the description of a model"),
         (lambda f: edit(f, agreement=...), r"model\.json: has no 'agreement'"),
         (lambda f: edit(f, agreement={}), r"model\.json: preprocessing without"),
@@ -152,7 +161,7 @@ def swap(folder: Path) -> None:
         (lambda f: (f / "model.json").write_text("[" * 100_000), r"model\.json: not JSON"),
         (lambda f: (f / "model.json").unlink(), r"model\.json: no such file"),
         (lambda f: (f / "model.safetensors").unlink(), r"model\.safetensors: no such file"),
-        (cut, r"model\.safetensors: is damaged, or belongs to another model\.json"),
+        (cut, r"model\.safetensors: is damaged, or belongs to another model\.json: its digest .* expected \w{32}"),
         (swap, r"model\.safetensors: is damaged, or belongs to another model\.json"),
     ],
 )
@@ -161,6 +170,43 @@ def test_a_damaged_model_is_refused_by_name(tmp_path: Path, damage: Any, reason:
     damage(tmp_path)
     with pytest.raises(ModelFileError, match=reason):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["model.json", "model.safetensors"])
+def test_no_bit_can_be_flipped_unnoticed(tmp_path: Path, file: str) -> None:
+    save(trained(epochs=1), tmp_path)
+    whole = (tmp_path / file).read_bytes()
+    for place in range(0, len(whole), max(1, len(whole) // 60)):
+        bad = bytearray(whole)
+        bad[place] ^= 1 << place % 8
+        (tmp_path / file).write_bytes(bad)
+        if file == "model.json" and same(bad, whole):
+            continue
+        with pytest.raises(ModelFileError, match=file.replace(".", r"\.")):
+            load_model(tmp_path)
+    (tmp_path / file).write_bytes(whole)
+    load_model(tmp_path)
+
+
+def same(one: bytes | bytearray, other: bytes) -> bool:
+    """Return whether two texts are the same JSON: between values blanks may be of any kind."""
+    try:
+        return bool(json.loads(one) == json.loads(other))
+    except ValueError:
+        return False
+
+
+def test_without_its_digest_a_changed_description_would_be_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(trained(epochs=1), tmp_path)
+    fields = json.loads((tmp_path / "model.json").read_text())
+    fields["agreement"]["center"][0] += 1
+    edit(tmp_path, signed=False, **fields)
+    with pytest.raises(ModelFileError, match="was changed since it was written"):
+        load_model(tmp_path)
+    monkeypatch.setattr(artifact, "_own_digest", lambda fields: fields["blake2b"])
+    load_model(tmp_path)
 
 
 def test_a_path_that_is_no_model_is_named(tmp_path: Path) -> None:
@@ -192,6 +238,40 @@ def test_no_scratch_file_is_left_where_writing_fails(tmp_path: Path, monkeypatch
     with pytest.raises(OSError, match="disk full"):
         save(trained(epochs=2), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+# what is saved
+
+
+def test_the_card_tells_people_what_the_model_is(tmp_path: Path) -> None:
+    one = trained()
+    save(one, tmp_path, round=20, mode="gossip", data="iris", metrics={"accuracy": 0.95, "loss": float("nan")})
+    card = (tmp_path / "model_card.md").read_text()
+    for words in (
+        "---\nlibrary_name: nervenet\npipeline_tag: tabular-classification\n",
+        "tags: [federated-learning, gossip-learning]\n---",
+        "# mlp\n\nPredicts one of 3 classes from 4 columns of raw values.",
+        "| round | 20 |",
+        "| data | iris |",
+        "| accuracy | 0.95 |",
+        "| sepal length (cm) | number |",
+        "| nervenet |",
+        'load_model("model.json")',
+    ):
+        assert words in card
+    assert "| loss |" not in card
+    write_card(tmp_path, {"nodes": 4}, {})
+    assert "| nodes | 4 |" in (tmp_path / "model_card.md").read_text()
+
+
+def test_names_from_elsewhere_are_text_in_the_card(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    one = SiteModel(MLP(hidden=(4,)), X, np.arange(30) % 2, columns=["a|b`<img src=x>", "[c](d)\n# e"])
+    one.build(agree({"only": one.statistics()}), 0)
+    save_model(tmp_path, one)
+    card = (tmp_path / "model_card.md").read_text()
+    assert r"| a\|b\`&lt;img src=x&gt; | number |" in card
+    assert r"| \[c\](d) # e | number |" in card
 
 
 # what is saved

@@ -118,6 +118,14 @@ class EdgeAgreement:
         self._mine[peer] = Span(self.round + 1)
         return Edge(self.round + 1, len(self.wanted))
 
+    def go_back(self, number: int) -> dict[str, Edge]:
+        """Begin again after a round that is earlier than the open one; return what is to be said to whom."""
+        wanted = self.wanted
+        self.round, self.degree, self.neighbors = number, 0, set()
+        self._again.clear()
+        self._mine = {peer: Span(number + 1) for peer in wanted}
+        return {peer: Edge(number + 1, len(wanted)) for peer in wanted}
+
     def heard(self, peer: str, edge: Edge) -> Edge | None:
         """Take what a peer announces; return the answer where that came too late for the round it names."""
         before = self._theirs.get(peer)

@@ -117,6 +117,18 @@ class MembershipService:
     def linked(self) -> list[str]:
         return [peer for peer in self.members.in_state("alive", "suspect") if peer in self._linked]
 
+    def expects(self, peer: str, number: int, *, later: bool) -> bool:
+        """Whether a peer is to send this one a model in a round, the open one or a `later` one, for all that is known.
+
+        A graph that is laid anew holds from the next round on, and its models may come before that.
+        """
+        neighborhood = self.neighborhood if self._following is None or not later else self._following
+        return peer in neighborhood.sources(number)
+
+    def in_touch(self, peer: str) -> bool:
+        """Whether a connection with a member is worth its keep."""
+        return self.detector.is_contact(peer)
+
     def open(self, number: int) -> list[e.Effect]:
         if self._following is not None:
             self.neighborhood, self._following = self._following, None
@@ -157,6 +169,10 @@ class MembershipService:
         self._active = True
         self.edges.round = number
         return [each for each in self._over_links(self.rewire()) if not isinstance(each, Change)]
+
+    def go_back(self, number: int) -> list[e.Effect]:
+        """Take up this peer's edges after an earlier round than the open one, as all who hold them are in that."""
+        return self._announce(self.edges.go_back(number)) if self.announces else []
 
     def rewire(self) -> Actions:
         """Repair the graph for who is here now, and say whose edges change."""

@@ -125,6 +125,21 @@ def test_without_a_folder_nothing_is_asked_for() -> None:
     assert CheckpointPolicy(wanted=False).completed(1, 0.0, {}, last=True) == []
 
 
+def test_one_that_goes_back_holds_nothing_of_what_it_did_alone() -> None:
+    policy = CheckpointPolicy(wanted=True)
+    for number in (1, 2, 4, 8):
+        assert only(e.SaveState, policy.completed(number, float(number), {}, last=False))
+        if number < 8:
+            policy.saved(number, number + 0.1)
+    policy.resumed(2)
+    policy.saved(8, 8.1)  # what was being written then
+    assert policy.held == [1, 2]
+    (keep,) = only(e.SaveState, policy.completed(4, 9.0, {}, last=True))
+    assert set(keep.forget) == {8}, "and this one is written over"
+    policy.saved(4, 9.1)
+    assert policy.held == [1, 2, 4]
+
+
 def test_what_was_kept_of_a_future_that_is_run_anew_goes() -> None:
     keeping = CheckpointPolicy(wanted=True, held=(8, 6, 4))
     assert keeping.fields == {"rounds": [4, 6, 8]}

@@ -9,10 +9,11 @@ from nervenet.broker import messages as m
 from nervenet.nodes.config.site import AllowConfig
 from nervenet.nodes.consent.requests import Policy
 from nervenet.nodes.gossip import waiting
+from nervenet.nodes.gossip.algorithms.base import Needs
 from nervenet.nodes.gossip.lifecycle import PeerLifecycle
 from nervenet.nodes.gossip.neighbor_tracker import NeighborTracker
+from nervenet.nodes.gossip.outbox import Outbox
 from nervenet.nodes.gossip.round_machine import PeerMachine
-from nervenet.nodes.gossip.rounds import GossipRounds
 from nervenet.nodes.gossip.survey_flood import AT_ONCE, SurveyFlood
 from nervenet.nodes.gossip.waiting import LEAP, WaitPolicy
 from nervenet.nodes.roles.base import Role
@@ -135,8 +136,65 @@ def test_what_a_cut_may_have_lost_is_sent_again_once() -> None:
 
 
 def test_else_both_would_wait_for_each_other_until_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(GossipRounds, "cut", lambda *_: None)
+    monkeypatch.setattr(Outbox, "cut", lambda *_: None)
     assert sent_again_after_a_cut() == []
+
+
+def sent_after_a_cut_within_the_training(**rules: Any) -> list[e.Send]:
+    """What goes to a neighbor whose connection was cut when the training ended, once it is back."""
+    ring = Ring(**rules).settle()
+    ring.tell(ev.LinkLost("a", "cut"))
+    (first,) = only(e.Send, ring.trained())
+    assert first.to == ("c",)
+    back = ring.tell(ev.LinkUp("a", "peer", 1))
+    assert ring.state.rounds.waits.awaited(1) == ["a", "c"]
+    return [send for send in only(e.Send, back) if isinstance(send.message, m.Exchange)]
+
+
+@pytest.mark.parametrize("rules", [{}, {"encoding": "delta+int8"}])
+def test_what_was_not_sent_during_a_cut_is_sent_when_the_neighbor_is_back(rules: Mapping[str, Any]) -> None:
+    (sent,) = sent_after_a_cut_within_the_training(**rules)
+    assert (sent.to, sent.message.round, sent.body) == (("a",), 1, "b1")
+
+
+def test_else_neither_would_get_a_model_until_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Outbox, "again", lambda *_: ([], False))
+    assert sent_after_a_cut_within_the_training() == []
+
+
+def test_one_that_is_heard_again_without_a_new_connection_is_sent_it_too() -> None:
+    ring = Ring(suspect_after_s=1.0).settle()
+    ring.until(2.0, beating=("c",))
+    (first,) = only(e.Send, ring.trained())
+    assert first.to == ("c",)
+    (sent,) = [send for send in only(e.Send, ring.beat("a", 1)) if isinstance(send.message, m.Exchange)]
+    assert (sent.to, sent.message.round) == (("a",), 1)
+    assert not only(e.Send, ring.beat("a", 1)), "once"
+
+
+def test_what_builds_on_what_came_before_is_not_sent_twice() -> None:
+    ring = Ring(encoding="delta+int8").settle()
+    ring.trained()
+    ring.tell(ev.LinkLost("a", "cut"))
+    assert not [s for s in only(e.Send, ring.tell(ev.LinkUp("a", "peer", 1))) if isinstance(s.message, m.Exchange)]
+
+
+def test_of_a_push_sum_only_who_has_a_share_is_sent_it() -> None:
+    ring = Ring(needs=Needs(mass=True, doubly=False)).settle()
+    ring.tell(ev.LinkLost("a", "cut"))
+    shares = {"c": ev.OutgoingModel("for c", MODEL, 0.5)}
+    ring.tell(ev.Trained(1, 0, "b1", 10, {}, apart=shares))
+    assert not [s for s in only(e.Send, ring.tell(ev.LinkUp("a", "peer", 1))) if isinstance(s.message, m.Exchange)]
+
+
+def test_the_cuts_of_visitors_and_of_the_gone_are_not_remembered() -> None:
+    ring = Ring().settle()
+    for k in range(100):
+        ring.tell(ev.LinkLost(f"visitor-{k}", "ended"))
+    ring.tell(ev.LinkLost("a", "ended"))
+    assert ring.state.rounds.outbox._cut == {"a"}
+    ring.tell(ev.LinkUp("a", "peer", 2))
+    assert ring.state.rounds.outbox._cut == set()
 
 
 def test_a_neighbor_that_was_started_again_is_not_sent_what_its_previous_incarnation_waited_for() -> None:
@@ -642,9 +700,9 @@ def test_one_who_left_may_come_back() -> None:
 def test_one_who_left_would_get_no_beat_if_it_stayed_departed(monkeypatch: pytest.MonkeyPatch) -> None:
     welcome = NeighborTracker.welcome
 
-    def _welcome(self: NeighborTracker, peer: str) -> None:
+    def _welcome(self: NeighborTracker, peer: str, **how: Any) -> None:
         departed = dict(self.departed)
-        welcome(self, peer)
+        welcome(self, peer, **how)
         self.departed.update(departed)
 
     monkeypatch.setattr(NeighborTracker, "welcome", _welcome)
@@ -689,6 +747,7 @@ def closings_of_one_without_neighbors(monkeypatch: pytest.MonkeyPatch, *, cut_of
         gone.setattr(membership.neighborhood, "sources", lambda _: ())
         gone.setattr(membership, "cut_off", lambda _: cut_off)
         gone.setattr(membership, "missing", ("a", "c", "d"))
+        gone.setattr(ring.state.tracker, "living", lambda _: False)
         ring.round()
         ring.round()
     ring.round("a", "c")

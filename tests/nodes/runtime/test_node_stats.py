@@ -312,3 +312,9 @@ def test_a_round_takes_no_more_than_its_figures() -> None:
     assert rows[900] == {**rows[899], "accuracy": 0.75, "evaluated_on": "test"}
     assert history.to_report()[1].nbytes <= 80 * len(history)
     assert [len(block) for block in history._blocks] == [256 * 9] * 3 + [(1000 - 3 * 256) * 9]
+
+
+def test_rounds_that_were_done_alone_and_again_are_named() -> None:
+    found = _peer_rounds(*range(1, 31), 21, 22, alone=range(9, 31)).report(counters())
+    assert found["disturbed"][1] == "rounds 21 to 30 done again with the others: it had done them alone"
+    assert (found["completed_rounds"], found["last_round"]) == (22, 22)

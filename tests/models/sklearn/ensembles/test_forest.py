@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from nervenet.models import CannotMerge, LocalWork, generator
+from nervenet.models import CannotMerge, LocalWork, artifact, generator
 from nervenet.models.agreement.asked import MalformedQuestion
 from nervenet.models.agreement.questions import Answer, Dialog, settle
 from nervenet.models.artifact import ModelFileError, load_model, save_model, save_weights
@@ -318,6 +318,7 @@ def test_a_file_that_holds_no_forest_is_refused(tmp_path):
     digest = save_weights(tmp_path / "model.safetensors", sites["a"].layout, vector)
     fields = json.loads((tmp_path / "model.json").read_text())
     fields["weights"]["blake2b"] = digest
+    fields["blake2b"] = artifact._own_digest(fields)
     (tmp_path / "model.json").write_text(json.dumps(fields))
     with pytest.raises(ModelFileError, match="no forest: feature, number 0: found 99"):
         load_model(tmp_path)

@@ -52,6 +52,21 @@ def test_an_announcement_that_comes_too_late_is_answered_by_a_later_round():
     assert (late.neighbors, early.neighbors) == ({"early"}, {"late"})
 
 
+def test_one_that_goes_back_announces_its_edges_for_the_round_that_it_joins():
+    back, other = EdgeAgreement(), EdgeAgreement()
+    back.open(900)
+    other.open(40)
+    said = other.want(["back"])["back"]
+    other.heard("back", back.want(["other"])["other"])
+    back.heard("other", said)
+    assert back.go_back(40) == {"other": Edge(41, 1)}
+    answer = other.heard("back", Edge(41, 1))
+    assert back.heard("other", answer) is None
+    for edges in (back, other):
+        edges.open(41)
+    assert (back.neighbors, other.neighbors) == ({"other"}, {"back"})
+
+
 def test_an_edge_is_announced_again_to_a_peer_that_has_forgotten_it():
     sleeper, other = EdgeAgreement.agreed(["other"]), EdgeAgreement.agreed(["sleeper"])
     sleeper.open(4)

@@ -1,0 +1,1 @@
+"""PyTorch modules behind the `Model` protocol; needs the extra ``torch``."""
