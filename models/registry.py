@@ -43,6 +43,13 @@ FAMILIES: Registry[Any] = Registry(
         "sklearn.linear_model.LinearRegression": "sklearn.exact.linear:LinearRegressionAdapter",
         "sklearn.linear_model.RidgeCV": "sklearn.exact.ridge:RidgeCVAdapter",
         "sklearn.linear_model.Ridge": "sklearn.exact.ridge:RidgeAdapter",
+        "sklearn.linear_model.PoissonRegressor": "sklearn.newton.adapters:PoissonAdapter",
+        "sklearn.linear_model.GammaRegressor": "sklearn.newton.adapters:GammaAdapter",
+        "sklearn.linear_model.TweedieRegressor": "sklearn.newton.adapters:TweedieAdapter",
+        "sklearn.linear_model.Lasso": "sklearn.newton.lasso:ElasticNetAdapter",
+        "sklearn.linear_model.ElasticNet": "sklearn.newton.lasso:ElasticNetAdapter",
+        "sklearn.cluster.KMeans": "sklearn.clusters.adapters:KMeansAdapter",
+        "sklearn.mixture.GaussianMixture": "sklearn.clusters.adapters:GaussianMixtureAdapter",
         "sklearn.naive_bayes.GaussianNB": "sklearn.exact.gaussian_nb:GaussianNBAdapter",
         "sklearn.naive_bayes.MultinomialNB": "sklearn.exact.counts:CountsAdapter",
         "sklearn.naive_bayes.ComplementNB": "sklearn.exact.counts:ComplementAdapter",
@@ -107,6 +114,8 @@ def as_model(obj: object) -> Model:
     same_package = own.__module__.partition(".")[0] == path.partition(".")[0]
     family, name = FAMILIES[path], path if same_package else import_path(own)
     return cast(Model, family(obj, name, as_model) if getattr(family, "of_models", False) else family(obj, name))
+    family = family_of(path, cast(Any, obj).get_params(deep=False))
+    return cast(Model, family(obj, path if same_package else import_path(own)))
 
 
 def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
@@ -140,6 +149,13 @@ def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
     return _made(cls, parameters)
 
 
+def family_of(name: str, parameters: Mapping[str, Any]) -> Any:
+    """Return the class of a family by its name, or of the one that an estimator belongs to with these parameters."""
+    family = FAMILIES[name]
+    choose = getattr(family, "with_parameters", None)
+    return family if choose is None else choose(parameters)
+
+
 def parameters_of(name: str) -> frozenset[str]:
     """Return the names of a family's own parameters; empty for scikit-learn's estimators, and for an unknown name."""
     if name.startswith("sklearn.") or not (name in FAMILIES or ":" in name):
@@ -153,7 +169,7 @@ def describe(model: Model) -> dict[str, Any]:
     """
     described = model.describe()
     name = str(described["name"])
-    if ":" in name or (name in FAMILIES and FAMILIES[name] is type(model)):
+    if ":" in name or (name in FAMILIES and family_of(name, described["parameters"]) is type(model)):
         return described
     return described | {"name": import_path(type(model))}
 
@@ -189,6 +205,9 @@ def _made(cls: Any, parameters: Mapping[str, Any]) -> Model:
     """Return a model of a class: of a family, an estimator, or one's own."""
     if hasattr(cls, "from_parameters"):
         return cast(Model, cls.from_parameters(parameters))
+    if hasattr(cls, "get_params"):  # no parameter of scikit-learn's takes these texts, and JSON has no such number
+        infinite = {key: float(value) for key, value in parameters.items() if value in ("inf", "-inf")}
+        parameters = {**parameters, **infinite}
     allowed = list(signature(cls).parameters)
     for parameter in parameters:
         if parameter not in allowed:

@@ -45,19 +45,6 @@ _STEPS = (
 _OTHER_PENALTY = (
     "only solvers that cannot take part know it; use SGDClassifier(loss=\"log_loss\", penalty='elasticnet')"
 )
-_SHIFTS = (
-    "shifts the intercepts of three or more classes at every warm start; scikit-learn 1.7.2 does not, nor does "
-    "solver='lbfgs'"
-)
-
-
-def _shifts_intercepts() -> bool:
-    import sklearn
-
-    release = [int(part) for part in sklearn.__version__.split(".")[:3] if part.isdigit()]
-    return [1, 6] <= release < [1, 7, 2]
-
-
 _BY_LABEL = (
     "its weights go by label, and an estimator here is shown the agreed classes as indices from 0; leave it out, and "
     "give the table training.class_weight, as in --set training.class_weight.LABEL=3"
@@ -99,8 +86,6 @@ def refused_setting(estimator: Any) -> tuple[str, str] | None:
         return f"{name} with solver='lbfgs'", "it has no partial_fit; use solver='sgd' or 'adam'"
     if solver == "liblinear":
         return f"{name} with solver='liblinear'", "it starts from zero at every fit; use solver='lbfgs'"
-    if solver == "newton-cholesky" and _shifts_intercepts():
-        return f"{name} with solver='newton-cholesky'", "this scikit-learn " + _SHIFTS
     if solver in ("sag", "saga"):
         return f"{name} with solver={solver!r}", _STEPS
     return _refused_objective(estimator) if name == "LogisticRegression" else None

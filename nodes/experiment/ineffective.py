@@ -38,7 +38,7 @@ def warnings(experiment: Experiment) -> list[str]:
         rows.append(("model", _not_taken(experiment), why))
     if name != "mlp" and summed is None and not grown.is_grown(experiment):
         rows.append(("training", ("optimizer", "learning_rate", "momentum", "nesterov", "l2"), why))
-    if name == "sklearn.linear_model.LogisticRegression":
+    if name == "sklearn.linear_model.LogisticRegression" and summed is None:
         rows.append(("training", ("batch_size",), "on LogisticRegression, whose solver takes all rows at a time"))
     unused = [key for key, schemes in PARTITIONS.items() if data.partition not in schemes]
     if data.sites:
