@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from .security.allow_list import Entry
     from .security.dialer import Dialer
 
+PROVEN_S = 8.0
+"""A bulk connection by which something has come so long before control ended is not one that went mute with it.
+
+ZeroMQ takes two seconds more to find control dead.
+"""
+
 
 def identity_of(node: str, incarnation: int) -> bytes:
     """Return the routing identity of a node's connections; no incarnation receives the messages of another."""
@@ -53,7 +59,16 @@ class InboundPeer:
     descriptors: dict[Lane, int] = field(default_factory=dict)  # of its connections
     key: str = ""  # by which its connections are authenticated; empty: they are not
     bulk_at: float = 0.0  # when something has come by bulk, the last time
-    bulk_unproven: bool = False  # nothing has come by it since, or shortly before, control was cut
+    bulk_doubted: bool = False  # nothing has come by it since, or shortly before, control was cut
+
+    def bulk_came(self, now: float) -> bool:
+        """Take note that something has come by bulk; return whether that is alive was in doubt."""
+        doubted, self.bulk_doubted, self.bulk_at = self.bulk_doubted, False, now
+        return doubted
+
+    def doubt_bulk(self, now: float) -> None:
+        """Take note that control was cut: what has done that may have muted bulk, of which nobody is told."""
+        self.bulk_doubted = Lane.BULK in self.lanes and now - self.bulk_at > PROVEN_S
 
 
 @dataclass(slots=True)

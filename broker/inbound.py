@@ -12,6 +12,7 @@ import zmq
 from .authority import wrong_caller
 from .channel import Channel, Envelope
 from .disconnects import DisconnectMonitor
+from .displaced import end_displaced, speaks_displaced
 from .endpoint import LANES, Endpoint
 from .errors import ProtocolError
 from .guard.guard import Guard
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from .security.gate import Listener
 
 _DRAINED = 64  # messages, of those that wait, before a connection is ended for what it holds
-_PROVEN_S = 8.0  # a bulk connection by which something came so long before is not one that went mute with control
 _CUT_S = 1.0  # a bulk connection that closes this much before its control connection has closed with it
 
 
@@ -173,7 +173,8 @@ class Inbound:
                     self._guards[lane].introduced(descriptor, identity)
                 if lane in self._monitors:
                     self._peers.connected(lane, peer, descriptor)
-                self._prove_bulk(peer)
+                if peer.bulk_came(self._endpoint.loop.time()):
+                    self._established(peer)
             self._endpoint.deliver(peer.node, peer.role, lane, received, peer.arrivals[lane])
         elif not isinstance(message, Refused):  # two nodes that refuse each other would never stop
             self._fault(lane)
@@ -181,31 +182,11 @@ class Inbound:
             self._refuse(lane, identity, tag_of(message), getattr(message, "round", 0), "stranger", reason)
 
     def _displaces(self, lane: Lane, peer: InboundPeer) -> bool:
-        """Return whether a message of a peer has come over another connection than its own, which is open still.
-
-        ZeroMQ lets any connection take an identity over (ROUTER_HANDOVER). Whoever has taken this one has not said
-        HELLO, which shows who may speak; whose it was is cut off, and hears of it by the end of its connection.
-        """
-        descriptor, own = self._channels[lane].descriptor(), peer.descriptors.get(lane)
-        if lane not in self._guards or own is None or own == descriptor or descriptor < 0:
+        if lane not in self._guards:
             return False
-        self._monitors[lane].drain()  # the peer may have closed it itself
-        if peer.descriptors.get(lane) is None:
-            return lane not in peer.lanes
-        peer.lanes.discard(lane)
-        self._guards[lane].displaced(own, f"the connection of {peer.node} was displaced by one that has not said HELLO")
-        return True
-
-    def _prove_bulk(self, peer: InboundPeer) -> None:
-        peer.bulk_at = self._endpoint.loop.time()
-        if peer.bulk_unproven:
-            peer.bulk_unproven = False
-            self._established(peer)
-
-    def _control_cut(self, peer: InboundPeer) -> None:
-        """Doubt the bulk connection as well: what has cut the one may have muted the other, of which nobody is told."""
-        silent_s = self._endpoint.loop.time() - peer.bulk_at
-        peer.bulk_unproven = Lane.BULK in self._monitors and Lane.BULK in peer.lanes and silent_s > _PROVEN_S
+        return speaks_displaced(
+            lane, peer, self._channels[lane].descriptor(), self._guards[lane], self._monitors[lane].drain
+        )
 
     def _sender(self, lane: Lane, peer: InboundPeer | None, frames: list[Any]) -> Entry | None:
         """Return whose key a message came by; None if it was revoked, or is not that of the peer that it speaks for."""
@@ -244,28 +225,19 @@ class Inbound:
         if replaced is not None:
             for channel in self._channels.values():
                 channel.forget(replaced.identity)
-        if lane in self._guards and peer.descriptors.get(lane, descriptor) != descriptor:
-            self._displaced(lane, peer, descriptor)
+        if lane in self._guards and end_displaced(lane, peer, descriptor, self._guards[lane]) and lane is Lane.CONTROL:
+            peer.doubt_bulk(endpoint.loop.time())
+            if peer.bulk_doubted:
+                self._is_down(peer)
         if lane in self._monitors:
             self._peers.connected(lane, peer, descriptor)
         if lane is Lane.BULK:
-            peer.bulk_at, peer.bulk_unproven = endpoint.loop.time(), False
+            peer.bulk_came(endpoint.loop.time())
             self._channels[lane].carried(identity, descriptor)
         if lane in self._guards:
             self._guards[lane].introduced(descriptor, identity)
         self._channels[lane].send(identity, self._endpoint.hello_to(peer.node))
         self._established(peer)
-
-    def _displaced(self, lane: Lane, peer: InboundPeer, descriptor: int) -> None:
-        """End the connection in whose place a peer has said HELLO over another; from elsewhere, that is reported."""
-        guard, own = self._guards[lane], peer.descriptors[lane]
-        before, now = guard.address_of(own), guard.address_of(descriptor)
-        elsewhere = f"{peer.node} has said HELLO from {now} over the identity of its connection from {before}"
-        guard.displaced(own, elsewhere if before != now else "")
-        if lane is Lane.CONTROL:
-            self._control_cut(peer)
-            if peer.bulk_unproven:
-                self._is_down(peer)
 
     def _not_of_run(self, hello: Hello) -> tuple[str, str] | None:
         """Return code and reason why a node has no business here, whatever its connection; None if it has."""
@@ -278,7 +250,7 @@ class Inbound:
     def _established(self, peer: InboundPeer) -> None:
         # After an outage control is back first, and nothing could be sent to who has no bulk connection yet.
         reachable = Lane.BULK not in self._monitors or self._peers.is_connected(Lane.BULK, peer)
-        if not peer.up and reachable and len(peer.lanes) == len(LANES) and not peer.bulk_unproven:
+        if not peer.up and reachable and len(peer.lanes) == len(LANES) and not peer.bulk_doubted:
             peer.up = True
             self._endpoint.notify(LinkUp(peer.node, peer.role, peer.incarnation, False))
 
@@ -341,7 +313,8 @@ class Inbound:
             self._channels[lane].drain()  # deliver what the peer sent before the connection closed
             if not self._peers.is_connected(lane, peer):  # or the HELLO of its next connection was among that
                 peer.lanes.discard(lane)
-            self._control_cut(peer)
+            if Lane.BULK in self._monitors:
+                peer.doubt_bulk(self._endpoint.loop.time())
             self._is_down(peer)
             self._established(peer)
 

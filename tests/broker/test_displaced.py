@@ -7,9 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 import pytest
-from nervenet.broker import inbound, outbound
+from nervenet.broker import handshake, inbound, outbound
 from nervenet.broker.handshake import identity_of
-from nervenet.broker.inbound import Inbound
 from nervenet.broker.messages import Goodbye, Heartbeat, Lane, Refused, Report
 from nervenet.broker.transport_events import ConnectionRefused, LinkLost, LinkUp
 from relay import Wire
@@ -119,7 +118,7 @@ async def test_a_farewell_over_a_displacing_connection_counts_for_nobody(tcp: An
 async def test_if_any_connection_of_its_identity_spoke_for_it_the_node_would_be_gone(
     tcp: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Inbound, "_displaces", lambda *_: False)
+    monkeypatch.setattr(inbound, "speaks_displaced", lambda *_: False)
     pair = await Pair().open(tcp)
     pair.stranger().say(LEAVES)
     try:
@@ -167,5 +166,5 @@ async def test_after_a_cut_a_node_counts_as_connected_once_something_has_come_by
 
 
 async def test_else_it_would_be_asked_over_a_dead_connection(tcp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inbound, "_PROVEN_S", 3600.0)
+    monkeypatch.setattr(handshake, "PROVEN_S", 3600.0)
     assert await counted_as_connected_with_dead_bulk(tcp)
