@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .describing.describe import describe
     from .estimators.federated import FederatedClassifier, FederatedRegressor
     from .estimators.gossip import GossipClassifier, GossipRegressor
+    from .estimators.search import FederatedGridSearchCV
     from .estimators.transformer import FederatedTransformer
     from .experiment.loader import load_experiment
     from .experiment.validation import validate
@@ -35,6 +36,7 @@ __all__ = [
     "Experiment",
     "ExperimentError",
     "FederatedClassifier",
+    "FederatedGridSearchCV",
     "FederatedRegressor",
     "FederatedTransformer",
     "GossipClassifier",
@@ -61,6 +63,7 @@ _HOMES = {
     "Experiment": ".config.schema",
     "ExperimentError": ".config.keys",
     "FederatedClassifier": ".estimators.federated",
+    "FederatedGridSearchCV": ".estimators.search",
     "FederatedRegressor": ".estimators.federated",
     "FederatedTransformer": ".estimators.transformer",
     "GossipClassifier": ".estimators.gossip",

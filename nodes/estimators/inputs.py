@@ -42,3 +42,10 @@ def checked(
         return Checked(X, y, owners, weight, trimmed=False)
     kept = np.flatnonzero(weight)
     return Checked(X[kept], y[kept], None if owners is None else owners[kept], weight[kept], trimmed=True)
+
+
+def check_several(estimator: Any, found: Checked, classes: NDArray[Any]) -> None:
+    """Raise ValueError for a single class."""
+    if len(classes) < 2:
+        after = " among the rows whose sample_weight is above 0" if found.trimmed else ""
+        raise ValueError(f"{type(estimator).__name__} needs two classes to learn, found 1 class{after}: {classes[0]!r}")

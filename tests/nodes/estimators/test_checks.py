@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from nervenet.nodes import (
     FederatedClassifier,
+    FederatedGridSearchCV,
     FederatedRegressor,
     FederatedTransformer,
     GossipClassifier,
@@ -21,6 +22,9 @@ FEW = {"rounds": 3, "n_clients": 3}
 ESTIMATORS = [
     FederatedClassifier(SGDClassifier(), **FEW),
     FederatedRegressor(SGDRegressor(), **FEW),
+    FederatedGridSearchCV(
+        FederatedClassifier(SGDClassifier(), rounds=2, n_clients=2, random_state=0), {"epochs": [5, 6]}, cv=2
+    ),
     GossipClassifier(SGDClassifier(), rounds=2, n_peers=2),
     GossipRegressor(SGDRegressor(), rounds=3, n_peers=2),
     FederatedTransformer(StandardScaler()),
