@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .config.keys import ExperimentError
     from .config.schema import Experiment
     from .describing.describe import describe
+    from .estimators.clusterer import FederatedClusterer
     from .estimators.federated import FederatedClassifier, FederatedRegressor
     from .estimators.gossip import GossipClassifier, GossipRegressor
     from .estimators.search import FederatedGridSearchCV
@@ -36,6 +37,7 @@ __all__ = [
     "Experiment",
     "ExperimentError",
     "FederatedClassifier",
+    "FederatedClusterer",
     "FederatedGridSearchCV",
     "FederatedRegressor",
     "FederatedTransformer",
@@ -63,6 +65,7 @@ _HOMES = {
     "Experiment": ".config.schema",
     "ExperimentError": ".config.keys",
     "FederatedClassifier": ".estimators.federated",
+    "FederatedClusterer": ".estimators.clusterer",
     "FederatedGridSearchCV": ".estimators.search",
     "FederatedRegressor": ".estimators.federated",
     "FederatedTransformer": ".estimators.transformer",

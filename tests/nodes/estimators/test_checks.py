@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 from nervenet.nodes import (
     FederatedClassifier,
+    FederatedClusterer,
     FederatedGridSearchCV,
     FederatedRegressor,
     FederatedTransformer,
     GossipClassifier,
     GossipRegressor,
 )
+from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.preprocessing import StandardScaler
@@ -27,6 +29,7 @@ ESTIMATORS = [
     ),
     GossipClassifier(SGDClassifier(), rounds=2, n_peers=2),
     GossipRegressor(SGDRegressor(), rounds=3, n_peers=2),
+    FederatedClusterer(KMeans(3)),
     FederatedTransformer(StandardScaler()),
     FederatedTransformer(PCA(n_components=1), n_clients=2),
 ]
