@@ -86,6 +86,7 @@ class ConnectionTable:
         self._strangers: dict[int, Connection] = {}  # the oldest first
         self._paces: dict[str, Bucket] = {}  # of connections, and
         self._sent: dict[str, Bucket] = {}  # of bytes, by address
+        self._answers: Bucket | None = None
         self._cut: dict[str, int] = {}  # by address, how many connections have closed and are not back
 
     def __len__(self) -> int:
@@ -131,8 +132,13 @@ class ConnectionTable:
         found = self._connections.pop(descriptor, None)
         if found is not None:
             self.topic_bytes -= found.topic_bytes
-            if found.known and not found.ended and (found.address in self._cut or len(self._cut) < _ADDRESSES):
-                self._cut[found.address] = self._cut.get(found.address, 0) + 1
+            if not found.ended:
+                self._may_be_back(found)
+
+    def displaced(self, connection: Connection) -> None:
+        """Take note that a connection has been ended whose owner has done nothing wrong, and may come back."""
+        self._may_be_back(connection)
+        self.ended(connection)
 
     def ended(self, connection: Connection) -> None:
         """Take note that a connection has been ended; ZeroMQ will announce that it has closed."""
@@ -171,6 +177,12 @@ class ConnectionTable:
             return None
         what = "malformed messages" if found.known else "messages before it introduced itself"
         return Ending(found, limit, f"sent more than {allowed(limit)} {what}")
+
+    def may_refuse(self, now: float) -> bool:
+        """Return whether a refused HELLO may be answered: of a flood that would be half of the work."""
+        if self._answers is None:
+            self._answers = Bucket(allowed("refusals"), allowed("refusals_s"), now)
+        return self._answers.take(now)
 
     def snapshot(self, descriptor: int, now: float) -> bool:
         """Return whether a connection may have a snapshot."""
@@ -263,6 +275,10 @@ class ConnectionTable:
             return False
         self.introduced(found.descriptor)
         return True
+
+    def _may_be_back(self, found: Connection) -> None:
+        if found.known and (found.address in self._cut or len(self._cut) < _ADDRESSES):
+            self._cut[found.address] = self._cut.get(found.address, 0) + 1
 
     def _is_back(self, found: Connection) -> None:
         left = self._cut.pop(found.address, 0) - 1

@@ -96,6 +96,8 @@ class Adapter(ModelBase):
 
         self.set_task(n_features, n_classes)
         self.working = clone(self.given)
+        if hasattr(self.working, "random_state"):  # nothing depends on it, and the program's own draws are not ours
+            self.working.random_state = np.random.RandomState(0)
         self.prepare(n_features, rng)
         arrays = self.read()
         self._layout = Layout(tuple(arrays), tuple(array.shape for array in arrays.values()), self.dtype)

@@ -101,7 +101,7 @@ def _federated(experiment: Experiment, name: str) -> Iterator[str]:
         if value := getattr(federated, key):
             shown = list(value) if isinstance(value, tuple) else value
             yield f"federated.{key} = {shown!r}: {because}, and no site trains it by itself; leave it out"
-    if federated.compression and not _exact(federated.compression):
+    if federated.compression and not is_exact(federated.compression):
         yield (
             f"federated.compression = {federated.compression!r}: {because}, and what is rounded away would be missing; "
             "expected 'deflate', or none"
@@ -124,7 +124,7 @@ def _gossip(experiment: Experiment, model: object) -> Iterator[str]:
         )
 
 
-def _exact(compression: str) -> bool:
+def is_exact(compression: str) -> bool:
     """Whether a codec gives back what it was given; what is wrong with one that cannot be read is said elsewhere."""
     from nervenet.models.compress import parse
 
