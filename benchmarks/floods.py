@@ -8,9 +8,11 @@ coordinator completes with the flood than with the rival: the median of the pair
 times in 20 (the ranks of a sign test). ``ms/round`` is the processor time that all processes of the run take for a
 round, with the rival and with the flood: that can be read on a machine that has other work, too. Last comes one longer
 flood, for the peaks of memory, and what is left after ``--settle`` seconds. With ``--keys`` the run has keys, and the
-strangers have none.
+strangers have none. With ``--rival zmq`` the sink has sockets of ZeroMQ like the run's, with nothing of ours behind
+them: what it takes to accept, greet and end a connection is theirs.
 
-    python benchmarks/floods.py [--keys] [--only KIND ...] [--pairs 8] [--window 3] [--seconds 8] [--settle 60] [--hard]
+    python benchmarks/floods.py [--keys] [--only KIND ...] [--pairs 8] [--window 3] [--seconds 8] [--settle 60]
+        [--rival sink|zmq] [--hard]
 """
 
 from __future__ import annotations
@@ -35,12 +37,15 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import zmq
 from nervenet.broker.codec import encode
 from nervenet.broker.events import encode_event
 from nervenet.broker.messages import GetSnapshot, Hello, Join
+from nervenet.broker.sockets import make
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31)
 READY = b"\x04\x1c\x05READY\x0bSocket-Type\x00\x00\x00\x06ROUTER"
+KINDS = ("directory.server", "events.in", "events.out", "inbox.control", "inbox.bulk")
 PORTS = ("directory", "events_in", "events_out", "control", "bulk")
 MB = 1_000_000
 REST_S = 1.0  # after a flood, in which its connections end
@@ -289,6 +294,22 @@ def sink(count: int) -> None:
                 key.fileobj.close()  # type: ignore[union-attr]
 
 
+def bare() -> None:
+    """Read and forget as well, by sockets of ZeroMQ, of the same kinds and with the same options; print the ports."""
+    context = zmq.Context()
+    sockets = [make(context, kind) for kind in KINDS]
+    print(json.dumps([each.bind_to_random_port("tcp://127.0.0.1") for each in sockets]), flush=True)
+    sockets[1].send(b"\x01")  # of events, everything
+    poller = zmq.Poller()
+    for each in sockets:
+        poller.register(each, zmq.POLLIN)
+    while True:
+        for each, _ in poller.poll():
+            with contextlib.suppress(zmq.Again):
+                while True:
+                    each.recv(zmq.NOBLOCK, copy=False)
+
+
 def _drained(connection: Any) -> bool:
     try:
         return bool(connection.recv(MB))
@@ -455,20 +476,22 @@ def main() -> None:
     parser.add_argument("--at")
     parser.add_argument("--run")
     parser.add_argument("--pace", type=float)
-    parser.add_argument("--sink", type=int)
+    parser.add_argument("--rival", choices=["sink", "zmq"], default="sink")
+    parser.add_argument("--serve", choices=["sink", "zmq"])
     arguments = parser.parse_args()
     if arguments.flood:
         flood(arguments.flood, json.loads(arguments.at), arguments.run, arguments.seconds, arguments.pace)
         return
-    if arguments.sink:
-        sink(arguments.sink)
+    if arguments.serve:
+        bare() if arguments.serve == "zmq" else sink(len(PORTS))
         return
     with tempfile.TemporaryDirectory() as folder:
-        sinking = child("--sink", "5")
+        sinking = child("--serve", arguments.rival)
         assert sinking.stdout is not None
         ports = json.loads(sinking.stdout.readline())
         elsewhere = {place: f"tcp://127.0.0.1:{port}" for place, port in zip(PORTS, ports, strict=True)}
-        print(f"{'keys' if arguments.keys else 'plain'}; {arguments.pairs} pairs; resident memory in MB")
+        keyed = "keys" if arguments.keys else "plain"
+        print(f"{keyed}; {arguments.pairs} pairs, against a rival of {arguments.rival}; resident memory in MB")
         print(
             f"{'':14}{'rounds/s':>16}{'ms/round':>14}{'slower':>8}{'':15}   broker before, peak, settled   coordinator"
         )

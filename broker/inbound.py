@@ -196,19 +196,18 @@ class Inbound:
             self._monitors[lane].drain()
         endpoint = self._endpoint
         refusal = self._peers.refusal(identity, hello, endpoint.run, sender, endpoint.node) or self._not_of_run(hello)
-        if refusal is not None and lane in self._guards:
-            self._guards[lane].refuse(descriptor)
-        if refusal is not None and refusal[0] == "version":
-            self._endpoint.counters.malformed += 1
-            self._stranger(lane, refusal[1])
-            self._refuse(lane, identity, "hello", 0, *refusal, hello.oldest)
-            return
         if refusal is not None:
-            if sender is not None and refusal[0] == "identity":
+            answers = lane not in self._guards or self._guards[lane].refuse(descriptor)
+            if refusal[0] == "version":
+                endpoint.counters.malformed += 1
+                self._stranger(lane, refusal[1])
+            elif refusal[0] == "identity" and sender is not None:
                 self._listeners[lane].refuse(sender, refusal[1])
             elif refusal[0] == "identity":
                 endpoint.refused(ConnectionRefused(f"inbox.{endpoint.role}", "", "", hello.node, refusal[1]))
-            self._refuse(lane, identity, "hello", 0, *refusal)
+            if answers:
+                version = hello.oldest if refusal[0] == "version" else VERSION
+                self._refuse(lane, identity, "hello", 0, *refusal, version)
             return
         peer, replaced = self._peers.admit(lane, identity, hello, "" if sender is None else sender.public)
         if replaced is not None:

@@ -37,6 +37,8 @@ LIMITS: dict[str, Limit] = {
     "connections_in_all": Limit(4_096, "connections of a process", "the same; each takes about 30 kB of ZeroMQ"),
     "handshakes": Limit(2_000, "connections at once from one address", "as many nodes may start on one machine"),
     "handshakes_s": Limit(200, "and then connections a second", "with keys each takes half a millisecond"),
+    "refusals": Limit(1_000, "refused HELLOs that are answered at once", "the others are ended without a word"),
+    "refusals_s": Limit(50, "and then a second", "who is not answered says HELLO again"),
     "held_bytes": Limit(16 * MIB, "bytes that came and are no whole message yet", "1,000 events that had waited"),
     "held_in_all": Limit(48 * MIB, "the same of all connections of a process", "bulk apart; the largest is ended"),
     "messages": Limit(20_000, "messages at once of a connection", "what waits for a node that was stopped"),

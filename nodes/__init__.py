@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .config.schema import Experiment
     from .describing.describe import describe
     from .estimators.federated import FederatedClassifier, FederatedRegressor
+    from .estimators.gossip import GossipClassifier, GossipRegressor
     from .estimators.transformer import FederatedTransformer
     from .experiment.loader import load_experiment
     from .experiment.validation import validate
@@ -36,6 +37,8 @@ __all__ = [
     "FederatedClassifier",
     "FederatedRegressor",
     "FederatedTransformer",
+    "GossipClassifier",
+    "GossipRegressor",
     "Monitor",
     "NodeFailed",
     "Peer",
@@ -60,6 +63,8 @@ _HOMES = {
     "FederatedClassifier": ".estimators.federated",
     "FederatedRegressor": ".estimators.federated",
     "FederatedTransformer": ".estimators.transformer",
+    "GossipClassifier": ".estimators.gossip",
+    "GossipRegressor": ".estimators.gossip",
     "Monitor": ".monitoring.monitor",
     "NodeFailed": ".runtime.identity",
     "Peer": ".roles.peer",

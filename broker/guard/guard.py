@@ -92,12 +92,13 @@ class Guard:
     def fault(self, descriptor: int) -> None:
         self.end(self.table.fault(descriptor))
 
-    def refuse(self, descriptor: int) -> None:
-        """Take note that its HELLO was refused: when that can have been read, the connection is of no use."""
+    def refuse(self, descriptor: int) -> bool:
+        """Take note that its HELLO was refused, and return whether it is to be answered; then its connection ends."""
         self.fault(descriptor)
-        found = self.table.get(descriptor)
+        found, answers = self.table.get(descriptor), self.table.may_refuse(self._loop.time())
         if found is not None and not found.known:
-            self._loop.call_later(_ANSWERED_S, self._answered, found)
+            self._loop.call_later(_ANSWERED_S if answers else 0.0, self._answered, found)
+        return answers
 
     def _answered(self, connection: Connection) -> None:
         if not connection.known:

@@ -86,6 +86,7 @@ class ConnectionTable:
         self._strangers: dict[int, Connection] = {}  # the oldest first
         self._paces: dict[str, Bucket] = {}  # of connections, and
         self._sent: dict[str, Bucket] = {}  # of bytes, by address
+        self._answers: Bucket | None = None
         self._cut: dict[str, int] = {}  # by address, how many connections have closed and are not back
 
     def __len__(self) -> int:
@@ -171,6 +172,12 @@ class ConnectionTable:
             return None
         what = "malformed messages" if found.known else "messages before it introduced itself"
         return Ending(found, limit, f"sent more than {allowed(limit)} {what}")
+
+    def may_refuse(self, now: float) -> bool:
+        """Return whether a refused HELLO may be answered: of a flood that would be half of the work."""
+        if self._answers is None:
+            self._answers = Bucket(allowed("refusals"), allowed("refusals_s"), now)
+        return self._answers.take(now)
 
     def snapshot(self, descriptor: int, now: float) -> bool:
         """Return whether a connection may have a snapshot."""

@@ -29,11 +29,11 @@ def summed_model(experiment: Experiment) -> Model | None:
     if "." not in name or ":" in name:
         return None
     from nervenet.models.model import CannotMerge, is_summed
-    from nervenet.models.registry import FAMILIES
+    from nervenet.models.registry import FAMILIES, family_of
 
     from .factory import build_model
 
-    if name in FAMILIES.builtin and not is_summed(FAMILIES[name]):
+    if name in FAMILIES.builtin and not is_summed(family_of(name, experiment.model.parameters)):
         return None
     try:
         model = build_model(experiment)
@@ -71,11 +71,17 @@ def problems(experiment: Experiment, model: object) -> Iterator[str]:
     if not is_summed(model):
         return
     name = short_name(model)
+    if not getattr(model, "has_target", True):
+        yield (
+            f"model.name = {experiment.model.name!r}: {name} has no target, which a run learns to predict; "
+            "FederatedClusterer fits it, or models.cluster_together"
+        )
+        return
     if experiment.init is not None:
         yield f"init = {experiment.init!r}: {name} is solved from the rows of this run's sites alone; leave it out"
     if experiment.data.scaling != "none" and (why := getattr(model, "needs_raw", "")):
         yield f"data.scale = {experiment.data.scaling!r}: {name} {why}; expected data.scale = 'none'"
-    yield from _federated(experiment, name) if experiment.mode == "federated" else _gossip(experiment, name)
+    yield from _federated(experiment, name) if experiment.mode == "federated" else _gossip(experiment, model)
 
 
 def _federated(experiment: Experiment, name: str) -> Iterator[str]:
@@ -95,15 +101,22 @@ def _federated(experiment: Experiment, name: str) -> Iterator[str]:
         if value := getattr(federated, key):
             shown = list(value) if isinstance(value, tuple) else value
             yield f"federated.{key} = {shown!r}: {because}, and no site trains it by itself; leave it out"
-    if federated.compression and not _exact(federated.compression):
+    if federated.compression and not is_exact(federated.compression):
         yield (
             f"federated.compression = {federated.compression!r}: {because}, and what is rounded away would be missing; "
             "expected 'deflate', or none"
         )
 
 
-def _gossip(experiment: Experiment, name: str) -> Iterator[str]:
-    gossip = experiment.gossip
+def _gossip(experiment: Experiment, model: object) -> Iterator[str]:
+    from nervenet.models.model import in_one_round
+
+    gossip, name = experiment.gossip, short_name(model)
+    if gossip.topology != "complete" and not in_one_round(model):
+        yield (
+            f"gossip.topology = {gossip.topology!r}: each step of {name} needs the sums of all sites, and all have to "
+            "take the same one; expected 'complete', where every peer hears all others"
+        )
     if gossip.algorithm not in ALGORITHMS:
         yield (
             f"gossip.algorithm = {gossip.algorithm!r}: {name} is a sum over the rows of all sites, and only mixing "
@@ -111,7 +124,7 @@ def _gossip(experiment: Experiment, name: str) -> Iterator[str]:
         )
 
 
-def _exact(compression: str) -> bool:
+def is_exact(compression: str) -> bool:
     """Whether a codec gives back what it was given; what is wrong with one that cannot be read is said elsewhere."""
     from nervenet.models.compress import parse
 

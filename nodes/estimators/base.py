@@ -10,6 +10,7 @@ import numpy as np
 from nervenet.models.data.data import Task
 from nervenet.models.model import Model
 from nervenet.models.registry import as_model
+from nervenet.models.site_model import SiteModel
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
@@ -207,15 +208,24 @@ class LearningEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
     def _take(self, learned: Learned, sites: Sites, classes: NDArray[Any] | None, seed: int, *, begun: bool) -> None:
         """Set what is fitted."""
         names = getattr(self, "feature_names_in_", None)
-        self.estimator_ = fitted(self.estimator, learned.site_model, classes, names)
-        if classes is not None and hasattr(self.estimator, "class_weight"):
-            self.estimator_.class_weight = self.estimator.class_weight
+        self.estimator_ = self._fitted(learned.site_model, classes, names)
+        self._take_more(learned, classes, names)
         self.history_ = [*(self.history_ if begun else []), *learned.history]
         self.n_iter_ = learned.progress.round
         self.clients_ = sites.ids
         if classes is not None:
             self.classes_ = classes
         self._progress, self._drawn_seed = learned.progress, seed
+
+    def _fitted(self, site_model: SiteModel, classes: NDArray[Any] | None, names: Any) -> Any:
+        """Return the plain estimator that a model of the run is."""
+        found = fitted(self.estimator, site_model, classes, names)
+        if classes is not None and hasattr(self.estimator, "class_weight"):
+            found.class_weight = self.estimator.class_weight
+        return found
+
+    def _take_more(self, learned: Learned, classes: NDArray[Any] | None, names: Any) -> None:
+        """Set what only one of the modes has."""
 
     def _going_on(self) -> Progress | None:
         return getattr(self, "_progress", None)

@@ -98,8 +98,8 @@ class FederatedClassifier(ClassifierMixin, FederatedEstimator):  # type: ignore[
     estimator_ : estimator
         Fitted, with the merged weights.
     history_ : list of dict
-        A record of each round: ``round``, ``participants``, ``loss`` (of the training rows, weighted by sites),
-        ``duration_s``.
+        A record of each round: ``round``, ``participants`` (how many), ``loss`` (of the training rows, weighted by
+        sites), ``duration_s``.
     n_iter_ : int
         Rounds that were done.
     clients_ : (n_clients,) array
@@ -172,8 +172,8 @@ class FederatedRegressor(RegressorMixin, FederatedEstimator):  # type: ignore[mi
     estimator_ : estimator
         Fitted, with the merged weights.
     history_ : list of dict
-        A record of each round: ``round``, ``participants``, ``loss`` (of the training rows, weighted by sites),
-        ``duration_s``.
+        A record of each round: ``round``, ``participants`` (how many), ``loss`` (of the training rows, weighted by
+        sites), ``duration_s``.
     n_iter_ : int
         Rounds that were done.
     clients_ : (n_clients,) array

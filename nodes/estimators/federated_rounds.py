@@ -6,7 +6,7 @@ the deployed code; what falls away is the machines that wait for others. So the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
@@ -28,6 +28,7 @@ from ..federated.task_dispatch import choose
 from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.worker import Cancellation
+from .round_zero import settled
 from .run import Job, Learned, Progress, Record, left_out
 
 COORDINATOR = "coordinator"
@@ -85,11 +86,8 @@ class FederatedRounds:
 
     def begin(self) -> None:
         """Settle what everybody must share before training: round 0, or what was agreed before."""
-        agreement, run = self._job.agreement, self.state
-        if agreement is None:
-            ready = self._round_zero()
-        else:
-            ready = self._ready(self.coordinator.apply_agreement(e.ApplyAgreement(agreement=agreement)))
+        run, sites = self.state, {name: client.site_model for name, client in self.clients.items()}
+        ready = settled(self.coordinator, sites, self._job.agreement, limited=True)
         for client in self.clients.values():
             client.apply_agreement(e.ApplyAgreement(agreement=ready.agreement))
         run.model = ready
@@ -98,18 +96,6 @@ class FederatedRounds:
         if (after := self._job.after) is not None:
             run.weights, run.clock, run.completed = after.weights, after.clock, after.round
             run.outgoing = self.coordinator.aggregator.restore(after.round, after.weights, after.state)
-
-    def _round_zero(self) -> ev.ModelReady:
-        rows = {name: record.examples for name, record in self.state.registry.clients.items()}
-        question: Mapping[str, Any] = {}
-        step = 0
-        while True:
-            answers = {name: client.site_model.answer(question) for name, client in self.clients.items()}
-            surveys = {name: (fields, vector) for name, (fields, vector) in answers.items()}
-            found = self.coordinator.apply_agreement(e.ApplyAgreement(surveys=surveys, rows=rows, step=step))
-            if not isinstance(found, ev.NextQuestion):
-                return found
-            question, step = found.question, found.step
 
     def round(self, number: int) -> Record:
         """Do one round; return its record."""
@@ -134,7 +120,8 @@ class FederatedRounds:
         registry.count((name, number) for name in current.admitted)
         run.update_model(folded, number, current.admitted.values())
         fields = closing_fields(current, perf_counter() - began)
-        return {key: value for key, value in fields.items() if key != "closed_by"} | dict(folded.metrics)
+        del fields["closed_by"]
+        return {**fields, "participants": len(current.admitted), **folded.metrics}
 
     def progress(self) -> Progress:
         """Return how far the run has come."""
@@ -178,8 +165,3 @@ class FederatedRounds:
             return
         most = run.registry.cap(config.federated.max_examples_ratio)
         current.admitted[name] = admit(arrived, update, "train", run.weights, most)
-
-    @staticmethod
-    def _ready(found: ev.ModelReady | ev.NextQuestion) -> ev.ModelReady:
-        assert isinstance(found, ev.ModelReady)  # noqa: S101 - an agreement is the end of the dialog
-        return found

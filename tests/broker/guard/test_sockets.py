@@ -202,6 +202,18 @@ async def test_one_whose_hello_was_refused_has_no_connection_for_long(tcp, raw, 
     assert at_server.of(ConnectionRefused) == []  # the node that dialed says why
 
 
+@pytest.mark.parametrize("most", [1, MUCH])
+async def test_of_a_flood_of_hellos_few_are_answered(tcp, raw, limit, most):
+    limit("refusals", most)
+    limit("refusals_s", 0)
+    server, _ = await tcp.open("server", binds=True)
+    for number in range(3):
+        one = raw(server.addresses["control"], f"n{number}@1".encode())
+        one.frame(encode(Hello(f"n{number}", "client", "another run", 1, 1))[0])
+    await until(lambda: server.counters.messages_received >= 3)
+    assert server.counters.messages_sent == min(most, 3)
+
+
 @pytest.mark.parametrize("many", [4, MUCH])
 async def test_what_many_connections_took_is_given_back(tcp, raw, monkeypatch, many):
     monkeypatch.setattr(guard, "_MANY", many)

@@ -4,7 +4,13 @@ import warnings
 from typing import Any
 
 import pytest
-from nervenet.nodes import FederatedClassifier, FederatedRegressor, FederatedTransformer
+from nervenet.nodes import (
+    FederatedClassifier,
+    FederatedRegressor,
+    FederatedTransformer,
+    GossipClassifier,
+    GossipRegressor,
+)
 from sklearn.decomposition import PCA
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.preprocessing import StandardScaler
@@ -15,6 +21,8 @@ FEW = {"rounds": 3, "n_clients": 3}
 ESTIMATORS = [
     FederatedClassifier(SGDClassifier(), **FEW),
     FederatedRegressor(SGDRegressor(), **FEW),
+    GossipClassifier(SGDClassifier(), rounds=2, n_peers=2),
+    GossipRegressor(SGDRegressor(), rounds=3, n_peers=2),
     FederatedTransformer(StandardScaler()),
     FederatedTransformer(PCA(n_components=1), n_clients=2),
 ]

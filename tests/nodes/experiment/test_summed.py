@@ -28,6 +28,11 @@ GOSSIP = {**LINEAR, "mode": "gossip"}
         ({"federated.compression": "delta"}, "federated.compression = 'delta'"),
         ({"mode": "gossip", "gossip.algorithm": "choco"}, "expected 'dpsgd' or 'sgp'"),
         ({"mode": "gossip", "gossip.algorithm": "ad-psgd"}, "gossip.algorithm = 'ad-psgd'"),
+        (
+            {"model.name": "sklearn.linear_model.PoissonRegressor", "mode": "gossip"},
+            "gossip.topology = 'ring': each step of PoissonRegressor needs the sums of all sites",
+        ),
+        ({"model.name": "sklearn.cluster.KMeans"}, "KMeans has no target, which a run learns to predict"),
         ({"model.name": "sklearn.naive_bayes.MultinomialNB", "data.scale": "standard"}, "expected data.scale = 'none'"),
     ],
 )
@@ -41,6 +46,16 @@ def test_what_keeps_the_mean_is_allowed() -> None:
     for allowed in ({"federated.compression": "deflate"}, {"federated.quorum": 0.5}):
         load_experiment(overrides={**LINEAR, **allowed})
     load_experiment(overrides={**GOSSIP, "gossip.algorithm": "sgp", "gossip.topology": "static-exponential"})
+
+
+def test_the_solver_says_whether_a_logistic_regression_is_one_of_sums() -> None:
+    logistic: dict[str, Any] = {"model.name": "sklearn.linear_model.LogisticRegression", "mode": "gossip"}
+    load_experiment(overrides=logistic)
+    newton = {**logistic, "model.parameters.solver": "newton-cholesky"}
+    with pytest.raises(ExperimentError, match=r"gossip\.topology = 'ring'"):
+        load_experiment(overrides=newton)
+    loaded = load_experiment(overrides={**newton, "gossip.topology": "complete"})
+    assert (loaded.rounds, loaded.data.scaling) == (20, "none")
 
 
 def test_one_round_and_columns_as_they_are_unless_something_else_is_said() -> None:
