@@ -112,10 +112,9 @@ def as_model(obj: object) -> Model:
     if refused := refused_setting(obj):
         raise _cannot_merge(*refused)
     same_package = own.__module__.partition(".")[0] == path.partition(".")[0]
-    family, name = FAMILIES[path], path if same_package else import_path(own)
-    return cast(Model, family(obj, name, as_model) if getattr(family, "of_models", False) else family(obj, name))
     family = family_of(path, cast(Any, obj).get_params(deep=False))
-    return cast(Model, family(obj, path if same_package else import_path(own)))
+    name = path if same_package else import_path(own)
+    return cast(Model, family(obj, name, as_model) if getattr(family, "of_models", False) else family(obj, name))
 
 
 def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
