@@ -18,12 +18,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from nervenet.models.aggregate import weighted_mean
 from nervenet.models.agreement.questions import settle
+from nervenet.models.cluster_together import cluster_together
 from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
 from nervenet.models.site_model import SiteModel
 from sklearn.base import clone
+from sklearn.cluster import KMeans
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
-from sklearn.linear_model import LinearRegression, Ridge, RidgeCV
+from sklearn.linear_model import (
+    ElasticNet,
+    GammaRegressor,
+    Lasso,
+    LinearRegression,
+    LogisticRegression,
+    PoissonRegressor,
+    Ridge,
+    RidgeCV,
+    TweedieRegressor,
+)
+from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import PredefinedSplit
 from sklearn.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
 from sklearn.neighbors import NearestCentroid
@@ -31,10 +44,12 @@ from sklearn.neighbors import NearestCentroid
 
 class Family(NamedTuple):
     estimator: Any
-    rows: str = "classes"  # or quantities, or counts
+    rows: str = "classes"  # or quantities, counts, events or amounts
     rounds: int = 1
 
 
+TIGHT: dict[str, Any] = {"tol": 1e-13, "max_iter": 2000}
+NEWTON = "newton-cholesky"
 FAMILIES = [
     Family(LinearRegression(), "quantities"),
     Family(LinearRegression(positive=True), "quantities"),
@@ -49,6 +64,17 @@ FAMILIES = [
     Family(ComplementNB(), "counts"),
     Family(BernoulliNB(binarize=1.0), "counts"),
     Family(CategoricalNB(min_categories=8), "counts"),
+    Family(Lasso(alpha=0.05, **TIGHT), "quantities"),
+    Family(ElasticNet(alpha=0.05, **TIGHT), "quantities"),
+    Family(LogisticRegression(solver=NEWTON, **TIGHT), rounds=15),
+    Family(LogisticRegression(solver=NEWTON, C=np.inf, **TIGHT), rounds=15),
+    Family(PoissonRegressor(alpha=0.1, solver=NEWTON, **TIGHT), "events", 15),
+    Family(GammaRegressor(alpha=0.1, solver=NEWTON, **TIGHT), "amounts", 15),
+    Family(TweedieRegressor(power=1.5, alpha=0.1, solver=NEWTON, **TIGHT), "events", 15),
+    Family(KMeans(5, n_init=1, tol=0.0)),
+    Family(GaussianMixture(3, max_iter=30)),
+    Family(GaussianMixture(3, covariance_type="tied", max_iter=30)),
+    Family(GaussianMixture(3, covariance_type="diag", max_iter=30)),
 ]
 SITES = (1 / 1e9, 0.03, 0.2, 0.05, 0.4, 0.22, 0.1)  # shares of the rows; the first site has a single one
 WHERE = ("means_", "theta_", "xbar_", "centroids_", "cluster_centers_")  # attributes that move with the columns
@@ -64,6 +90,9 @@ def rows_of(kind: str, rows: int, columns: int) -> tuple[Any, Any]:
     if kind == "counts":
         return draws.poisson(1.0 + (np.arange(columns) % 3 == classes[:, None])).clip(max=7).astype(float), classes
     weights = draws.normal(size=columns) / np.geomspace(0.3, 30, columns)
+    if kind in ("events", "amounts"):
+        mean = np.exp(X @ weights / 4)
+        return X, draws.poisson(mean).astype(float) if kind == "events" else draws.gamma(2.0, mean / 2)
     return X, X @ weights + draws.normal(size=rows) if kind == "quantities" else classes
 
 
@@ -71,6 +100,9 @@ def over_sites(estimator: Any, X: Any, y: Any, rounds: int) -> tuple[Any, float]
     """Return the fitted estimator that the sites come to, and the seconds that it took them all."""
     sizes = np.maximum(1, (np.array(SITES) * len(y)).astype(int))
     cuts = np.cumsum(sizes)[:-1]
+    if isinstance(estimator, KMeans | GaussianMixture):
+        began = time.perf_counter()
+        return cluster_together(begun(estimator, X), np.split(X, cuts)), time.perf_counter() - began
     models = [SiteModel(clone(estimator), *own) for own in zip(np.split(X, cuts), np.split(y, cuts), strict=True)]
     began = time.perf_counter()
     answers = {f"{n}": each.answer for n, each in enumerate(models)}
@@ -95,13 +127,30 @@ def pooled(estimator: Any, X: Any, y: Any) -> Any:
         sizes[-1] = len(y) - sizes[:-1].sum()
         folds = np.concatenate([np.arange(size) % estimator.cv for size in sizes])
         return RidgeCV(estimator.alphas, cv=PredefinedSplit(folds)).fit(X, y)
-    return clone(estimator).fit(X, y)
+    return begun(estimator, X).fit(X, y)
+
+
+def begun(estimator: Any, X: Any) -> Any:
+    """Return an unfitted copy; of clusters with the start given, which else is another for the sites."""
+    copy = clone(estimator)
+    if isinstance(copy, KMeans):
+        copy.set_params(init=X[:: len(X) // copy.n_clusters][: copy.n_clusters])
+    elif isinstance(copy, GaussianMixture):
+        k, width = copy.n_components, X.shape[1]
+        precisions = np.geomspace(0.3, 30, width) ** -2.0
+        by_kind = {"full": np.stack([np.diag(precisions)] * k), "tied": np.diag(precisions)}
+        copy.set_params(
+            weights_init=np.full(k, 1 / k),
+            means_init=X[len(X) // (2 * k) :: len(X) // k][:k],
+            precisions_init=by_kind.get(copy.covariance_type, np.stack([precisions] * k)),
+        )
+    return copy
 
 
 def attributes(fitted: Any, shift: Any, target: float) -> dict[str, Any]:
     """Return the fitted attributes as they are once the rows have been moved, each as a list of arrays."""
     known = {name: value for name, value in vars(fitted).items() if name.endswith("_") and name[0] != "_"}
-    for name in ("n_iter_", "solver_", "feature_names_in_"):
+    for name in ("n_iter_", "solver_", "feature_names_in_", "labels_", "dual_gap_", "lower_bounds_"):
         known.pop(name, None)
     found = {}
     for name, value in known.items():

@@ -15,6 +15,9 @@ from contextlib import suppress
 from typing import NamedTuple
 
 _TCP_INFO = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
+COUNTS = _TCP_INFO is not None
+"""Whether the system counts the bytes of a connection."""
+
 _BYTES = 148  # of struct tcp_info (linux/tcp.h), which only grows at its end
 _UNACKED = struct.Struct("=I")  # at 24
 _COUNTS = struct.Struct("=QQIII")  # at 120: bytes acknowledged, bytes received, segments out and in, bytes not sent

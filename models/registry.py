@@ -38,6 +38,8 @@ FAMILIES: Registry[Any] = Registry(
         "sklearn.ensemble.RandomForestRegressor": "sklearn.ensembles.forest:ForestRegressorAdapter",
         "sklearn.ensemble.ExtraTreesClassifier": "sklearn.ensembles.forest:ForestAdapter",
         "sklearn.ensemble.ExtraTreesRegressor": "sklearn.ensembles.forest:ForestRegressorAdapter",
+        "sklearn.ensemble.BaggingClassifier": "sklearn.ensembles.bagging:BaggingAdapter",
+        "sklearn.ensemble.BaggingRegressor": "sklearn.ensembles.bagging:BaggingRegressorAdapter",
         "sklearn.linear_model.LinearRegression": "sklearn.exact.linear:LinearRegressionAdapter",
         "sklearn.linear_model.RidgeCV": "sklearn.exact.ridge:RidgeCVAdapter",
         "sklearn.linear_model.Ridge": "sklearn.exact.ridge:RidgeAdapter",
@@ -111,7 +113,8 @@ def as_model(obj: object) -> Model:
         raise _cannot_merge(*refused)
     same_package = own.__module__.partition(".")[0] == path.partition(".")[0]
     family = family_of(path, cast(Any, obj).get_params(deep=False))
-    return cast(Model, family(obj, path if same_package else import_path(own)))
+    name = path if same_package else import_path(own)
+    return cast(Model, family(obj, name, as_model) if getattr(family, "of_models", False) else family(obj, name))
 
 
 def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
@@ -140,6 +143,8 @@ def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
         cls = estimator_class(name, FAMILIES.builtin)
         # An experiment file cannot say None; no parameter of scikit-learn's takes the text.
         parameters = {key: None if value == "none" else value for key, value in parameters.items()}
+        if parameters.get("estimator") is not None and getattr(FAMILIES.get(name), "of_models", False):
+            parameters["estimator"] = _member(parameters["estimator"])
     return _made(cls, parameters)
 
 
@@ -213,6 +218,16 @@ def _made(cls: Any, parameters: Mapping[str, Any]) -> Model:
             raise ValueError(str(error)) from error
         raise _cannot_merge(cls.__name__, str(error)) from error
     return as_model(made)
+
+
+def _member(described: object) -> Any:
+    """Return the estimator that an ensemble consists of, from its import path or from what `describe` said of it."""
+    if not isinstance(described, str | Mapping):
+        return described
+    fields: Any = {"name": described} if isinstance(described, str) else described
+    if set(fields) - {"parameters"} != {"name"}:
+        raise ValueError(f"estimator is an import path, or a table with name and parameters; found {sorted(fields)}")
+    return named_model(str(fields["name"]), fields.get("parameters", {})).given  # type: ignore[attr-defined]
 
 
 def _cannot_merge(what: str, why: str) -> CannotMerge:

@@ -92,6 +92,16 @@ class Guard:
     def fault(self, descriptor: int) -> None:
         self.end(self.table.fault(descriptor))
 
+    def displaced(self, descriptor: int, reason: str = "") -> None:
+        """End a connection whose identity another one has taken: ZeroMQ leaves it open and mute, and tells nobody."""
+        found = self.table.get(descriptor)
+        if found is None or found.ended:
+            return
+        self.table.displaced(found)
+        kernel.end(found.descriptor, found.inode)
+        if reason:
+            self._refused(ConnectionRefused(self.table.policy.service, found.address, "", "", reason))
+
     def refuse(self, descriptor: int) -> bool:
         """Take note that its HELLO was refused, and return whether it is to be answered; then its connection ends."""
         self.fault(descriptor)

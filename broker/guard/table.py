@@ -133,8 +133,13 @@ class ConnectionTable:
         found = self._connections.pop(descriptor, None)
         if found is not None:
             self.topic_bytes -= found.topic_bytes
-            if found.known and not found.ended and (found.address in self._cut or len(self._cut) < _ADDRESSES):
-                self._cut[found.address] = self._cut.get(found.address, 0) + 1
+            if not found.ended:
+                self._may_be_back(found)
+
+    def displaced(self, connection: Connection) -> None:
+        """Take note that a connection has been ended whose owner has done nothing wrong, and may come back."""
+        self._may_be_back(connection)
+        self.ended(connection)
 
     def ended(self, connection: Connection) -> None:
         """Take note that a connection has been ended; ZeroMQ will announce that it has closed."""
@@ -271,6 +276,10 @@ class ConnectionTable:
             return False
         self.introduced(found.descriptor)
         return True
+
+    def _may_be_back(self, found: Connection) -> None:
+        if found.known and (found.address in self._cut or len(self._cut) < _ADDRESSES):
+            self._cut[found.address] = self._cut.get(found.address, 0) + 1
 
     def _is_back(self, found: Connection) -> None:
         left = self._cut.pop(found.address, 0) - 1

@@ -1,6 +1,6 @@
 """Which scikit-learn estimators, and which of their settings, cannot learn together, and what to use instead."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib import import_module
 from inspect import isclass
@@ -36,12 +36,6 @@ _INSTEAD = {
 _REFUSED = {
     "average": "partial_fit goes on from its own running average and ignores the weights that arrive",
     "early_stopping": "partial_fit does not support it; the number of rounds is what stops the training",
-}
-
-_REFUSED_OF_FORESTS: dict[str, tuple[Callable[[object], bool], str]] = {
-    "oob_score": (bool, "the rows that a tree has not seen are at its site; data.test_size keeps some of all sites"),
-    "warm_start": (bool, "its trees are grown once, in round 0, and no later fit adds any"),
-    "criterion": (lambda found: found == "poisson", "it wants targets of at least 0, and here they are standardized"),
 }
 
 _STEPS = (
@@ -81,10 +75,6 @@ def refused_setting(estimator: Any) -> tuple[str, str] | None:
     for parameter, why in _REFUSED.items():
         if getattr(estimator, parameter, None):
             return f"{name} with {parameter}={getattr(estimator, parameter)!r}", why
-    if hasattr(estimator, "oob_score"):
-        for parameter, (odd, why) in _REFUSED_OF_FORESTS.items():
-            if odd(getattr(estimator, parameter)):
-                return f"{name} with {parameter}={getattr(estimator, parameter)!r}", why
     if weights := getattr(estimator, "class_weight", None):
         why = _BY_SHARE if isinstance(weights, str) else _BY_LABEL
         return f"{name} with class_weight={weights!r}", why

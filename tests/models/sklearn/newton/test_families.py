@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nervenet.models.model import CannotMerge
+from nervenet.models.local.alone import train_alone
+from nervenet.models.model import CannotMerge, LocalWork
 from nervenet.models.registry import as_model
 from sklearn.linear_model import (
     ElasticNet,
@@ -163,3 +164,15 @@ def test_a_start_without_a_likelihood_is_refused() -> None:
     with pytest.raises(CannotMerge, match="fit_intercept=False"):
         as_model(TweedieRegressor(power=1.5, link="identity", fit_intercept=False))
     as_model(TweedieRegressor(power=0, link="identity", fit_intercept=False))
+
+
+def test_a_site_alone_takes_as_many_steps_as_there_are_rounds() -> None:
+    estimator, y = PoissonRegressor(alpha=0.1, solver="newton-cholesky", tol=1e-10), TARGETS["counts"]
+    own = learn(estimator, [(X, y), (X[:5], y[:5])], rounds=0)
+    weights = train_alone(own, LocalWork(), 15, node="site", seed=0, stop=lambda: False)
+    assert weights is not None
+    own.set_weights(weights)
+    assert relative(line(own.model.estimator), line(estimator.fit(X, y))) < 1e-8
+    once = train_alone(own, LocalWork(), 1, node="site", seed=0, stop=lambda: False)
+    assert once is not None
+    assert not np.allclose(once, weights), "what one training would come to"
