@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from .keys import ExperimentError
+from .rounds_to_agree import rounds_to_agree
 from .schema import Experiment, FederatedConfig, TrainingConfig
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 ALGORITHMS = ("dpsgd", "sgp")
 """Those of gossip that mix, and do nothing else, and keep the mean over the peers."""
+
+MOST_ROUNDS = 1000
+"""That are done where nobody says how many, on a graph on which peers take longer to agree."""
 
 ONE_PER_ROW = ("class_weight",)
 """Keys of [training] that are about rows and not about steps."""
@@ -45,8 +49,9 @@ def summed_model(experiment: Experiment) -> Model | None:
 def with_defaults(experiment: Experiment, model: object, *, rounds: bool) -> Experiment:
     """Return an experiment in which what was left open is as suits a summed model.
 
-    That is one round, if the model needs no more, all hear all, and `rounds` says that they were left open; and columns
-    as they are, which `fit` is to be compared on. Of another model, or none, nothing changes.
+    That is one round, if the model needs no more and `rounds` says that they were left open, or under gossip as many as
+    it takes until peers agree; and columns as they are, which `fit` is to be compared on. Of another model, or none,
+    nothing changes.
     """
     if model is None:
         return experiment
@@ -54,9 +59,8 @@ def with_defaults(experiment: Experiment, model: object, *, rounds: bool) -> Exp
 
     if not is_summed(model):
         return experiment
-    whole = experiment.mode == "federated" or experiment.gossip.topology == "complete"
-    if rounds and whole and in_one_round(model):
-        experiment = replace(experiment, rounds=1)
+    if rounds and in_one_round(model):
+        experiment = replace(experiment, rounds=min(rounds_to_agree(experiment) or experiment.rounds, MOST_ROUNDS))
     if experiment.data.scale is None:
         experiment = replace(experiment, data=replace(experiment.data, scale="none"))
     return experiment
@@ -145,6 +149,20 @@ def idle_training(training: TrainingConfig, model: object) -> list[str]:
     changed = [f.name for f in fields(fresh) if getattr(training, f.name) != getattr(fresh, f.name)]
     why = f"on {short_name(model)}, which is solved from sums over rows, and trains by no steps"
     return [f"training.{key} has no effect {why}" for key in changed if key not in ONE_PER_ROW]
+
+
+def too_few_rounds(experiment: Experiment, model: object) -> list[str]:
+    """Return a line where peers do not agree by the end of the run, and each then has a model of its own; else none."""
+    from nervenet.models.model import in_one_round
+
+    needed = rounds_to_agree(experiment) if in_one_round(model) else None
+    if needed is None or needed <= experiment.rounds:
+        return []
+    line = (
+        f"rounds = {experiment.rounds}: on gossip.topology = {experiment.gossip.topology!r} it takes {needed} until "
+        f"the sums of all have reached all peers, to ten digits; before, each has a {short_name(model)} of its own"
+    )
+    return [line]
 
 
 def short_name(model: Any) -> str:

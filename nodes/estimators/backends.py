@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from . import federated_rounds, gossip_rounds
-from .run import Job, Learned, Runner
+from .run import Job, Learned, Runner, Steps
 
 
 @dataclass(frozen=True)
 class Backends:
     names: Callable[[int], list[str]]  # of so many nodes
+    steps: Callable[[Job], Steps]  # a run in this process
     memory: Runner
     processes: Runner
 
@@ -24,7 +25,9 @@ def in_processes(job: Job, rounds: int) -> Learned:
 
 
 BACKENDS: Mapping[str, Backends] = {
-    "federated": Backends(federated_rounds.names, federated_rounds.learn, in_processes),
-    "gossip": Backends(gossip_rounds.names, gossip_rounds.learn, in_processes),
+    "federated": Backends(
+        federated_rounds.names, federated_rounds.FederatedRounds, federated_rounds.learn, in_processes
+    ),
+    "gossip": Backends(gossip_rounds.names, gossip_rounds.GossipRounds, gossip_rounds.learn, in_processes),
 }
 """By mode."""

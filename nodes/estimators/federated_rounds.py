@@ -29,7 +29,7 @@ from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.worker import Cancellation
 from .round_zero import settled
-from .run import Job, Learned, Progress, Record, left_out
+from .run import Job, Learned, Progress, Record, left_out, stepwise
 
 COORDINATOR = "coordinator"
 ROLE = "client"
@@ -52,11 +52,7 @@ def learn(job: Job, rounds: int) -> Learned:
     ValueError
         The strategy has no rounds; or no site's training has a finite result.
     """
-    run = FederatedRounds(job)
-    run.begin()
-    first = run.state.completed + 1
-    history = [run.round(number) for number in range(first, first + rounds)]
-    return job.end(run.progress(), history, run.coordinator.site_model)
+    return stepwise(FederatedRounds(job), rounds)
 
 
 class FederatedRounds:
@@ -71,6 +67,7 @@ class FederatedRounds:
                 "matter of time; backend='processes' runs it"
             )
         seed, scale = experiment.seed, experiment.data.scaling
+        self.history: list[Record] = []
         population = population_of(strategy, experiment.nodes, experiment.federated.participation)
         aggregator = Aggregator(strategy, population, report=experiment.federated.report_outliers)
         self.coordinator = CoordinatorWorker(job.site_model(None), aggregator, node=COORDINATOR, seed=seed, scale=scale)
@@ -87,7 +84,7 @@ class FederatedRounds:
     def begin(self) -> None:
         """Settle what everybody must share before training: round 0, or what was agreed before."""
         run, sites = self.state, {name: client.site_model for name, client in self.clients.items()}
-        ready = settled(self.coordinator, sites, self._job.agreement, limited=True)
+        ready = settled([self.coordinator], sites, self._job.agreement, limited=True)
         for client in self.clients.values():
             client.apply_agreement(e.ApplyAgreement(agreement=ready.agreement))
         run.model = ready
@@ -97,8 +94,8 @@ class FederatedRounds:
             run.weights, run.clock, run.completed = after.weights, after.clock, after.round
             run.outgoing = self.coordinator.aggregator.restore(after.round, after.weights, after.state)
 
-    def round(self, number: int) -> Record:
-        """Do one round; return its record."""
+    def round(self, number: int) -> None:
+        """Do one round, and record it."""
         run, began = self.state, perf_counter()
         config, registry = run.config, run.registry
         floor = floor_of(config, registry)
@@ -121,10 +118,17 @@ class FederatedRounds:
         run.update_model(folded, number, current.admitted.values())
         fields = closing_fields(current, perf_counter() - began)
         del fields["closed_by"]
-        return {**fields, "participants": len(current.admitted), **folded.metrics}
+        self.history.append({**fields, "participants": len(current.admitted), **folded.metrics})
 
-    def progress(self) -> Progress:
-        """Return how far the run has come."""
+    @property
+    def completed(self) -> int:
+        return self.state.completed
+
+    def end(self) -> Learned:
+        """Return what the run has come to."""
+        return self._job.end(self._progress(), self.history, self.coordinator.site_model)
+
+    def _progress(self) -> Progress:
         run = self.state
         assert run.model is not None  # noqa: S101 - after `begin`
         state = self.coordinator.aggregator.arrays(run.completed)

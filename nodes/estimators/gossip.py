@@ -28,7 +28,7 @@ class GossipEstimator(LearningEstimator):
         partition: str = "iid",
         alpha: float = 0.5,
         shards_per_client: int = 2,
-        rounds: int = 20,
+        rounds: int | None = None,
         epochs: int = 5,
         local_steps: int | None = None,
         batch_size: int = 16,
@@ -55,6 +55,10 @@ class GossipEstimator(LearningEstimator):
 
     def _table(self) -> dict[str, Any]:
         return {"topology": self.topology, "algorithm": self.algorithm}
+
+    @property
+    def _all_hear_all(self) -> bool:
+        return self.topology == "complete"
 
     def _sites_wanted(self) -> int:
         return self.n_peers
@@ -88,8 +92,8 @@ class GossipClassifier(ClassifierMixin, GossipEstimator):  # type: ignore[misc] 
     partition : {"iid", "dirichlet", "shards", "quantity"}
         How: see `nervenet.models.partition`. `alpha` is for "dirichlet" and "quantity", `shards_per_client` for
         "shards".
-    rounds : int
-        Of training and merging.
+    rounds : int or None
+        Of training and merging. None: 20, and 1 of a model that is exact after one.
     epochs : int
         Passes of a site over its own rows in a round; ignored where there are `local_steps`, mini-batches in their
         place.
@@ -164,8 +168,8 @@ class GossipRegressor(RegressorMixin, GossipEstimator):  # type: ignore[misc]  #
     partition : {"iid", "dirichlet", "shards", "quantity"}
         How: see `nervenet.models.partition`. `alpha` is for "dirichlet" and "quantity", `shards_per_client` for
         "shards".
-    rounds : int
-        Of training and merging.
+    rounds : int or None
+        Of training and merging. None: 20, and 1 of a model that is exact after one.
     epochs : int
         Passes of a site over its own rows in a round; ignored where there are `local_steps`, mini-batches in their
         place.

@@ -24,7 +24,7 @@ from ..gossip.worker import GossipWorker
 from ..runtime import effects as e
 from ..runtime import events as ev
 from .round_zero import settled
-from .run import Job, Learned, Progress, Record
+from .run import Job, Learned, Progress, Record, stepwise
 
 ROLE = "peer"
 
@@ -46,14 +46,7 @@ def learn(job: Job, rounds: int) -> Learned:
     ValueError
         The algorithm has no rounds; or a peer's training, or a mixture, is not finite.
     """
-    run = GossipRounds(job)
-    run.begin()
-    first = run.completed + 1
-    try:
-        history = [run.round(number) for number in range(first, first + rounds)]
-    except ArithmeticError as error:  # a peer whose model is no model fails, and who mixes with it has nothing to mix
-        raise ValueError(str(error)) from error
-    return job.end(run.progress(), history)
+    return stepwise(GossipRounds(job), rounds)
 
 
 class GossipRounds:
@@ -81,17 +74,16 @@ class GossipRounds:
         self._rules = {name: PeerRules(name, members, needs=needs, encoding=encoding) for name in self.peers}
         self._settings = task_settings(experiment, job.model)
         self.completed = 0
+        self.history: list[Record] = []
         self.weights: dict[str, Any] = {}
         self.clocks: dict[str, float] = {}
 
     def begin(self) -> None:
         """Settle what all must share before training: round 0, or what was agreed before."""
         job = self._job
-        first = next(iter(self.peers.values()))
-        self._ready = settled(first, {name: peer.site_model for name, peer in self.peers.items()}, job.agreement)
+        first, *_ = peers = list(self.peers.values())
+        self._ready = settled(peers, {name: peer.site_model for name, peer in self.peers.items()}, job.agreement)
         for name, peer in self.peers.items():
-            if peer is not first:
-                peer.apply_agreement(e.ApplyAgreement(agreement=self._ready.agreement))
             if job.after is not None:
                 weights, clock = job.after.peers.get(name, (job.after.weights, job.after.clock))
                 peer.adopt(weights, clock)
@@ -99,8 +91,14 @@ class GossipRounds:
         self.completed = 0 if job.after is None else job.after.round
         self._expected = with_parts(self._ready.payload, first.algorithm.needs.parts)
 
-    def round(self, number: int) -> Record:
-        """Do one round; return its record."""
+    def round(self, number: int) -> None:
+        """Do one round, and record it."""
+        try:
+            self.history.append(self._round(number))
+        except ArithmeticError as error:  # a peer without a finite model fails, and who mixes with it has none either
+            raise ValueError(str(error)) from error
+
+    def _round(self, number: int) -> Record:
         began = perf_counter()
         out = self._schedule.out(number)
         trained = {
@@ -141,10 +139,15 @@ class GossipRounds:
                 inboxes[receiver][sender] = ReceivedModel(message, body)
         return {name: dict(sorted(inbox.items())) for name, inbox in inboxes.items()}
 
-    def progress(self) -> Progress:
+    def end(self) -> Learned:
+        """Return what the run has come to."""
+        return self._job.end(self._progress(), self.history, next(iter(self.peers.values())).site_model)
+
+    def _progress(self) -> Progress:
         """Return how far the run has come: the mean of the peers' models, and each of them."""
         vectors = [self.weights[name] for name in sorted(self.weights)]
-        mean = weighted_mean(vectors, [1.0] * len(vectors))
+        alike = all(vector.tobytes() == vectors[0].tobytes() for vector in vectors)  # a mean of them might be another
+        mean = vectors[0] if alike else weighted_mean(vectors, [1.0] * len(vectors))
         clock = sum(self.clocks.values()) / len(self.clocks)
         peers = {name: (self.weights[name], self.clocks[name]) for name in self.weights}
         return Progress(self.completed, self._ready.agreement, mean, clock, peers=peers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 
 from nervenet.broker.errors import BrokerError
 from nervenet.models.aggregate import weighted_mean
+from nervenet.models.artifact import load_model
 from nervenet.models.model import Model
 
 from ..config.schema import Experiment
@@ -44,7 +46,8 @@ def learn(job: Job, rounds: int) -> Learned:
         except (RunFailed, BrokerError) as error:
             raise ValueError(f"the run has no result: {error}") from error
         history = [_record(row, job) for row in read_rows(path)]
-    return job.end(_progress(job, rounds, result), history)
+        site_model = load_model(path, model=deepcopy(job.model))
+    return job.end(_progress(job, rounds, result), history, site_model)
 
 
 async def _launched(job: Job, out: Path) -> RunResult:

@@ -10,7 +10,7 @@ from ..config import grown
 from ..config.idle_parameters import idle_lines
 from ..config.schema import Experiment
 from ..config.site_names import repeated
-from ..config.summed import idle_training, summed_model
+from ..config.summed import idle_training, summed_model, too_few_rounds
 
 STEERING = (
     "sites",
@@ -58,7 +58,8 @@ def warnings(experiment: Experiment) -> list[str]:
     ]
     found += [f"data.sites: {line}" for line in repeated(data.sites or ())]
     found += idle_lines(name, experiment.model.parameters)
-    found += [] if summed is None else idle_training(experiment.training, summed)
+    if summed is not None:
+        found += [*idle_training(experiment.training, summed), *too_few_rounds(experiment, summed)]
     found += grown.idle_training(experiment)
     weighted = experiment.training.class_weight is not None or data.weight is not None
     if weighted and experiment.training.batch_size == 1 and (name == "mlp" or "neural_network" in name):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from nervenet.models.mlp.mlp import MLP
 from nervenet.nodes.config.keys import ExperimentError
-from nervenet.nodes.config.summed import idle_training, problems
+from nervenet.nodes.config.summed import MOST_ROUNDS, idle_training, problems
 from nervenet.nodes.experiment.ineffective import warnings
 from nervenet.nodes.experiment.loader import experiment_from_keywords, load_experiment
 from sklearn.linear_model import LinearRegression
@@ -63,7 +63,9 @@ def test_one_round_and_columns_as_they_are_unless_something_else_is_said() -> No
     assert (left_open.rounds, left_open.data.scaling) == (1, "none")
     said = load_experiment(overrides={**LINEAR, "rounds": 3, "data.scale": "standard"})
     assert (said.rounds, said.data.scaling) == (3, "standard")
-    assert load_experiment(overrides=GOSSIP).rounds == 20
+    assert load_experiment(overrides=GOSSIP).rounds == 106
+    assert load_experiment(overrides={**GOSSIP, "gossip.topology": "one-peer-exponential"}).rounds == 3
+    assert load_experiment(overrides={**GOSSIP, "nodes": 100}).rounds == MOST_ROUNDS
     assert load_experiment(overrides={**GOSSIP, "gossip.topology": "complete"}).rounds == 1
     other = load_experiment(overrides={"model.name": "sklearn.linear_model.SGDRegressor"})
     assert (other.rounds, other.data.scaling) == (20, "standard")
@@ -78,6 +80,13 @@ def test_settings_of_steps_are_named_as_without_effect() -> None:
     assert [line.partition(" ")[0] for line in found] == ["model.n_jobs", "training.epochs", "training.batch_size"]
     assert "LinearRegression, which is solved from sums over rows" in found[1]
     assert warnings(load_experiment(overrides=LINEAR)) == []
+
+
+def test_too_few_rounds_of_mixing_are_named() -> None:
+    (line,) = warnings(load_experiment(overrides={**GOSSIP, "rounds": 20}))
+    assert line.startswith("rounds = 20: on gossip.topology = 'ring' it takes 106 until the sums of all have reached")
+    assert warnings(load_experiment(overrides={**GOSSIP, "rounds": 106})) == []
+    assert warnings(load_experiment(overrides={"mode": "gossip", "rounds": 2})) == []
 
 
 def test_other_models_are_asked_for_nothing() -> None:
