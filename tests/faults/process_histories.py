@@ -19,7 +19,7 @@ import json
 import re
 import signal
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -192,18 +192,20 @@ def waits(history: ProcessHistory, events: list[dict[str, Any]]) -> Iterator[str
 
 def once(history: ProcessHistory, events: list[dict[str, Any]]) -> Iterator[str]:
     done: dict[tuple[str, Any], list[int]] = defaultdict(list)
+    backs: Counter[tuple[str, Any]] = Counter()
     for event in events:
-        if event.get("role") not in ("coordinator", "peer"):
-            continue
-        rounds = done[event["node"], event["incarnation"]]
-        if event.get("type") == "round.completed":
-            rounds.append(event["round"])
-        elif event.get("type") == "warning" and str(event.get("reason")).startswith(BACK):
-            rounds[:] = [number for number in rounds if number < event["round"]]
-    for (node, _), rounds in done.items():
-        if rounds != sorted(set(rounds)):
+        if event.get("role") in ("coordinator", "peer"):
+            who = event["node"], event["incarnation"]
+            if event.get("type") == "round.completed":
+                done[who].append(event["round"])
+            backs[who] += event.get("type") == "warning" and str(event.get("reason")).startswith(BACK)
+    for who, rounds in done.items():
+        if backs[who]:  # of a round that peers complete at different times, the events stand together, in no order
+            twice = [number for number, times in Counter(rounds).items() if times > 1 + backs[who]]
+        else:
             twice = [after for before, after in pairwise(rounds) if after <= before]
-            yield f"once: {node} completed rounds twice or out of order: {twice[:5]}"
+        if twice:
+            yield f"once: {who[0]} completed rounds twice or out of order: {twice[:5]}"
 
 
 def right(history: ProcessHistory, run: LaunchedRun, events: list[dict[str, Any]], outcome: Outcome) -> Iterator[str]:
