@@ -27,7 +27,7 @@ _GIVE_BACK_S = 2.0
 _ANSWERED_S = 0.25  # in which who is refused may read why
 _CHECKED = 1 << 20  # bytes of answers to one connection after which it is looked at at once
 _UNREAD = {"lag_bytes", "unread_bytes", "unread_in_all"}
-_WAITS = {"held_bytes", "unknown_bytes", "unknown_s", "unknown"}
+_WAITS = {"held_bytes", "unknown_bytes", "unknown_s", "unknown", "unknown_at_inbox"}
 
 
 class Guard:

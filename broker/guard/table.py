@@ -26,7 +26,7 @@ class Policy:
 
     It is known by a HELLO that was accepted, or by a first good message; where ``silent``, as publishers are, by having
     begun ZeroMQ's handshake, which has a deadline of its own.
-    ``subscribes``: all that comes are subscriptions.
+    ``subscribes``: all that comes are subscriptions. ``strangers`` is the row of how many may be unknown.
     """
 
     service: str
@@ -35,6 +35,7 @@ class Policy:
     subscribes: bool = False
     nbytes: tuple[int, int] | None = None  # at once, and a second
     together: bool = False  # of all connections from one address, and not of each
+    strangers: str = "unknown"
 
 
 class Ending(NamedTuple):
@@ -111,8 +112,8 @@ class ConnectionTable:
             return [Ending(found, "handshakes", f"more than {allowed('handshakes_s')} connections a second come")]
         if len(self._connections) > allowed("connections"):
             return [Ending(self.over(found, now), "connections", already("connections"))]
-        if len(self._strangers) > allowed("unknown"):
-            return [Ending(self.over(found, now), "unknown", _unknown())]
+        if len(self._strangers) > allowed(self.policy.strangers):
+            return [self._stranger(self.over(found, now))]
         return []
 
     def over(self, newest: Connection, now: float) -> Connection:
@@ -300,17 +301,17 @@ class ConnectionTable:
 
     def _crowd(self, now: float) -> list[Ending]:
         """Return the oldest strangers, where there are too many; not those that may have said a word meanwhile."""
-        over = list(self._strangers.values())[: max(0, len(self._strangers) - allowed("unknown"))]
-        return [Ending(each, "unknown", _unknown()) for each in over if now - each.since > allowed("unknown_grace_s")]
+        over = list(self._strangers.values())[: max(0, len(self._strangers) - allowed(self.policy.strangers))]
+        return [self._stranger(each) for each in over if now - each.since > allowed("unknown_grace_s")]
+
+    def _stranger(self, found: Connection) -> Ending:
+        limit = self.policy.strangers
+        return Ending(found, limit, f"more than {allowed(limit)} connections have not introduced themselves")
 
 
 def already(limit: str) -> str:
     """Return why the newest connection is ended, where there are as many as there may be."""
     return f"there are {allowed(limit):,} connections already"
-
-
-def _unknown() -> str:
-    return f"more than {allowed('unknown')} connections have not introduced themselves"
 
 
 def _of_address(buckets: dict[str, Bucket], address: str, size: tuple[int, int], now: float) -> Bucket:

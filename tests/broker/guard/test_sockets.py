@@ -152,7 +152,7 @@ async def test_parts_without_an_end_by_a_member(tcp, raw, limit, held):
 
 @pytest.mark.parametrize("many", [2, 1_000])
 async def test_strangers_that_stay(tcp, raw, limit, many):
-    limit("unknown", many)
+    limit("unknown_at_inbox", many)
     limit("unknown_grace_s", 0)
     server, _ = await tcp.open("server", binds=True)
     table = server._inbound._guards["control"].table
@@ -166,6 +166,15 @@ async def test_strangers_that_stay(tcp, raw, limit, many):
     await looks()
     assert sum(one.ended() for one in silent) == (3 if many == 2 else 0)
     assert not member.ended()
+
+
+async def test_more_than_may_be_strangers_get_in_one_after_the_other(tcp, limit):
+    limit("unknown_at_inbox", 2)
+    server, at_server = await tcp.open("server", binds=True)
+    for number in range(12):
+        client, _ = await tcp.open(f"c{number}")
+        client.link("server", server.addresses)
+    await until(lambda: len(at_server.of(LinkUp)) >= 12)
 
 
 @pytest.mark.parametrize("faults", [3, MUCH])
