@@ -58,9 +58,7 @@ def main() -> None:
     chosen = parser.parse_args()
     X, y = load_digits(return_X_y=True)
     X = X / 16
-    own = FederatedClassifier(
-        SGDClassifier(), n_clients=CLIENTS, rounds=chosen.rounds, epochs=EPOCHS, random_state=0
-    )
+    own = FederatedClassifier(SGDClassifier(), n_clients=CLIENTS, rounds=chosen.rounds, epochs=EPOCHS, random_state=0)
     rows = calls_of(lambda: own.fit(X, y))
     order = np.random.default_rng(0).permutation(max(rows)) % len(X)
     parts = [np.resize(order, count) for count in rows]
@@ -75,7 +73,8 @@ def main() -> None:
     turns = [(seconds(bare), seconds(lambda: own.fit(X, y))) for _ in range(chosen.turns)]
     floor, found = (min(each) for each in zip(*turns, strict=True))
     print(f"{len(rows)} partial_fit calls of {np.mean(rows):.0f} rows: {floor:.3f} s of processor time")
-    print(f"FederatedClassifier, {CLIENTS} clients, {chosen.rounds} rounds: {found:.3f} s, accuracy {own.score(X, y):.3f}")
+    done = f"{CLIENTS} clients, {chosen.rounds} rounds"
+    print(f"FederatedClassifier, {done}: {found:.3f} s, accuracy {own.score(X, y):.3f}")
     print(f"ratio {found / floor:.3f} (to reach: {REACH})")
 
 
