@@ -3,14 +3,18 @@
 A federated run of 8 client processes goes on all the while. The flooder is a process of its own and takes part of a
 processor, so each kind of flood is sent, at the pace of `FLOODS`, against the run, and, as the rival, against sockets
 of another process that take what comes and do nothing (a sink): in pairs of short windows, one after the other, each
-first in turn, since a machine has faster and slower minutes. Slower is by how much fewer rounds a second the
+first in turn, since a machine has faster and slower minutes. ``slower`` is by how much fewer rounds a second the
 coordinator completes with the flood than with the rival: the median of the pairs, and between which of them it lies 19
-times in 20 (the ranks of a sign test). ``ms/round`` is the processor time that all processes of the run take for a
-round, with the rival and with the flood: that can be read on a machine that has other work, too. Last comes one longer
-flood, for the peaks of memory, and what is left after ``--settle`` seconds. With ``--keys`` the run has keys, and the
-strangers have none.
+times in 20 (the ranks of a sign test). ``cost`` is the processor time that all processes of the run take with the
+flood, less what as many rounds take with the rival, as a share of all processors: that can be read on a machine that
+has other work, too, where the paces of a pair differ by anything. Last comes one longer flood, for the peaks of memory,
+and what is left after ``--settle`` seconds.
 
-    python benchmarks/floods.py [--keys] [--only KIND ...] [--pairs 8] [--window 3] [--seconds 8] [--settle 60] [--hard]
+With ``--keys`` the run has keys, and the strangers have none. With ``--rival zmq`` the sink has sockets of ZeroMQ like
+the run's, with nothing of ours behind them: what it takes to accept, greet and end a connection is theirs.
+
+    python benchmarks/floods.py [--keys] [--only KIND ...] [--pairs 8] [--window 3] [--seconds 8] [--settle 60]
+        [--rival sink|zmq] [--hard]
 """
 
 from __future__ import annotations
@@ -35,12 +39,15 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import zmq
 from nervenet.broker.codec import encode
 from nervenet.broker.events import encode_event
 from nervenet.broker.messages import GetSnapshot, Hello, Join
+from nervenet.broker.sockets import make
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31)
 READY = b"\x04\x1c\x05READY\x0bSocket-Type\x00\x00\x00\x06ROUTER"
+KINDS = ("directory.server", "events.in", "events.out", "inbox.control", "inbox.bulk")
 PORTS = ("directory", "events_in", "events_out", "control", "bulk")
 MB = 1_000_000
 REST_S = 1.0  # after a flood, in which its connections end
@@ -88,6 +95,17 @@ def hellos(at: dict[str, str], run: str) -> Iterator[int]:
                 one.frame(encode(Hello(name, "client", run, 1, 1))[0])
         yield 1
     while True:
+        yield 1
+
+
+def silent(at: dict[str, str], _run: str) -> Iterator[int]:
+    """Connections that ZeroMQ has greeted and over which nothing is said, to each socket as many as it takes."""
+    kept = []
+    for number in range(10**9):
+        with contextlib.suppress(OSError):
+            place = PORTS[number % 5]
+            kept.append(Stranger(at[place], f"silent-{number}@1".encode(), kind=_kind(place)))
+        kept = kept[-15_000:]
         yield 1
 
 
@@ -218,10 +236,11 @@ def nothing(_at: dict[str, str], _run: str) -> Iterator[int]:
 
 
 FLOODS: dict[str, tuple[Callable[[dict[str, str], str], Iterator[int]], float]] = {
-    # per second: connections for the first two, bytes for the others
+    # per second: connections, or strangers, for the first ones, bytes for the others
     "nothing": (nothing, 10),
     "hellos": (hellos, 1_000),
     "half_open": (half_open, 500),
+    "silent": (silent, 1_000),
     "deaf": (deaf, 3 * MB),
     "bodies": (bodies, 50 * MB),
     "parts": (parts, 50 * MB),
@@ -287,6 +306,22 @@ def sink(count: int) -> None:
             elif not _drained(key.fileobj):
                 selector.unregister(key.fileobj)
                 key.fileobj.close()  # type: ignore[union-attr]
+
+
+def bare() -> None:
+    """Read and forget as well, by sockets of ZeroMQ, of the same kinds and with the same options; print the ports."""
+    context = zmq.Context()
+    sockets = [make(context, kind) for kind in KINDS]
+    print(json.dumps([each.bind_to_random_port("tcp://127.0.0.1") for each in sockets]), flush=True)
+    sockets[1].send(b"\x01")  # of events, everything
+    poller = zmq.Poller()
+    for each in sockets:
+        poller.register(each, zmq.POLLIN)
+    while True:
+        for each, _ in poller.poll():
+            with contextlib.suppress(zmq.Again):
+                while True:
+                    each.recv(zmq.NOBLOCK, copy=False)
 
 
 def _drained(connection: Any) -> bool:
@@ -410,14 +445,13 @@ def flooding(run: Run, kind: str, at: dict[str, str], seconds: float, pace: floa
 
 
 def window(run: Run, kind: str, at: dict[str, str], seconds: float, pace: float) -> tuple[float, float]:
-    """Flood addresses for a while; return rounds a second, and seconds of processor time a round."""
+    """Flood addresses for a while; return, a second, rounds and seconds of processor time."""
     with flooding(run, kind, at, seconds, pace):
         began, before = time.time(), run.processor_s()
         time.sleep(seconds)
         ended, after = time.time(), run.processor_s()
     time.sleep(REST_S)
-    rounds = run.pace(began, ended)
-    return rounds, (after - before) / max(rounds * (ended - began), 1.0)
+    return run.pace(began, ended), (after - before) / (ended - began)
 
 
 def peaks(run: Run, kind: str, at: dict[str, str], seconds: float, pace: float) -> tuple[dict[str, float], Any]:
@@ -434,6 +468,8 @@ def peaks(run: Run, kind: str, at: dict[str, str], seconds: float, pace: float) 
 
 def interval(values: list[float], confidence: float = 0.95) -> tuple[float, float, float]:
     """Return the median, and between which values the true one lies, whatever their distribution (sign test)."""
+    if not values:
+        return math.nan, math.nan, math.nan
     ordered, count = sorted(values), len(values)
     rank, missed = 0, 2 * 0.5**count
     while rank + 1 < count / 2 and missed + 2 * math.comb(count, rank + 1) * 0.5**count <= 1 - confidence:
@@ -446,7 +482,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--keys", action="store_true")
     parser.add_argument("--only", nargs="*", choices=list(FLOODS), default=list(FLOODS))
-    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--pairs", type=int, default=8, help="0: the memory alone")
     parser.add_argument("--window", type=float, default=3.0)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--settle", type=float, default=60.0)
@@ -455,23 +491,24 @@ def main() -> None:
     parser.add_argument("--at")
     parser.add_argument("--run")
     parser.add_argument("--pace", type=float)
-    parser.add_argument("--sink", type=int)
+    parser.add_argument("--rival", choices=["sink", "zmq"], default="sink")
+    parser.add_argument("--serve", choices=["sink", "zmq"])
     arguments = parser.parse_args()
     if arguments.flood:
         flood(arguments.flood, json.loads(arguments.at), arguments.run, arguments.seconds, arguments.pace)
         return
-    if arguments.sink:
-        sink(arguments.sink)
+    if arguments.serve:
+        bare() if arguments.serve == "zmq" else sink(len(PORTS))
         return
     with tempfile.TemporaryDirectory() as folder:
-        sinking = child("--sink", "5")
+        sinking = child("--serve", arguments.rival)
         assert sinking.stdout is not None
         ports = json.loads(sinking.stdout.readline())
         elsewhere = {place: f"tcp://127.0.0.1:{port}" for place, port in zip(PORTS, ports, strict=True)}
-        print(f"{'keys' if arguments.keys else 'plain'}; {arguments.pairs} pairs; resident memory in MB")
-        print(
-            f"{'':14}{'rounds/s':>16}{'ms/round':>14}{'slower':>8}{'':15}   broker before, peak, settled   coordinator"
-        )
+        keyed = "keys" if arguments.keys else "plain"
+        print(f"{keyed}; {arguments.pairs} pairs, against a rival of {arguments.rival}; resident memory in MB")
+        heads = f"{'rounds/s':>16}{'slower':>8}{'':17}{'cost':>8}{'':17}"
+        print(f"{'':14}{heads}   broker before, peak, settled   coordinator")
         try:
             for kind in arguments.only:
                 (Path(folder) / kind).mkdir()
@@ -491,17 +528,20 @@ def report(folder: Path, kind: str, elsewhere: dict[str, str], arguments: argpar
             for which in ("rival", "flood") if pair % 2 else ("flood", "rival"):
                 where = at if which == "flood" else elsewhere
                 found[which].append(window(run, kind, where, arguments.window, rate))
-        pairs = list(zip(found["rival"], found["flood"], strict=True))
-        slower, least, most = interval([1 - flood[0] / max(rival[0], 1e-9) for rival, flood in pairs])
-        rounds, taken = ([statistics.median(each[k] for each in found[which]) for which in found] for k in (0, 1))
+        pairs = [pair for pair in zip(found["rival"], found["flood"], strict=True) if pair[0][0]]
+        slower = interval([1 - flood[0] / rival[0] for rival, flood in pairs])
+        costs = [(flood[1] - flood[0] * rival[1] / rival[0]) / (os.cpu_count() or 1) for rival, flood in pairs]
+        rounds = [statistics.median([each[0] for each in found[which]] or [math.nan]) for which in found]
         peak, sent = peaks(run, kind, at, arguments.seconds, rate)
         time.sleep(arguments.settle)
         settled = run.memory()
         told = "   ".join(f"{before[name]:6.0f} {peak[name]:6.0f} {settled.get(name, 0):6.0f}" for name in run.pids)
-        rates = f"{rounds[0]:8.1f}{rounds[1]:8.1f}{taken[0] * 1e3:7.1f}{taken[1] * 1e3:7.1f}"
+        rates = f"{rounds[0]:8.1f}{rounds[1]:8.1f}"
         lines = sum(1 for _ in (run.folder / "events.jsonl").open())
-        slow = f"{slower:8.1%} ({least:6.1%}, {most:6.1%})"
-        print(f"{kind:14}{rates}{slow}   {told}   sent {sent}, {lines} lines of events", flush=True)
+        shares = "".join(
+            f"{middle:8.1%} ({least:6.1%}, {most:6.1%})" for middle, least, most in (slower, interval(costs))
+        )
+        print(f"{kind:14}{rates}{shares}   {told}   sent {sent}, {lines} lines of events", flush=True)
         for reason, count in sorted(run.refused.items())[:6]:
             print(f"{'':16}{count:>7} x {reason[:110]}")
         if run.ended.is_set():

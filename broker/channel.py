@@ -168,6 +168,10 @@ class Channel:
         """Return how many bytes a peer has acknowledged; the kernel says it of messages that are being sent, too."""
         return self._kernel.get(to, NO_QUEUE).acknowledged()
 
+    def came(self, to: bytes) -> int:
+        """Return how many bytes have come from a peer, by the kernel, over the connection of its last message."""
+        return self._kernel.get(to, NO_QUEUE).received()
+
     @property
     def waiting(self) -> bool:
         return bool(self._waiting)

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from .security.allow_list import Entry
     from .security.dialer import Dialer
 
+PROVEN_S = 8.0
+"""A bulk connection by which something has come so long before control ended is not one that went mute with it.
+
+ZeroMQ takes two seconds more to find control dead.
+"""
+
 
 def identity_of(node: str, incarnation: int) -> bytes:
     """Return the routing identity of a node's connections; no incarnation receives the messages of another."""
@@ -52,6 +58,17 @@ class InboundPeer:
     arrivals: dict[Lane, Arrivals] = field(default_factory=new_arrivals)
     descriptors: dict[Lane, int] = field(default_factory=dict)  # of its connections
     key: str = ""  # by which its connections are authenticated; empty: they are not
+    bulk_at: float = 0.0  # when something has come by bulk, the last time
+    bulk_doubted: bool = False  # nothing has come by it since, or shortly before, control was cut
+
+    def bulk_came(self, now: float) -> bool:
+        """Take note that something has come by bulk; return whether that is alive was in doubt."""
+        doubted, self.bulk_doubted, self.bulk_at = self.bulk_doubted, False, now
+        return doubted
+
+    def doubt_bulk(self, now: float) -> None:
+        """Take note that control was cut: what has done that may have muted bulk, of which nobody is told."""
+        self.bulk_doubted = Lane.BULK in self.lanes and now - self.bulk_at > PROVEN_S
 
 
 @dataclass(slots=True)
@@ -61,6 +78,11 @@ class Link:
     ``again`` are lanes that were answered, and on which HELLO is sent again, because another one has been cut.
     ``up`` is the incarnation to which it leads, None while it leads to none; ``led_to`` the last one.
     ``monitored``: the end of its connection is reported from here.
+
+    A bulk connection can be dead while control is alive, and nobody is told: a device on the way has forgotten it, or
+    another one has taken its identity. ``probed``: HELLO was said on both lanes to find that out, when so many bytes
+    had come by bulk; ``heard`` are the lanes by which something has come since. ``alone_since``: since when HELLO on
+    bulk alone has no answer, and how many bytes had come by then.
     """
 
     peer: str
@@ -77,6 +99,10 @@ class Link:
     refused: bool = False
     timer: asyncio.TimerHandle | None = None
     monitors: list[DisconnectMonitor | Dialer] = field(default_factory=list)
+    dialers: dict[Lane, Dialer | None] = field(default_factory=dict)
+    probed: int | None = None
+    heard: set[Lane] = field(default_factory=set)
+    alone_since: tuple[float, int] | None = None
 
     def stop_timer(self) -> None:
         if self.timer is not None:

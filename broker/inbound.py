@@ -12,6 +12,7 @@ import zmq
 from .authority import wrong_caller
 from .channel import Channel, Envelope
 from .disconnects import DisconnectMonitor
+from .displaced import end_displaced, speaks_displaced
 from .endpoint import LANES, Endpoint
 from .errors import ProtocolError
 from .guard.guard import Guard
@@ -90,7 +91,7 @@ class Inbound:
     def _policy(self, lane: Lane) -> Policy:
         limits = self._endpoint.limits
         held = allowed("held_bytes") if lane is Lane.CONTROL else limits.message_bytes + limits.header_bytes
-        return Policy(f"inbox.{self._endpoint.role}", held)
+        return Policy(f"inbox.{self._endpoint.role}", held, strangers="unknown_at_inbox")
 
     def send(self, to: str, lane: Lane, envelope: Envelope) -> bool:
         peer = self._peers.by_name.get(to)
@@ -164,17 +165,28 @@ class Inbound:
             self._welcome(lane, identity, message, sender)
         elif peer is not None and sender is not None and _oversteps(peer, message):
             self._listeners[lane].refuse(sender, f"{sender.name} is no member yet, and sent {tag_of(message)}")
-        elif peer is not None and lane in peer.lanes:
+        elif peer is not None and lane in peer.lanes and not self._displaces(lane, peer):
             if lane is Lane.BULK:
                 descriptor = self._channels[lane].descriptor()
                 self._channels[lane].carried(identity, descriptor)
                 if lane in self._guards:  # it may have been cut off, and is back without another HELLO
                     self._guards[lane].introduced(descriptor, identity)
+                if lane in self._monitors:
+                    self._peers.connected(lane, peer, descriptor)
+                if peer.bulk_came(self._endpoint.loop.time()):
+                    self._established(peer)
             self._endpoint.deliver(peer.node, peer.role, lane, received, peer.arrivals[lane])
         elif not isinstance(message, Refused):  # two nodes that refuse each other would never stop
             self._fault(lane)
             reason = f"{self._endpoint.node} has not received your HELLO on {lane}"
             self._refuse(lane, identity, tag_of(message), getattr(message, "round", 0), "stranger", reason)
+
+    def _displaces(self, lane: Lane, peer: InboundPeer) -> bool:
+        if lane not in self._guards:
+            return False
+        return speaks_displaced(
+            lane, peer, self._channels[lane].descriptor(), self._guards[lane], self._monitors[lane].drain
+        )
 
     def _sender(self, lane: Lane, peer: InboundPeer | None, frames: list[Any]) -> Entry | None:
         """Return whose key a message came by; None if it was revoked, or is not that of the peer that it speaks for."""
@@ -196,27 +208,31 @@ class Inbound:
             self._monitors[lane].drain()
         endpoint = self._endpoint
         refusal = self._peers.refusal(identity, hello, endpoint.run, sender, endpoint.node) or self._not_of_run(hello)
-        if refusal is not None and lane in self._guards:
-            self._guards[lane].refuse(descriptor)
-        if refusal is not None and refusal[0] == "version":
-            self._endpoint.counters.malformed += 1
-            self._stranger(lane, refusal[1])
-            self._refuse(lane, identity, "hello", 0, *refusal, hello.oldest)
-            return
         if refusal is not None:
-            if sender is not None and refusal[0] == "identity":
+            answers = lane not in self._guards or self._guards[lane].refuse(descriptor)
+            if refusal[0] == "version":
+                endpoint.counters.malformed += 1
+                self._stranger(lane, refusal[1])
+            elif refusal[0] == "identity" and sender is not None:
                 self._listeners[lane].refuse(sender, refusal[1])
             elif refusal[0] == "identity":
                 endpoint.refused(ConnectionRefused(f"inbox.{endpoint.role}", "", "", hello.node, refusal[1]))
-            self._refuse(lane, identity, "hello", 0, *refusal)
+            if answers:
+                version = hello.oldest if refusal[0] == "version" else VERSION
+                self._refuse(lane, identity, "hello", 0, *refusal, version)
             return
         peer, replaced = self._peers.admit(lane, identity, hello, "" if sender is None else sender.public)
         if replaced is not None:
             for channel in self._channels.values():
                 channel.forget(replaced.identity)
+        if lane in self._guards and end_displaced(lane, peer, descriptor, self._guards[lane]) and lane is Lane.CONTROL:
+            peer.doubt_bulk(endpoint.loop.time())
+            if peer.bulk_doubted:
+                self._is_down(peer)
         if lane in self._monitors:
             self._peers.connected(lane, peer, descriptor)
         if lane is Lane.BULK:
+            peer.bulk_came(endpoint.loop.time())
             self._channels[lane].carried(identity, descriptor)
         if lane in self._guards:
             self._guards[lane].introduced(descriptor, identity)
@@ -234,7 +250,7 @@ class Inbound:
     def _established(self, peer: InboundPeer) -> None:
         # After an outage control is back first, and nothing could be sent to who has no bulk connection yet.
         reachable = Lane.BULK not in self._monitors or self._peers.is_connected(Lane.BULK, peer)
-        if not peer.up and reachable and len(peer.lanes) == len(LANES):
+        if not peer.up and reachable and len(peer.lanes) == len(LANES) and not peer.bulk_doubted:
             peer.up = True
             self._endpoint.notify(LinkUp(peer.node, peer.role, peer.incarnation, False))
 
@@ -297,12 +313,17 @@ class Inbound:
             self._channels[lane].drain()  # deliver what the peer sent before the connection closed
             if not self._peers.is_connected(lane, peer):  # or the HELLO of its next connection was among that
                 peer.lanes.discard(lane)
-            self._lost(peer.node, peer.incarnation)
-            if peer.up:
-                peer.up = False
-                reason = f"the connection of {peer.node} has closed"
-                self._endpoint.notify(LinkLost(peer.node, peer.incarnation, reason))
+            if Lane.BULK in self._monitors:
+                peer.doubt_bulk(self._endpoint.loop.time())
+            self._is_down(peer)
             self._established(peer)
+
+    def _is_down(self, peer: InboundPeer) -> None:
+        self._lost(peer.node, peer.incarnation)
+        if peer.up:
+            peer.up = False
+            reason = f"the connection of {peer.node} has closed"
+            self._endpoint.notify(LinkLost(peer.node, peer.incarnation, reason))
 
     def _bulk_disconnected(self, peer: InboundPeer) -> None:
         self._cut.pop(peer.identity, None)

@@ -15,6 +15,9 @@ from contextlib import suppress
 from typing import NamedTuple
 
 _TCP_INFO = getattr(socket, "TCP_INFO", None) if sys.platform == "linux" else None
+COUNTS = _TCP_INFO is not None
+"""Whether the system counts the bytes of a connection."""
+
 _BYTES = 148  # of struct tcp_info (linux/tcp.h), which only grows at its end
 _UNACKED = struct.Struct("=I")  # at 24
 _COUNTS = struct.Struct("=QQIII")  # at 120: bytes acknowledged, bytes received, segments out and in, bytes not sent
@@ -42,8 +45,7 @@ def read(descriptor: int, known: int) -> Reading | None:
     if _TCP_INFO is None or inode(descriptor) != known:
         return None
     try:
-        # Kind and family are given, though they may be others, because finding them out costs more than the counts.
-        connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, descriptor)
+        connection = _socket(descriptor)
     except OSError:
         return None
     try:
@@ -61,7 +63,7 @@ def read(descriptor: int, known: int) -> Reading | None:
 def end(descriptor: int, known: int) -> bool:
     """End a connection, and no other that has its descriptor by now."""
     try:
-        with socket.socket(fileno=os.dup(descriptor)) as connection:
+        with _socket(os.dup(descriptor)) as connection:
             if os.fstat(connection.fileno()).st_ino != known:
                 return False
             connection.shutdown(socket.SHUT_RDWR)
@@ -73,11 +75,23 @@ def end(descriptor: int, known: int) -> bool:
 def peer_of(descriptor: int) -> str:
     """Return the host at the other end; empty where that has no address."""
     try:
-        with socket.socket(fileno=os.dup(descriptor)) as connection:
+        connection = _socket(descriptor)
+        try:
             name = connection.getpeername()
-            return str(name[0]) if isinstance(name, tuple) else ""
+        finally:
+            connection.detach()  # it is ZeroMQ's
     except OSError:
         return ""
+    return str(name[0]) if isinstance(name, tuple) else ""
+
+
+def _socket(descriptor: int) -> socket.socket:
+    """Return the socket of a descriptor.
+
+    Kind and family are given, though they may be others, because finding them out costs more than what is asked of it.
+    That of the longest addresses takes all of them.
+    """
+    return socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 0, descriptor)
 
 
 class Resident:

@@ -43,5 +43,10 @@ class KernelQueue(NamedTuple):
         counts = read(self.descriptor, self.inode) if self.descriptor >= 0 else None
         return 0 if counts is None else counts.acknowledged
 
+    def received(self) -> int:
+        """Return how many bytes have come so far, of messages that are not whole, too; 0 where the kernel is silent."""
+        counts = read(self.descriptor, self.inode) if self.descriptor >= 0 else None
+        return 0 if counts is None else counts.received
+
 
 NO_QUEUE = KernelQueue(-1, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -13,13 +14,18 @@ from .disconnects import DisconnectMonitor
 from .endpoint import LANES, Endpoint
 from .errors import BadAddress, ProtocolError
 from .handshake import Link, identity_of, new_arrivals, secret_identity_of
+from .kernel import COUNTS
 from .messages import Hello, Lane, Refused, tag_of
 from .security.plain import Plain
-from .sockets import dial
+from .sockets import dial, dial_again
 from .transport_events import ConnectionRefused, LinkLost, LinkUp
 from .versions import common, mismatch, spoken_by
 
 _HELLO_S = (0.5, 5.0)  # first and longest pause before an unanswered HELLO is repeated
+_PROBE_S = 5.0  # how often it is looked whether a connection by which nothing comes is alive
+# After so long without an answer on bulk, where control has one, that connection is dead. Where the system does not say
+# whether bytes come, a model may be on its way, and the answer behind it.
+_DEAD_S = 5.0 if COUNTS else 60.0
 
 
 class Outbound:
@@ -35,6 +41,7 @@ class Outbound:
         self._identities: dict[str, bytes] = {}  # by peer; with keys each is a secret of the two
         self._monitored = monitored
         self._links: dict[str, Link] = {}
+        self._probing: asyncio.TimerHandle | None = None
 
     def dial(
         self, context: zmq.Context[zmq.Socket[bytes]], peer: str, addresses: Mapping[str, str], *, watched: bool = False
@@ -59,6 +66,7 @@ class Outbound:
                     closed=partial(self._disconnected, link) if lane is Lane.CONTROL else _ignore,
                     refused=partial(self._not_let_in, link, lane),
                 )
+                link.dialers[lane] = dialer
                 if dialer is not None:
                     link.monitors.append(dialer)
                 receive = partial(self._receive, link, lane)
@@ -74,6 +82,8 @@ class Outbound:
                 raise
         self._links[peer] = link
         self._greet(link, _HELLO_S[0])
+        if self._probing is None:
+            self._probing = self._endpoint.loop.call_later(_PROBE_S, self._probe)
 
     def _identity(self, peer: str) -> bytes:
         make = identity_of if isinstance(self._endpoint.security, Plain) else secret_identity_of
@@ -115,6 +125,7 @@ class Outbound:
 
     def stop_greeting(self) -> None:
         """Stop repeating HELLO to peers that do not answer."""
+        self._stop_probing()
         for link in self._links.values():
             link.stop_timer()
 
@@ -128,6 +139,7 @@ class Outbound:
         )
 
     def close(self, linger_s: float) -> None:
+        self._stop_probing()
         for link in self._links.values():
             # ZeroMQ would wait all that time for a peer that has gone and is being redialed.
             link.close(linger_s if link.up is not None else 0.0)
@@ -139,9 +151,47 @@ class Outbound:
         silent = [lane for lane in LANES if lane not in link.answered or lane in link.again]
         if not silent or link.refused:
             return
+        if silent == [Lane.BULK]:
+            self._look_at_bulk(link)
+        else:
+            link.alone_since = None
         for lane in silent:
             link.channels[lane].send_at_once(self._endpoint.hello_to(link.peer))
         link.timer = self._endpoint.loop.call_later(pause, self._greet, link, min(2 * pause, _HELLO_S[1]))
+
+    def _look_at_bulk(self, link: Link) -> None:
+        """Dial bulk anew where it alone has no answer for so long, and nothing comes by it or leaves over it."""
+        now, channel = self._endpoint.loop.time(), link.channels[Lane.BULK]
+        came = channel.came(b"")
+        if link.alone_since is None or link.alone_since[1] != came:
+            link.alone_since = (now, came)
+        elif now - link.alone_since[0] >= _DEAD_S and not channel.sending(b""):
+            link.alone_since = None
+            dial_again(channel.socket, link.addresses[Lane.BULK], link.dialers[Lane.BULK])
+
+    def _probe(self) -> None:
+        """Say HELLO where nothing has come by bulk for a while: no answer there, and one on control, is a dead one."""
+        self._probing = self._endpoint.loop.call_later(_PROBE_S, self._probe)
+        for link in self._links.values():
+            bulk = link.channels[Lane.BULK]
+            probed, came, heard, link.heard = link.probed, bulk.came(b""), link.heard, set()
+            link.probed = None
+            if link.up is None or link.again or Lane.BULK in heard or bulk.sending(b""):
+                continue
+            if probed == came and heard == {Lane.CONTROL}:
+                link.again.add(Lane.BULK)
+                bulk.hold()
+                link.stop_timer()
+                self._greet(link, _HELLO_S[0])
+            elif not link.addresses[Lane.BULK].startswith("inproc"):
+                link.probed = came
+                for lane in LANES:
+                    link.channels[lane].send_at_once(self._endpoint.hello_to(link.peer))
+
+    def _stop_probing(self) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
+            self._probing = None
 
     def _restart(self, link: Link, lane: Lane) -> None:
         link.answered.pop(lane, None)
@@ -160,6 +210,7 @@ class Outbound:
         if isinstance(received, ProtocolError):
             return
         message, _, nbytes, _ = received
+        link.heard.add(lane)
         if lane is Lane.BULK:
             link.channels[lane].carried(b"", link.channels[lane].descriptor())
         if isinstance(message, Hello):

@@ -158,6 +158,16 @@ def dial(
         raise
 
 
+def dial_again(socket: zmq.Socket[bytes], address: str, dialer: Dialer | None) -> None:
+    """Give up the connection of a socket that was dialed, with what is on its way over it, and make another one."""
+    if dialer is not None:
+        dialer.dial_again()
+        return
+    with suppress(zmq.ZMQError):  # not connected
+        socket.disconnect(address)
+    _connect(socket, address)
+
+
 def _connect(socket: zmq.Socket[bytes], address: str) -> None:
     try:
         socket.connect(address)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from . import datasets
     from .artifact import ModelFileError, load_model, save_model
     from .base import FlatModel
+    from .coefficients import coefficient_table
     from .data import partition
     from .data.data import DataError, Dataset
     from .exporting import CannotExport, to_sklearn
@@ -40,6 +41,7 @@ __all__ = [
     "Pegasos",
     "SiteModel",
     "TorchModel",
+    "coefficient_table",
     "datasets",
     "generator",
     "load_estimator",
@@ -66,6 +68,7 @@ _HOMES = {
     "Pegasos": "pegasos",
     "SiteModel": "site_model",
     "TorchModel": "pytorch.torch_model",
+    "coefficient_table": "coefficients",
     "generator": "rng",
     "load_estimator": "saved_estimator",
     "load_model": "artifact",

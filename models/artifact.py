@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .atomic_file import replacing
+from .coefficients import coefficient_table
 from .model import CannotMerge, Model
 from .model_card import model_card
 from .moments import IncompatibleSites
@@ -54,8 +55,9 @@ def save_model(
     Parameters
     ----------
     folder
-        Made if it is missing. Gets model.safetensors, model.json and model_card.md; for a scikit-learn estimator also
-        model.skops, a fitted estimator that takes raw inputs and needs nothing of this package.
+        Made if it is missing. Gets model.safetensors, model.json, which has a `coefficient_table` if there is one, and
+        model_card.md; for a scikit-learn estimator also model.skops, a fitted estimator that takes raw inputs and needs
+        nothing of this package.
     model
         Built; its own weights are neither used, where there is a `vector`, nor changed. Of a class of your own, too.
     preprocessing
@@ -99,6 +101,8 @@ def save_model(
         "versions": versions("numpy", "safetensors", *(() if skops is None else (SKLEARN, "skops"))),
         "extra": _finite(extra or {}),
     }
+    if (table := coefficient_table(model, preprocessing, vector)) is not None:
+        description["inference"] = table
     description["weights"]["blake2b"] = save_weights(folder / f"{stem}.safetensors", model.layout, vector)
     if skops is not None:
         description["estimator"] = {"file": f"{stem}.skops", "blake2b": _digest(skops)}

@@ -208,13 +208,15 @@ class FlatModel(ModelBase):
 
 
 def plain(value: Any) -> Any:
-    """Return a parameter's value as JSON can hold it. Raises ValueError for what it cannot."""
+    """Return a parameter's value as JSON can hold it, infinity as text. Raises ValueError for what it cannot."""
     if isinstance(value, np.generic):
-        return value.item()
+        value = value.item()
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
+    if isinstance(value, float) and math.isinf(value):
+        return str(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise ValueError(f"a parameter of type {type(value).__name__} cannot be written to a file")

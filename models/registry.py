@@ -38,9 +38,18 @@ FAMILIES: Registry[Any] = Registry(
         "sklearn.ensemble.RandomForestRegressor": "sklearn.ensembles.forest:ForestRegressorAdapter",
         "sklearn.ensemble.ExtraTreesClassifier": "sklearn.ensembles.forest:ForestAdapter",
         "sklearn.ensemble.ExtraTreesRegressor": "sklearn.ensembles.forest:ForestRegressorAdapter",
+        "sklearn.ensemble.BaggingClassifier": "sklearn.ensembles.bagging:BaggingAdapter",
+        "sklearn.ensemble.BaggingRegressor": "sklearn.ensembles.bagging:BaggingRegressorAdapter",
         "sklearn.linear_model.LinearRegression": "sklearn.exact.linear:LinearRegressionAdapter",
         "sklearn.linear_model.RidgeCV": "sklearn.exact.ridge:RidgeCVAdapter",
         "sklearn.linear_model.Ridge": "sklearn.exact.ridge:RidgeAdapter",
+        "sklearn.linear_model.PoissonRegressor": "sklearn.newton.adapters:PoissonAdapter",
+        "sklearn.linear_model.GammaRegressor": "sklearn.newton.adapters:GammaAdapter",
+        "sklearn.linear_model.TweedieRegressor": "sklearn.newton.adapters:TweedieAdapter",
+        "sklearn.linear_model.Lasso": "sklearn.newton.lasso:ElasticNetAdapter",
+        "sklearn.linear_model.ElasticNet": "sklearn.newton.lasso:ElasticNetAdapter",
+        "sklearn.cluster.KMeans": "sklearn.clusters.adapters:KMeansAdapter",
+        "sklearn.mixture.GaussianMixture": "sklearn.clusters.adapters:GaussianMixtureAdapter",
         "sklearn.naive_bayes.GaussianNB": "sklearn.exact.gaussian_nb:GaussianNBAdapter",
         "sklearn.naive_bayes.MultinomialNB": "sklearn.exact.counts:CountsAdapter",
         "sklearn.naive_bayes.ComplementNB": "sklearn.exact.counts:ComplementAdapter",
@@ -103,7 +112,9 @@ def as_model(obj: object) -> Model:
     if refused := refused_setting(obj):
         raise _cannot_merge(*refused)
     same_package = own.__module__.partition(".")[0] == path.partition(".")[0]
-    return cast(Model, FAMILIES[path](obj, path if same_package else import_path(own)))
+    family = family_of(path, cast(Any, obj).get_params(deep=False))
+    name = path if same_package else import_path(own)
+    return cast(Model, family(obj, name, as_model) if getattr(family, "of_models", False) else family(obj, name))
 
 
 def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
@@ -132,7 +143,16 @@ def named_model(name: str, parameters: Mapping[str, Any]) -> Model:
         cls = estimator_class(name, FAMILIES.builtin)
         # An experiment file cannot say None; no parameter of scikit-learn's takes the text.
         parameters = {key: None if value == "none" else value for key, value in parameters.items()}
+        if parameters.get("estimator") is not None and getattr(FAMILIES.get(name), "of_models", False):
+            parameters["estimator"] = _member(parameters["estimator"])
     return _made(cls, parameters)
+
+
+def family_of(name: str, parameters: Mapping[str, Any]) -> Any:
+    """Return the class of a family by its name, or of the one that an estimator belongs to with these parameters."""
+    family = FAMILIES[name]
+    choose = getattr(family, "with_parameters", None)
+    return family if choose is None else choose(parameters)
 
 
 def parameters_of(name: str) -> frozenset[str]:
@@ -148,7 +168,7 @@ def describe(model: Model) -> dict[str, Any]:
     """
     described = model.describe()
     name = str(described["name"])
-    if ":" in name or (name in FAMILIES and FAMILIES[name] is type(model)):
+    if ":" in name or (name in FAMILIES and family_of(name, described["parameters"]) is type(model)):
         return described
     return described | {"name": import_path(type(model))}
 
@@ -184,6 +204,9 @@ def _made(cls: Any, parameters: Mapping[str, Any]) -> Model:
     """Return a model of a class: of a family, an estimator, or one's own."""
     if hasattr(cls, "from_parameters"):
         return cast(Model, cls.from_parameters(parameters))
+    if hasattr(cls, "get_params"):  # no parameter of scikit-learn's takes these texts, and JSON has no such number
+        infinite = {key: float(value) for key, value in parameters.items() if value in ("inf", "-inf")}
+        parameters = {**parameters, **infinite}
     allowed = list(signature(cls).parameters)
     for parameter in parameters:
         if parameter not in allowed:
@@ -195,6 +218,16 @@ def _made(cls: Any, parameters: Mapping[str, Any]) -> Model:
             raise ValueError(str(error)) from error
         raise _cannot_merge(cls.__name__, str(error)) from error
     return as_model(made)
+
+
+def _member(described: object) -> Any:
+    """Return the estimator that an ensemble consists of, from its import path or from what `describe` said of it."""
+    if not isinstance(described, str | Mapping):
+        return described
+    fields: Any = {"name": described} if isinstance(described, str) else described
+    if set(fields) - {"parameters"} != {"name"}:
+        raise ValueError(f"estimator is an import path, or a table with name and parameters; found {sorted(fields)}")
+    return named_model(str(fields["name"]), fields.get("parameters", {})).given  # type: ignore[attr-defined]
 
 
 def _cannot_merge(what: str, why: str) -> CannotMerge:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .data.row_weights import Weights, relative
-from .model import is_summed
+from .model import LocalWork, in_one_round, is_summed
 from .moments import Moments
 from .pooled import Pooled
 from .preprocessing import Preprocessing
@@ -60,6 +60,17 @@ def _prepared(agreed: AnyPreprocessing, pooled: Pooled) -> NDArray[np.float64]:
         return np.asarray(row[0], np.float64)
     except ValueError:  # a step that takes no gap among categories, say
         return np.zeros(agreed.n_features)
+
+
+def trainings(model: object, work: LocalWork, rounds: int) -> list[LocalWork]:
+    """Return what a model by itself is to do, one after another, for as much as `work` says in each of so many rounds.
+
+    All at once; but of a summed model, which takes a step at the beginning of a training, round by round.
+    """
+    if is_summed(model):
+        return [work] * (1 if in_one_round(model) else rounds)
+    steps = None if work.local_steps is None else work.local_steps * rounds
+    return [replace(work, epochs=work.epochs * rounds, local_steps=steps)]
 
 
 def counted(model: object, weight: Weights | None) -> tuple[Weights | None, float | None]:

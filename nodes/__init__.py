@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from .config.keys import ExperimentError
     from .config.schema import Experiment
     from .describing.describe import describe
+    from .estimators.clusterer import FederatedClusterer
     from .estimators.federated import FederatedClassifier, FederatedRegressor
+    from .estimators.gossip import GossipClassifier, GossipRegressor
+    from .estimators.search import FederatedGridSearchCV
     from .estimators.transformer import FederatedTransformer
     from .experiment.loader import load_experiment
     from .experiment.validation import validate
@@ -34,8 +37,12 @@ __all__ = [
     "Experiment",
     "ExperimentError",
     "FederatedClassifier",
+    "FederatedClusterer",
+    "FederatedGridSearchCV",
     "FederatedRegressor",
     "FederatedTransformer",
+    "GossipClassifier",
+    "GossipRegressor",
     "Monitor",
     "NodeFailed",
     "Peer",
@@ -58,8 +65,12 @@ _HOMES = {
     "Experiment": ".config.schema",
     "ExperimentError": ".config.keys",
     "FederatedClassifier": ".estimators.federated",
+    "FederatedClusterer": ".estimators.clusterer",
+    "FederatedGridSearchCV": ".estimators.search",
     "FederatedRegressor": ".estimators.federated",
     "FederatedTransformer": ".estimators.transformer",
+    "GossipClassifier": ".estimators.gossip",
+    "GossipRegressor": ".estimators.gossip",
     "Monitor": ".monitoring.monitor",
     "NodeFailed": ".runtime.identity",
     "Peer": ".roles.peer",

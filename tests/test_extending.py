@@ -9,9 +9,15 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from nervenet.models import Model
+from nervenet.models.agreement.questions import settle
+from nervenet.models.model import CannotMerge, LocalWork
+from nervenet.models.rng import generator
+from nervenet.models.site_model import SiteModel
 from nervenet.nodes import ExperimentError, launch, load_experiment
+from sklearn.dummy import DummyRegressor
 
 from . import warm
 
@@ -21,7 +27,7 @@ BLOCKS = {
     for found in re.finditer(r"```\w+\n(?P<text># (?P<file>\S+)\n.*?)```", PAGE, re.DOTALL | re.MULTILINE)
 }
 DISTRIBUTION = tomllib.loads(BLOCKS["pyproject.toml"])["project"]
-LIMITS = {"cautious": 30, "wheel": 15, "lazy": 60, "huber": 60, "adaline": 60}
+LIMITS = {"cautious": 30, "wheel": 15, "lazy": 60, "huber": 60, "adaline": 60, "dummy": 30}
 
 
 def install(folder: Path, entry_points: dict[str, dict[str, str]]) -> None:
@@ -80,6 +86,21 @@ async def test_an_estimator_of_another_package_trains(installed: None, tmp_path:
         summary = await launch(load_experiment(overrides={**small, **keys}), out=tmp_path / "run")
     assert summary["status"] == "completed"
     assert summary["accuracy"] > 0.7
+
+
+def test_a_family_of_sums_of_another_package_is_exact(installed: None) -> None:
+    X, y = np.arange(12.0).reshape(6, 2), np.array([1.0, 2.0, 4.0, 8.0, 16.0, 1e6])
+    sites = {name: SiteModel(DummyRegressor(), X[rows], y[rows]) for name, rows in (("a", [0]), ("b", range(1, 6)))}
+    agreed = settle(sites["a"].questions("none"), {name: each.answer for name, each in sites.items()}).preprocessing
+    for each in sites.values():
+        each.build(agreed, 0)
+        each.train(LocalWork(), generator(0))
+    sites["a"].set_weights(np.mean([each.get_weights() for each in sites.values()], axis=0))
+    assert sites["a"].predict(X[:1]) == pytest.approx([y.mean()], rel=1e-12)
+    named = load_experiment(overrides={"model.name": "sklearn.dummy.DummyRegressor"})
+    assert (named.rounds, named.data.scaling) == (1, "none")
+    with pytest.raises(CannotMerge, match="strategy='median' does not follow from sums"):
+        SiteModel(DummyRegressor(strategy="median"), X, y)
 
 
 def test_an_argument_of_another_packages_part_is_checked_like_any_other(installed: None) -> None:

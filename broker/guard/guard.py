@@ -27,7 +27,7 @@ _GIVE_BACK_S = 2.0
 _ANSWERED_S = 0.25  # in which who is refused may read why
 _CHECKED = 1 << 20  # bytes of answers to one connection after which it is looked at at once
 _UNREAD = {"lag_bytes", "unread_bytes", "unread_in_all"}
-_WAITS = {"held_bytes", "unknown_bytes", "unknown_s", "unknown"}
+_WAITS = {"held_bytes", "unknown_bytes", "unknown_s", "unknown", "unknown_at_inbox"}
 
 
 class Guard:
@@ -92,12 +92,23 @@ class Guard:
     def fault(self, descriptor: int) -> None:
         self.end(self.table.fault(descriptor))
 
-    def refuse(self, descriptor: int) -> None:
-        """Take note that its HELLO was refused: when that can have been read, the connection is of no use."""
-        self.fault(descriptor)
+    def displaced(self, descriptor: int, reason: str = "") -> None:
+        """End a connection whose identity another one has taken: ZeroMQ leaves it open and mute, and tells nobody."""
         found = self.table.get(descriptor)
+        if found is None or found.ended:
+            return
+        self.table.displaced(found)
+        kernel.end(found.descriptor, found.inode)
+        if reason:
+            self._refused(ConnectionRefused(self.table.policy.service, found.address, "", "", reason))
+
+    def refuse(self, descriptor: int) -> bool:
+        """Take note that its HELLO was refused, and return whether it is to be answered; then its connection ends."""
+        self.fault(descriptor)
+        found, answers = self.table.get(descriptor), self.table.may_refuse(self._loop.time())
         if found is not None and not found.known:
-            self._loop.call_later(_ANSWERED_S, self._answered, found)
+            self._loop.call_later(_ANSWERED_S if answers else 0.0, self._answered, found)
+        return answers
 
     def _answered(self, connection: Connection) -> None:
         if not connection.known:

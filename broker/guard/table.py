@@ -26,7 +26,7 @@ class Policy:
 
     It is known by a HELLO that was accepted, or by a first good message; where ``silent``, as publishers are, by having
     begun ZeroMQ's handshake, which has a deadline of its own.
-    ``subscribes``: all that comes are subscriptions.
+    ``subscribes``: all that comes are subscriptions. ``strangers`` is the row of how many may be unknown.
     """
 
     service: str
@@ -35,6 +35,7 @@ class Policy:
     subscribes: bool = False
     nbytes: tuple[int, int] | None = None  # at once, and a second
     together: bool = False  # of all connections from one address, and not of each
+    strangers: str = "unknown"
 
 
 class Ending(NamedTuple):
@@ -86,6 +87,7 @@ class ConnectionTable:
         self._strangers: dict[int, Connection] = {}  # the oldest first
         self._paces: dict[str, Bucket] = {}  # of connections, and
         self._sent: dict[str, Bucket] = {}  # of bytes, by address
+        self._answers: Bucket | None = None
         self._cut: dict[str, int] = {}  # by address, how many connections have closed and are not back
 
     def __len__(self) -> int:
@@ -110,8 +112,8 @@ class ConnectionTable:
             return [Ending(found, "handshakes", f"more than {allowed('handshakes_s')} connections a second come")]
         if len(self._connections) > allowed("connections"):
             return [Ending(self.over(found, now), "connections", already("connections"))]
-        if len(self._strangers) > allowed("unknown"):
-            return [Ending(self.over(found, now), "unknown", _unknown())]
+        if len(self._strangers) > allowed(self.policy.strangers):
+            return [self._stranger(self.over(found, now))]
         return []
 
     def over(self, newest: Connection, now: float) -> Connection:
@@ -131,8 +133,13 @@ class ConnectionTable:
         found = self._connections.pop(descriptor, None)
         if found is not None:
             self.topic_bytes -= found.topic_bytes
-            if found.known and not found.ended and (found.address in self._cut or len(self._cut) < _ADDRESSES):
-                self._cut[found.address] = self._cut.get(found.address, 0) + 1
+            if not found.ended:
+                self._may_be_back(found)
+
+    def displaced(self, connection: Connection) -> None:
+        """Take note that a connection has been ended whose owner has done nothing wrong, and may come back."""
+        self._may_be_back(connection)
+        self.ended(connection)
 
     def ended(self, connection: Connection) -> None:
         """Take note that a connection has been ended; ZeroMQ will announce that it has closed."""
@@ -171,6 +178,12 @@ class ConnectionTable:
             return None
         what = "malformed messages" if found.known else "messages before it introduced itself"
         return Ending(found, limit, f"sent more than {allowed(limit)} {what}")
+
+    def may_refuse(self, now: float) -> bool:
+        """Return whether a refused HELLO may be answered: of a flood that would be half of the work."""
+        if self._answers is None:
+            self._answers = Bucket(allowed("refusals"), allowed("refusals_s"), now)
+        return self._answers.take(now)
 
     def snapshot(self, descriptor: int, now: float) -> bool:
         """Return whether a connection may have a snapshot."""
@@ -264,6 +277,10 @@ class ConnectionTable:
         self.introduced(found.descriptor)
         return True
 
+    def _may_be_back(self, found: Connection) -> None:
+        if found.known and (found.address in self._cut or len(self._cut) < _ADDRESSES):
+            self._cut[found.address] = self._cut.get(found.address, 0) + 1
+
     def _is_back(self, found: Connection) -> None:
         left = self._cut.pop(found.address, 0) - 1
         if left > 0:
@@ -284,17 +301,17 @@ class ConnectionTable:
 
     def _crowd(self, now: float) -> list[Ending]:
         """Return the oldest strangers, where there are too many; not those that may have said a word meanwhile."""
-        over = list(self._strangers.values())[: max(0, len(self._strangers) - allowed("unknown"))]
-        return [Ending(each, "unknown", _unknown()) for each in over if now - each.since > allowed("unknown_grace_s")]
+        over = list(self._strangers.values())[: max(0, len(self._strangers) - allowed(self.policy.strangers))]
+        return [self._stranger(each) for each in over if now - each.since > allowed("unknown_grace_s")]
+
+    def _stranger(self, found: Connection) -> Ending:
+        limit = self.policy.strangers
+        return Ending(found, limit, f"more than {allowed(limit)} connections have not introduced themselves")
 
 
 def already(limit: str) -> str:
     """Return why the newest connection is ended, where there are as many as there may be."""
     return f"there are {allowed(limit):,} connections already"
-
-
-def _unknown() -> str:
-    return f"more than {allowed('unknown')} connections have not introduced themselves"
 
 
 def _of_address(buckets: dict[str, Bucket], address: str, size: tuple[int, int], now: float) -> Bucket:

@@ -123,7 +123,8 @@ class Dialer:
             self._established = False
             self._closed(-1)
 
-    def _again(self) -> None:
+    def dial_again(self) -> None:
+        """Give up the connection, and make another one."""
         entry = self._entry
         self._disconnect()
         if entry is not None:
@@ -168,5 +169,5 @@ class Dialer:
 
     def _try_later(self) -> None:
         if self._timer is None and self._entry is not None:
-            self._timer = asyncio.get_running_loop().call_later(self._pause, self._again)
+            self._timer = asyncio.get_running_loop().call_later(self._pause, self.dial_again)
             self._pause = min(2 * self._pause, _AGAIN_S[1])

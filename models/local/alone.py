@@ -10,7 +10,7 @@ import numpy as np
 from ..model import LocalWork
 from ..rng import generator
 from ..site_model import SiteModel
-from ..summed import anchor
+from ..summed import anchor, trainings
 from ..weights import Vector
 
 
@@ -26,8 +26,9 @@ def train_alone(
     own.model = copy.deepcopy(site_model.model)
     own.model.build(agreed.n_features, agreed.n_classes, generator(seed, "init"))
     anchor(own.model, agreed, rows=0.0)  # its own are all that there are
-    steps = None if work.local_steps is None else work.local_steps * rounds
-    whole = LocalWork(work.epochs * rounds, steps, work.batch_size, learning_rate=work.learning_rate)
+    plain = LocalWork(work.epochs, work.local_steps, work.batch_size, learning_rate=work.learning_rate)
+    rng = generator(seed, node, "alone")
     with np.errstate(all="ignore"):
-        report = own.train(whole, generator(seed, node, "alone"), stop)
-    return None if report.cancelled else own.trained_weights()
+        reports = (own.train(each, rng, stop) for each in trainings(own.model, plain, rounds))
+        cancelled = any(report.cancelled for report in reports)
+    return None if cancelled else own.trained_weights()

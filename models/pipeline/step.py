@@ -49,6 +49,7 @@ FAMILIES = {
     "target_encoder": "TargetEncoder",
     "selection": "VarianceThreshold SelectKBest SelectPercentile SelectFpr SelectFdr SelectFwe GenericUnivariateSelect",
     "decomposition": "PCA TruncatedSVD",
+    "factor_analysis": "FactorAnalysis",
     "stateless": "Normalizer Binarizer PolynomialFeatures FunctionTransformer AdditiveChi2Sampler HashingVectorizer "
     "FeatureHasher RBFSampler SkewedChi2Sampler PolynomialCountSketch GaussianRandomProjection SparseRandomProjection",
 }
@@ -59,7 +60,7 @@ NEAREST = {
     "SimpleImputer": "KNNImputer IterativeImputer",
     "QuantileTransformer(output_distribution='normal')": "PowerTransformer",
     "SelectKBest": "SelectFromModel RFE RFECV SequentialFeatureSelector",
-    "PCA": "IncrementalPCA KernelPCA SparsePCA MiniBatchSparsePCA FastICA NMF MiniBatchNMF FactorAnalysis "
+    "PCA": "IncrementalPCA KernelPCA SparsePCA MiniBatchSparsePCA FastICA NMF MiniBatchNMF "
     "DictionaryLearning MiniBatchDictionaryLearning LatentDirichletAllocation LinearDiscriminantAnalysis Isomap "
     "NeighborhoodComponentsAnalysis LocallyLinearEmbedding FeatureAgglomeration BernoulliRBM",
     "HashingVectorizer": "CountVectorizer TfidfVectorizer TfidfTransformer DictVectorizer",

@@ -8,7 +8,9 @@ the order of the batches - it decides from what all nodes agreed on, so that the
 - weights are copied in, so that what arrives read-only, or is still being sent, is never trained on in place.
 """
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from inspect import signature
 from math import nan
@@ -39,6 +41,11 @@ class Adapter(ModelBase):
     classifies: bool | None = True
     in_batches = True
     dtype: Dtype = "float64"
+
+    @classmethod
+    def with_parameters(cls, parameters: Mapping[str, Any]) -> type[Adapter]:  # noqa: ARG003
+        """Return the family of an estimator with these parameters, where they decide between two; else this one."""
+        return cls
 
     def __init__(self, given: Any, path: str) -> None:
         self.given, self.name = given, type(given).__name__
@@ -89,6 +96,8 @@ class Adapter(ModelBase):
 
         self.set_task(n_features, n_classes)
         self.working = clone(self.given)
+        if hasattr(self.working, "random_state"):  # nothing depends on it, and the program's own draws are not ours
+            self.working.random_state = np.random.RandomState(0)
         self.prepare(n_features, rng)
         arrays = self.read()
         self._layout = Layout(tuple(arrays), tuple(array.shape for array in arrays.values()), self.dtype)

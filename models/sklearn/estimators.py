@@ -1,6 +1,6 @@
 """Which scikit-learn estimators, and which of their settings, cannot learn together, and what to use instead."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib import import_module
 from inspect import isclass
@@ -38,12 +38,6 @@ _REFUSED = {
     "early_stopping": "partial_fit does not support it; the number of rounds is what stops the training",
 }
 
-_REFUSED_OF_FORESTS: dict[str, tuple[Callable[[object], bool], str]] = {
-    "oob_score": (bool, "the rows that a tree has not seen are at its site; data.test_size keeps some of all sites"),
-    "warm_start": (bool, "its trees are grown once, in round 0, and no later fit adds any"),
-    "criterion": (lambda found: found == "poisson", "it wants targets of at least 0, and here they are standardized"),
-}
-
 _STEPS = (
     "the rows of weight zero that stand for classes which a site lacks count as its steps; use solver='lbfgs', or, for "
     'another penalty, SGDClassifier(loss="log_loss", penalty=…)'
@@ -51,19 +45,6 @@ _STEPS = (
 _OTHER_PENALTY = (
     "only solvers that cannot take part know it; use SGDClassifier(loss=\"log_loss\", penalty='elasticnet')"
 )
-_SHIFTS = (
-    "shifts the intercepts of three or more classes at every warm start; scikit-learn 1.7.2 does not, nor does "
-    "solver='lbfgs'"
-)
-
-
-def _shifts_intercepts() -> bool:
-    import sklearn
-
-    release = [int(part) for part in sklearn.__version__.split(".")[:3] if part.isdigit()]
-    return [1, 6] <= release < [1, 7, 2]
-
-
 _BY_LABEL = (
     "its weights go by label, and an estimator here is shown the agreed classes as indices from 0; leave it out, and "
     "give the table training.class_weight, as in --set training.class_weight.LABEL=3"
@@ -94,10 +75,6 @@ def refused_setting(estimator: Any) -> tuple[str, str] | None:
     for parameter, why in _REFUSED.items():
         if getattr(estimator, parameter, None):
             return f"{name} with {parameter}={getattr(estimator, parameter)!r}", why
-    if hasattr(estimator, "oob_score"):
-        for parameter, (odd, why) in _REFUSED_OF_FORESTS.items():
-            if odd(getattr(estimator, parameter)):
-                return f"{name} with {parameter}={getattr(estimator, parameter)!r}", why
     if weights := getattr(estimator, "class_weight", None):
         why = _BY_SHARE if isinstance(weights, str) else _BY_LABEL
         return f"{name} with class_weight={weights!r}", why
@@ -109,8 +86,6 @@ def refused_setting(estimator: Any) -> tuple[str, str] | None:
         return f"{name} with solver='lbfgs'", "it has no partial_fit; use solver='sgd' or 'adam'"
     if solver == "liblinear":
         return f"{name} with solver='liblinear'", "it starts from zero at every fit; use solver='lbfgs'"
-    if solver == "newton-cholesky" and _shifts_intercepts():
-        return f"{name} with solver='newton-cholesky'", "this scikit-learn " + _SHIFTS
     if solver in ("sag", "saga"):
         return f"{name} with solver={solver!r}", _STEPS
     return _refused_objective(estimator) if name == "LogisticRegression" else None

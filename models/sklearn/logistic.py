@@ -2,7 +2,9 @@
 
 import threading
 import warnings
+from collections.abc import Mapping
 from math import nan
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from ..base import FitJob
 from ..evaluate import evaluate
 from ..model import Capability, FitReport
 from ..weights import Array
-from .adapters import LinearAdapter
+from .adapters import Adapter, LinearAdapter
 from .proximal_step import proximal_step
 
 PULL = 0.3
@@ -33,6 +35,15 @@ class LogisticAdapter(LinearAdapter):
     away, and the mean of such sites forgets what each of them has learned. They are fitted near the weights that were
     received, as all rows are under a proximal term: see `proximal_step`, by L-BFGS whatever the solver.
     """
+
+    @classmethod
+    def with_parameters(cls, parameters: Mapping[str, Any]) -> type[Adapter]:
+        """Return the family of Newton steps on sums for the solver that takes such steps; this one for the others."""
+        if parameters.get("solver") != "newton-cholesky":
+            return cls
+        from .newton.adapters import NewtonLogisticAdapter
+
+        return NewtonLogisticAdapter
 
     in_batches = False  # its solver goes over all rows at once
     capabilities = frozenset[Capability]({"proximal", "sample_weight"})

@@ -30,6 +30,13 @@ Arrays = dict[str, Array]
 Shapes = dict[str, tuple[int, ...]]
 
 
+class NoSum(CannotMerge):
+    """A setting that sums over rows do not reach."""
+
+    def __init__(self, what: str, why: str) -> None:
+        TypeError.__init__(self, f"{what} does not follow from sums over rows: {why}")
+
+
 class Block(NamedTuple):
     """Some rows of a site, one after another."""
 
@@ -69,7 +76,7 @@ class StatisticsAdapter(Adapter):
         refused = self.refusal()
         if refused is not None:
             parameter, why = refused
-            raise CannotMerge(f"{self.name} with {parameter}={getattr(given, parameter)!r}", why)
+            raise NoSum(f"{self.name} with {parameter}={getattr(given, parameter)!r}", why)
         self.vector: Vector = np.zeros(0)
         self._solved = False
 

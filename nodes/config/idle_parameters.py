@@ -30,9 +30,9 @@ def idle_parameters(name: str, parameters: Mapping[str, object]) -> dict[str, st
     if not name.startswith("sklearn."):
         return {}
     from nervenet.models.model import is_summed
-    from nervenet.models.registry import FAMILIES
+    from nervenet.models.registry import FAMILIES, family_of
 
-    if name in FAMILIES.builtin and is_summed(family := FAMILIES[name]):
+    if name in FAMILIES.builtin and is_summed(family := family_of(name, parameters)):
         return dict(family.idle)
     network = name.startswith("sklearn.neural_network.")
     idle = {

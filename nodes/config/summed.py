@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from .keys import ExperimentError
+from .rounds_to_agree import rounds_to_agree
 from .schema import Experiment, FederatedConfig, TrainingConfig
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 ALGORITHMS = ("dpsgd", "sgp")
 """Those of gossip that mix, and do nothing else, and keep the mean over the peers."""
+
+MOST_ROUNDS = 1000
+"""That are done where nobody says how many, on a graph on which peers take longer to agree."""
 
 ONE_PER_ROW = ("class_weight",)
 """Keys of [training] that are about rows and not about steps."""
@@ -29,11 +33,11 @@ def summed_model(experiment: Experiment) -> Model | None:
     if "." not in name or ":" in name:
         return None
     from nervenet.models.model import CannotMerge, is_summed
-    from nervenet.models.registry import FAMILIES
+    from nervenet.models.registry import FAMILIES, family_of
 
     from .factory import build_model
 
-    if name in FAMILIES.builtin and not is_summed(FAMILIES[name]):
+    if name in FAMILIES.builtin and not is_summed(family_of(name, experiment.model.parameters)):
         return None
     try:
         model = build_model(experiment)
@@ -45,8 +49,9 @@ def summed_model(experiment: Experiment) -> Model | None:
 def with_defaults(experiment: Experiment, model: object, *, rounds: bool) -> Experiment:
     """Return an experiment in which what was left open is as suits a summed model.
 
-    That is one round, if the model needs no more, all hear all, and `rounds` says that they were left open; and columns
-    as they are, which `fit` is to be compared on. Of another model, or none, nothing changes.
+    That is one round, if the model needs no more and `rounds` says that they were left open, or under gossip as many as
+    it takes until peers agree; and columns as they are, which `fit` is to be compared on. Of another model, or none,
+    nothing changes.
     """
     if model is None:
         return experiment
@@ -54,9 +59,8 @@ def with_defaults(experiment: Experiment, model: object, *, rounds: bool) -> Exp
 
     if not is_summed(model):
         return experiment
-    whole = experiment.mode == "federated" or experiment.gossip.topology == "complete"
-    if rounds and whole and in_one_round(model):
-        experiment = replace(experiment, rounds=1)
+    if rounds and in_one_round(model):
+        experiment = replace(experiment, rounds=min(rounds_to_agree(experiment) or experiment.rounds, MOST_ROUNDS))
     if experiment.data.scale is None:
         experiment = replace(experiment, data=replace(experiment.data, scale="none"))
     return experiment
@@ -71,11 +75,17 @@ def problems(experiment: Experiment, model: object) -> Iterator[str]:
     if not is_summed(model):
         return
     name = short_name(model)
+    if not getattr(model, "has_target", True):
+        yield (
+            f"model.name = {experiment.model.name!r}: {name} has no target, which a run learns to predict; "
+            "FederatedClusterer fits it, or models.cluster_together"
+        )
+        return
     if experiment.init is not None:
         yield f"init = {experiment.init!r}: {name} is solved from the rows of this run's sites alone; leave it out"
     if experiment.data.scaling != "none" and (why := getattr(model, "needs_raw", "")):
         yield f"data.scale = {experiment.data.scaling!r}: {name} {why}; expected data.scale = 'none'"
-    yield from _federated(experiment, name) if experiment.mode == "federated" else _gossip(experiment, name)
+    yield from _federated(experiment, name) if experiment.mode == "federated" else _gossip(experiment, model)
 
 
 def _federated(experiment: Experiment, name: str) -> Iterator[str]:
@@ -95,15 +105,22 @@ def _federated(experiment: Experiment, name: str) -> Iterator[str]:
         if value := getattr(federated, key):
             shown = list(value) if isinstance(value, tuple) else value
             yield f"federated.{key} = {shown!r}: {because}, and no site trains it by itself; leave it out"
-    if federated.compression and not _exact(federated.compression):
+    if federated.compression and not is_exact(federated.compression):
         yield (
             f"federated.compression = {federated.compression!r}: {because}, and what is rounded away would be missing; "
             "expected 'deflate', or none"
         )
 
 
-def _gossip(experiment: Experiment, name: str) -> Iterator[str]:
-    gossip = experiment.gossip
+def _gossip(experiment: Experiment, model: object) -> Iterator[str]:
+    from nervenet.models.model import in_one_round
+
+    gossip, name = experiment.gossip, short_name(model)
+    if gossip.topology != "complete" and not in_one_round(model):
+        yield (
+            f"gossip.topology = {gossip.topology!r}: each step of {name} needs the sums of all sites, and all have to "
+            "take the same one; expected 'complete', where every peer hears all others"
+        )
     if gossip.algorithm not in ALGORITHMS:
         yield (
             f"gossip.algorithm = {gossip.algorithm!r}: {name} is a sum over the rows of all sites, and only mixing "
@@ -111,7 +128,7 @@ def _gossip(experiment: Experiment, name: str) -> Iterator[str]:
         )
 
 
-def _exact(compression: str) -> bool:
+def is_exact(compression: str) -> bool:
     """Whether a codec gives back what it was given; what is wrong with one that cannot be read is said elsewhere."""
     from nervenet.models.compress import parse
 
@@ -132,6 +149,20 @@ def idle_training(training: TrainingConfig, model: object) -> list[str]:
     changed = [f.name for f in fields(fresh) if getattr(training, f.name) != getattr(fresh, f.name)]
     why = f"on {short_name(model)}, which is solved from sums over rows, and trains by no steps"
     return [f"training.{key} has no effect {why}" for key in changed if key not in ONE_PER_ROW]
+
+
+def too_few_rounds(experiment: Experiment, model: object) -> list[str]:
+    """Return a line where peers do not agree by the end of the run, and each then has a model of its own; else none."""
+    from nervenet.models.model import in_one_round
+
+    needed = rounds_to_agree(experiment) if in_one_round(model) else None
+    if needed is None or needed <= experiment.rounds:
+        return []
+    line = (
+        f"rounds = {experiment.rounds}: on gossip.topology = {experiment.gossip.topology!r} it takes {needed} until "
+        f"the sums of all have reached all peers, to ten digits; before, each has a {short_name(model)} of its own"
+    )
+    return [line]
 
 
 def short_name(model: Any) -> str:

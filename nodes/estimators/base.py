@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from nervenet.models.data.data import Task
-from nervenet.models.model import Model
+from nervenet.models.model import Model, in_one_round, is_summed
 from nervenet.models.registry import as_model
+from nervenet.models.site_model import SiteModel
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
@@ -21,11 +23,12 @@ from ..config.idle_parameters import idle_lines_of
 from ..config.schema import Experiment
 from .backends import BACKENDS
 from .experiments import experiment_of
-from .inputs import Checked, checked
+from .inputs import Checked, check_several, checked
 from .plain import fitted
 from .run import Job, Learned, Progress, Record
 from .sites import Division, Sites, sites_of
 
+ROUNDS = 20
 LARGEST_SEED = np.iinfo(np.int32).max
 
 
@@ -35,6 +38,11 @@ def _inner_has(method: str) -> Any:
         return True
 
     return check
+
+
+def _settled_before_training(model: Model) -> bool:
+    """Whether round 0 has settled all there is to learn, as of forests."""
+    return hasattr(type(model), "questions") and not is_summed(model)
 
 
 class LearningEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -50,7 +58,7 @@ class LearningEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
     _required_parameters: ClassVar[list[str]] = ["estimator"]  # by which scikit-learn before 1.6 knows a meta-estimator
 
     estimator: Any
-    rounds: int
+    rounds: int | None
     epochs: int
     local_steps: int | None
     batch_size: int
@@ -92,17 +100,16 @@ class LearningEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         """
         found = checked(self, X, y, clients, metadata, reset=True, numeric=self.task == "regression")
         targets, classes = self._targets(found.y, None)
-        if classes is not None and len(classes) < 2:
-            after = " among the rows whose sample_weight is above 0" if found.trimmed else ""
-            raise ValueError(f"{type(self).__name__} needs two classes to learn, found 1 class{after}: {classes[0]!r}")
-        self._learn(found._replace(y=targets), classes, self.rounds, None)
+        if classes is not None:
+            check_several(self, found, classes)
+        self._learn(found._replace(y=targets), classes, None)
         return self
 
     def _more(self, found: Checked, classes: Any) -> Self:
         """Do one more round on these rows, the first of all where there was none; `classes` are then all there are."""
         after = self._going_on()
         targets, known = self._targets(found.y, None if classes is None else np.unique(np.asarray(classes)))
-        self._learn(found._replace(y=targets), known, 1, after, known=True)
+        self._learn(found._replace(y=targets), known, after, more=True)
         return self
 
     def _targets(self, y: NDArray[Any], known: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
@@ -126,22 +133,43 @@ class LearningEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         self,
         found: Checked,
         classes: NDArray[Any] | None,
-        rounds: int,
         after: Progress | None,
         *,
-        known: bool = False,
+        more: bool = False,
     ) -> None:
-        """Run, and set what is fitted; `known`: classes, if any, are known beforehand, and so there is no round 0."""
+        """Run, and set what is fitted; `more`: one more round, whose classes, if any, are known beforehand."""
         model = self._model()
+        if more and (is_summed(model) or _settled_before_training(model)):
+            raise TypeError(
+                f"{type(self.estimator).__name__} is solved from what the rows of one fit add up to, and does not go "
+                "on from another: give fit all rows"
+            )
         seed = self._seed() if after is None else self._drawn_seed
+        sites = self._sites(found, seed)
+        job = self._job(model, found, sites.rows, classes, seed, 1 if more else self._rounds(model))
+        job = replace(job, known=more, after=after)
+        self._take(self._runner(job, job.experiment.rounds), sites, classes, seed, begun=after is not None)
+
+    def _sites(self, found: Checked, seed: int) -> Sites:
+        """Return which rows each site has."""
         division = Division(self._sites_wanted(), self.partition, self.alpha, self.shards_per_client)
-        sites = sites_of(found, division, self.task, seed)
+        return sites_of(found, division, self.task, seed)
+
+    def _job(
+        self,
+        model: Model,
+        found: Checked,
+        sites: Sequence[NDArray[np.intp]],
+        classes: NDArray[Any] | None,
+        seed: int,
+        rounds: int,
+    ) -> Job:
+        """Return a run over sites, each with its rows of those that were found."""
         own = [each for each in (found.X, found.y, found.weight) if each is not None]
-        names = BACKENDS[self.mode].names(len(sites.rows))
-        rows = {name: tuple(each[part] for each in own) for name, part in zip(names, sites.rows, strict=True)}
+        names = BACKENDS[self.mode].names(len(sites))
+        rows = {name: tuple(each[part] for each in own) for name, part in zip(names, sites, strict=True)}
         experiment = self._experiment(model, len(names), rounds, seed, classes)
-        job = Job(model, experiment, self.task, rows, None if classes is None else len(classes), known, after)
-        self._take(self._runner(job, rounds), sites, classes, seed, begun=after is not None)
+        return Job(model, experiment, self.task, rows, None if classes is None else len(classes))
 
     def _model(self) -> Model:
         """Return the model that the wrapped estimator is.
@@ -157,6 +185,16 @@ class LearningEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
             if not line.startswith("model.random_state"):  # which is the seed of the run
                 warnings.warn(line.replace("model.", "estimator__", 1), UserWarning, stacklevel=4)
         return model
+
+    def _rounds(self, model: Model) -> int:
+        if self.rounds is not None:
+            return self.rounds
+        return 1 if _settled_before_training(model) or (in_one_round(model) and self._all_hear_all) else ROUNDS
+
+    @property
+    def _all_hear_all(self) -> bool:
+        """Whether every round merges what all sites have."""
+        return True
 
     def _unweighted(self) -> Any:
         """Return the wrapped estimator without its class weights, which are those of all sites, not of each."""
@@ -207,15 +245,24 @@ class LearningEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
     def _take(self, learned: Learned, sites: Sites, classes: NDArray[Any] | None, seed: int, *, begun: bool) -> None:
         """Set what is fitted."""
         names = getattr(self, "feature_names_in_", None)
-        self.estimator_ = fitted(self.estimator, learned.site_model, classes, names)
-        if classes is not None and hasattr(self.estimator, "class_weight"):
-            self.estimator_.class_weight = self.estimator.class_weight
+        self.estimator_ = self._fitted(learned.site_model, classes, names)
+        self._take_more(learned, classes, names)
         self.history_ = [*(self.history_ if begun else []), *learned.history]
         self.n_iter_ = learned.progress.round
         self.clients_ = sites.ids
         if classes is not None:
             self.classes_ = classes
         self._progress, self._drawn_seed = learned.progress, seed
+
+    def _fitted(self, site_model: SiteModel, classes: NDArray[Any] | None, names: Any) -> Any:
+        """Return the plain estimator that a model of the run is."""
+        found = fitted(self.estimator, site_model, classes, names)
+        if classes is not None and hasattr(self.estimator, "class_weight"):
+            found.class_weight = self.estimator.class_weight
+        return found
+
+    def _take_more(self, learned: Learned, classes: NDArray[Any] | None, names: Any) -> None:
+        """Set what only one of the modes has."""
 
     def _going_on(self) -> Progress | None:
         return getattr(self, "_progress", None)

@@ -26,7 +26,7 @@ class FederatedEstimator(LearningEstimator):
         partition: str = "iid",
         alpha: float = 0.5,
         shards_per_client: int = 2,
-        rounds: int = 20,
+        rounds: int | None = None,
         epochs: int = 5,
         local_steps: int | None = None,
         batch_size: int = 16,
@@ -75,8 +75,8 @@ class FederatedClassifier(ClassifierMixin, FederatedEstimator):  # type: ignore[
     partition : {"iid", "dirichlet", "shards", "quantity"}
         How: see `nervenet.models.partition`. `alpha` is for "dirichlet" and "quantity", `shards_per_client` for
         "shards".
-    rounds : int
-        Of training and merging.
+    rounds : int or None
+        Of training and merging. None: 20, and 1 of a model that is exact after one.
     epochs : int
         Passes of a site over its own rows in a round; ignored where there are `local_steps`, mini-batches in their
         place.
@@ -98,8 +98,8 @@ class FederatedClassifier(ClassifierMixin, FederatedEstimator):  # type: ignore[
     estimator_ : estimator
         Fitted, with the merged weights.
     history_ : list of dict
-        A record of each round: ``round``, ``participants``, ``loss`` (of the training rows, weighted by sites),
-        ``duration_s``.
+        A record of each round: ``round``, ``participants`` (how many), ``loss`` (of the training rows, weighted by
+        sites), ``duration_s``.
     n_iter_ : int
         Rounds that were done.
     clients_ : (n_clients,) array
@@ -149,8 +149,8 @@ class FederatedRegressor(RegressorMixin, FederatedEstimator):  # type: ignore[mi
     partition : {"iid", "dirichlet", "shards", "quantity"}
         How: see `nervenet.models.partition`. `alpha` is for "dirichlet" and "quantity", `shards_per_client` for
         "shards".
-    rounds : int
-        Of training and merging.
+    rounds : int or None
+        Of training and merging. None: 20, and 1 of a model that is exact after one.
     epochs : int
         Passes of a site over its own rows in a round; ignored where there are `local_steps`, mini-batches in their
         place.
@@ -172,8 +172,8 @@ class FederatedRegressor(RegressorMixin, FederatedEstimator):  # type: ignore[mi
     estimator_ : estimator
         Fitted, with the merged weights.
     history_ : list of dict
-        A record of each round: ``round``, ``participants``, ``loss`` (of the training rows, weighted by sites),
-        ``duration_s``.
+        A record of each round: ``round``, ``participants`` (how many), ``loss`` (of the training rows, weighted by
+        sites), ``duration_s``.
     n_iter_ : int
         Rounds that were done.
     clients_ : (n_clients,) array

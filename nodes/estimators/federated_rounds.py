@@ -6,7 +6,7 @@ the deployed code; what falls away is the machines that wait for others. So the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
@@ -28,7 +28,8 @@ from ..federated.task_dispatch import choose
 from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.worker import Cancellation
-from .run import Job, Learned, Progress, Record, left_out
+from .round_zero import settled
+from .run import Job, Learned, Progress, Record, left_out, stepwise
 
 COORDINATOR = "coordinator"
 ROLE = "client"
@@ -51,11 +52,7 @@ def learn(job: Job, rounds: int) -> Learned:
     ValueError
         The strategy has no rounds; or no site's training has a finite result.
     """
-    run = FederatedRounds(job)
-    run.begin()
-    first = run.state.completed + 1
-    history = [run.round(number) for number in range(first, first + rounds)]
-    return job.end(run.progress(), history, run.coordinator.site_model)
+    return stepwise(FederatedRounds(job), rounds)
 
 
 class FederatedRounds:
@@ -70,6 +67,7 @@ class FederatedRounds:
                 "matter of time; backend='processes' runs it"
             )
         seed, scale = experiment.seed, experiment.data.scaling
+        self.history: list[Record] = []
         population = population_of(strategy, experiment.nodes, experiment.federated.participation)
         aggregator = Aggregator(strategy, population, report=experiment.federated.report_outliers)
         self.coordinator = CoordinatorWorker(job.site_model(None), aggregator, node=COORDINATOR, seed=seed, scale=scale)
@@ -85,11 +83,8 @@ class FederatedRounds:
 
     def begin(self) -> None:
         """Settle what everybody must share before training: round 0, or what was agreed before."""
-        agreement, run = self._job.agreement, self.state
-        if agreement is None:
-            ready = self._round_zero()
-        else:
-            ready = self._ready(self.coordinator.apply_agreement(e.ApplyAgreement(agreement=agreement)))
+        run, sites = self.state, {name: client.site_model for name, client in self.clients.items()}
+        ready = settled([self.coordinator], sites, self._job.agreement, limited=True)
         for client in self.clients.values():
             client.apply_agreement(e.ApplyAgreement(agreement=ready.agreement))
         run.model = ready
@@ -99,20 +94,8 @@ class FederatedRounds:
             run.weights, run.clock, run.completed = after.weights, after.clock, after.round
             run.outgoing = self.coordinator.aggregator.restore(after.round, after.weights, after.state)
 
-    def _round_zero(self) -> ev.ModelReady:
-        rows = {name: record.examples for name, record in self.state.registry.clients.items()}
-        question: Mapping[str, Any] = {}
-        step = 0
-        while True:
-            answers = {name: client.site_model.answer(question) for name, client in self.clients.items()}
-            surveys = {name: (fields, vector) for name, (fields, vector) in answers.items()}
-            found = self.coordinator.apply_agreement(e.ApplyAgreement(surveys=surveys, rows=rows, step=step))
-            if not isinstance(found, ev.NextQuestion):
-                return found
-            question, step = found.question, found.step
-
-    def round(self, number: int) -> Record:
-        """Do one round; return its record."""
+    def round(self, number: int) -> None:
+        """Do one round, and record it."""
         run, began = self.state, perf_counter()
         config, registry = run.config, run.registry
         floor = floor_of(config, registry)
@@ -134,10 +117,18 @@ class FederatedRounds:
         registry.count((name, number) for name in current.admitted)
         run.update_model(folded, number, current.admitted.values())
         fields = closing_fields(current, perf_counter() - began)
-        return {key: value for key, value in fields.items() if key != "closed_by"} | dict(folded.metrics)
+        del fields["closed_by"]
+        self.history.append({**fields, "participants": len(current.admitted), **folded.metrics})
 
-    def progress(self) -> Progress:
-        """Return how far the run has come."""
+    @property
+    def completed(self) -> int:
+        return self.state.completed
+
+    def end(self) -> Learned:
+        """Return what the run has come to."""
+        return self._job.end(self._progress(), self.history, self.coordinator.site_model)
+
+    def _progress(self) -> Progress:
         run = self.state
         assert run.model is not None  # noqa: S101 - after `begin`
         state = self.coordinator.aggregator.arrays(run.completed)
@@ -178,8 +169,3 @@ class FederatedRounds:
             return
         most = run.registry.cap(config.federated.max_examples_ratio)
         current.admitted[name] = admit(arrived, update, "train", run.weights, most)
-
-    @staticmethod
-    def _ready(found: ev.ModelReady | ev.NextQuestion) -> ev.ModelReady:
-        assert isinstance(found, ev.ModelReady)  # noqa: S101 - an agreement is the end of the dialog
-        return found

@@ -38,7 +38,28 @@ def checked(
     X, y = validated(estimator, X, y, reset=reset, dtype=np.float64, y_numeric=numeric)
     weight = row_weights(estimator, metadata, X, "clients and sample_weight")
     owners = None if clients is None else one_per_row("clients", clients, len(X))
+    return _counted(X, y, owners, weight)
+
+
+def _counted(
+    X: NDArray[np.float64], y: NDArray[Any], owners: NDArray[Any] | None, weight: NDArray[np.float64] | None
+) -> Checked:
     if weight is None or weight.all():
         return Checked(X, y, owners, weight, trimmed=False)
     kept = np.flatnonzero(weight)
     return Checked(X[kept], y[kept], None if owners is None else owners[kept], weight[kept], trimmed=True)
+
+
+def weighted_rows(estimator: Any, X: Any, clients: Any, metadata: Mapping[str, Any]) -> Checked:
+    """Return rows that have no target, which is then 0, as `checked` does."""
+    X = validated(estimator, X, reset=True, dtype=np.float64)
+    weight = row_weights(estimator, metadata, X, "clients and sample_weight")
+    owners = None if clients is None else one_per_row("clients", clients, len(X))
+    return _counted(X, np.zeros(len(X)), owners, weight)
+
+
+def check_several(estimator: Any, found: Checked, classes: NDArray[Any]) -> None:
+    """Raise ValueError for a single class."""
+    if len(classes) < 2:
+        after = " among the rows whose sample_weight is above 0" if found.trimmed else ""
+        raise ValueError(f"{type(estimator).__name__} needs two classes to learn, found 1 class{after}: {classes[0]!r}")

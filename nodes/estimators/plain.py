@@ -26,7 +26,7 @@ def fitted(given: Any, site_model: SiteModel, classes: NDArray[Any] | None, name
     if classes is not None:
         estimator.classes_ = classes
         if hasattr(estimator, "_label_binarizer"):
-            estimator._label_binarizer.classes_ = classes  # noqa: SLF001 - MLPClassifier asks it for the labels
+            estimator._label_binarizer.classes_ = classes
     return _named(estimator, names)
 
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from nervenet.models.data.data import Task
@@ -79,16 +79,37 @@ class Job:
     def site_model(self, rows: Rows | None) -> SiteModel:
         return build_site_model(deepcopy(self.model), rows, self.experiment, task=self.task)
 
-    def end(self, progress: Progress, history: list[Record], site_model: SiteModel | None = None) -> Learned:
-        """Return what the run has come to, with a model of the final weights."""
-        from nervenet.models.table_preprocessing import preprocessing_of
-
-        if site_model is None:
-            site_model = self.site_model(None)
-            site_model.build(preprocessing_of(dict(progress.agreement)), self.experiment.seed)
+    def end(self, progress: Progress, history: list[Record], site_model: SiteModel) -> Learned:
+        """Return what the run has come to; the model of a node is given the final weights."""
         site_model.set_weights(progress.weights)
         site_model.clock = progress.clock
         return Learned(site_model, progress, history)
+
+
+class Steps(Protocol):
+    """A run in this process, round after round."""
+
+    @property
+    def completed(self) -> int:
+        """The last round that was done, by this run or by one that it goes on from."""
+        ...
+
+    def begin(self) -> None:
+        """Settle what all must share before training."""
+        ...
+
+    def round(self, number: int) -> None: ...
+
+    def end(self) -> Learned: ...
+
+
+def stepwise(run: Steps, rounds: int) -> Learned:
+    """Do so many rounds of a run."""
+    run.begin()
+    first = run.completed + 1
+    for number in range(first, first + rounds):
+        run.round(number)
+    return run.end()
 
 
 Runner: TypeAlias = Callable[[Job, int], Learned]

@@ -12,7 +12,7 @@ from nervenet.models.plugins import suggest
 from nervenet.models.preprocessing import made_up
 from numpy.typing import NDArray
 
-from .inputs import Checked
+from .inputs import Checked, one_per_row
 
 SCHEMES = ("iid", "dirichlet", "shards", "quantity")
 """Partitions that need no column which says where a row was collected: that is what `clients` is for."""
@@ -43,18 +43,12 @@ def sites_of(found: Checked, division: Division, task: Task, seed: int) -> Sites
     if clients is not None:
         ids, owner = np.unique(clients, return_inverse=True)
         return Sites(tuple(np.flatnonzero(owner == place) for place in range(len(ids))), ids)
-    if not isinstance(division.sites, int | np.integer) or isinstance(division.sites, bool) or division.sites < 1:
-        raise ValueError(f"n_clients must be a whole number of at least 1, found {division.sites!r}")
     if division.scheme not in SCHEMES:
         raise ValueError(
             f"partition = {division.scheme!r} is unknown{suggest(str(division.scheme), SCHEMES)}; allowed: "
             f"{', '.join(SCHEMES)}, or clients=, the site of each row, in fit"
         )
-    if len(X) < division.sites:
-        raise ValueError(
-            f"n_samples={len(X)} rows are fewer than n_clients={division.sites}: {len(X)} sample(s) cannot give each "
-            "client one; a smaller n_clients can, or clients=, the site of each row"
-        )
+    check_count(division.sites, len(X))
     rows = Dataset("X", X, y, made_up(X.shape[1]), task)
     how: dict[str, Any] = {"alpha": division.alpha, "shards_per_node": division.shards_per_site}
     try:
@@ -62,3 +56,23 @@ def sites_of(found: Checked, division: Division, task: Task, seed: int) -> Sites
     except DataError as error:
         raise ValueError(f"n_clients = {division.sites}, partition = {division.scheme!r}: {error}") from error
     return Sites(tuple(parts), np.arange(division.sites))
+
+
+def in_order(rows: int, clients: Any, count: Any) -> Sites:
+    """Return the rows of each site: as `clients` says, else in their order, `count` parts of nearly the same size."""
+    if clients is not None:
+        ids, owner = np.unique(one_per_row("clients", clients, rows), return_inverse=True)
+        return Sites(tuple(np.flatnonzero(owner == place) for place in range(len(ids))), ids)
+    check_count(count, rows)
+    return Sites(tuple(np.array_split(np.arange(rows), count)), np.arange(count))
+
+
+def check_count(count: Any, rows: int) -> None:
+    """Raise ValueError for a number of sites that is none, or that rows are too few for."""
+    if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
+        raise ValueError(f"n_clients must be a whole number of at least 1, found {count!r}")
+    if rows < count:
+        raise ValueError(
+            f"n_samples={rows} rows are fewer than n_clients={count}: {rows} sample(s) cannot give each client one; a "
+            "smaller n_clients can, or clients=, the site of each row"
+        )

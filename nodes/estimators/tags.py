@@ -26,7 +26,7 @@ def take_over(tags: Any, inner: Any) -> Any:
 
 def more_tags(inner: Any) -> dict[str, Any]:
     """Return the same as scikit-learn before 1.6 has it."""
-    known = inner._get_tags()  # noqa: SLF001 - its name for it then
+    known = inner._get_tags()
     own = {"X_types": ["2darray"], "allow_nan": takes_gaps(inner), "preserves_dtype": KEPT}
     return {name: known[name] for name in BEFORE_16} | own
 
@@ -62,4 +62,20 @@ def input_tag(inner: Any, name: str, before: Any) -> bool:
         from sklearn.utils import get_tags
 
         return bool(getattr(get_tags(inner).input_tags, name))
-    return bool(before(inner._get_tags()))  # noqa: SLF001 - its name for it then
+    return bool(before(inner._get_tags()))
+
+
+def kind_of(inner: Any) -> Any:
+    """Return "classifier", "regressor" or None, as scikit-learn before 1.6 asks for it."""
+    return getattr(inner, "_estimator_type", None)
+
+
+def take_kind(tags: Any, inner: Any) -> Any:
+    """Return the tags of a search with what the estimator is that it searches for."""
+    from sklearn.utils import get_tags
+
+    found = get_tags(inner)
+    tags.estimator_type = found.estimator_type
+    tags.classifier_tags, tags.regressor_tags = found.classifier_tags, found.regressor_tags
+    tags.target_tags = found.target_tags
+    return tags

@@ -19,7 +19,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from . import federated_rounds
-from .inputs import one_per_row
+from .sites import in_order
 from .tables import as_table
 from .tags import more_tags, take_over, takes_gaps, takes_text
 
@@ -94,7 +94,8 @@ class FederatedTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mis
         except NoExactMerge as error:
             raise TypeError(str(error)) from error
         X, y = self._checked(X, y)
-        table, owners = as_table(X), self._owners(len(X), clients)
+        sites_of_rows = in_order(len(X), clients, self.n_clients)
+        self.clients_, owners, table = sites_of_rows.ids, sites_of_rows.rows, as_table(X)
         target, task, classes = _target(y)
         names = federated_rounds.names(len(owners))
         sites = {
@@ -117,21 +118,6 @@ class FederatedTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mis
             return validated(self, X, reset=True, **how), None
         found: tuple[Any, Any] = validated(self, X, y, reset=True, **how)
         return found
-
-    def _owners(self, rows: int, clients: Any) -> list[NDArray[np.intp]]:
-        """Return the rows of each site."""
-        if clients is not None:
-            self.clients_, owner = np.unique(one_per_row("clients", clients, rows), return_inverse=True)
-            return [np.flatnonzero(owner == place) for place in range(len(self.clients_))]
-        if not isinstance(self.n_clients, int | np.integer) or self.n_clients < 1:
-            raise ValueError(f"n_clients must be a whole number of at least 1, found {self.n_clients!r}")
-        if rows < self.n_clients:
-            raise ValueError(
-                f"n_samples={rows} rows are fewer than n_clients={self.n_clients}: {rows} sample(s) cannot give each "
-                "client one; a smaller n_clients can, or clients=, the site of each row"
-            )
-        self.clients_ = np.arange(self.n_clients)
-        return np.array_split(np.arange(rows), self.n_clients)
 
     def transform(self, X: Any) -> Any:
         """Return what the fitted transformer makes of rows."""

@@ -6,10 +6,11 @@ from collections.abc import Container
 from dataclasses import fields
 from typing import Any
 
+from ..config import grown
 from ..config.idle_parameters import idle_lines
 from ..config.schema import Experiment
 from ..config.site_names import repeated
-from ..config.summed import idle_training, summed_model
+from ..config.summed import idle_training, summed_model, too_few_rounds
 
 STEERING = (
     "sites",
@@ -35,9 +36,9 @@ def warnings(experiment: Experiment) -> list[str]:
     if name != "mlp":
         why = f"on {name}; give its own arguments under [model]"
         rows.append(("model", _not_taken(experiment), why))
-    if name != "mlp" and summed is None:
+    if name != "mlp" and summed is None and not grown.is_grown(experiment):
         rows.append(("training", ("optimizer", "learning_rate", "momentum", "nesterov", "l2"), why))
-    if name == "sklearn.linear_model.LogisticRegression":
+    if name == "sklearn.linear_model.LogisticRegression" and summed is None:
         rows.append(("training", ("batch_size",), "on LogisticRegression, whose solver takes all rows at a time"))
     unused = [key for key, schemes in PARTITIONS.items() if data.partition not in schemes]
     if data.sites:
@@ -57,7 +58,9 @@ def warnings(experiment: Experiment) -> list[str]:
     ]
     found += [f"data.sites: {line}" for line in repeated(data.sites or ())]
     found += idle_lines(name, experiment.model.parameters)
-    found += [] if summed is None else idle_training(experiment.training, summed)
+    if summed is not None:
+        found += [*idle_training(experiment.training, summed), *too_few_rounds(experiment, summed)]
+    found += grown.idle_training(experiment)
     weighted = experiment.training.class_weight is not None or data.weight is not None
     if weighted and experiment.training.batch_size == 1 and (name == "mlp" or "neural_network" in name):
         found.append("training.batch_size = 1: a batch is divided by its weights, so that in training they cancel")

@@ -8,6 +8,7 @@ from typing import Any
 
 from nervenet.models.pipeline.description_text import is_described, normalized
 
+from ..config import grown
 from ..config.keys import ExperimentError, override
 from ..config.schema import Experiment, is_file_name
 from ..config.summed import summed_model, with_defaults
@@ -107,6 +108,7 @@ def checked_experiment(tables: Mapping[str, Any], model: object = None) -> Exper
     experiment = Experiment.from_dict(tables)
     named = summed_model(experiment) if model is None else _made(model)
     experiment = with_defaults(experiment, named, rounds="rounds" not in tables)
+    experiment = grown.with_defaults(experiment, model if model is None else named, rounds="rounds" not in tables)
     validate(experiment)
     check_scorers(experiment)  # here and not at every node: it loads scikit-learn
     check_preprocess(experiment)

@@ -12,6 +12,7 @@ from nervenet.models.tables.suffixes import SUFFIXES, kind_of
 
 from ..config.arguments import unknown_argument
 from ..config.factory import build_model, build_schedule, edge_list_members, initial_model, node_names
+from ..config.grown import problems as grown_problems
 from ..config.keys import ExperimentError
 from ..config.schema import DataConfig, Experiment, FederatedConfig, GossipConfig, ModelConfig, is_file_name
 from ..config.site_names import site_names
@@ -285,7 +286,8 @@ def _algorithm(experiment: Experiment) -> Iterator[str]:
 
 
 def _summed(experiment: Experiment) -> Iterator[str]:
-    """Find what has no meaning for a model that is a sum over rows."""
+    """Find what has no meaning for a model that is a sum over rows, or is grown in round 0."""
+    yield from grown_problems(experiment)
     model = summed_model(experiment)
     if model is not None:
         yield from summed_problems(experiment, model)

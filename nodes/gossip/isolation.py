@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 LEAP = 5  # rounds that are left out for a neighbor that may be the only one to have done them
 
@@ -12,13 +12,14 @@ class Isolation:
 
     Who waits for nobody goes at its own pace, and may be far ahead when it finds the others again. They have mixed with
     each other meanwhile, so it is this peer that moves, to the round they are in, as if one round had taken it long: no
-    other leaves out a round for what one did alone. Until it knows where they are it sends them nothing, for they would
-    join a model of a later round, and does not wait for them.
+    other leaves out a round for what one did alone. As long as they were last known in a round that is far behind, it
+    sends them nothing, for they would join a model of a later round, and does not wait for them.
 
     One that mixes with nobody because all others are slower than the deadline has not lost them: they join its round.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seen_in: Mapping[str, int]) -> None:
+        self._seen_in = seen_in  # the round that others were last known to be in, however long ago
         self.alone_since = 0  # the first of the last rounds, all of which were mixed with nobody; 0: with somebody
         self._apart = False  # they have not been found again
         self._heard: dict[str, int] = {}  # the round that others are in, as they have said since
@@ -45,7 +46,7 @@ class Isolation:
 
     def apart_from(self, peer: str, number: int) -> bool:
         """Return whether a neighbor may be so far behind a round of this peer that they have nothing to do in it."""
-        return self._apart and number - self._heard.get(peer, 0) > LEAP
+        return self._apart and number - max(self._heard.get(peer, 0), self._seen_in.get(peer, 0)) > LEAP
 
     def way_back(self, completed: int, there: Collection[str]) -> int | None:
         """Return the round after which to go on, where all that are there are far behind; None: the next one.

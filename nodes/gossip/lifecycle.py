@@ -136,7 +136,7 @@ class PeerLifecycle:
         effects = self.flood.add(origin, fields, body, source, step)
         if self.flood.fault is not None:
             return [*effects, *self.fail(self.flood.fault)]
-        if self.flood.step and self.flood.missing and len(self.flood.surveys) > held:
+        if self.flood.step and len(self.flood.surveys) > held and not self.flood.complete:
             effects.append(self._deadline(now))  # answers may be large: it counts from the last that came
         return effects
 

@@ -59,7 +59,7 @@ class GossipRounds:
         self.stats = lifecycle.stats
         self.inbox = Inbox(len(rules.members))
         self.outbox = Outbox(rules)
-        self.isolation = Isolation()
+        self.isolation = Isolation(tracker.seen_in)
         self.waits = WaitPolicy(membership, tracker, self.inbox, self.isolation)
         self.number = 0
         self.completed = 0

@@ -63,7 +63,13 @@ class SurveyFlood:
 
     @property
     def missing(self) -> list[str]:
-        return [peer for peer in self.members if peer not in self.surveys]
+        held = self.surveys
+        return [peer for peer in self.members if peer not in held]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every member has answered; asked with each answer that comes, while most are missing."""
+        return len(self.surveys) >= len(self.members) and not self.missing
 
     def greet(self, peer: str) -> list[e.Effect]:
         self._received_from.pop(peer, None)
@@ -74,7 +80,7 @@ class SurveyFlood:
 
         Each time twice as many of its heartbeats pass before the next, up to `SELDOM`: most are only slow.
         """
-        quiet, self._counted = self._taken == self._counted or not self.missing, self._taken
+        quiet, self._counted = self._taken == self._counted or self.complete, self._taken
         effects: list[e.Effect] = []
         for peer in peers if quiet else ():
             if self._spared.get(peer, 0):
@@ -148,7 +154,7 @@ class SurveyFlood:
         return self._progress.show(self.step, self.question, self.missing)
 
     def _go_on(self) -> list[e.Effect]:
-        if self.missing or self._asker:
+        if self._asker or not self.complete:
             return []
         surveys = dict(sorted(self.surveys.items()))
         done = e.CancelTimer(("join",))

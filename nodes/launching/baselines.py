@@ -19,6 +19,7 @@ from nervenet.models.data.data import rows_of
 from nervenet.models.initial_model import start_from
 from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
+from nervenet.models.summed import trainings
 
 from ..config.factory import build_model, build_site_model, initial_model
 from ..config.schema import Experiment
@@ -119,13 +120,11 @@ def trained(
     else:
         start_from(saved, site_model, agreed, experiment.data.scaling, experiment.seed)
     training = experiment.training
-    work = LocalWork(
-        epochs=training.epochs * experiment.rounds,
-        local_steps=training.local_steps and training.local_steps * experiment.rounds,
-        batch_size=training.batch_size,
-    )
+    work = LocalWork(training.epochs, training.local_steps, training.batch_size)
+    rng = generator(experiment.seed, "baseline", 0, "batches")
     with np.errstate(all="ignore"):
-        site_model.train(work, generator(experiment.seed, "baseline", 0, "batches"), stop)
+        for each in trainings(site_model.model, work, experiment.rounds):
+            site_model.train(each, rng, stop)
     return site_model
 
 

@@ -15,6 +15,7 @@ from nervenet.models import datasets
 from nervenet.models.data.data import DataError
 from nervenet.models.data.partition import partition
 from nervenet.models.data.splits import hold_out, split, split_rows
+from nervenet.models.preprocessing import made_up
 from nervenet.models.rng import generator
 from nervenet.models.site_model import check_weighable, task_of
 from nervenet.models.site_rows import check_targets
@@ -70,8 +71,8 @@ class DataShares:
         """
         if self.test < 0:
             return None
-        [rows], _ = unpack_rows(os.dup(self.test), self.columns, self.kinds, weighted=self.weighted)
-        return rows
+        sets, _ = unpack_rows(os.dup(self.test), self.columns, self.kinds, weighted=self.weighted)
+        return sets[0] if sets else None
 
     def close(self) -> None:
         for descriptor in (*self.nodes, self.test, self.whole):
@@ -178,6 +179,25 @@ def divide(experiment: Experiment) -> DataShares:
         if experiment.evaluation.baseline:
             further = [np.concatenate(parts), np.array(shares.sizes), *(() if owners is None else (owners,))]
             shares.whole = pack_rows(train.arrays, test.arrays, further=further)
+    except BaseException:
+        shares.close()
+        raise
+    return shares
+
+
+def shares_of(rows: Sequence[tuple[Any, ...]], task: Task) -> DataShares:
+    """Return the shares of nodes whose rows a program has, in the order of their names: X, an array of numbers, y, and
+    all or none with weights. Nothing is held out.
+    """
+    X, _, *weight = rows[0]
+    shares = DataShares(made_up(X.shape[1]), task, sum(len(each[1]) for each in rows), weighted=bool(weight))
+    shares.sizes, shares.features = tuple(len(each[1]) for each in rows), X.shape[1]
+    if task == "classification":
+        shares.classes = tuple(np.unique(np.concatenate([each[1] for each in rows])).tolist())
+    try:
+        shares.test = pack_rows()
+        for each in rows:
+            shares.nodes.append(pack_rows(each))
     except BaseException:
         shares.close()
         raise

@@ -51,3 +51,15 @@ def node_job(
     folder = checkpoint_dir(role, name)
     checkpoints = None if folder is None else str(folder)
     return {"name": name, "role": role, "checkpoint_dir": checkpoints, "run_dir": str(run_dir or "")}
+
+
+def imported_modules(experiment: Experiment) -> list[str]:
+    """Return what this experiment's nodes import beyond the fork server's own: once, and not once a node."""
+    modules = []
+    if experiment.model.name.startswith("sklearn."):
+        modules += ["nervenet.models.sklearn.adapters", experiment.model.name.rpartition(".")[0]]
+    if experiment.mode == "gossip":
+        modules.append("nervenet.models.compress")  # ten milliseconds of every peer's first training
+    if experiment.evaluation.scorers:
+        modules.append("sklearn.metrics")
+    return modules

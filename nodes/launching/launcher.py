@@ -38,7 +38,7 @@ from ..runtime.report_client import REPORT_SERVER
 from ..runtime.secured import RefusalEvents, close_gate, on_key_warning, security_of
 from .data_shares import DataShares, divide
 from .forkserver_client import ForkServerClient
-from .jobs import group_nodes
+from .jobs import group_nodes, imported_modules
 from .launch_keys import check_keys, launch_keys
 from .machine_limits import check_machine
 from .nodes_log import NodesLog
@@ -84,6 +84,7 @@ async def launch(
     fork_server: ForkServerClient | None = None,
     started_at: float | None = None,
     progress: bool | None = None,
+    shares: Callable[[Experiment], DataShares] = divide,
 ) -> RunResult:
     """Run an experiment in real processes on this machine.
 
@@ -114,6 +115,8 @@ async def launch(
     progress
         Whether to write a line of progress to standard error every two seconds; default: where a terminal or the kernel
         of a notebook shows it.
+    shares
+        Where each node's rows come from; by default what the experiment says under ``data``.
 
     Returns
     -------
@@ -137,7 +140,7 @@ async def launch(
         if progress or (progress is None and somebody_watches(sys.stderr)):
             on_event = _both(Progress(_to_stderr, time.monotonic).event, on_event or _ignore)
         called = (on_event or _ignore, on_address or _ignore, on_run_dir or _ignore, on_target or _ignore)
-        return await _Launch(experiment, fork_server, *called, started_at).run(out, resume)
+        return await _Launch(experiment, fork_server, *called, started_at, shares).run(out, resume)
     finally:
         fork_server.close()
 
@@ -153,6 +156,7 @@ class _Launch:
     on_run_dir: Callable[[Path], None]
     on_target: Callable[[str], None]
     started_at: float
+    divide: Callable[[Experiment], DataShares]
     run_dir: RunDir = field(init=False)
     shares: DataShares = field(init=False)
     events: RunEvents = field(init=False)
@@ -175,7 +179,7 @@ class _Launch:
         own, files = allowed_files()
         groups = group_nodes(experiment, names)
         check_machine(experiment, groups, own_files=own, files=files, processes=allowed_processes())
-        if modules := _modules(experiment):
+        if modules := imported_modules(experiment):
             self.fork_server.preload(modules)
         async with AsyncExitStack() as stack:
             if resume is not None:
@@ -186,7 +190,7 @@ class _Launch:
                 self.run_dir = stack.enter_context(reopen(resume, experiment))
                 if experiment.mode == "gossip":
                     rewind_peers(self.run_dir)
-            self.shares = await asyncio.to_thread(divide, experiment)
+            self.shares = await asyncio.to_thread(self.divide, experiment)
             stack.callback(self.shares.close)
             if self.shares.target:
                 self.on_target(self.shares.target)
@@ -418,18 +422,6 @@ def _node_result(name: str, result: RunResult) -> dict[str, Any]:
         "bytes_received": known.get("bytes_received"),
     }
     return {key: value for key, value in fields.items() if value is not None}
-
-
-def _modules(experiment: Experiment) -> list[str]:
-    """What this experiment's nodes import beyond the fork server's own: once, and not once a node."""
-    modules = []
-    if experiment.model.name.startswith("sklearn."):
-        modules += ["nervenet.models.sklearn.adapters", experiment.model.name.rpartition(".")[0]]
-    if experiment.mode == "gossip":
-        modules.append("nervenet.models.compress")  # ten milliseconds of every peer's first training
-    if experiment.evaluation.scorers:
-        modules.append("sklearn.metrics")
-    return modules
 
 
 def _both(first: OnEvent, second: OnEvent) -> OnEvent:

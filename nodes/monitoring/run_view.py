@@ -262,6 +262,9 @@ class RunView:
         if number and self.first_round_at is None:
             self.first_round_at = at
         row.state = "asking" if row.role == "coordinator" else "training"
+        if row.role == "peer" and number and number <= row.round:  # it was alone, and has gone back to the others
+            row.round = number - 1
+            self.round = min(self.round, row.round)
         asked = event.get("asked")
         for name in asked if isinstance(asked, list | tuple) else ():
             client = self.rows.get(str(name))

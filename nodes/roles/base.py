@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 from nervenet.broker.messages import Member, Roster
 from nervenet.models.site_model import SiteModel
 
+from ..config import grown
 from ..config.compatibility import shared_config_of
 from ..config.idle_parameters import idle_lines_of
 from ..config.keys import ExperimentError
@@ -62,7 +63,8 @@ class Role(ABC):
         replace: bool = False,
         seed_peer: str = "",
     ) -> None:
-        for line in [*idle_lines_of(site_model.model), *idle_training(experiment.training, site_model.model)]:
+        lines = [*idle_lines_of(site_model.model), *idle_training(experiment.training, site_model.model)]
+        for line in (*lines, *grown.idle_training(experiment, site_model.model)):
             warnings.warn(line, stacklevel=3)  # where the program makes the node
         if site_model.examples:
             Policy.of(experiment, run, site_model).check()
@@ -81,7 +83,7 @@ class Role(ABC):
         self._set_up(site_model, experiment, identity)
 
     def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:
-        for problem in problems(experiment, site_model.model):
+        for problem in (*problems(experiment, site_model.model), *grown.problems(experiment, site_model.model)):
             raise ExperimentError(problem)
         self.model = site_model
         site_model.most_numbers = numbers_in(experiment.network.max_message_bytes)

@@ -308,7 +308,8 @@ class Peer(Role):
 
     async def rounds(self, count: int | None = None) -> AsyncIterator[RoundReport]:
         """Take part in `count` more rounds (default: those of the experiment), and yield each when it is complete and
-        evaluated. One that comes late, or goes on from a previous incarnation, counts from the run's first round.
+        evaluated. One that comes late, or goes on from a previous incarnation, counts from the run's first round. One
+        that was alone, and goes back to the round of the others, yields rounds again.
 
         Raises
         ------

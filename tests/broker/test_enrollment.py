@@ -32,6 +32,7 @@ def test_a_proof_is_of_one_node_in_one_run_and_one_incarnation() -> None:
     for run, node, incarnation, by in others:
         assert "does not prove" in (LAUNCH.refusal(run, node, "client", incarnation, proof, by) or "")
     assert "does not prove" in (LAUNCH.refusal("r", "a", "client", 1, "\u2603", "coordinator") or "")
+    assert "does not prove" in (LAUNCH.refusal("r", "a", "client", 1, "", "coordinator") or "")
     other = Enrollment(b"t" * 32, LAUNCH.roles)
     assert "does not prove" in (other.refusal("r", "a", "client", 1, proof, "coordinator") or "")
     assert OPEN.refusal("r", "anybody", "peer", 1, "", "coordinator") is None

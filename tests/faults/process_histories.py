@@ -3,7 +3,8 @@
 1. ``ends``: the launch ends by itself, within what its deadlines allow after the last fault, or the last round.
 2. ``said``: it ends with a result (exit code 0, a summary that says completed) or with a named failure (1, a reason on
    the last line and in the summary); a launcher that was killed leaves a folder that can be read. No traceback.
-3. ``nobody``: no process of it is left some seconds later.
+3. ``nobody``: no process of it is left some seconds later, also of those that are stopped; where the launcher itself
+   was killed, these are continued first.
 4. ``waits``: no round lasts longer than its deadline, and the time for which somebody stood still or was cut off.
 5. ``once``: an incarnation completes each round once, in order; federated: so does the coordinator, without a gap.
 6. ``right``: the model is finite; who took part in a round was a node of the run, and counts once; nobody is given up
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -120,6 +122,8 @@ async def play(history: ProcessHistory, folder: Path, number: int, rounds: int, 
             left = [f"{pid}" for pid in run.session()]
             outcome.breaches.append(f"ends: still running {longest:.0f} s after its last round: {left}")
         else:
+            if code == -signal.SIGKILL:  # of the launcher: nobody is left who could end one that stands still
+                run.go_on()
             until = time.monotonic() + LEFT_S
             while (orphans := run.session()) and time.monotonic() < until:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)

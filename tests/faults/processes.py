@@ -101,6 +101,12 @@ class LaunchedRun:
         """Return the processes of this run that are alive."""
         return list(living(self.pid))
 
+    def go_on(self) -> None:
+        """Continue whoever is stopped."""
+        for pid in self.session():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
     def nodes(self) -> dict[str, int]:
         """Return the process of each node, as ``nodes.json`` has them by now."""
         try:

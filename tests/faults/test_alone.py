@@ -169,7 +169,7 @@ def test_a_model_that_is_dropped_before_the_graph_is_laid_anew_would_be_waited_f
 
 
 def alone_from(number: int) -> Isolation:
-    isolation = Isolation()
+    isolation = Isolation({"a": number})
     assert isolation.closed(number, mixed=False, there=False)
     return isolation
 
@@ -205,8 +205,12 @@ def test_until_it_knows_where_they_are_it_sends_and_awaits_nothing() -> None:
     assert not isolation.apart_from("a", 101)
 
 
+def test_who_was_taken_for_silent_for_a_moment_is_sent_the_next_model() -> None:
+    assert not alone_from(10).apart_from("a", 11)
+
+
 def test_a_round_without_anybody_among_living_neighbors_is_none_alone() -> None:
-    isolation = Isolation()
+    isolation = Isolation({})
     assert isolation.closed(10, mixed=False, there=True) is None
     isolation.hears("a", 3)
     assert isolation.way_back(100, ("a",)) is None

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import nan
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ...agreement.asked import Field, MalformedQuestion, check_fields, is_map, is_whole
 from ...agreement.questions import Answer, Question, Questions
 from ...base import FitJob
-from ...model import Capability, FitReport, LocalUnsupported
+from ...model import CannotMerge, Capability, FitReport, LocalUnsupported
 from ...moments import IncompatibleSites
 from ...own_questions import OwnRows, Settled, Sites
 from ...rng import generator
@@ -26,7 +26,14 @@ from .fitted import fitted_forest, trees_of
 from .trees import MalformedTrees, Trees, forest_layout, single_leaves
 
 ASK = "trees"
+ROUNDING = 1e-12
 SMALLER = "give a smaller max_depth or n_estimators, or a larger min_samples_leaf"
+
+OF_TREES = {
+    "oob_score": "the rows that a tree has not seen are at its site; data.test_size keeps some of all sites",
+    "warm_start": "its trees are grown once, in round 0, and no later fit adds any",
+}
+POISSON = "it wants targets of at least 0, and here they are standardized"
 
 _FIELDS = {
     "ask": Field(f"'{ASK}'", lambda found: found == ASK),
@@ -43,10 +50,16 @@ class ForestAdapter(Adapter):
     """RandomForestClassifier and ExtraTreesClassifier."""
 
     in_batches = False
+    grown: ClassVar[bool] = True
+    """All there is to learn is learned in round 0."""
+
     capabilities = frozenset[Capability]({"sample_weight"})
 
     def __init__(self, given: Any, path: str) -> None:
         super().__init__(given, path)
+        check_unset(self.name, given, OF_TREES)
+        if given.criterion == "poisson":
+            raise CannotMerge(f"{self.name} with criterion='poisson'", POISSON)
         self._shape: dict[str, int] = {"trees": 1, "nodes": 1}
         self._trees: Trees | None = None
         self._vector: Vector = np.zeros(0)
@@ -93,9 +106,9 @@ class ForestAdapter(Adapter):
 
     def set_weights(self, vector: Vector) -> None:
         self.layout.check(vector)
-        self._told = True
-        if np.array_equal(vector, self._vector):
-            return
+        told, self._told = self._told, True
+        if told and np.allclose(vector, self._vector, rtol=ROUNDING, atol=ROUNDING):
+            return  # a mean of its copies, which is the same forest to the last bit
         try:
             self._trees = Trees.from_vector(vector, self.layout, self.n_features, self.n_classes)
         except MalformedTrees as error:
@@ -163,6 +176,13 @@ class ForestRegressorAdapter(ForestAdapter):
     """RandomForestRegressor and ExtraTreesRegressor."""
 
     classifies = False
+
+
+def check_unset(name: str, given: Any, reasons: Mapping[str, str]) -> None:
+    """Raise CannotMerge for a parameter that is set, and why it cannot be honored."""
+    for parameter, why in reasons.items():
+        if getattr(given, parameter):
+            raise CannotMerge(f"{name} with {parameter}={getattr(given, parameter)!r}", why)
 
 
 def shares_of(trees: int, rows: Mapping[str, int]) -> dict[str, int]:

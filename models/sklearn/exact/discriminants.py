@@ -97,7 +97,9 @@ class LinearDiscriminantAdapter(ClassMomentsAdapter):
         return coef, -0.5 * (placed**2).sum(axis=1) - coef @ working.xbar_
 
     def _lsqr(self) -> Array:
-        found: Array = np.linalg.lstsq(self.working.covariance_, self.working.means_.T)[0].T
+        from scipy.linalg import lstsq
+
+        found: Array = lstsq(self.working.covariance_, self.working.means_.T)[0].T
         return found
 
     def _eigen(self, total: Array) -> Array:

@@ -152,7 +152,7 @@ async def test_parts_without_an_end_by_a_member(tcp, raw, limit, held):
 
 @pytest.mark.parametrize("many", [2, 1_000])
 async def test_strangers_that_stay(tcp, raw, limit, many):
-    limit("unknown", many)
+    limit("unknown_at_inbox", many)
     limit("unknown_grace_s", 0)
     server, _ = await tcp.open("server", binds=True)
     table = server._inbound._guards["control"].table
@@ -166,6 +166,15 @@ async def test_strangers_that_stay(tcp, raw, limit, many):
     await looks()
     assert sum(one.ended() for one in silent) == (3 if many == 2 else 0)
     assert not member.ended()
+
+
+async def test_more_than_may_be_strangers_get_in_one_after_the_other(tcp, limit):
+    limit("unknown_at_inbox", 2)
+    server, at_server = await tcp.open("server", binds=True)
+    for number in range(12):
+        client, _ = await tcp.open(f"c{number}")
+        client.link("server", server.addresses)
+    await until(lambda: len(at_server.of(LinkUp)) >= 12)
 
 
 @pytest.mark.parametrize("faults", [3, MUCH])
@@ -200,6 +209,18 @@ async def test_one_whose_hello_was_refused_has_no_connection_for_long(tcp, raw, 
     await looks()
     assert (one.ended(), member.ended()) == (answered_s < 1, False)
     assert at_server.of(ConnectionRefused) == []  # the node that dialed says why
+
+
+@pytest.mark.parametrize("most", [1, MUCH])
+async def test_of_a_flood_of_hellos_few_are_answered(tcp, raw, limit, most):
+    limit("refusals", most)
+    limit("refusals_s", 0)
+    server, _ = await tcp.open("server", binds=True)
+    for number in range(3):
+        one = raw(server.addresses["control"], f"n{number}@1".encode())
+        one.frame(encode(Hello(f"n{number}", "client", "another run", 1, 1))[0])
+    await until(lambda: server.counters.messages_received >= 3)
+    assert server.counters.messages_sent == min(most, 3)
 
 
 @pytest.mark.parametrize("many", [4, MUCH])

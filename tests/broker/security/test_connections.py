@@ -498,7 +498,7 @@ async def readmitted(sites: Sites, stack: AsyncExitStack) -> bool:
     await said.first(lambda line: "refuses the key of north" in line)
     sites.allow("hub", "north", "client")
     broker._security.gate.look()
-    asking._dialer._again()  # as its timer does, half a second later
+    asking._dialer.dial_again()  # as its timer does, half a second later
     try:
         return isinstance(await asking.ask(GetEventAddresses, 1.0), EventAddresses)
     except BrokerUnreachable:
@@ -510,5 +510,5 @@ async def test_who_was_refused_is_disconnected_and_dials_again(sites, stack):
 
 
 async def test_zeromq_by_itself_never_would(sites, stack, monkeypatch):
-    monkeypatch.setattr(Dialer, "_again", lambda _: None)
+    monkeypatch.setattr(Dialer, "dial_again", lambda _: None)
     assert not await readmitted(sites, stack)

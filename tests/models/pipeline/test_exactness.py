@@ -8,7 +8,7 @@ from nervenet.models.pipeline.fit import transform
 from nervenet.models.pipeline.restore import fitted_estimator
 from sites import NUMBERS, TEXTS, fitted, kind, pool, rows, table, title
 from sklearn.base import clone
-from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.decomposition import PCA, FactorAnalysis, TruncatedSVD
 from sklearn.feature_selection import (
     SelectFdr,
     SelectKBest,
@@ -232,6 +232,19 @@ def test_what_is_learned_of_the_target_is_that_of_the_pooled_rows(step, chosen, 
 @pytest.mark.parametrize(("step", "chosen"), **named(FACTORED))
 def test_components_are_those_of_the_full_svd_to_1e_8(step, chosen):
     check(step, chosen, 1e-8)
+
+
+@pytest.mark.parametrize("step", [FactorAnalysis(1), FactorAnalysis(2, rotation="varimax", tol=1e-4)], ids=str)
+def test_factors_are_those_of_the_full_svd_but_for_their_signs(step):
+    chosen = WHOLE[:3]
+    agreed, expected, _ = both(step.set_params(svd_method="lapack"), chosen)
+    own = fitted_estimator(step, agreed)
+    del own.feature_names_in_
+    assert (own.components_[np.arange(len(own.components_)), np.abs(own.components_).argmax(axis=1)] > 0).all()
+    for each in (own, expected):
+        each.components_ = np.abs(each.components_)
+    same_attributes(own, expected, 1e-8)
+    assert fitted(step.set_params(svd_method="randomized"), chosen)[0].states == agreed.states
 
 
 def test_a_variance_at_an_offset_of_a_million_has_all_its_digits():

@@ -231,28 +231,9 @@ def test_rows_of_weight_zero_change_nothing_but_for_those_solvers(solver: str) -
     assert np.allclose(model.working.coef_, alone.coef_, rtol=1e-6) == (solver != "saga")
 
 
-@pytest.mark.parametrize(
-    ("version", "refused"),
-    [("1.5.2", False), ("1.6.0", True), ("1.7.1", True), ("1.7.2", False), ("1.8.dev0", False), ("1.10.1", False)],
-)
-def test_a_solver_is_refused_with_the_versions_whose_warm_start_shifts_intercepts(
-    version: str, refused: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sklearn.__version__", version)
-    if refused:
-        with pytest.raises(CannotMerge, match="shifts the intercepts"):
-            as_model(LogisticRegression(solver="newton-cholesky"))
-    else:
-        as_model(LogisticRegression(solver="newton-cholesky"))
-
-
-@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky"])
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
 def test_a_warm_start_at_the_optimum_stays_there(solver: str) -> None:
-    """What those versions fail with the solver that is refused."""
-    try:
-        model = as_model(LogisticRegression(solver=solver, tol=1e-8))
-    except CannotMerge:
-        pytest.skip("refused")
+    model = as_model(LogisticRegression(solver=solver, tol=1e-8))
     X, y = blobs(3)
     model.build(4, 3, generator(0))
     model.fit(X, y, LocalWork(epochs=200), generator(0), lambda: False)

@@ -4,7 +4,16 @@ import warnings
 from typing import Any
 
 import pytest
-from nervenet.nodes import FederatedClassifier, FederatedRegressor, FederatedTransformer
+from nervenet.nodes import (
+    FederatedClassifier,
+    FederatedClusterer,
+    FederatedGridSearchCV,
+    FederatedRegressor,
+    FederatedTransformer,
+    GossipClassifier,
+    GossipRegressor,
+)
+from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.preprocessing import StandardScaler
@@ -15,6 +24,12 @@ FEW = {"rounds": 3, "n_clients": 3}
 ESTIMATORS = [
     FederatedClassifier(SGDClassifier(), **FEW),
     FederatedRegressor(SGDRegressor(), **FEW),
+    FederatedGridSearchCV(
+        FederatedClassifier(SGDClassifier(), rounds=2, n_clients=2, random_state=0), {"epochs": [5, 6]}, cv=2
+    ),
+    GossipClassifier(SGDClassifier(), rounds=2, n_peers=2),
+    GossipRegressor(SGDRegressor(), rounds=3, n_peers=2),
+    FederatedClusterer(KMeans(3)),
     FederatedTransformer(StandardScaler()),
     FederatedTransformer(PCA(n_components=1), n_clients=2),
 ]

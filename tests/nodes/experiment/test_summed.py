@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from nervenet.models.mlp.mlp import MLP
 from nervenet.nodes.config.keys import ExperimentError
-from nervenet.nodes.config.summed import idle_training, problems
+from nervenet.nodes.config.summed import MOST_ROUNDS, idle_training, problems
 from nervenet.nodes.experiment.ineffective import warnings
 from nervenet.nodes.experiment.loader import experiment_from_keywords, load_experiment
 from sklearn.linear_model import LinearRegression
@@ -28,6 +28,11 @@ GOSSIP = {**LINEAR, "mode": "gossip"}
         ({"federated.compression": "delta"}, "federated.compression = 'delta'"),
         ({"mode": "gossip", "gossip.algorithm": "choco"}, "expected 'dpsgd' or 'sgp'"),
         ({"mode": "gossip", "gossip.algorithm": "ad-psgd"}, "gossip.algorithm = 'ad-psgd'"),
+        (
+            {"model.name": "sklearn.linear_model.PoissonRegressor", "mode": "gossip"},
+            "gossip.topology = 'ring': each step of PoissonRegressor needs the sums of all sites",
+        ),
+        ({"model.name": "sklearn.cluster.KMeans"}, "KMeans has no target, which a run learns to predict"),
         ({"model.name": "sklearn.naive_bayes.MultinomialNB", "data.scale": "standard"}, "expected data.scale = 'none'"),
     ],
 )
@@ -43,12 +48,24 @@ def test_what_keeps_the_mean_is_allowed() -> None:
     load_experiment(overrides={**GOSSIP, "gossip.algorithm": "sgp", "gossip.topology": "static-exponential"})
 
 
+def test_the_solver_says_whether_a_logistic_regression_is_one_of_sums() -> None:
+    logistic: dict[str, Any] = {"model.name": "sklearn.linear_model.LogisticRegression", "mode": "gossip"}
+    load_experiment(overrides=logistic)
+    newton = {**logistic, "model.parameters.solver": "newton-cholesky"}
+    with pytest.raises(ExperimentError, match=r"gossip\.topology = 'ring'"):
+        load_experiment(overrides=newton)
+    loaded = load_experiment(overrides={**newton, "gossip.topology": "complete"})
+    assert (loaded.rounds, loaded.data.scaling) == (20, "none")
+
+
 def test_one_round_and_columns_as_they_are_unless_something_else_is_said() -> None:
     left_open = load_experiment(overrides=LINEAR)
     assert (left_open.rounds, left_open.data.scaling) == (1, "none")
     said = load_experiment(overrides={**LINEAR, "rounds": 3, "data.scale": "standard"})
     assert (said.rounds, said.data.scaling) == (3, "standard")
-    assert load_experiment(overrides=GOSSIP).rounds == 20
+    assert load_experiment(overrides=GOSSIP).rounds == 106
+    assert load_experiment(overrides={**GOSSIP, "gossip.topology": "one-peer-exponential"}).rounds == 3
+    assert load_experiment(overrides={**GOSSIP, "nodes": 100}).rounds == MOST_ROUNDS
     assert load_experiment(overrides={**GOSSIP, "gossip.topology": "complete"}).rounds == 1
     other = load_experiment(overrides={"model.name": "sklearn.linear_model.SGDRegressor"})
     assert (other.rounds, other.data.scaling) == (20, "standard")
@@ -63,6 +80,13 @@ def test_settings_of_steps_are_named_as_without_effect() -> None:
     assert [line.partition(" ")[0] for line in found] == ["model.n_jobs", "training.epochs", "training.batch_size"]
     assert "LinearRegression, which is solved from sums over rows" in found[1]
     assert warnings(load_experiment(overrides=LINEAR)) == []
+
+
+def test_too_few_rounds_of_mixing_are_named() -> None:
+    (line,) = warnings(load_experiment(overrides={**GOSSIP, "rounds": 20}))
+    assert line.startswith("rounds = 20: on gossip.topology = 'ring' it takes 106 until the sums of all have reached")
+    assert warnings(load_experiment(overrides={**GOSSIP, "rounds": 106})) == []
+    assert warnings(load_experiment(overrides={"mode": "gossip", "rounds": 2})) == []
 
 
 def test_other_models_are_asked_for_nothing() -> None:

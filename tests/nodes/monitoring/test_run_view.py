@@ -84,6 +84,16 @@ def test_under_gossip_the_slowest_living_peer_counts() -> None:
     assert view.rows["peer-0"].sent == 15
 
 
+def test_a_peer_that_was_alone_is_in_the_round_that_it_goes_back_to() -> None:
+    done = [event("round.completed", "north", "peer", 1.0 + n, round=n) for n in (1, 2, 900)]
+    view = view_of(start("gossip", 1_000), event("node.ready", "north", "peer", 1.0), *done)
+    assert (view.rows["north"].round, view.round) == (900, 900)
+    view.update(event("round.started", "north", "peer", 950.0, round=41))
+    assert (view.rows["north"].round, view.round) == (40, 40)
+    view.update(event("round.completed", "north", "peer", 951.0, round=41))
+    assert (view.rows["north"].round, view.round) == (41, 41)
+
+
 def test_a_final_event_always_wins() -> None:
     final = event("run.completed", "launcher", "launcher", 9.0, status="completed")
     view = view_of(*FEDERATED, final, start("federated"), *FEDERATED[3:])

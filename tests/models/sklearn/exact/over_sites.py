@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,13 @@ from nervenet.models.agreement.questions import settle
 from nervenet.models.model import LocalWork
 from nervenet.models.rng import generator
 from nervenet.models.site_model import SiteModel
-from sklearn.base import clone
 
 Rows = tuple[Any, ...]
 
 
 def learn(estimator: Any, sites: Sequence[Rows], scale: str = "none", rounds: int = 1, **options: Any) -> SiteModel:
     """Return the model that sites come to, each with X, y and maybe sample_weight, after so many rounds."""
-    models = [SiteModel(clone(estimator), *rows, **options) for rows in sites]
+    models = [SiteModel(deepcopy(estimator), *rows, **options) for rows in sites]
     agreed = settle(models[0].questions(scale), {f"{n:02}": each.answer for n, each in enumerate(models)}).preprocessing  # type: ignore[arg-type]
     for each in models:
         each.build(agreed, 0)

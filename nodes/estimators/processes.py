@@ -1,0 +1,106 @@
+"""A run in real processes: a broker and a node for each site, over sockets, started and ended for one `fit`."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Coroutine, Mapping
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from threading import Thread
+from typing import Any, TypeVar
+
+from nervenet.broker.errors import BrokerError
+from nervenet.models.aggregate import weighted_mean
+from nervenet.models.artifact import load_model
+from nervenet.models.model import Model
+
+from ..config.schema import Experiment
+from ..launching.data_shares import DataShares, shares_of
+from ..launching.launcher import RunFailed, launch
+from ..results.round_metrics import read_rows
+from ..results.run_result import RunResult
+from .run import Job, Learned, Progress, Record
+
+T = TypeVar("T")
+
+IN_MEMORY = "backend='memory' can"
+
+
+def learn(job: Job, rounds: int) -> Learned:
+    """Do so many rounds from the beginning; a call that may come from within a running event loop.
+
+    Raises
+    ------
+    ValueError
+        The run has no result, by its reason; or it is asked to go on from an earlier one.
+    """
+    if job.after is not None or job.known:
+        raise ValueError(f"backend='processes' does whole runs, and partial_fit goes on with one; {IN_MEMORY}")
+    _check_described(job.model)
+    with tempfile.TemporaryDirectory(prefix="nervenet-fit-") as folder:
+        path = Path(folder) / "run"
+        try:
+            result = in_own_thread(partial(_launched, job, path))
+        except (RunFailed, BrokerError) as error:
+            raise ValueError(f"the run has no result: {error}") from error
+        history = [_record(row, job) for row in read_rows(path)]
+        site_model = load_model(path, model=deepcopy(job.model))
+    return job.end(_progress(job, rounds, result), history, site_model)
+
+
+async def _launched(job: Job, out: Path) -> RunResult:
+    rows, task = list(job.sites.values()), job.task
+
+    def shares(_: Experiment) -> DataShares:
+        return shares_of(rows, task)
+
+    return await launch(job.experiment, out=out, progress=False, shares=shares)
+
+
+def in_own_thread(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Return what a coroutine comes to in an event loop of its own: the caller's, which may be running, is not used."""
+    found: list[T] = []
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(asyncio.run(work()))
+        except BaseException as error:  # noqa: BLE001  (raised again below, in the caller's thread)
+            raised.append(error)
+
+    thread = Thread(target=run, name="nervenet fit", daemon=True)
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]
+    return found[0]
+
+
+def _progress(job: Job, rounds: int, result: RunResult) -> Progress:
+    agreement: Mapping[str, Any] = result.preprocessing or {}
+    clocks = {name: float(report.get("clock", 0.0)) for name, report in result.reports.items()}
+    if job.experiment.mode == "federated":
+        return Progress(rounds, agreement, result.weights, max(clocks.values(), default=0.0))
+    names = sorted(result.peers)
+    mean = weighted_mean([result.peers[name] for name in names], [1.0] * len(names))
+    peers = {name: (result.peers[name], clocks[name]) for name in names}
+    return Progress(rounds, agreement, mean, sum(clocks[name] for name in names) / len(names), peers=peers)
+
+
+def _record(row: Mapping[str, Any], job: Job) -> Record:
+    """Return a round of `history_` from the run folder's, by the same names as in memory."""
+    kept = {name: row[name] for name in ("round", "participants", "duration_s", "consensus_distance") if name in row}
+    kept.setdefault("participants", len(job.sites))
+    return kept | ({"loss": row["train_loss"]} if "train_loss" in row else {})
+
+
+def _check_described(model: Model) -> None:
+    """Raise ValueError for a model that other processes could not make from its name and parameters."""
+    try:
+        name = str(model.describe()["name"])
+    except ValueError as error:
+        raise ValueError(f"backend='processes' makes the model anew in each process: {error}; {IN_MEMORY}") from error
+    if name.startswith("__main__"):
+        raise ValueError(f"backend='processes' imports the model, and {name} is in no module; {IN_MEMORY}")

@@ -1,0 +1,51 @@
+"""What a run may ask of a model that is grown in round 0: each refusal names its key."""
+
+from typing import Any
+
+import pytest
+from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.experiment.ineffective import warnings
+from nervenet.nodes.experiment.loader import checked_experiment
+
+FOREST = {"name": "sklearn.ensemble.RandomForestClassifier", "n_estimators": 20}
+
+
+def made(**tables: Any) -> Any:
+    return checked_experiment({"model": FOREST, **tables})
+
+
+def test_one_round_where_it_is_left_open() -> None:
+    assert made().rounds == 1
+    assert made(mode="gossip").rounds == 1
+    assert made(rounds=4).rounds == 4
+    assert checked_experiment({}).rounds == 20
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"init": "runs/first"}, "init = 'runs/first': its model is grown in round 0"),
+        ({"evaluation": {"site_matrix": True}}, "evaluation.site_matrix = true"),
+        ({"federated": {"personal": ["value"]}}, r"federated.personal = \['value'\]"),
+        ({"federated": {"ditto": 0.1}}, "federated.ditto = 0.1"),
+        ({"federated": {"fine_tune": 2}}, "federated.fine_tune = 2"),
+        ({"federated": {"compression": "float16"}}, "federated.compression = 'float16'.*rounded trees are none"),
+        ({"mode": "gossip", "gossip": {"algorithm": "choco"}}, "gossip.algorithm = 'choco'"),
+    ],
+)
+def test_what_a_forest_has_no_use_for_is_refused(tables: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExperimentError, match=message):
+        made(**tables)
+
+
+def test_bytes_that_come_back_as_they_were_are_allowed() -> None:
+    assert made(federated={"compression": "deflate"}).rounds == 1
+
+
+def test_settings_of_steps_are_named() -> None:
+    found = warnings(made(rounds=3, training={"epochs": 2, "learning_rate": 0.1, "class_weight": "balanced"}))
+    assert found == [
+        "training.epochs has no effect on a model that is grown in round 0",
+        "training.learning_rate has no effect on a model that is grown in round 0",
+        "rounds beyond 1 have no effect on a model that is grown in round 0",
+    ]
