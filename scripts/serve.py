@@ -93,9 +93,10 @@ def serve(
 
 def _saved(saved: Path, *, best: bool, own: str | None) -> tuple[SiteModel, dict[str, Any]]:
     from nervenet.models.artifact import read_extra
+    from nervenet.nodes.serving.answers import warm
 
     site_model, path = load_saved(saved, best=best, own=own)
-    return site_model, {"metrics": {} if best else _metrics(saved)} | read_extra(path)
+    return warm(site_model), {"metrics": {} if best else _metrics(saved)} | read_extra(path)
 
 
 def _run_dir(saved: Path) -> Path:
