@@ -94,6 +94,14 @@ class NewtonLogisticAdapter(NewtonAdapter):
         **dict.fromkeys(("dual", "intercept_scaling", "random_state", "n_jobs"), "the solver has no use for it"),
     }
 
+    def build(self, n_features: int, n_classes: int | None, rng: np.random.Generator) -> Layout:
+        if (n_classes or 0) > 2 and not _multinomial():
+            raise ValueError(
+                "LogisticRegression with solver='newton-cholesky' fits each of three or more classes against the rest "
+                "in this scikit-learn, which is no one objective; from 1.6 on it does not, nor does solver='lbfgs'"
+            )
+        return super().build(n_features, n_classes, rng)
+
     def problem(self, n_features: int, n_classes: int | None) -> LinearProblem:
         given, classes = self.given, n_classes or 0
         return LinearProblem(
@@ -103,6 +111,13 @@ class NewtonLogisticAdapter(NewtonAdapter):
             intercept=self.centered,
             inverse_c=0.0 if given.penalty is None else 1 / given.C,
         )
+
+
+def _multinomial() -> bool:
+    """Whether the installed scikit-learn fits three or more classes at once with this solver."""
+    import sklearn
+
+    return tuple(int(part) for part in sklearn.__version__.split(".")[:2]) >= (1, 6)
 
 
 class TweedieAdapter(NewtonAdapter):

@@ -9,6 +9,7 @@ import pytest
 from nervenet.models.local.alone import train_alone
 from nervenet.models.model import CannotMerge, LocalWork
 from nervenet.models.registry import as_model
+from nervenet.models.sklearn.newton import adapters
 from sklearn.linear_model import (
     ElasticNet,
     GammaRegressor,
@@ -43,6 +44,12 @@ def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
 
 
+three_classes = pytest.mark.skipif(
+    not adapters._multinomial(), reason="scikit-learn before 1.6 fits each class against the rest"
+)
+CLASSES = [2, pytest.param(3, marks=three_classes)]
+
+
 def line(estimator: Any) -> np.ndarray:
     """Return coefficients and intercepts in one vector."""
     return np.concatenate([np.ravel(estimator.coef_), np.ravel(estimator.intercept_)])
@@ -58,7 +65,7 @@ def relative(found: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.max(np.abs(found - wanted)) / np.max(np.abs(wanted)))
 
 
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("classes", CLASSES)
 @pytest.mark.parametrize("settings", [{}, {"C": 0.01}, {"C": np.inf}, {"C": 2.0, "fit_intercept": False}])
 def test_logistic_regression_is_that_of_all_rows(classes: int, settings: dict[str, Any]) -> None:
     estimator = LogisticRegression(solver="newton-cholesky", **settings, **TIGHT)
@@ -68,7 +75,7 @@ def test_logistic_regression_is_that_of_all_rows(classes: int, settings: dict[st
     np.testing.assert_allclose(found.predict_proba(X), estimator.predict_proba(X), atol=1e-8)
 
 
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("classes", CLASSES)
 def test_weights_of_rows_and_an_offset_cost_no_digits(classes: int) -> None:
     estimator = LogisticRegression(solver="newton-cholesky", C=0.5, **TIGHT)
     y = LABELS[classes]
@@ -76,11 +83,26 @@ def test_weights_of_rows_and_an_offset_cost_no_digits(classes: int) -> None:
     assert relative(without_offset(found), line(estimator.fit(X, y, sample_weight=WEIGHT))) < 1e-8
 
 
+@three_classes
 def test_sites_of_one_class_each_find_what_all_rows_say() -> None:
     estimator = LogisticRegression(solver="newton-cholesky", **TIGHT)
     y = LABELS[3]
     sites = [(X[y == label], y[y == label]) for label in range(3)]
     assert relative(line(learn(estimator, sites, rounds=12).model.estimator), line(estimator.fit(X, y))) < 1e-8
+
+
+@pytest.mark.parametrize(("version", "refused"), [("1.5.2", True), ("1.6.0", False), ("1.10.dev0", False)])
+def test_three_classes_are_refused_where_scikit_learn_fits_each_against_the_rest(
+    version: str, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sklearn.__version__", version)
+    model = as_model(LogisticRegression(solver="newton-cholesky"))
+    model.build(4, 2, np.random.default_rng(0))
+    if not refused:
+        model.build(4, 3, np.random.default_rng(0))
+        return
+    with pytest.raises(ValueError, match=r"each of three or more classes against the rest.*solver='lbfgs'"):
+        model.build(4, 3, np.random.default_rng(0))
 
 
 def test_separable_classes_with_hardly_a_penalty() -> None:

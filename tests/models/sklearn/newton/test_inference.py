@@ -14,6 +14,7 @@ from nervenet.models.sklearn.newton.inference import OF_PENALIZED
 from sklearn.linear_model import GammaRegressor, Lasso, LogisticRegression, PoissonRegressor, TweedieRegressor
 
 from ..exact.over_sites import learn, skewed
+from .test_families import three_classes
 
 RNG = np.random.default_rng(11)
 X = RNG.normal(size=(60, 2))
@@ -115,6 +116,7 @@ def test_an_offset_moves_the_intercept_alone() -> None:
     np.testing.assert_allclose(far.z[0, :2], near.z[0, :2], rtol=1e-8)
 
 
+@three_classes
 def test_differences_of_three_classes_are_those_of_mnlogit() -> None:
     found = inference(LOGISTIC, X, THREE)
     errors = [
@@ -133,6 +135,7 @@ def test_what_a_penalty_makes_of_it_is_said() -> None:
     assert found.note == OF_PENALIZED
 
 
+@three_classes
 def test_a_table_names_columns_and_classes_and_is_kept_in_the_model_s_file(tmp_path: Path) -> None:
     model = learn(LOGISTIC, skewed((X, np.array(["a", "b", "c"])[THREE])), rounds=12, columns=["age", "dose"])
     table = coefficient_table(model)
