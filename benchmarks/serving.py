@@ -85,6 +85,7 @@ async def bare() -> None:
         return JSONResponse({"y_pred": [0]})
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as uvicorn's own has it
         print(f"serving http://127.0.0.1:{listener.getsockname()[1]}/predict", flush=True)
         app = Starlette(routes=[Route("/predict", constant, methods=["POST"])])
         config = uvicorn.Config(app, http=BoundedProtocol, ws="none", log_level="critical", access_log=False)
