@@ -1,7 +1,8 @@
 """A model's own questions in round 0: what it learns of all sites at once, after they have agreed on the preprocessing.
 
 A model that has `questions` and `answer` (`AskingModel`) puts them to the sites, which answer from their prepared rows.
-What comes of it are the weights of the run's first round, and the sizes of their arrays where those depend on the rows.
+What comes of it are the weights of the run's first round, or the sizes of their arrays where those depend on the rows,
+or both.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Settled(NamedTuple):
     """What a model's own questions have come to."""
 
     shape: Mapping[str, int] | None  # plain numbers by which `set_shape` knows the layout; None: it depends on no row
-    weights: Vector  # of the run's first round
+    weights: Vector | None  # of the run's first round; None: those that it would have without questions
 
 
 class AskingModel(Model, Protocol):
@@ -105,8 +106,13 @@ _FIELDS = {
 }
 
 
-def agreed_in(question: Question) -> AnyPreprocessing:
-    """Return the preprocessing that a question of `model_questions` is about. Raises MalformedQuestion."""
+def agreed_in(model: object, question: Question) -> AnyPreprocessing:
+    """Return the preprocessing that a question of `model_questions` is about.
+
+    Raises MalformedQuestion, also where this site's model has no questions.
+    """
+    if not asks(model):
+        raise MalformedQuestion(f"ask is '{ASK}', and the model of this site has no questions of its own")
     check_fields(f"the question '{ASK}'", question, _FIELDS)
     try:
         return preprocessing_of(question["agreed"])
@@ -115,7 +121,7 @@ def agreed_in(question: Question) -> AnyPreprocessing:
 
 
 def answer_of(model: object, question: Question, rows: OwnRows) -> Answer:
-    """Return a site's answer to a question of `model_questions`, whose form `agreed_in` has looked at."""
+    """Return a site's answer to a question of `model_questions`, of which `agreed_in` has taken the rest."""
     own = question["question"]
     if not asks(model) or own.get("ask") != question["part"]:
         raise MalformedQuestion(f"the model of this site has no question {question['part']!r}")

@@ -267,6 +267,7 @@ def test_without_the_check_such_trees_would_be_taken(monkeypatch):
     [
         ({"trees": {"z": 1}}, "no number of trees for this site, a"),
         ({"trees": {"a": 0}}, "expected a number of trees for each site"),
+        ({"trees": {"a": 9000}}, "is for 9000 trees; the model of this site has 12"),
         ({"seed": 0.5}, "seed is 0.5"),
         ({"more": 1}, "allowed: ask, most, seed, trees"),
     ],

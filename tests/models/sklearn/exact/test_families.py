@@ -84,6 +84,7 @@ COUNTS = [
     ComplementNB(norm=True),
     BernoulliNB(binarize=1.0, class_prior=[0.2, 0.3, 0.5]),
     CategoricalNB(min_categories=6),
+    CategoricalNB(),
 ]
 # Axes have no sign of their own, nor do coefficients of one column more than there are directions.
 AXES = ("scalings_", "rotations_")
@@ -206,7 +207,6 @@ def test_columns_of_float32_are_taken_as_float64() -> None:
         (RidgeCV(), "cv=None"),
         (RidgeCV(cv=3, scoring="neg_median_absolute_error"), "scoring"),
         (NearestCentroid(metric="manhattan"), "metric"),
-        (CategoricalNB(), "min_categories"),
         (LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto"), "shrinkage"),
         (LinearDiscriminantAnalysis(shrinkage=0.5), "shrinkage"),
     ],
@@ -238,7 +238,7 @@ def test_what_is_no_count_is_named() -> None:
     X, y = counted()
     with pytest.raises(ValueError, match="column 2 holds -1, expected at least 0"):
         learn(MultinomialNB(), split((X - 2 * (np.arange(6) == 1) * (X == 1), y), [100]))
-    with pytest.raises(ValueError, match=r"column \d holds category \d, and its min_categories says that there are 3"):
+    with pytest.raises(ValueError, match=r"column \d holds category \d, and it has 3, from 0 on; give min_categories"):
         learn(CategoricalNB(min_categories=3), split((X, y), [100]))
 
 
@@ -249,3 +249,19 @@ def test_a_class_without_the_rows_that_it_needs_is_named() -> None:
         fitted(QuadraticDiscriminantAnalysis(), skewed((X, y)))
     with pytest.raises(ValueError, match="vary along 5 of 6 axes"):
         fitted(QuadraticDiscriminantAnalysis(), skewed((X, (y > 0).astype(int))))
+
+
+@pytest.mark.parametrize(
+    ("solver", "words"), [("svd", "no column varies within a class"), ("eigen", "shrinkage above")]
+)
+def test_classes_whose_rows_are_alike_are_refused_by_a_reason(solver: str, words: str) -> None:
+    rows = (np.repeat([[0.0, 1.0], [2.0, 5.0]], 6, axis=0), np.repeat([0, 1], 6))
+    with pytest.raises(ValueError, match=words):
+        fitted(LinearDiscriminantAnalysis(solver=solver), split(rows, [4]))
+
+
+def test_without_the_check_that_is_an_index_out_of_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.models.sklearn.exact.discriminants.np.diag", lambda square: np.ones(len(square)))
+    rows = (np.repeat([[0.0, 1.0], [2.0, 5.0]], 6, axis=0), np.repeat([0, 1], 6))
+    with pytest.raises(IndexError):
+        fitted(LinearDiscriminantAnalysis(), split(rows, [4]))
