@@ -33,6 +33,7 @@ from .table_preprocessing import AnyPreprocessing
 from .tables.site_schema import SiteSchema
 from .tables.stored_table import StoredTable
 from .tables.table import Table
+from .targetless import has_target, without_targets
 from .weights import Layout, Vector
 
 Rows = tuple[Any, NDArray[Any]]  # inputs: an array, or `PreparedRows` for a model that trains in batches
@@ -47,7 +48,8 @@ class SiteModel(HeldModel):
         An MLP, another `Model`, or a scikit-learn estimator whose copies can be averaged.
     X, y
         This site's raw rows, shapes (rows, columns) and (rows,), which are not modified: arrays of numbers, a sparse
-        matrix; a data frame or a `Table`, which may have categories, dates and gaps. None where it only predicts.
+        matrix; a data frame or a `Table`, which may have categories, dates and gaps. None where it only predicts. A
+        model without a target, such as KMeans, looks at no y, which may be None.
     sample_weight
         How much each row counts, shape (rows,), finite and at least 0: in the loss, in the figures of its hold-out, and
         by their sum in how much this site counts. A row of weight 0 is as if it were not there. What round 0 agrees
@@ -112,6 +114,7 @@ class SiteModel(HeldModel):
         """The name under which this site answers in round 0."""
         self.most_numbers = MOST_NUMBERS  # of a model that one message can carry
         self._run_seed = seed
+        y, task, test = without_targets(self.model, X, y, task, test)
         if (X is None) != (y is None):
             raise DataError("X and y come together, or neither")
         if not 0 <= holdout < 1:
@@ -322,11 +325,12 @@ class SiteModel(HeldModel):
         return evaluate(self.model, X, y, self.scorers, weight) | known
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return original labels, or targets in their own units (float64), for raw inputs.
+        """Return original labels, or targets in their own units (float64), for raw inputs; clusters by their numbers.
 
         Raises ValueError when `X` is none of what `preprocessing.transform` takes.
         """
-        return self.preprocessing.decode(self.model.predict(self._inputs(X)))
+        found = self.model.predict(self._inputs(X))
+        return self.preprocessing.decode(found) if has_target(self.model) else found
 
     def predict_proba(self, X: Any) -> NDArray[Any] | None:
         """Return the probability of each class, shape (rows, classes), in the order of ``preprocessing.classes``; None

@@ -75,12 +75,6 @@ def problems(experiment: Experiment, model: object) -> Iterator[str]:
     if not is_summed(model):
         return
     name = short_name(model)
-    if not getattr(model, "has_target", True):
-        yield (
-            f"model.name = {experiment.model.name!r}: {name} has no target, which a run learns to predict; "
-            "FederatedClusterer fits it, or models.cluster_together"
-        )
-        return
     if experiment.init is not None:
         yield f"init = {experiment.init!r}: {name} is solved from the rows of this run's sites alone; leave it out"
     if experiment.data.scaling != "none" and (why := getattr(model, "needs_raw", "")):

@@ -32,7 +32,6 @@ GOSSIP = {**LINEAR, "mode": "gossip"}
             {"model.name": "sklearn.linear_model.PoissonRegressor", "mode": "gossip"},
             "gossip.topology = 'ring': each step of PoissonRegressor needs the sums of all sites",
         ),
-        ({"model.name": "sklearn.cluster.KMeans"}, "KMeans has no target, which a run learns to predict"),
         ({"model.name": "sklearn.naive_bayes.MultinomialNB", "data.scale": "standard"}, "expected data.scale = 'none'"),
     ],
 )
