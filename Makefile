@@ -6,7 +6,7 @@
 #   make test-under-load   every test, ten times in a row, beside four busy processes on two cores
 #   make test-torch        the tests of PyTorch models and their example; installs the extra `torch`, which is large
 #   make lint     the first half of `make test`
-#   make bench    every benchmark, one after the other, but those that take hours or root (LONG)
+#   make bench    every benchmark, one after the other, but those that take hours, root or the network (LONG)
 #   make clean    remove what these targets made, save runs/
 
 PYTHON ?= python3
@@ -17,7 +17,7 @@ NAMESPACE := namespace
 SOURCES := pyproject.toml README.md LICENSE $(shell find $(PACKAGES) $(NAMESPACE) -name __pycache__ -prune -o -print)
 TREE := $(PACKAGES) $(NAMESPACE) tests benchmarks examples
 
-LONG := benchmarks/soak.py benchmarks/slow_network.py
+LONG := benchmarks/soak.py benchmarks/slow_network.py benchmarks/openapi.py
 
 .DELETE_ON_ERROR:
 .PHONY: demo test test-quick test-torch test-under-load lint bench clean

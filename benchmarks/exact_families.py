@@ -63,7 +63,7 @@ FAMILIES = [
     Family(MultinomialNB(), "counts"),
     Family(ComplementNB(), "counts"),
     Family(BernoulliNB(binarize=1.0), "counts"),
-    Family(CategoricalNB(min_categories=8), "counts"),
+    Family(CategoricalNB(), "counts"),
     Family(Lasso(alpha=0.05, **TIGHT), "quantities"),
     Family(ElasticNet(alpha=0.05, **TIGHT), "quantities"),
     Family(LogisticRegression(solver=NEWTON, **TIGHT), rounds=15),
@@ -105,7 +105,9 @@ def over_sites(estimator: Any, X: Any, y: Any, rounds: int) -> tuple[Any, float]
         return cluster_together(begun(estimator, X), np.split(X, cuts)), time.perf_counter() - began
     models = [SiteModel(clone(estimator), *own) for own in zip(np.split(X, cuts), np.split(y, cuts), strict=True)]
     began = time.perf_counter()
-    answers = {f"{n}": each.answer for n, each in enumerate(models)}
+    for number, each in enumerate(models):
+        each.site = f"{number}"
+    answers = {each.site: each.answer for each in models}
     agreed = settle(models[0].questions("none"), answers).preprocessing  # type: ignore[arg-type]
     for each in models:
         each.build(agreed, 0)

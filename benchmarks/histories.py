@@ -104,6 +104,8 @@ async def real(asked: argparse.Namespace) -> bool:
             counts["played"] += 1
             counts["ended by themselves"] += outcome.code is not None
             counts[f"ended: {outcome.status or 'the launcher was killed'}"] += 1
+            counts["faults that befell them"] += len(outcome.performed)
+            counts["over before anything befell them"] += not outcome.performed
             counts["broke a promise"] += bool(outcome.breaches)
             counts.update(f"broke {breach.split(':', 1)[0]!r}" for breach in outcome.breaches)
             waited.append(outcome.waited_s)
@@ -121,7 +123,7 @@ async def real(asked: argparse.Namespace) -> bool:
 def show(outcome: Outcome) -> None:
     """Print what came of one history."""
     history = outcome.history
-    faults = "; ".join(map(str, history.faults))
+    faults = "; ".join(map(str, history.faults)) + f" ({len(outcome.performed)} of them befell it)"
     end = f"{outcome.status or 'no status'} (exit {outcome.code}) after {outcome.seconds:.0f} s"
     print(f"seed {history.seed}, {history.mode}, from round {history.after_round}: {faults} -> {end}", flush=True)
     if outcome.reason:
@@ -140,7 +142,7 @@ def main() -> int:
     parser.add_argument("--mode", choices=["federated", "gossip"], default="federated")
     parser.add_argument("--jobs", type=int, default=2, help="launches at a time")
     parser.add_argument("--slot", type=int, default=1, help="the first loopback network 127.SLOT, one for each job")
-    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=150, help="enough that a run is not over before its faults")
     parser.add_argument("--lengths", type=float, nargs="+", default=[3.0, 12.0], help="of stops and cuts, in seconds")
     parser.add_argument("--forgets", action="store_true", help="connections that a device on the way forgot, too")
     asked = parser.parse_args()

@@ -225,9 +225,10 @@ class Inbound:
         if replaced is not None:
             for channel in self._channels.values():
                 channel.forget(replaced.identity)
-        if lane in self._guards and end_displaced(lane, peer, descriptor, self._guards[lane]) and lane is Lane.CONTROL:
-            peer.doubt_bulk(endpoint.loop.time())
-            if peer.bulk_doubted:
+        if lane in self._guards and end_displaced(lane, peer, descriptor, self._guards[lane]):
+            if lane is Lane.CONTROL:
+                peer.doubt_bulk(endpoint.loop.time())
+            if lane is Lane.BULK or peer.bulk_doubted:  # what was on its way by bulk is lost
                 self._is_down(peer)
         if lane in self._monitors:
             self._peers.connected(lane, peer, descriptor)

@@ -167,6 +167,10 @@ class Outbound:
             link.alone_since = (now, came)
         elif now - link.alone_since[0] >= _DEAD_S and not channel.sending(b""):
             link.alone_since = None
+            if link.up is not None:  # what was on its way is lost, as with a connection that has closed
+                incarnation, link.up = link.up, None
+                reason = f"the bulk connection to {link.peer} is open and mute: it is made anew"
+                self._endpoint.notify(LinkLost(link.peer, incarnation, reason))
             dial_again(channel.socket, link.addresses[Lane.BULK], link.dialers[Lane.BULK])
 
     def _probe(self) -> None:

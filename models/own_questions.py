@@ -1,7 +1,8 @@
 """A model's own questions in round 0: what it learns of all sites at once, after they have agreed on the preprocessing.
 
 A model that has `questions` and `answer` (`AskingModel`) puts them to the sites, which answer from their prepared rows.
-What comes of it are the weights of the run's first round, and the sizes of their arrays where those depend on the rows.
+What comes of it are the weights of the run's first round, or the sizes of their arrays where those depend on the rows,
+or both.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Settled(NamedTuple):
     """What a model's own questions have come to."""
 
     shape: Mapping[str, int] | None  # plain numbers by which `set_shape` knows the layout; None: it depends on no row
-    weights: Vector  # of the run's first round
+    weights: Vector | None  # of the run's first round; None: those that it would have without questions
 
 
 class AskingModel(Model, Protocol):

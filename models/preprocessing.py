@@ -131,7 +131,6 @@ class Preprocessing(Targets):
 
     def _table(self, X: ArrayLike) -> NDArray[Any]:
         """Return `X` as a table of numbers with the agreed columns, or raise ValueError."""
-        expected = f"the model expects {self.n_features} ({listed(self.columns)})"
         names = column_names(X)
         if names is not None:
             return self._by_name(as_table("X", X, finite=False), names)
@@ -143,15 +142,19 @@ class Preprocessing(Targets):
             for number, row in enumerate(X if isinstance(X, Sequence) else ()):
                 if not isinstance(row, Sequence) or len(row) != self.n_features:
                     width = f"{len(row)} columns" if isinstance(row, Sequence) else "no columns"
-                    raise ValueError(f"row {number} of X has {width}, {expected}") from error
+                    raise ValueError(f"row {number} of X has {width}, {self._expected}") from error
             raise ValueError("X is not a table of numbers") from error
         if table.ndim != 2:
-            raise ValueError(f"X has {table.ndim} dimensions, expected 2: rows and columns; {expected}")
+            raise ValueError(f"X has {table.ndim} dimensions, expected 2: rows and columns; {self._expected}")
         if table.shape[1] != self.n_features:
-            raise ValueError(f"X has {table.shape[1]} columns, {expected}")
+            raise ValueError(f"X has {table.shape[1]} columns, {self._expected}")
         if table.dtype.kind not in "biuf":
             raise ValueError(f"X holds {table.dtype} values, expected numbers")
         return table
+
+    @property
+    def _expected(self) -> str:
+        return f"the model expects {self.n_features} ({listed(self.columns)})"
 
     def _of_maps(self, rows: Sequence[Any]) -> list[list[Any]]:
         """Return rows that are maps by the names of columns in the order of those; further names are ignored."""

@@ -54,7 +54,7 @@ FAMILIES: Registry[Any] = Registry(
         "sklearn.naive_bayes.MultinomialNB": "sklearn.exact.counts:CountsAdapter",
         "sklearn.naive_bayes.ComplementNB": "sklearn.exact.counts:ComplementAdapter",
         "sklearn.naive_bayes.BernoulliNB": "sklearn.exact.counts:BernoulliAdapter",
-        "sklearn.naive_bayes.CategoricalNB": "sklearn.exact.counts:CategoricalAdapter",
+        "sklearn.naive_bayes.CategoricalNB": "sklearn.exact.categorical:CategoricalAdapter",
         "sklearn.discriminant_analysis.LinearDiscriminantAnalysis": (
             "sklearn.exact.discriminants:LinearDiscriminantAdapter"
         ),

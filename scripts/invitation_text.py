@@ -23,14 +23,16 @@ MOST_COLUMNS = 40  # that are named
 _INDENT = 17
 
 
-def about(file: Path, invitation: Invitation, shown: Disclosure) -> Iterator[str]:
+def about(file: Path, invitation: Invitation, shown: Disclosure | None) -> Iterator[str]:
+    """Yield who invites to what; of a run, if it is `shown` what that is, and not only how it is watched."""
     yield f"{file} invites {invitation.name} to the run {invitation.run}, as a {invitation.role}"
     yield from _row("by", f"{invitation.hub}, whose broker is {invitation.broker}")
-    yield from _row("the run", shown.plan)
+    if shown is not None:
+        yield from _row("the run", shown.plan)
     yield from _row("fingerprint", f"{invitation.fingerprint}  (of the invitation: {invitation.hub} has the same)")
     if invitation.nervenet != __version__:
         yield from _row("written by", f"nervenet {invitation.nervenet}; this is {__version__}")
-    for line in shown.code:
+    for line in shown.code if shown is not None else ():
         yield from _row("code", f"{line} is code of its own, which this machine must have, and runs")
     yield ""
 
@@ -44,6 +46,12 @@ def leaving(shown: Disclosure, rows: SiteRows | None) -> Iterator[str]:
         yield from _row(each.when, f"to {each.to}: {each.what}")
     yield from _row("stays here", "; ".join(shown.stays))
     yield "Weights and statistics tell something about the rows behind them (docs/security.md, docs/tables.md)."
+    yield ""
+
+
+def watching() -> Iterator[str]:
+    """Yield what a monitor sees, and what is seen of it."""
+    yield "A monitor sees names, addresses and figures of the run; nothing leaves this machine but its name and key."
     yield ""
 
 
@@ -87,6 +95,10 @@ def what_next(plan: KeyPlan, made: KeyPair, invitation: Invitation) -> Iterator[
     yield _command(invitation.admission)
     yield from _row("compare", f"by telephone, its fingerprint {fingerprint(made.public)}")
     words = ["--broker", invitation.broker, "--run", invitation.run, "--keys", str(plan.folder)]
+    if invitation.role == "monitor":
+        yield from _row("to watch", "once it is admitted")
+        yield _command(f"nervenet monitor {shlex.join(words)}")
+        return
     words += ["--mode", "gossip"] if invitation.role == "peer" else []
     yield from _row("if it waits", "what is in the way is found by")
     yield _command(f"nervenet doctor {shlex.join(words)}")

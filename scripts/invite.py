@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @click.argument("words", metavar="NAME… [EXPERIMENT.toml]", nargs=-1, required=True)
 @click.option("--broker", metavar="ADDRESS", required=True, help="The broker's directory, as the sites reach it.")
 @click.option("--run", metavar="NAME", required=True, help="The run, the same name at all its nodes.")
-@click.option("--role", type=click.Choice(("client", "peer")), help="What the site is. [default: as the mode has it]")
+@click.option(
+    "--role", type=click.Choice(("client", "peer", "monitor")), help="What the site is. [default: as the mode has it]"
+)
 @click.option(
     "--keys",
     "folder",
@@ -48,11 +50,13 @@ def invite(
     NAME is the site's name in the run. EXPERIMENT.toml, or the same options as at nervenet node, say what all sites
     have in common; a site adds only what is its own. At the site: nervenet join NAME.invite.toml --data FILE.
 
-    A peer needs the keys of all others: when those have come, and are allowed here, invite again.
+    A peer needs the keys of all others: when those have come, and are allowed here, invite again. A monitor watches the
+    run, and takes no part in it: nothing of an experiment is said to it.
 
     \b
     nervenet invite north south --broker tcp://hub.example.org:5555 --run flowers --nodes 2 --keys hub
     nervenet invite north flowers.toml --broker tcp://hub.example.org:5555 --run flowers --keys hub
+    nervenet invite desk --role monitor --broker tcp://hub.example.org:5555 --run flowers --keys hub
     """
     from nervenet.nodes.joining.invitation import SUFFIX
     from nervenet.nodes.joining.inviting import invite as make
@@ -87,7 +91,11 @@ def _names_and_file(words: Sequence[str]) -> tuple[list[str], Path | None]:
     return list(words), None
 
 
-def _experiment(file: Path | None, overrides: dict[str, object], role: str | None) -> Experiment:
+def _experiment(file: Path | None, overrides: dict[str, object], role: str | None) -> Experiment | None:
+    if role == "monitor":
+        if said := [*([str(file)] if file is not None else []), *overrides]:
+            raise click.UsageError(f"{said[0]}: a monitor takes part in no run, and is told of no experiment")
+        return None
     from nervenet.nodes.config.keys import ExperimentError
     from nervenet.nodes.experiment.loader import load_experiment
     from nervenet.nodes.joining.shared_part import ROLE_OF

@@ -81,11 +81,29 @@ def join(
     from nervenet.nodes.joining.site_rows import rows_of
     from nervenet.nodes.results.run_dir import check_run_dir
 
-    from .invitation_text import about, as_json, leaving, of_keys, of_policy, what_next
+    from .invitation_text import about, as_json, leaving, of_keys, of_policy, watching, what_next
 
     invitation = read_invitation(file)
     keys = folder or Path(invitation.name)
     plan = plan_keys(keys, invitation, str(file))
+    if invitation.role == "monitor":
+        its_own = {"OWN.toml": own_file, "--data": data, "--advertise": advertise, "--resume": resume, "--site": site}
+        given = [option for option, value in its_own.items() if value is not None]
+        given += [*(["--replace"] if replace else []), *(["--out"] if out is not None else []), *overrides]
+        if given:
+            raise click.UsageError(f"{given[0]}: is for who takes part, and {invitation.name} is invited to watch")
+        _print([*about(file, invitation, None), *watching(), *of_keys(plan)], json)
+        if not yes:
+            _ask(invitation)
+        made = accept_keys(plan, str(file))
+        _print(what_next(plan, made, invitation), json)
+        if no_start and json:
+            print(as_json(plan, made, invitation))
+        if not no_start:
+            from .monitor import watch
+
+            watch(invitation.broker, run=invitation.run, keys=str(keys), quiet=quiet, json=json)
+        return
     overrides |= {} if data is None else {"data.name": data}
     own = {**overrides, "network.keys": str(keys)} | _listening(invitation, overrides, advertise)
     said = {} if own_file is None else read_tables(own_file)
@@ -160,7 +178,7 @@ def _ask(invitation: Invitation) -> None:
     from .prompt import Declined, NobodyToAsk, confirm
 
     try:
-        accepted = confirm(f"Take part as {invitation.name}?")
+        accepted = confirm(f"{'Watch' if invitation.role == 'monitor' else 'Take part'} as {invitation.name}?")
     except NobodyToAsk:
         raise InvitationError(
             "nobody can be asked here, since standard input is no terminal: nothing was written; --yes accepts what is "

@@ -49,16 +49,41 @@ def monitor(
 
     Shows the newest run; ends when every run that it saw has ended.
     """
+    if keys is not None and insecure:
+        raise click.UsageError("--keys and --insecure exclude each other: leave one of them out")
+    watch(
+        broker,
+        topics=topics,
+        run=run,
+        json=json,
+        record=record,
+        stay=stay,
+        keys=keys,
+        name=name,
+        insecure=insecure,
+    )
+
+
+def watch(
+    broker: str | None,
+    *,
+    topics: str = "",
+    run: str | None = None,
+    quiet: bool = False,
+    json: bool = False,
+    record: Path | None = None,
+    stay: bool = False,
+    **secured: Any,
+) -> None:
+    """Watch until every run that was seen has ended; see `monitor`."""
     from .signals import run as run_until_signal
     from .views import choose_view
 
-    if keys is not None and insecure:
-        raise click.UsageError("--keys and --insecure exclude each other: leave one of them out")
+    secured = {"keys": None, "name": None, "insecure": False} | secured
     prefixes = tuple(part.strip() for part in topics.split(","))
-    view = choose_view(json=json)
+    view = choose_view(quiet=quiet, json=json)
     with contextlib.ExitStack() as stack:
         file = None if record is None else stack.enter_context(_opened(record))
-        secured = {"keys": keys, "name": name, "insecure": insecure}
         run_until_signal(lambda: _watch(view, broker, prefixes, run, file, stay=stay, **secured))
 
 

@@ -93,9 +93,10 @@ def serve(
 
 def _saved(saved: Path, *, best: bool, own: str | None) -> tuple[SiteModel, dict[str, Any]]:
     from nervenet.models.artifact import read_extra
+    from nervenet.nodes.serving.answers import warm
 
     site_model, path = load_saved(saved, best=best, own=own)
-    return site_model, {"metrics": {} if best else _metrics(saved)} | read_extra(path)
+    return warm(site_model), {"metrics": {} if best else _metrics(saved)} | read_extra(path)
 
 
 def _run_dir(saved: Path) -> Path:
@@ -187,7 +188,11 @@ def _listening(host: str, port: int) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         dual = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
         # It listens at once: from here on connections are queued instead of refused.
-        return socket.create_server(address[:2], family=family, dualstack_ipv6=dual)
+        listener = socket.create_server(address[:2], family=family, dualstack_ipv6=dual)
+        # Its connections inherit this. asyncio sets it only on sockets whose protocol is named, which here it is not:
+        # the head of an answer would then be acknowledged, 40 ms later, before its body is sent.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise AddressInUse(f"{host}:{port}") from None

@@ -132,3 +132,14 @@ def test_the_application_runs_by_itself_and_stops_when_told() -> None:
         process.kill()
     assert "Traceback" not in rest
     assert "Application shutdown complete" in rest
+
+
+def test_the_tour_of_the_estimators_prints_what_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    spec = importlib.util.spec_from_file_location("scikit_learn_tour", EXAMPLES / "scikit_learn_tour.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tour = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tour)
+    tour.main()
+    page = (EXAMPLES.parent / "docs" / "scikit-learn.md").read_text(encoding="utf-8")
+    assert f"```text\n{capsys.readouterr().out}```" in page

@@ -19,8 +19,8 @@ from ..weights import Vector
 from .fitted_pipeline import fitted_pipeline
 
 NOTE = (
-    "model.skops is a fitted scikit-learn estimator that takes raw inputs, to be read by skops.io.load; it scales and "
-    "clips them as agreed, and predicts what is served, to the last bit"
+    "model.skops is a fitted scikit-learn estimator that takes raw inputs, to be read by skops.io.load{trusted}; it "
+    "scales and clips them as agreed, and predicts what is served, to the last bit"
 )
 
 
@@ -36,7 +36,7 @@ def export(model: Model, preprocessing: AnyPreprocessing, vector: Vector) -> tup
     copy: Any = deepcopy(model)
     copy.set_weights(vector)
     content = skops_bytes(fitted_pipeline(copy.estimator, preprocessing))
-    return content, NOTE if isinstance(preprocessing, Preprocessing) else _note(content)
+    return content, _note(content, tables=not isinstance(preprocessing, Preprocessing))
 
 
 def skops_bytes(estimator: Any) -> bytes:
@@ -53,12 +53,15 @@ def to_be_trusted(content: bytes) -> list[str]:
     return sorted(get_untrusted_types(data=content))
 
 
-def _note(content: bytes) -> str:
-    """Say how to load a pipeline of tables."""
+def _note(content: bytes, *, tables: bool) -> str:
+    """Say how to load it."""
+    trusted = to_be_trusted(content)
+    if not tables:
+        return NOTE.format(trusted=f"(…, trusted={trusted})" if trusted else "")
     return (
         "model.skops is a fitted scikit-learn Pipeline that takes a pandas frame of raw columns, dates as "
         "datetime64, categories as text (codes, too), stripped, gaps as NaN (None is none), to be read by "
-        f"skops.io.load(…, trusted={to_be_trusted(content)}); it predicts what is served"
+        f"skops.io.load(…, trusted={trusted}); it predicts what is served"
     )
 
 

@@ -42,7 +42,7 @@ _DESCRIBE: Mapping[str, tuple[str, ...]] = {
     "counts": ("counts",),
     "co-moments": ("correlations",),
 }
-_MODEL: Mapping[str, tuple[str, ...]] = {"trees": ("trees",)}
+_MODEL: Mapping[str, tuple[str, ...]] = {"trees": ("trees",), "categories of columns": ("limits",)}
 _PARTS = {"fit": _FIT, "describe": _DESCRIBE, "model": _MODEL}
 _WHOLE: Mapping[str, tuple[str, ...]] = {"statistics": ("moments",), "class counts": ("counts",)}
 

@@ -45,6 +45,15 @@ def _settled_before_training(model: Model) -> bool:
     return hasattr(type(model), "questions") and not is_summed(model)
 
 
+def goes_on(self: Any) -> bool:
+    """Whether there is a `partial_fit`: a model that follows from sums, or a forest, is of the rows of one `fit`."""
+    try:
+        model = as_model(self._unweighted())
+    except (TypeError, ValueError):  # which fit says
+        return True
+    return not (is_summed(model) or _settled_before_training(model))
+
+
 class LearningEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Fits a model over sites; a subclass says by which mode, and has the parameters."""
 
@@ -139,11 +148,6 @@ class LearningEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
     ) -> None:
         """Run, and set what is fitted; `more`: one more round, whose classes, if any, are known beforehand."""
         model = self._model()
-        if more and (is_summed(model) or _settled_before_training(model)):
-            raise TypeError(
-                f"{type(self.estimator).__name__} is solved from what the rows of one fit add up to, and does not go "
-                "on from another: give fit all rows"
-            )
         seed = self._seed() if after is None else self._drawn_seed
         sites = self._sites(found, seed)
         job = self._job(model, found, sites.rows, classes, seed, 1 if more else self._rounds(model))

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Literal, Self
 from nervenet.models.data.data import Task
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.metaestimators import available_if
 
-from .base import LearningEstimator
+from .base import LearningEstimator, goes_on
 from .inputs import checked
 
 
@@ -119,6 +120,7 @@ class FederatedClassifier(ClassifierMixin, FederatedEstimator):  # type: ignore[
 
     task: ClassVar[Task] = "classification"
 
+    @available_if(goes_on)  # type: ignore[untyped-decorator]
     def partial_fit(
         self, X: Any, y: Any, classes: ArrayLike | None = None, clients: ArrayLike | None = None, **metadata: Any
     ) -> Self:
@@ -191,6 +193,7 @@ class FederatedRegressor(RegressorMixin, FederatedEstimator):  # type: ignore[mi
 
     task: ClassVar[Task] = "regression"
 
+    @available_if(goes_on)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, clients: ArrayLike | None = None, **metadata: Any) -> Self:
         """Do one more round, on these rows, from where `fit` or the last call ended; all else is as for `fit`."""
         reset = self._going_on() is None

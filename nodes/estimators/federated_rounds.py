@@ -79,6 +79,7 @@ class FederatedRounds:
         self.state = RunState(config)
         for name, client in self.clients.items():
             self.state.registry.enroll(name, client.site_model.examples, 0.0, supported())
+        self._never = Cancellation()
         self._own = training_settings(experiment, job.model)
 
     def begin(self) -> None:
@@ -146,7 +147,7 @@ class FederatedRounds:
     def _train(self, name: str, task: m.Task, body: Any) -> ev.Trained:
         settings = {**self._own, **task.settings}
         order = e.Train(task.round, 0, body, settings, durable=task.durable, counted=task.counted, clock=task.clock)
-        return self.clients[name].train(order, Cancellation())
+        return self.clients[name].train(order, self._never)
 
     def _admit(self, name: str, trained: ev.Trained, current: Round) -> None:
         """Take an update as it would arrive: decoded, looked at, and for as many rows as its sender may count for."""

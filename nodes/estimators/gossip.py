@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Literal, Self
 from nervenet.models.data.data import Task
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.metaestimators import available_if
 
-from .base import LearningEstimator
+from .base import LearningEstimator, goes_on
 from .inputs import checked
 from .run import Learned
 
@@ -138,6 +139,7 @@ class GossipClassifier(ClassifierMixin, GossipEstimator):  # type: ignore[misc] 
 
     task: ClassVar[Task] = "classification"
 
+    @available_if(goes_on)  # type: ignore[untyped-decorator]
     def partial_fit(
         self, X: Any, y: Any, classes: ArrayLike | None = None, clients: ArrayLike | None = None, **metadata: Any
     ) -> Self:
@@ -212,6 +214,7 @@ class GossipRegressor(RegressorMixin, GossipEstimator):  # type: ignore[misc]  #
 
     task: ClassVar[Task] = "regression"
 
+    @available_if(goes_on)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, clients: ArrayLike | None = None, **metadata: Any) -> Self:
         """Do one more round, on these rows, from where `fit` or the last call ended; all else is as for `fit`."""
         reset = self._going_on() is None

@@ -40,7 +40,7 @@ class Outbox:
             self._whole.add(peer)
 
     def renew(self, peer: str) -> None:
-        """A neighbor has been started again: what is being prepared builds on its previous incarnation."""
+        """A neighbor has been started again: what is being prepared may build on its previous incarnation."""
         self._renewed.add(peer)
         self._cut.discard(peer)
         self.lost(peer)
@@ -62,7 +62,8 @@ class Outbox:
         self._trained = event, common, number, degree
         alike: dict[tuple[int, float, int | None], tuple[ev.OutgoingModel, list[str]]] = {}
         for peer in to:
-            if peer in self._renewed or (self._only_apart and peer not in event.apart):
+            outdated = peer in self._renewed and (self._by_differences or self._only_apart)
+            if outdated or (self._only_apart and peer not in event.apart):
                 self.lost(peer)
                 continue
             model = event.apart.get(peer, common)

@@ -30,7 +30,7 @@ SUFFIX = ".invite.toml"
 MOST_BYTES = 262_144
 MOST_DOTS = 32  # in a line: of a key with all its tables, and of a number
 
-DIALED = {"client": ("broker", "coordinator"), "peer": ("broker", "peer")}
+DIALED = {"client": ("broker", "coordinator"), "peer": ("broker", "peer"), "monitor": ("broker",)}
 """As what a site of a role has to allow the keys of others."""
 
 
@@ -50,12 +50,15 @@ class InvitedKey:
 
 @dataclass(frozen=True, kw_only=True)
 class Invitation:
-    """What a site is told: its name in the run, where that is, whom it will talk to, and what all sites agree on."""
+    """What a site is told: its name in the run, where that is, whom it will talk to, and what all sites agree on.
+
+    A monitor is told nothing of the last: it watches, and takes no part.
+    """
 
     format: int = FORMAT
     nervenet: Text  # the version that wrote it
     name: Text
-    role: Literal["client", "peer"]
+    role: Literal["client", "peer", "monitor"]
     run: Annotated[str, Meta(min_length=1, max_length=128)]
     broker: Text  # the address of its directory
     folder: Text  # of keys, at the hub: where its owner admits the site
@@ -85,10 +88,12 @@ class Invitation:
         """Return the text of the file."""
         import tomli_w
 
+        watches = self.role == "monitor"
         return (
-            f"# nervenet: an invitation for {self.name} to take part in the run {printable(self.run)}.\n"
+            f"# nervenet: an invitation for {self.name} to {'watch' if watches else 'take part in'} the run "
+            f"{printable(self.run)}.\n"
             "# It holds no secret, and may go by mail; every line of it counts for its fingerprint.\n"
-            f"# At the site: nervenet join {self.name}{SUFFIX} --data FILE\n\n"
+            f"# At the site: nervenet join {self.name}{SUFFIX}{'' if watches else ' --data FILE'}\n\n"
             f"{tomli_w.dumps(self.to_tables())}"
         )
 

@@ -14,8 +14,8 @@ from .invitation import DIALED, Invitation, InvitationError, InvitedKey, read_in
 from .shared_part import ROLE_OF, shared_part
 
 
-def invite(name: str, experiment: Experiment, *, run: str, broker: str, folder: Path) -> Invitation:
-    """Return an invitation for a site to a run of this experiment.
+def invite(name: str, experiment: Experiment | None, *, run: str, broker: str, folder: Path) -> Invitation:
+    """Return an invitation for a site to a run of this experiment; without one, to watch the run as a monitor.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ def invite(name: str, experiment: Experiment, *, run: str, broker: str, folder: 
     InvitationError, KeysError, ExperimentError
         Each names what is missing, and the command that adds it.
     """
-    role = ROLE_OF[experiment.mode]
-    if experiment.network.insecure:
+    role = "monitor" if experiment is None else ROLE_OF[experiment.mode]
+    if experiment is not None and experiment.network.insecure:
         raise InvitationError("network.insecure: an invitation is to a run with keys; without them, use nervenet node")
     allowed = read_allow_list(folder)
     if allowed.problems:
@@ -63,7 +63,7 @@ def invite(name: str, experiment: Experiment, *, run: str, broker: str, folder: 
             broker=broker,
             folder=str(folder),
             keys=dict(sorted(keys.items())),
-            experiment=shared_part(experiment),
+            experiment={} if experiment is None else shared_part(experiment),
         )
     )
 

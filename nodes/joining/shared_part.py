@@ -111,6 +111,10 @@ def shared_part(experiment: Experiment) -> dict[str, Any]:
 
 def check_part(tables: Mapping[str, Any], role: str) -> None:
     """Raise :class:`ExperimentError` for tables that no invitation for a role carries; nothing is imported for that."""
+    if role == "monitor":
+        if tables:
+            raise ExperimentError(f"experiment.{min(flat(tables))}: a monitor takes part in no run; expected none")
+        return
     for key in flat(tables):
         if key in NEVER or key.partition(".")[0] == "site":
             raise ExperimentError(f"experiment.{key}: has no place in an invitation; it is each machine's own")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,7 @@ class Answers:
         self.allows = allows
         self.metrics = Metrics()
         self.quick = True  # whether a short request may be computed where it arrives
+        self._took_s = 0.0
         self._served: tuple[SiteModel, Info] = (site_model, info or {})
         self._reader: tuple[object, NumberRows | TableRows] | None = None
 
@@ -81,6 +83,14 @@ class Answers:
         """Answer by another model from now on; a request that is being answered keeps the one that it began with."""
         self._served = (site_model, info or {})
         self.metrics.swaps += 1
+
+    def at_once(self, body: bytes | bytearray, asked: Asked) -> bool:
+        """Return whether a request may be answered where it arrives: a thread would cost more than its answer.
+
+        Other formats than JSON may import a package first.
+        """
+        plain = not (CSV in asked.content_type or ARROW in asked.content_type or ARROW in asked.accept)
+        return self.quick and plain and len(body) < SHORT_BYTES
 
     def predict(self, body: bytes | bytearray, asked: Asked = Asked(), *, proba: bool = False) -> Answer:
         """Return the predictions for the rows of a body, or the probabilities of the classes."""
@@ -92,8 +102,9 @@ class Answers:
             answer = self.refused(error)
         except ValueError as error:  # a pipeline that makes no number of a row
             answer = self.refused(Malformed(f"{FIELD}: {error}"))
-        if len(body) < SHORT_BYTES:
-            self.quick = time.perf_counter() - began < QUICK_S
+        if len(body) < SHORT_BYTES:  # a busy machine makes one of many slow, and a large model all
+            before, self._took_s = self._took_s, time.perf_counter() - began
+            self.quick = min(before, self._took_s) < QUICK_S
         return answer
 
     def _predict(self, site_model: SiteModel, body: bytes | bytearray, asked: Asked, *, proba: bool) -> Answer:
@@ -176,6 +187,16 @@ class Answers:
         """Return what is answered to another path or method, or where the model itself fails."""
         why = f"{why}; allowed: {methods}" if methods else why
         return _said(status, {"error": f"{request}: {why}"}, {"allow": methods} if methods else {})
+
+
+def warm(site_model: SiteModel) -> SiteModel:
+    """Return a model that has predicted a row: it has imported what it needs, and made what it makes once."""
+    agreed = site_model.preprocessing
+    schema = getattr(agreed, "schema", None)
+    row = np.zeros((1, len(agreed.columns))) if schema is None else [[None] * len(agreed.columns)]
+    with suppress(ValueError):  # a pipeline may make no number of such a row
+        site_model.predict(row)
+    return site_model
 
 
 def describe(site_model: SiteModel) -> dict[str, Any]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from nervenet.models.extras import require
 
 from . import answers as a
 from .answers import MAX_BODY_BYTES, MAX_ROWS, Answer, Answers, Asked, Info
-from .json_rows import SHORT_BYTES
 from .refusals import Malformed
 
 if TYPE_CHECKING:
@@ -19,10 +18,12 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
 
 AT_ONCE = 2  # long requests that are computed at once: the others wait, and short ones are answered
 
-Endpoint = Callable[["Request"], Awaitable[Answer]]
+Headers = Mapping[bytes, str]
+Endpoint = Callable[[Headers, "Receive"], Awaitable[Answer | None]]
 
 
 def predictor_app(
@@ -66,38 +67,22 @@ def app_of(answers: Answers) -> Starlette:
 
     turns = asyncio.Semaphore(AT_ONCE)
 
-    def response(answer: Answer) -> Response:
-        headers = dict(answer.headers)
-        if answer.status in (401, 408):  # of a request that is refused the rest is not read
-            headers["connection"] = "close"
-        return Response(answer.body, answer.status, headers, media_type=answer.media)
-
-    def route(path: str, method: str, endpoint: Endpoint, *, open_to_all: bool = False) -> Route:
-        async def answered(request: Request) -> Response:
-            began = time.perf_counter()
-            if open_to_all or answers.allows(request.headers.get("authorization", "")):
-                answer = await endpoint(request)
-            else:
-                answer = answers.unauthorized()
-            answers.metrics.answered(path, answer.status, time.perf_counter() - began)
-            return response(answer)
-
-        return Route(path, answered, methods=[method])
-
     def asking(*, proba: bool) -> Endpoint:
-        async def predict(request: Request) -> Answer:
+        async def predict(headers: Headers, receive: Receive) -> Answer | None:
             try:
+                answers.check_length(headers.get(b"content-length", ""))
                 async with asyncio.timeout(a.BODY_S):
-                    body = await _body(request, answers)
+                    body = await _body(receive, answers.max_body_bytes)
             except Malformed as error:
                 return answers.refused(error)
             except TimeoutError:
                 return answers.late()
-            headers = request.headers
+            if body is None:
+                return None
             asked = Asked(
-                headers.get("content-type", ""), headers.get("accept", ""), headers.get("content-encoding", "")
+                headers.get(b"content-type", ""), headers.get(b"accept", ""), headers.get(b"content-encoding", "")
             )
-            if len(body) < SHORT_BYTES and answers.quick:
+            if answers.at_once(body, asked):
                 return answers.predict(body, asked, proba=proba)
             async with turns:
                 return await asyncio.to_thread(answers.predict, body, asked, proba=proba)
@@ -105,17 +90,20 @@ def app_of(answers: Answers) -> Starlette:
         return predict
 
     def telling(answer: Callable[[], Answer]) -> Endpoint:
-        async def tell(_: Request) -> Answer:
+        async def tell(_headers: Headers, _receive: Receive) -> Answer:
             return answer()
 
         return tell
+
+    def route(path: str, method: str, endpoint: Endpoint, *, open_to_all: bool = False) -> Route:
+        return Route(path, _Path(path, answers, endpoint, open_to_all=open_to_all), methods=[method])
 
     async def failed(request: Request, error: Exception) -> Response:
         status, headers = getattr(error, "status_code", 500), getattr(error, "headers", None) or {}
         why = getattr(error, "detail", None) or f"{type(error).__name__}: {error}"
         answer = answers.failed(status, f"{request.method} {request.url.path}", why, headers.get("Allow", ""))
         answers.metrics.answered("other", status, 0.0)
-        return response(answer)
+        return Response(answer.body, status, dict(answer.headers), media_type=answer.media)
 
     return Starlette(
         routes=[
@@ -130,18 +118,44 @@ def app_of(answers: Answers) -> Starlette:
     )
 
 
-async def _body(request: Request, answers: Answers) -> bytes | bytearray:
-    answers.check_length(request.headers.get("content-length", ""))
+class _Path:
+    """One path, spoken to by ASGI itself: what a request object and a response object cost is half of an answer."""
+
+    def __init__(self, path: str, answers: Answers, endpoint: Endpoint, *, open_to_all: bool) -> None:
+        self._path, self._answers, self._endpoint, self._open = path, answers, endpoint, open_to_all
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        answer: Answer | None = self._answers.unauthorized()
+        if self._open or self._answers.allows(headers.get(b"authorization", "")):
+            answer = await self._endpoint(headers, receive)
+        if answer is None:  # nobody is there to be answered
+            return
+        self._answers.metrics.answered(self._path, answer.status, time.perf_counter() - began)
+        said = [(b"content-type", answer.media.encode()), (b"content-length", b"%d" % len(answer.body))]
+        said += [(name.encode(), value.encode()) for name, value in answer.headers.items()]
+        if answer.status in (401, 408):  # of a request that is refused the rest is not read
+            said.append((b"connection", b"close"))
+        body = b"" if scope["method"] == "HEAD" else answer.body
+        await send({"type": "http.response.start", "status": answer.status, "headers": said})
+        await send({"type": "http.response.body", "body": body})
+
+
+async def _body(receive: Receive, most: int) -> bytes | bytearray | None:
+    """Return the body of a request, None where its sender has gone. Raises Malformed for one that is too long."""
     body: bytes | bytearray = b""
-    async for chunk in request.stream():
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        chunk, more = message.get("body", b""), message.get("more_body", False)
         if not body:
             body = chunk
-            continue
-        if isinstance(body, bytes):
-            body = bytearray(body)
-        body += chunk
-        if len(body) > answers.max_body_bytes:
-            break
-    if len(body) > answers.max_body_bytes:
-        raise Malformed(f"the body has more than {answers.max_body_bytes} bytes; expected fewer")
+        elif chunk:
+            body = body if isinstance(body, bytearray) else bytearray(body)
+            body += chunk
+        if len(body) > most:
+            raise Malformed(f"the body has more than {most} bytes; expected fewer")
     return body

@@ -15,7 +15,6 @@ from nervenet.models.plugins import listed
 from nervenet.models.preprocessing import by_place
 from nervenet.models.tables.frames import missing_column, table_of
 from nervenet.models.tables.rows import conform
-from nervenet.models.weights import is_finite
 
 from .refusals import FIELD, Malformed, check_rows
 
@@ -52,7 +51,7 @@ def numbers_of_arrow(body: bytes | bytearray, columns: tuple[str, ...], max_rows
             row = column.is_null().to_pylist().index(True)
             raise Malformed(f"{FIELD} row {row}, column {name!r} is null; expected a finite number")
         found[:, place] = column.to_numpy()
-    if not is_finite(found.ravel()):
+    if not np.isfinite(found).all():
         row, place = (int(index) for index in np.argwhere(~np.isfinite(found))[0])
         raise Malformed(f"{FIELD} row {row}, column {wanted[place]!r} is {found[row, place]}; expected a finite number")
     return found

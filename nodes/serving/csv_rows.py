@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from nervenet.models.data.data import DataError
 from nervenet.models.tables.inputs import Inputs, read_inputs, read_numbers
-from nervenet.models.weights import is_finite
 
 from .refusals import Malformed, check_rows
 
@@ -71,7 +70,7 @@ def _plain(body: bytes | bytearray, columns: tuple[str, ...]) -> NDArray[np.floa
         table = np.loadtxt(io.StringIO(text[end + 1 :]), np.float64, comments=None, delimiter=",", ndmin=2)
     except ValueError:  # to be named by line and column
         return None
-    if table.shape[1] != len(columns) or not is_finite(table.ravel()):
+    if table.shape[1] != len(columns) or not np.isfinite(table).all():
         return None
     return table if tuple(names) == columns else np.ascontiguousarray(table[:, [names.index(name) for name in columns]])
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 from nervenet.models.plugins import listed
-from nervenet.models.weights import is_finite
 
 from .refusals import FIELD, Malformed, check_rows, kind_of
 
@@ -85,11 +84,10 @@ class NumberRows:
         shape = (len(raw), len(self.columns))
         if len(values) != shape[0] * shape[1] or not _all_wide(text, *shape):
             return None
-        table = np.array(values, np.float64).reshape(shape)
-        return table if is_finite(table.ravel()) else None
+        return np.array(values, np.float64).reshape(shape)
 
     def _laid_out(self, rows: list[Any]) -> NDArray[np.float64] | None:
-        """Return lists of floats as a table; None where one has another length, or a value is not finite."""
+        """Return lists of floats, all finite since they come of JSON, as a table; None where one has another length."""
         shape = (len(rows), len(self.columns))
         if not rows:
             return np.empty(shape)
@@ -101,7 +99,7 @@ class NumberRows:
             if table.size != shape[0] * shape[1] or table.ndim != 1 or shape[1] != 1:
                 return None
             table = table.reshape(shape)
-        return table if is_finite(table.ravel()) else None
+        return table
 
     @staticmethod
     def _read(decoder: msgspec.json.Decoder[list[Any]], text: bytes) -> list[Any]:

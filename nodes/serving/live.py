@@ -28,7 +28,7 @@ from ..federated.checkpoint_writer import WEIGHTS
 from ..results.newest_run import RUNS, run_of_broker, starting_run
 from ..results.run_dir import COORDINATOR, read_nodes
 from ..runtime.printable import printable
-from .answers import Answers
+from .answers import Answers, warm
 
 LOOK_S = 0.5  # between two looks at the folder
 
@@ -98,7 +98,7 @@ class RunFollower:
         if not isinstance(number, int) or number < self._round or number < min(kept, default=0):
             return None
         self._round = number
-        return Found(load_model(path, model=self._own), {"live": False, **extra})
+        return Found(warm(load_model(path, model=self._own)), {"live": False, **extra})
 
     def _learning(self) -> Found | None:
         states = [state for folder in self._folders() if (state := CheckpointStore(folder, self._say).latest())]
@@ -117,7 +117,7 @@ class RunFollower:
         site_model.build(preprocessing_of(agreed), experiment.seed)
         vectors = [state.arrays[WEIGHTS] for state in states]
         site_model.set_weights(vectors[0] if len(vectors) == 1 else weighted_mean(vectors, [1.0] * len(vectors)))
-        return site_model
+        return warm(site_model)
 
     def _model(self, experiment: Experiment) -> Any:
         name = experiment.model.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from .refusals import FIELD
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel
+    from nervenet.models.tables.schema import Schema
 
 _LARGEST = float(np.finfo(np.float64).max)
 _NUMBER = {"type": "number", "minimum": -_LARGEST, "maximum": _LARGEST}
@@ -65,7 +67,7 @@ def _rows(site_model: SiteModel, max_rows: int) -> dict[str, Any]:
     else:
         agreed = site_model.preprocessing
         schema = getattr(agreed, "schema", None)
-        row = _number_row(agreed.columns) if schema is None else _table_row(schema.columns, schema.kinds)
+        row = _number_row(agreed.columns) if schema is None else _table_row(schema)
     field = {"type": "array", "maxItems": max_rows, "items": row}
     return {"type": "object", "required": [FIELD], "properties": {FIELD: field}}
 
@@ -81,30 +83,39 @@ def _number_row(columns: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _table_row(columns: tuple[str, ...], kinds: tuple[str, ...]) -> dict[str, Any]:
-    cells = [_CELLS[kind] for kind in kinds]
-    width = len(columns)
+def _table_row(schema: Schema) -> dict[str, Any]:
+    cells = [_table_cell(name, kind, schema) for name, kind in zip(schema.columns, schema.kinds, strict=True)]
+    by_name, width = dict(zip(schema.columns, cells, strict=True)), len(schema.columns)
     return {
         "anyOf": [
             {
                 "type": "array",
-                "description": ", ".join(columns),
+                "description": ", ".join(schema.columns),
                 "minItems": width,
                 "maxItems": width,
                 "prefixItems": cells,
                 "items": False,
             },
-            {"type": "object", "properties": dict(zip(columns, cells, strict=True)), "additionalProperties": False},
+            {"type": "object", "properties": by_name, "additionalProperties": False},
+            # One that has all columns may have others; of one that has not, another name may be a lacking one's.
+            {"type": "object", "properties": by_name, "required": list(schema.columns)},
         ]
     }
 
 
+def _table_cell(name: str, kind: str, schema: Schema) -> dict[str, Any]:
+    from nervenet.models.data.written import Written
+    from nervenet.models.tables.options import ColumnOptions
+
+    if kind == "category":
+        return {"anyOf": [{"type": "string"}, _NUMBER, _TRUTH, _GAP]}
+    words = ColumnOptions(gaps=schema.written.get(name, Written()).gaps).gap_words
+    written = {"type": "string", "pattern": rf"^\s*({'|'.join(map(re.escape, sorted(words)))})\s*$"}
+    other = [_NUMBER, _TRUTH] if kind == "number" else [{"type": "string", "format": "date"}]
+    return {"anyOf": [*other, _GAP, written | {"description": "a gap, as the sites write it"}]}
+
+
 _GAP = {"type": "null", "description": "a gap"}
-_CELLS: dict[str, Any] = {
-    "number": {"anyOf": [_NUMBER, _TRUTH, _GAP]},
-    "category": {"anyOf": [{"type": "string"}, _NUMBER, _GAP]},
-    "date": {"anyOf": [{"type": "string", "format": "date"}, _GAP]},
-}
 
 
 def _Y(site_model: SiteModel) -> dict[str, Any]:  # noqa: N802

@@ -80,7 +80,11 @@ async def reached_over_a_dead_bulk(tcp: Any, dies: Dies, again: Callable[[], int
             while again() < 3 and not [item for item in pair.at_node.of(Report) if item.message == REPORT]:
                 pair.server.send("node", REPORT)
                 await asyncio.sleep(0.02)
-        return any(item.message == REPORT for item in pair.at_node.of(Report))
+        reached = any(item.message == REPORT for item in pair.at_node.of(Report))
+        for box in (pair.at_server, pair.at_node) if reached else ():  # or what was on its way would not be sent again
+            await box.first(LinkLost)
+            await box.until(lambda box=box: len(box.of(LinkUp)) >= 2)  # type: ignore[misc]
+        return reached
     finally:
         await pair.close()
 

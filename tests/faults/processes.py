@@ -211,6 +211,7 @@ class LaunchedRun:
         """Cut off nodes; what they dial meanwhile is refused, or mute as well."""
         relay = self.relay
         pids = [pid for node in side if (pid := self.pid_of(node))]
+        relay.discerns = True
 
         def across(port: int, to: int) -> bool:
             ports = relay.of(pids)
@@ -221,6 +222,7 @@ class LaunchedRun:
             relay.refuses = across
             await asyncio.sleep(for_s)
             relay.refuses = lambda _port, _to: False
+            relay.discerns = False
             return
         held: dict[Connection, bool] = {}
 
@@ -232,6 +234,7 @@ class LaunchedRun:
         relay.holds = holds
         await asyncio.sleep(for_s)
         relay.holds = lambda _: False
+        relay.discerns = False
         relay.changed.set()
         relay.changed = asyncio.Event()
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 CHUNK = 65_536
 LOOK_EVERY_S = 0.1
@@ -69,8 +69,12 @@ class Line:
             connection.abort()
             self.connections.remove(connection)
 
+    async def recognize(self, port: int) -> None:
+        """Find out who dials from a port, if that matters just now."""
+
     async def accept(self, host: str, to: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         port = writer.get_extra_info("peername")[1]
+        await self.recognize(port)
         if self.refuses(port, to):
             writer.transport.abort()
             return
@@ -164,7 +168,10 @@ class Relay(Line):
     def __init__(self, behind: str, front: str) -> None:
         super().__init__()
         self.behind, self.front = behind, front
+        self.discerns = False  # whether each new connection is held up until its owner can be found
         self._servers: dict[int, asyncio.Server] = {}
+        self._sockets: list[Socket] = []
+        self._next_look: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:
         self._looking = asyncio.create_task(self._look())
@@ -178,9 +185,16 @@ class Relay(Line):
         await self.close()
 
     async def _look(self) -> None:
-        wanted = in_hexadecimal(self.behind)
+        """See by and by which sockets there are, in a thread: a busy machine has thousands, which take 0.1 s."""
+        wanted, loop = in_hexadecimal(self.behind), asyncio.get_running_loop()
+        ours = (f"{wanted}:", f"{in_hexadecimal(self.front)}:")
+        self._next_look = loop.create_future()
         while True:
-            there = {port for host, port, _, state, _ in sockets(f" {wanted}:") if host == wanted and state == LISTENS}
+            found = await asyncio.to_thread(lambda: list(sockets(*ours)))
+            self._sockets = found
+            done, self._next_look = self._next_look, loop.create_future()
+            done.set_result(None)
+            there = {port for host, port, _, state, _ in found if host == wanted and state == LISTENS}
             for port in there - set(self._servers):
                 with suppress(OSError):
                     self._servers[port] = await asyncio.start_server(
@@ -190,11 +204,19 @@ class Relay(Line):
                 self._servers.pop(port).close()
             await asyncio.sleep(LOOK_EVERY_S)
 
+    async def recognize(self, port: int) -> None:
+        for _ in range(3):  # a look that has begun already may have missed it; who has gone again is never found
+            if not self.discerns or self._next_look is None or any(port == known for _, known, *_ in self._sockets):
+                return
+            await self._next_look
+
     def of(self, pids: Collection[int]) -> set[int]:
-        """Return the ports at which processes listen, or from which they have dialed."""
+        """Return the ports at which processes listen, or from which they have dialed, as of the last look."""
         inodes = {inode for pid in pids for inode in inodes_of(pid)}
-        ours = (f"{in_hexadecimal(self.behind)}:", f"{in_hexadecimal(self.front)}:")
-        return {port for _, port, _, _, inode in sockets(*ours) if inode in inodes}
+        return {port for _, port, _, _, inode in self._sockets if inode in inodes}
+
+
+Socket: TypeAlias = tuple[str, int, int, str, int]
 
 
 def in_hexadecimal(host: str) -> str:
@@ -202,7 +224,7 @@ def in_hexadecimal(host: str) -> str:
     return "".join(f"{int(part):02X}" for part in reversed(host.split(".")))
 
 
-def sockets(*having: str) -> Iterator[tuple[str, int, int, str, int]]:
+def sockets(*having: str) -> Iterator[Socket]:
     """Yield the tcp sockets of this machine, of lines `having` a text: local address, port, remote port, state, inode.
 
     A busy machine has thousands of lines.

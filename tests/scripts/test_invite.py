@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nervenet.scripts import node
+from nervenet.scripts import monitor, node
 from nervenet.scripts.doctor import doctor
 from nervenet.scripts.main import execute
 
@@ -155,6 +155,46 @@ def test_a_peer_is_told_to_look_as_a_peer(capsys: Capsys) -> None:
     command = next(line for line in told.splitlines() if "nervenet doctor" in line)
     context = doctor.make_context("doctor", shlex.split(command)[2:])
     assert context.params["run"] == "flowers"
+
+
+WATCH = "invite desk --role monitor --broker tcp://hub.example.org:5555 --run flowers --keys hub"
+
+
+def test_a_monitor_is_invited_without_an_experiment_and_told_what_it_sees(capsys: Capsys) -> None:
+    said(capsys, WATCH)
+    tables = tomllib.loads(Path("desk.invite.toml").read_text())
+    assert (tables["role"], tables["experiment"], tables["keys"]["hub"]["roles"]) == ("monitor", {}, ["broker"])
+    told = said(capsys, "join desk.invite.toml --no-start --yes")
+    assert "desk.invite.toml invites desk to the run flowers, as a monitor" in told
+    assert "A monitor sees names, addresses and figures of the run" in told
+    assert "hub             will be allowed as broker\n" in told
+    assert "nervenet keys allow desk.pub --role monitor --keys hub\n" in told
+    assert "nervenet monitor --broker tcp://hub.example.org:5555 --run flowers --keys desk\n" in told
+
+
+def test_who_joins_as_a_monitor_watches_at_once(capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched: list[Any] = []
+    monkeypatch.setattr(monitor, "watch", lambda broker, **more: watched.append((broker, more)))
+    said(capsys, WATCH)
+    said(capsys, "join desk.invite.toml --yes")
+    assert watched == [
+        ("tcp://hub.example.org:5555", {"run": "flowers", "keys": "desk", "quiet": False, "json": False})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (f"{WATCH} --rounds 5", ["rounds", "a monitor takes part in no run"]),
+        ("join desk.invite.toml --yes --data north.csv", ["--data", "desk is invited to watch"]),
+        ("join desk.invite.toml --yes --target x", ["data.target", "desk is invited to watch"]),
+    ],
+)
+def test_what_is_for_who_takes_part_is_refused_of_a_monitor(capsys: Capsys, line: str, words: list[str]) -> None:
+    said(capsys, WATCH)
+    told = said(capsys, line, 2)
+    assert all(word in told for word in words), told
+    assert not Path("desk").exists()
 
 
 def test_who_joins_by_json_gets_the_key_and_the_rest_on_the_other_stream(capsys: Capsys) -> None:

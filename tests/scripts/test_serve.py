@@ -16,6 +16,7 @@ from nervenet.models.site_model import SiteModel
 from nervenet.models.site_statistics import agree
 from nervenet.nodes.serving.answers import Answers
 from nervenet.scripts.main import execute
+from nervenet.scripts.serve import _listening
 
 pytestmark = pytest.mark.e2e
 
@@ -72,6 +73,20 @@ def test_the_best_round_is_served_where_it_is_asked_for(
     assert of_best == extra
     assert execute(["serve", str(run_folder / "model.json"), "--best"]) == 2
     assert "--best: needs a run folder" in capsys.readouterr().err
+
+
+def test_a_connection_sends_the_body_of_an_answer_at_once() -> None:
+    with _listening("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+
+
+def test_asyncio_alone_would_not_see_to_that() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.proto != socket.IPPROTO_TCP  # by which asyncio knows what it may set it on
 
 
 def test_a_port_in_use_is_named(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,6 +80,12 @@ class BaggingAdapter(Adapter):
         parameters = {name: plain(value) for name, value in own.items() if name not in ("random_state", "estimator")}
         return {"name": self.path, "parameters": {"estimator": self.members[0].describe(), **parameters}}
 
+    def chosen_parameters(self) -> dict[str, Any]:
+        """Return what is not the default of the class, the member's likewise; an experiment file cannot say None."""
+        first = self.members[0]
+        own = {key: "none" if value is None else value for key, value in first.chosen_parameters().items()}
+        return super().chosen_parameters() | {"estimator": {"name": first.path, "parameters": own}}
+
     def build(self, n_features: int, n_classes: int | None, rng: np.random.Generator) -> Layout:
         self.set_task(n_features, n_classes)
         self._seed, self._drawn = int(rng.integers(2**62)), None

@@ -78,6 +78,9 @@ class ForestAdapter(Adapter):
         check_fields(f"the question '{ASK}'", question, _FIELDS)
         if rows.site not in question["trees"]:
             raise MalformedQuestion(f"the question '{ASK}' has no number of trees for this site, {rows.site}")
+        total, own = sum(question["trees"].values()), self.given.n_estimators
+        if total != own:
+            raise MalformedQuestion(f"the question '{ASK}' is for {total} trees; the model of this site has {own}")
         trees = trees_of(self._grow(int(question["trees"][rows.site]), int(question["seed"]), rows), rows.n_classes)
         vector = trees.to_vector()
         check_size("the forest of this site", trees, len(vector), int(question["most"]))

@@ -16,6 +16,7 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, SGDClassifier, SGDRegressor
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -245,3 +246,12 @@ def test_the_program_s_own_draws_are_left_alone(rows: Rows) -> None:
     before = np.random.get_state()[1].tobytes()  # noqa: NPY002
     federated().fit(*rows)
     assert np.random.get_state()[1].tobytes() == before  # noqa: NPY002
+
+
+def test_a_family_that_is_exact_in_one_round_takes_one_and_does_not_go_on(rows: Rows) -> None:
+    learned = FederatedClassifier(GaussianNB(), random_state=0).fit(*rows)
+    pooled = GaussianNB().fit(*rows)
+    assert learned.n_iter_ == 1
+    assert np.allclose(learned.predict_proba(rows[0]), pooled.predict_proba(rows[0]), atol=1e-10)
+    assert not hasattr(learned, "partial_fit")
+    assert hasattr(federated(), "partial_fit")

@@ -187,6 +187,29 @@ def test_of_a_push_sum_only_who_has_a_share_is_sent_it() -> None:
     assert not [s for s in only(e.Send, ring.tell(ev.LinkUp("a", "peer", 1))) if isinstance(s.message, m.Exchange)]
 
 
+def sent_to_after_a_new_start(**rules: Any) -> list[str]:
+    """To whom a model goes if a neighbor is started again within the training."""
+    ring = Ring(**rules).settle()
+    ring.tell(ev.LinkLost("a", "ended"))
+    ring.tell(ev.LinkUp("a", "peer", 2))
+    return [peer for send in only(e.Send, ring.trained()) for peer in send.to]
+
+
+def test_one_that_was_started_again_is_sent_what_builds_on_nothing_before() -> None:
+    """It may have sent its own, which is mixed here."""
+    assert sent_to_after_a_new_start() == ["a", "c"]
+    assert sent_to_after_a_new_start(encoding="delta+int8") == ["c"]
+
+
+def test_else_it_would_be_mixed_one_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    def renew(self: Outbox, peer: str) -> None:
+        self._renewed.add(peer)
+        self._by_differences = True
+
+    monkeypatch.setattr(Outbox, "renew", renew)
+    assert sent_to_after_a_new_start() == ["c"]
+
+
 def test_the_cuts_of_visitors_and_of_the_gone_are_not_remembered() -> None:
     ring = Ring().settle()
     for k in range(100):

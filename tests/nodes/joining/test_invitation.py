@@ -114,7 +114,12 @@ def test_without_its_fingerprint_a_change_would_pass(
         (lambda t: t.update(keys=[]), ["keys"]),
         (lambda t: t.update(name="a/b"), ["a/b", "letters"]),
         (lambda t: t.update(name="broker"), ["broker", "reserved"]),
-        (lambda t: t.update(role="monitor"), ["role", "client"]),
+        (lambda t: t.update(role="aggregator"), ["role", "client", "monitor"]),
+        (lambda t: t.update(role="monitor"), ["keys.hub.roles", "coordinator", "monitor"]),
+        (
+            lambda t: (t.update(role="monitor"), t["keys"]["hub"].update(roles=["broker"])),
+            ["experiment.data.", "a monitor takes part in no run"],
+        ),
         (lambda t: t.update(role="peer"), ["keys.hub.roles", "coordinator", "peer"]),
         (lambda t: t.update(run=""), ["run"]),
         (lambda t: t.update(broker="http://hub"), ["broker = http://hub", "tcp://HOST:PORT"]),

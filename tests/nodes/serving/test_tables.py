@@ -39,9 +39,9 @@ async def test_rows_are_lists_or_objects_and_null_is_a_gap(model: SiteModel) -> 
 def estimator() -> SiteModel:
     """A model that wants a row at least."""
     pytest.importorskip("sklearn")
-    from sklearn.linear_model import SGDClassifier
+    from sklearn.neural_network import MLPClassifier
 
-    site = SiteModel(SGDClassifier(), TABLE, np.array(["good", "poor", "poor", "good"]))
+    site = SiteModel(MLPClassifier((2,)), TABLE, np.array(["good", "poor", "poor", "good"]))
     site.build(settle(site.questions(), {"only": site.answer}).preprocessing, seed=0)
     return site
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 from nervenet.models import MLP, SiteModel
-from nervenet.nodes.serving.answers import Answers
+from nervenet.nodes.serving.answers import Answers, Asked, warm
 from nervenet.nodes.serving.app import app_of, predictor_app
+from nervenet.nodes.serving.formats import ARROW, CSV, JSON
 from nervenet.nodes.serving.metrics import BOUNDS, Metrics
 from nervenet.scripts.http_access import Access
 
@@ -35,7 +37,10 @@ def test_the_kinds_of_a_table_are_in_it(table: SiteModel) -> None:
     items = document(Answers(table))["components"]["schemas"]["Rows"]["properties"]["X_test"]["items"]
     by_place = items["anyOf"][0]
     assert len(by_place["prefixItems"]) == 3
-    assert {"type": "string", "format": "date"} in by_place["prefixItems"][2]["anyOf"]
+    number, _, date = by_place["prefixItems"]
+    assert {"type": "string", "format": "date"} in date["anyOf"]
+    assert re.match(number["anyOf"][-1]["pattern"], " NA ")
+    assert len(items["anyOf"]) == 3
 
 
 def test_what_a_model_cannot_answer_is_not_in_it(quantities: SiteModel) -> None:
@@ -106,6 +111,25 @@ async def test_a_model_that_fails_is_named_and_the_server_goes_on(
             answer = await http.post("/predict", json={"X_test": [[1, 2, 3]]})
         assert (answer.status_code, answer.json()) == (500, {"error": "POST /predict: RuntimeError: out of order"})
         assert (await http.post("/predict", json={"X_test": [[1, 2, 3]]})).status_code == 200
+
+
+def test_what_may_import_a_package_first_is_not_answered_on_the_event_loop(numbers: SiteModel) -> None:
+    answers = Answers(numbers)
+    assert answers.at_once(b"{}", Asked())
+    assert answers.at_once(b"{}", Asked(JSON, f"{CSV}, */*"))
+    assert not answers.at_once(b"{}", Asked(accept=ARROW))
+    assert not answers.at_once(b"{}", Asked(f"{CSV}; charset=utf-8"))
+
+
+def test_a_model_is_warm_before_it_is_asked(
+    numbers: SiteModel, table: SiteModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for model in (numbers, table):
+        asked: list[int] = []
+        plain = model.predict
+        monkeypatch.setattr(model, "predict", lambda X, plain=plain, asked=asked: (asked.append(len(X)), plain(X))[1])
+        assert warm(model) is model
+        assert asked == [1]
 
 
 async def test_what_takes_long_is_not_computed_on_the_event_loop(

@@ -136,6 +136,10 @@ def test_a_bag_is_made_again_from_its_description():
     again = rebuild(model.describe())
     assert again.describe() == model.describe()
     assert again.given.estimator.alpha == 0.01
+    chosen = as_model(BaggingClassifier(SGDClassifier(penalty=None), n_estimators=3)).chosen_parameters()
+    member = {"name": "sklearn.linear_model.SGDClassifier", "parameters": {"penalty": "none"}}
+    assert chosen == {"estimator": member, "n_estimators": 3}
+    assert named_model("sklearn.ensemble.BaggingClassifier", chosen).given.estimator.penalty is None
     by_path = named_model("sklearn.ensemble.BaggingClassifier", {"estimator": "sklearn.linear_model.SGDClassifier"})
     assert len(by_path.members) == 10
     with pytest.raises(ValueError, match="an import path, or a table with name and parameters"):

@@ -19,7 +19,9 @@ Rows = tuple[Any, ...]
 def learn(estimator: Any, sites: Sequence[Rows], scale: str = "none", rounds: int = 1, **options: Any) -> SiteModel:
     """Return the model that sites come to, each with X, y and maybe sample_weight, after so many rounds."""
     models = [SiteModel(deepcopy(estimator), *rows, **options) for rows in sites]
-    agreed = settle(models[0].questions(scale), {f"{n:02}": each.answer for n, each in enumerate(models)}).preprocessing  # type: ignore[arg-type]
+    for number, each in enumerate(models):
+        each.site = f"{number:02}"
+    agreed = settle(models[0].questions(scale), {each.site: each.answer for each in models}).preprocessing  # type: ignore[arg-type]
     for each in models:
         each.build(agreed, 0)
     mean = models[0].get_weights()

@@ -84,6 +84,7 @@ COUNTS = [
     ComplementNB(norm=True),
     BernoulliNB(binarize=1.0, class_prior=[0.2, 0.3, 0.5]),
     CategoricalNB(min_categories=6),
+    CategoricalNB(),
 ]
 # Axes have no sign of their own, nor do coefficients of one column more than there are directions.
 AXES = ("scalings_", "rotations_")
@@ -206,7 +207,6 @@ def test_columns_of_float32_are_taken_as_float64() -> None:
         (RidgeCV(), "cv=None"),
         (RidgeCV(cv=3, scoring="neg_median_absolute_error"), "scoring"),
         (NearestCentroid(metric="manhattan"), "metric"),
-        (CategoricalNB(), "min_categories"),
         (LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto"), "shrinkage"),
         (LinearDiscriminantAnalysis(shrinkage=0.5), "shrinkage"),
     ],
@@ -238,7 +238,7 @@ def test_what_is_no_count_is_named() -> None:
     X, y = counted()
     with pytest.raises(ValueError, match="column 2 holds -1, expected at least 0"):
         learn(MultinomialNB(), split((X - 2 * (np.arange(6) == 1) * (X == 1), y), [100]))
-    with pytest.raises(ValueError, match=r"column \d holds category \d, and its min_categories says that there are 3"):
+    with pytest.raises(ValueError, match=r"column \d holds category \d, and it has 3, from 0 on; give min_categories"):
         learn(CategoricalNB(min_categories=3), split((X, y), [100]))
 
 
