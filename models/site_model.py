@@ -33,7 +33,7 @@ from .table_preprocessing import AnyPreprocessing
 from .tables.site_schema import SiteSchema
 from .tables.stored_table import StoredTable
 from .tables.table import Table
-from .targetless import has_target, without_targets
+from .targetless import decoded, without_targets
 from .weights import Layout, Vector
 
 Rows = tuple[Any, NDArray[Any]]  # inputs: an array, or `PreparedRows` for a model that trains in batches
@@ -48,8 +48,8 @@ class SiteModel(HeldModel):
         An MLP, another `Model`, or a scikit-learn estimator whose copies can be averaged.
     X, y
         This site's raw rows, shapes (rows, columns) and (rows,), which are not modified: arrays of numbers, a sparse
-        matrix; a data frame or a `Table`, which may have categories, dates and gaps. None where it only predicts. A
-        model without a target, such as KMeans, looks at no y, which may be None.
+        matrix; a data frame or a `Table`, which may have categories, dates and gaps. None where it only predicts;
+        y also for a model without a target, such as KMeans.
     sample_weight
         How much each row counts, shape (rows,), finite and at least 0: in the loss, in the figures of its hold-out, and
         by their sum in how much this site counts. A row of weight 0 is as if it were not there. What round 0 agrees
@@ -329,8 +329,7 @@ class SiteModel(HeldModel):
 
         Raises ValueError when `X` is none of what `preprocessing.transform` takes.
         """
-        found = self.model.predict(self._inputs(X))
-        return self.preprocessing.decode(found) if has_target(self.model) else found
+        return decoded(self.model, self.preprocessing, self.model.predict(self._inputs(X)))
 
     def predict_proba(self, X: Any) -> NDArray[Any] | None:
         """Return the probability of each class, shape (rows, classes), in the order of ``preprocessing.classes``; None

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .data.data import Task
+from .targets import Targets
 
 
 def has_target(model: object) -> bool:
@@ -28,6 +30,11 @@ def without_targets(
         return blank, quantities, None
     rows, _, *weight = (*test, None) if len(test) == 1 else test
     return blank, quantities, (rows, np.zeros(_count(rows)), *weight)
+
+
+def decoded(model: object, preprocessing: Targets, found: NDArray[Any]) -> NDArray[Any]:
+    """Return predictions as `preprocessing` has the targets; of a model without a target as they are."""
+    return preprocessing.decode(found) if has_target(model) else found
 
 
 def _count(X: Any) -> int:
