@@ -50,6 +50,7 @@ def cluster_together(
     weights = [None] * len(sites) if sample_weights is None else list(sample_weights)
     tables = [np.ascontiguousarray(rows, np.float64) for rows in sites]
     _check(tables, weights)
+    first.check_rows(sum(map(len, tables)))
     moments = [Moments.of(rows) for rows in tables]
     pooled = moments[0]
     for other in moments[1:]:
@@ -84,3 +85,9 @@ def _check(tables: Sequence[Array], weights: Sequence[Array | None]) -> None:
                 f"site {place} has rows of shape {rows.shape}; expected are one or more rows of "
                 f"{tables[0].shape[-1]} columns"
             )
+        if not np.isfinite(rows).all():
+            row, column = np.argwhere(~np.isfinite(rows))[0]
+            raise ValueError(f"site {place} has {rows[row, column]} in row {row}, column {column}; numbers are needed")
+        own = weights[place]
+        if own is not None and (np.shape(own) != (len(rows),) or not (np.asarray(own) > 0).all()):
+            raise ValueError(f"site {place} has {len(rows)} rows; a weight above 0 is needed for each of them")

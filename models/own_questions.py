@@ -106,8 +106,13 @@ _FIELDS = {
 }
 
 
-def agreed_in(question: Question) -> AnyPreprocessing:
-    """Return the preprocessing that a question of `model_questions` is about. Raises MalformedQuestion."""
+def agreed_in(model: object, question: Question) -> AnyPreprocessing:
+    """Return the preprocessing that a question of `model_questions` is about.
+
+    Raises MalformedQuestion, also where this site's model has no questions.
+    """
+    if not asks(model):
+        raise MalformedQuestion(f"ask is '{ASK}', and the model of this site has no questions of its own")
     check_fields(f"the question '{ASK}'", question, _FIELDS)
     try:
         return preprocessing_of(question["agreed"])
@@ -116,7 +121,7 @@ def agreed_in(question: Question) -> AnyPreprocessing:
 
 
 def answer_of(model: object, question: Question, rows: OwnRows) -> Answer:
-    """Return a site's answer to a question of `model_questions`, whose form `agreed_in` has looked at."""
+    """Return a site's answer to a question of `model_questions`, of which `agreed_in` has taken the rest."""
     own = question["question"]
     if not asks(model) or own.get("ask") != question["part"]:
         raise MalformedQuestion(f"the model of this site has no question {question['part']!r}")

@@ -229,9 +229,10 @@ class SiteModel(HeldModel):
 
         Raises IncompatibleSites as `statistics` does, and for a question that is not known here.
         """
-        if question.get("ask") == ASK and self._rows is not None and asks(self.model):
-            check_covered(self._rows, self._raw, agreed_in(question), self.task)
-            return answer_of(self.model, question, own_rows(self.site, self._rows, question, self.model.dtype))
+        if question.get("ask") == ASK and self._rows is not None:
+            agreed = agreed_in(self.model, question)
+            check_covered(self._rows, self._raw, agreed, self.task)
+            return answer_of(self.model, question, own_rows(self.site, self._rows, agreed, self.model.dtype))
         return self._own_answers().answer(question)
 
     def _own_answers(self) -> SiteAnswers:
@@ -341,9 +342,8 @@ class SiteModel(HeldModel):
         return self.preprocessing.transform(X, self.model.dtype)
 
 
-def own_rows(site: str, rows: SiteRows, question: Question, dtype: str) -> OwnRows:
+def own_rows(site: str, rows: SiteRows, agreed: AnyPreprocessing, dtype: str) -> OwnRows:
     """Return a site's rows as its model answers a question of its own from them."""
-    agreed = agreed_in(question)
     weight = rows.weights(agreed)
     return OwnRows(site, *prepared(rows, agreed, dtype), agreed.n_classes, None if weight is None else relative(weight))
 

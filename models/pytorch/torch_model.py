@@ -13,10 +13,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _NormBase
 
 from ..base import FitJob, ModelBase, plain
 from ..data.prepared import fetched
-from ..model import Capability, FitReport, LocalWork
+from ..model import Capability, FitReport, LocalUnsupported, LocalWork
 from ..weights import Array, Layout, Vector
 from .state import KEPT, OPTIMIZER, copy_into, optimizer_arrays, restore_optimizer, split_state, to_array
 
@@ -103,6 +104,7 @@ class TorchModel(ModelBase):
         self._parameters = {name: each for name, each in self.module.named_parameters() if name in self._merged}
         self.dtype = "float64" if torch.float64 in {each.dtype for each in self._merged.values()} else "float32"
         self._layout = Layout(tuple(self._merged), tuple(tuple(t.shape) for t in self._merged.values()), self.dtype)
+        self._normalizes = any(isinstance(part, _NormBase) for part in self.module.modules())
         self._optimizer = None
         return self._layout
 
@@ -142,15 +144,18 @@ class TorchModel(ModelBase):
 
     def run(self, job: FitJob) -> FitReport:
         X, y, work, rng, stop, correction, weight = job
-        n, rows, target = len(X), min(work.batch_size, len(X)), work.steps(len(X))
+        n, rows = len(X), min(work.batch_size, len(X))
+        # A batch normalization cannot train on one row: one that an epoch would end with is left out of it.
+        used = n - 1 if self._normalizes and n % rows == 1 else n
+        target = work.steps(used)
         optimizer = self._prepared_optimizer(work)
         pull = self._pull(work.proximal, correction)
         steps, losses, cancelled = 0, 0.0, False
-        total = n if weight is None else float(weight.sum())
+        total = used if weight is None else float(weight.sum())
         self.module.train()
         with seeded(rng):
             while steps < target and not cancelled:
-                order, losses = rng.permutation(n)[: (target - steps) * rows], 0.0
+                order, losses = rng.permutation(n)[:used][: (target - steps) * rows], 0.0
                 for batch, inputs in fetched(X, (order[i : i + rows] for i in range(0, len(order), rows))):
                     if cancelled := stop():
                         break
@@ -164,7 +169,13 @@ class TorchModel(ModelBase):
         """Take one step; return the mean loss before it."""
         optimizer.zero_grad(set_to_none=True)
         losses = self._losses(self.module(self._input(X)), y)
-        if weight is None or not losses.ndim:
+        if weight is not None and losses.shape != (len(y),):
+            raise LocalUnsupported(
+                self.name,
+                f"its loss returns the shape {tuple(losses.shape)} for {len(y)} rows, which has no weights of rows; "
+                f"({len(y)},) is needed, as with reduction='none'",
+            )
+        if weight is None:
             loss = losses.mean()
         else:
             factor = torch.from_numpy(weight).to(losses.device, losses.dtype)

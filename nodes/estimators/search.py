@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from nervenet.models.rng import generator
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.exceptions import FitFailedWarning, UndefinedMetricWarning
 from sklearn.metrics import check_scoring
@@ -238,7 +237,7 @@ class FederatedGridSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[
         results |= {f"split{fold}_test_score": by_fold[:, fold] for fold in range(self.cv)}
         results |= {"mean_test_score": mean, "std_test_score": by_fold.std(axis=1)}
         worst = np.where(np.isnan(mean), np.nanmin(mean) - 1, mean)
-        results["rank_test_score"] = rankdata(-worst, method="min").astype(np.int32)
+        results["rank_test_score"] = 1 + (worst > worst[:, None]).sum(axis=1).astype(np.int32)
         self.cv_results_ = results
         self.best_index_ = int(results["rank_test_score"].argmin())
         self.best_params_ = dict(candidates[self.best_index_])

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ..config.schema import Experiment
+from ..config.summed import summed_model
 
 GREW = 1000.0  # times its first value: a loss that has diverged, and does not merely sway
 APART = 100.0  # times the median site's: a site whose loss is the cause, and not merely larger
@@ -67,6 +68,8 @@ def _cause(experiment: Experiment, sites: Mapping[str, float], *, diverged: bool
     apart = [name for name, loss in sites.items() if loss > APART * max(median, LEAST)]
     if apart:
         return f"the training loss of {', '.join(apart)} is over {APART:g} times the median site's; look at its rows"
+    if summed_model(experiment) is not None:
+        return "its form does not suit these columns and this target; another model may help"
     if experiment.data.scale == "none":
         return "inputs and targets are not scaled (data.scale = 'none')"
     if diverged:

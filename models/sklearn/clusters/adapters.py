@@ -30,6 +30,15 @@ class ClusterAdapter(StatisticsAdapter):
         """Whether further rounds change nothing."""
         raise NotImplementedError
 
+    def check_rows(self, rows: int) -> None:
+        """Raise ValueError where all sites together have fewer rows than there are clusters, as scikit-learn does."""
+        parameter = "n_clusters" if hasattr(self.given, "n_clusters") else "n_components"
+        wanted = getattr(self.given, parameter)
+        if wanted > rows:
+            raise ValueError(
+                f"{self.name} with {parameter}={wanted}: all sites together have {rows} rows, as many are needed"
+            )
+
     def given_array(self, parameter: str, shape: tuple[int, ...]) -> Array | None:
         """Return a parameter of the estimator that is an array, or None. Raises ValueError for another shape."""
         value = getattr(self.given, parameter)

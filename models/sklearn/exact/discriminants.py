@@ -80,6 +80,11 @@ class LinearDiscriminantAdapter(ClassMomentsAdapter):
 
     def _svd(self, means: Array, scatter: Array, n: float) -> tuple[Array, Array]:
         """Return coefficients and intercepts of columns whitened within the classes (Hastie et al. 2009, 4.3.2)."""
+        if not np.diag(scatter).any():
+            raise ValueError(
+                f"{self.name} with solver='svd': no column varies within a class, and so none tells how far classes "
+                "are apart; at least one must vary"
+            )
         working, tol, classes = self.working, self.given.tol, len(means)
         deviation = np.sqrt(np.diag(scatter) / n)
         deviation = np.where(deviation > 0, deviation, 1.0)
@@ -104,10 +109,16 @@ class LinearDiscriminantAdapter(ClassMomentsAdapter):
 
     def _eigen(self, total: Array) -> Array:
         """Return coefficients by the directions in which the classes differ most, as far as rows within them do."""
-        from scipy.linalg import eigh
+        from scipy.linalg import LinAlgError, eigh
 
         working = self.working
-        values, vectors = eigh(total - working.covariance_, working.covariance_)
+        try:
+            values, vectors = eigh(total - working.covariance_, working.covariance_)
+        except LinAlgError as error:
+            raise ValueError(
+                f"{self.name} with solver='eigen': columns do not vary within the classes, or determine each other "
+                "there; give it a shrinkage above 0, leave such columns out, or take solver='svd'"
+            ) from error
         order = np.argsort(values)[::-1]
         working.explained_variance_ratio_ = (values / values.sum())[order][: self.components]
         working.scalings_ = vectors[:, order]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from nervenet.models import LocalWork, SiteModel, generator
 from nervenet.models.agreement.questions import settle
+from nervenet.models.model import LocalUnsupported
 from nervenet.models.registry import describe, rebuild
 
 torch = pytest.importorskip("torch")
@@ -154,3 +155,43 @@ def test_it_learns_numbers_and_classes():
         model.build(agreed.preprocessing, 0)
         model.train(LocalWork(epochs=20), generator(0, "here", 1))
         assert model.evaluate("holdout")["accuracy" if classes else "r2"] > 0.8
+
+
+def check_a_loss_without_rows_takes_no_weights():
+    model = built(TorchModel(network, loss=nn.functional.cross_entropy))
+    trained(model)
+    with pytest.raises(LocalUnsupported, match=r"returns the shape \(\) for 8 rows.*reduction='none'"):
+        trained(model, sample_weight=np.arange(1.0, 41.0) / 20.5)
+    by_row = partial(nn.functional.cross_entropy, reduction="none")
+    weighted = trained(built(TorchModel(network, loss=by_row)), sample_weight=np.arange(1.0, 41.0) / 20.5)
+    assert (weighted != trained(built(TorchModel(network, loss=by_row)))).any()
+
+
+def test_a_loss_without_rows_takes_no_weights():
+    check_a_loss_without_rows_takes_no_weights()
+
+
+def test_weights_of_rows_would_be_ignored_in_silence(monkeypatch):
+    step = TorchModel._step
+    monkeypatch.setattr(
+        TorchModel, "_step", lambda self, optimizer, X, y, weight, pull: step(self, optimizer, X, y, None, pull)
+    )
+    with pytest.raises(pytest.fail.Exception):
+        check_a_loss_without_rows_takes_no_weights()
+
+
+def check_a_last_batch_of_one_row_is_left_out_of_its_epoch():
+    model = built(TorchModel(network))
+    report = model.fit(*rows(n=17), WORK, generator(1, "batches"), lambda: False)
+    assert (report.steps, report.examples) == (4, 17)
+    assert np.isfinite(report.loss)
+
+
+def test_a_last_batch_of_one_row_is_left_out_of_its_epoch():
+    check_a_last_batch_of_one_row_is_left_out_of_its_epoch()
+
+
+def test_a_batch_normalization_would_refuse_a_last_batch_of_one_row(monkeypatch):
+    monkeypatch.setattr("nervenet.models.pytorch.torch_model._NormBase", ())
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        check_a_last_batch_of_one_row_is_left_out_of_its_epoch()

@@ -170,6 +170,29 @@ def test_sites_that_do_not_fit_are_named() -> None:
         cluster_together(LinearRegression(), [X])
 
 
+def check_rows_that_cannot_be_are_named() -> None:
+    gap = X.copy()
+    gap[3, 1] = np.nan
+    for sites, weights, words in (
+        ([X, gap], None, "site 1 has nan in row 3, column 1"),
+        ([X, X], [None, np.ones(2)], f"site 1 has {len(X)} rows; a weight above 0"),
+        ([X, X], [None, np.zeros(len(X))], "site 1 has .* a weight above 0"),
+        ([X[:2], X[:1]], None, "n_clusters=4: all sites together have 3 rows"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            cluster_together(KMeans(4), sites, weights)
+
+
+def test_rows_that_cannot_be_are_named() -> None:
+    check_rows_that_cannot_be_are_named()
+
+
+def test_without_the_checks_a_gap_is_told_without_its_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.models.cluster_together._check", lambda *given: None)
+    with pytest.raises(AssertionError):
+        check_rows_that_cannot_be_are_named()
+
+
 def test_a_component_that_has_collapsed_is_named() -> None:
     with pytest.raises(ValueError, match=r"not positive definite.*reg_covar"):
         cluster_together(GaussianMixture(2, reg_covar=0.0), [X * [1, 1, 0]])

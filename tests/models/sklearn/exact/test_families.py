@@ -249,3 +249,19 @@ def test_a_class_without_the_rows_that_it_needs_is_named() -> None:
         fitted(QuadraticDiscriminantAnalysis(), skewed((X, y)))
     with pytest.raises(ValueError, match="vary along 5 of 6 axes"):
         fitted(QuadraticDiscriminantAnalysis(), skewed((X, (y > 0).astype(int))))
+
+
+@pytest.mark.parametrize(
+    ("solver", "words"), [("svd", "no column varies within a class"), ("eigen", "shrinkage above")]
+)
+def test_classes_whose_rows_are_alike_are_refused_by_a_reason(solver: str, words: str) -> None:
+    rows = (np.repeat([[0.0, 1.0], [2.0, 5.0]], 6, axis=0), np.repeat([0, 1], 6))
+    with pytest.raises(ValueError, match=words):
+        fitted(LinearDiscriminantAnalysis(solver=solver), split(rows, [4]))
+
+
+def test_without_the_check_that_is_an_index_out_of_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.models.sklearn.exact.discriminants.np.diag", lambda square: np.ones(len(square)))
+    rows = (np.repeat([[0.0, 1.0], [2.0, 5.0]], 6, axis=0), np.repeat([0, 1], 6))
+    with pytest.raises(IndexError):
+        fitted(LinearDiscriminantAnalysis(), split(rows, [4]))
