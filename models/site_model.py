@@ -48,8 +48,7 @@ class SiteModel(HeldModel):
         An MLP, another `Model`, or a scikit-learn estimator whose copies can be averaged.
     X, y
         This site's raw rows, shapes (rows, columns) and (rows,), which are not modified: arrays of numbers, a sparse
-        matrix; a data frame or a `Table`, which may have categories, dates and gaps. None where it only predicts;
-        y also for a model without a target, such as KMeans.
+        matrix; a data frame or a `Table`, which may have categories, dates and gaps. None where it only predicts.
     sample_weight
         How much each row counts, shape (rows,), finite and at least 0: in the loss, in the figures of its hold-out, and
         by their sum in how much this site counts. A row of weight 0 is as if it were not there. What round 0 agrees
