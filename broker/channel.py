@@ -164,6 +164,10 @@ class Channel:
             rounds += [envelope.round for envelope in self._waiting[to]]
         return rounds
 
+    def leaving(self, to: bytes) -> bool:
+        """Return whether something large has left the queue for ``to``, and not this machine."""
+        return len(self.sending(to)) > len(self._waiting.get(to, ()))
+
     def moved(self, to: bytes) -> int:
         """Return how many bytes a peer has acknowledged; the kernel says it of messages that are being sent, too."""
         return self._kernel.get(to, NO_QUEUE).acknowledged()

@@ -81,8 +81,8 @@ class Link:
 
     A bulk connection can be dead while control is alive, and nobody is told: a device on the way has forgotten it, or
     another one has taken its identity. ``probed``: HELLO was said on both lanes to find that out, when so many bytes
-    had come by bulk; ``heard`` are the lanes by which something has come since. ``alone_since``: since when HELLO on
-    bulk alone has no answer, and how many bytes had come by then.
+    had come and gone by bulk; ``heard`` are the lanes by which something has come since. ``alone_since``: since when
+    HELLO on bulk alone has no answer, and how many bytes had come and gone by then.
     """
 
     peer: str
@@ -100,9 +100,9 @@ class Link:
     timer: asyncio.TimerHandle | None = None
     monitors: list[DisconnectMonitor | Dialer] = field(default_factory=list)
     dialers: dict[Lane, Dialer | None] = field(default_factory=dict)
-    probed: int | None = None
+    probed: tuple[int, int] | None = None
     heard: set[Lane] = field(default_factory=set)
-    alone_since: tuple[float, int] | None = None
+    alone_since: tuple[float, tuple[int, int]] | None = None
 
     def stop_timer(self) -> None:
         if self.timer is not None:

@@ -161,11 +161,10 @@ class Outbound:
 
     def _look_at_bulk(self, link: Link) -> None:
         """Dial bulk anew where it alone has no answer for so long, and nothing comes by it or leaves over it."""
-        now, channel = self._endpoint.loop.time(), link.channels[Lane.BULK]
-        came = channel.came(b"")
-        if link.alone_since is None or link.alone_since[1] != came:
-            link.alone_since = (now, came)
-        elif now - link.alone_since[0] >= _DEAD_S and not channel.sending(b""):
+        now, channel, progress = self._endpoint.loop.time(), link.channels[Lane.BULK], _progress(link)
+        if link.alone_since is None or link.alone_since[1] != progress:
+            link.alone_since = (now, progress)
+        elif now - link.alone_since[0] >= _DEAD_S:
             link.alone_since = None
             if link.up is not None:  # what was on its way is lost, as with a connection that has closed
                 incarnation, link.up = link.up, None
@@ -177,18 +176,17 @@ class Outbound:
         """Say HELLO where nothing has come by bulk for a while: no answer there, and one on control, is a dead one."""
         self._probing = self._endpoint.loop.call_later(_PROBE_S, self._probe)
         for link in self._links.values():
-            bulk = link.channels[Lane.BULK]
-            probed, came, heard, link.heard = link.probed, bulk.came(b""), link.heard, set()
+            probed, progress, heard, link.heard = link.probed, _progress(link), link.heard, set()
             link.probed = None
-            if link.up is None or link.again or Lane.BULK in heard or bulk.sending(b""):
+            if link.up is None or link.again or Lane.BULK in heard:
                 continue
-            if probed == came and heard == {Lane.CONTROL}:
+            if probed == progress and heard == {Lane.CONTROL}:
                 link.again.add(Lane.BULK)
-                bulk.hold()
+                link.channels[Lane.BULK].hold()
                 link.stop_timer()
                 self._greet(link, _HELLO_S[0])
             elif not link.addresses[Lane.BULK].startswith("inproc"):
-                link.probed = came
+                link.probed = progress
                 for lane in LANES:
                     link.channels[lane].send_at_once(self._endpoint.hello_to(link.peer))
 
@@ -284,3 +282,9 @@ class Outbound:
 
 def _ignore(_: object) -> None:
     return None
+
+
+def _progress(link: Link) -> tuple[int, int]:
+    """Return how many bytes have come by bulk, and how many of something large have left by it and were taken."""
+    bulk = link.channels[Lane.BULK]
+    return bulk.came(b""), bulk.moved(b"") if bulk.leaving(b"") else 0

@@ -79,6 +79,7 @@ async def reached_over_a_dead_bulk(tcp: Any, dies: Dies, again: Callable[[], int
         async with asyncio.timeout(60):
             while again() < 3 and not [item for item in pair.at_node.of(Report) if item.message == REPORT]:
                 pair.server.send("node", REPORT)
+                pair.node.send("server", BEFORE)  # held, as long as bulk is in doubt
                 await asyncio.sleep(0.02)
         reached = any(item.message == REPORT for item in pair.at_node.of(Report))
         for box in (pair.at_server, pair.at_node) if reached else ():  # or what was on its way would not be sent again
@@ -93,6 +94,20 @@ async def reached_over_a_dead_bulk(tcp: Any, dies: Dies, again: Callable[[], int
 @pytest.mark.parametrize("dies", [goes_mute, is_displaced])
 async def test_bulk_that_is_mute_while_control_is_alive_is_dialed_anew(tcp: Any, dies: Dies) -> None:
     assert await reached_over_a_dead_bulk(tcp, dies, lambda: 0)
+
+
+@pytest.mark.usefixtures("soon")
+async def test_what_is_held_until_it_is_alive_would_keep_it_dead(tcp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Any] = []
+    look_at_bulk = outbound.Outbound._look_at_bulk
+
+    def look(out: outbound.Outbound, link: Any) -> None:
+        looks.append(link)
+        if not link.channels[Lane.BULK].sending(b""):
+            look_at_bulk(out, link)
+
+    monkeypatch.setattr(outbound.Outbound, "_look_at_bulk", look)
+    assert not await reached_over_a_dead_bulk(tcp, goes_mute, lambda: 3 * (len(looks) > 50))
 
 
 @pytest.mark.usefixtures("soon")
