@@ -33,12 +33,17 @@ def evaluate(
     dict
         Classification: ``accuracy`` and ``loss``, the mean log loss (for a model without probabilities, such as an SGD
         hinge, the share of wrong answers). Regression: ``r2`` and ``loss``, the mean squared error. NaN where a figure
-        is not finite or not defined on these rows, as r2 of fewer than two rows.
+        is not finite or not defined on these rows, as r2 of fewer than two rows. A model without a target: ``loss``
+        alone, the mean of its `row_losses`.
 
     Raises ValueError: no rows, or an unknown scorer.
     """
     if len(y) == 0:
         raise ValueError("there are no rows to evaluate on")
+    losses = getattr(model, "row_losses", None)
+    if losses is not None:
+        loss = _mean(np.concatenate([losses(block) for _, block in _blocks(X)]), sample_weight)
+        return {"loss": loss if np.isfinite(loss) else float("nan")}
     with np.errstate(all="ignore"):
         figures = (_regression if y.dtype.kind == "f" else _classification)(model, X, y, sample_weight)
         if scorers:

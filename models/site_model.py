@@ -33,6 +33,7 @@ from .table_preprocessing import AnyPreprocessing
 from .tables.site_schema import SiteSchema
 from .tables.stored_table import StoredTable
 from .tables.table import Table
+from .targetless import decoded, without_targets
 from .weights import Layout, Vector
 
 Rows = tuple[Any, NDArray[Any]]  # inputs: an array, or `PreparedRows` for a model that trains in batches
@@ -112,6 +113,7 @@ class SiteModel(HeldModel):
         """The name under which this site answers in round 0."""
         self.most_numbers = MOST_NUMBERS  # of a model that one message can carry
         self._run_seed = seed
+        y, task, test = without_targets(self.model, X, y, task, test)
         if (X is None) != (y is None):
             raise DataError("X and y come together, or neither")
         if not 0 <= holdout < 1:
@@ -323,11 +325,11 @@ class SiteModel(HeldModel):
         return evaluate(self.model, X, y, self.scorers, weight) | known
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return original labels, or targets in their own units (float64), for raw inputs.
+        """Return original labels, or targets in their own units (float64), for raw inputs; clusters by their numbers.
 
         Raises ValueError when `X` is none of what `preprocessing.transform` takes.
         """
-        return self.preprocessing.decode(self.model.predict(self._inputs(X)))
+        return decoded(self.model, self.preprocessing, self.model.predict(self._inputs(X)))
 
     def predict_proba(self, X: Any) -> NDArray[Any] | None:
         """Return the probability of each class, shape (rows, classes), in the order of ``preprocessing.classes``; None

@@ -16,8 +16,9 @@ from ..table_preprocessing import AnyPreprocessing, TablePreprocessing
 def fitted_pipeline(estimator: Any, preprocessing: AnyPreprocessing, dtype: str = "float64") -> Any:
     """Return a plain scikit-learn object that takes raw inputs: an estimator behind what the sites have agreed on.
 
-    A classifier becomes a Pipeline that ends in the estimator, and answers in the original labels; a regressor, as a
-    Pipeline too, is inside a TransformedTargetRegressor, so that it answers in the targets' own unit.
+    A classifier becomes a Pipeline that ends in the estimator, and answers in the original labels; so does what has no
+    target, and answers with clusters; a regressor, as a Pipeline too, is inside a TransformedTargetRegressor, so that
+    it answers in the targets' own unit.
 
     Parameters
     ----------
@@ -30,7 +31,11 @@ def fitted_pipeline(estimator: Any, preprocessing: AnyPreprocessing, dtype: str 
     """
     forget_training(estimator)
     steps = [*_steps(preprocessing), *([] if dtype == "float64" else _to_dtype(preprocessing, dtype))]
+    from sklearn.base import ClusterMixin, DensityMixin
+
     if preprocessing.classes is None:
+        if isinstance(estimator, ClusterMixin | DensityMixin):  # it has no target
+            return _chain([*steps, ("model", estimator)])
         return _regressor(estimator, steps, preprocessing, dtype)
     labels = np.array(preprocessing.classes)
     estimator.classes_ = labels

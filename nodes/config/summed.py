@@ -66,7 +66,7 @@ def with_defaults(experiment: Experiment, model: object, *, rounds: bool) -> Exp
     return experiment
 
 
-def problems(experiment: Experiment, model: object) -> Iterator[str]:
+def problems(experiment: Experiment, model: Any) -> Iterator[str]:
     """Yield why a run cannot be of this model, if it is a summed one: only the plain mean of all sites' sums means
     something.
     """
@@ -75,10 +75,10 @@ def problems(experiment: Experiment, model: object) -> Iterator[str]:
     if not is_summed(model):
         return
     name = short_name(model)
-    if not getattr(model, "has_target", True):
+    if not getattr(model, "has_target", True) and experiment.model.name == model.describe()["name"]:
         yield (
-            f"model.name = {experiment.model.name!r}: {name} has no target, which a run learns to predict; "
-            "FederatedClusterer fits it, or models.cluster_together"
+            f"model.name = {experiment.model.name!r}: {name} has no target, and a run of commands learns one; "
+            "FederatedClusterer fits it, and so do the peers and clients of a program"
         )
         return
     if experiment.init is not None:

@@ -49,6 +49,15 @@ class ClusterAdapter(StatisticsAdapter):
             raise ValueError(f"{self.name} with {parameter} of shape {found.shape}; expected is {shape}")
         return found
 
+    def row_losses(self, X: Array) -> Array:
+        """Return how badly each row fits, shape (rows,); NaN before there are sums."""
+        X = self.checked(X)
+        return self.losses(X) if self.solve() else np.full(len(X), np.nan)
+
+    def losses(self, X: Array) -> Array:
+        """Return `row_losses` by what is fitted."""
+        raise NotImplementedError
+
     def predict(self, X: Array) -> Array:
         """Return the cluster of each row, int64; 0 before there are sums."""
         X = self.checked(X)
@@ -112,6 +121,12 @@ class KMeansAdapter(ClusterAdapter):
         working.n_iter_ = round(float(parameters["steps"][0])) + (not done)
         working.labels_ = None
         working._n_threads = 1  # noqa: SLF001  (what its predict asks for)
+
+    def losses(self, X: Array) -> Array:
+        """Return the squared distance of each row from its center."""
+        centers = self.working.cluster_centers_ - self.center
+        X = X - self.center
+        return np.asarray(((X - centers[lloyd.nearest(X, centers)]) ** 2).sum(axis=1))
 
     def loss(self, sums: Arrays) -> float:
         return lloyd.inertia(sums) / float(sums["weight"][0])
@@ -201,6 +216,10 @@ class GaussianMixtureAdapter(ClusterAdapter):
         working.converged_ = bool(found["settled"][0] > 0.5)
         working.n_iter_ = round(float(found["steps"][0])) if lloyd.state_of(found) >= SOFT else 0
         working.lower_bound_ = float(found["bound"][0])
+
+    def losses(self, X: Array) -> Array:
+        """Return the negative log-likelihood of each row."""
+        return -np.asarray(self.working.score_samples(X))
 
     @property
     def settled(self) -> bool:

@@ -8,6 +8,7 @@ from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.summed import MOST_ROUNDS, idle_training, problems
 from nervenet.nodes.experiment.ineffective import warnings
 from nervenet.nodes.experiment.loader import experiment_from_keywords, load_experiment
+from sklearn.cluster import KMeans
 from sklearn.linear_model import LinearRegression
 from sklearn.naive_bayes import GaussianNB
 
@@ -32,7 +33,7 @@ GOSSIP = {**LINEAR, "mode": "gossip"}
             {"model.name": "sklearn.linear_model.PoissonRegressor", "mode": "gossip"},
             "gossip.topology = 'ring': each step of PoissonRegressor needs the sums of all sites",
         ),
-        ({"model.name": "sklearn.cluster.KMeans"}, "KMeans has no target, which a run learns to predict"),
+        ({"model.name": "sklearn.cluster.KMeans"}, "KMeans has no target, and a run of commands learns one"),
         ({"model.name": "sklearn.naive_bayes.MultinomialNB", "data.scale": "standard"}, "expected data.scale = 'none'"),
     ],
 )
@@ -46,6 +47,11 @@ def test_what_keeps_the_mean_is_allowed() -> None:
     for allowed in ({"federated.compression": "deflate"}, {"federated.quorum": 0.5}):
         load_experiment(overrides={**LINEAR, **allowed})
     load_experiment(overrides={**GOSSIP, "gossip.algorithm": "sgp", "gossip.topology": "static-exponential"})
+
+
+def test_a_program_may_bring_a_model_without_a_target() -> None:
+    loaded = experiment_from_keywords("gossip", {"gossip.topology": "complete"}, None, KMeans(3))
+    assert (loaded.rounds, loaded.data.scaling) == (20, "none")
 
 
 def test_the_solver_says_whether_a_logistic_regression_is_one_of_sums() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nervenet.models import load_model, save_model, to_sklearn
 from nervenet.models.cluster_together import cluster_together
 from nervenet.models.model import CannotMerge
 from nervenet.models.registry import as_model
@@ -19,7 +21,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 from sklearn.mixture import GaussianMixture
 
-from ..exact.over_sites import skewed
+from ..exact.over_sites import learn, skewed
 
 RNG = np.random.default_rng(5)
 MIDDLES = RNG.normal(size=(4, 3)) * 4
@@ -194,3 +196,28 @@ def test_without_the_checks_a_gap_is_told_without_its_site(monkeypatch: pytest.M
 def test_a_component_that_has_collapsed_is_named() -> None:
     with pytest.raises(ValueError, match=r"not positive definite.*reg_covar"):
         cluster_together(GaussianMixture(2, reg_covar=0.0), [X * [1, 1, 0]])
+
+
+@pytest.mark.parametrize("estimator", [KMeans(4), GaussianMixture(4)], ids=str)
+def test_a_site_needs_no_target(estimator: Any, tmp_path: Path) -> None:
+    sites = [(own[0], None) for own in skewed((X + OFFSET,))]
+    found = learn(estimator, sites, rounds=30, test=(X + OFFSET,))
+    labels, alone = found.predict(X + OFFSET), cluster_together(estimator, [own[0] for own in sites])
+    assert labels.dtype.kind == "i"
+    assert labels.tolist() == alone.predict(X + OFFSET).tolist()
+    figures = found.evaluate("test")
+    assert set(figures) == {"loss", "examples"}
+    wanted = alone.inertia_ / len(X) if isinstance(estimator, KMeans) else -alone.score(X + OFFSET)
+    assert figures["loss"] == pytest.approx(wanted, rel=1e-6)
+    save_model(tmp_path, found)
+    assert load_model(tmp_path).predict(X + OFFSET).tolist() == labels.tolist()
+    assert to_sklearn(found).predict(X + OFFSET).tolist() == labels.tolist()
+
+
+def test_targets_that_a_site_has_are_not_looked_at() -> None:
+    names = np.array(["a", "b"])[(X[:, 0] > 0).astype(int)]
+    halves = [slice(None, 99), slice(99, None)]
+    with_names = learn(KMeans(3), [(X[half], names[half]) for half in halves], rounds=5)
+    without = learn(KMeans(3), [(X[half], None) for half in halves], rounds=5)
+    assert (with_names.get_weights() == without.get_weights()).all()
+    assert np.isnan(learn(KMeans(3), [(X, None)], rounds=0, test=(X,)).evaluate("test")["loss"])
