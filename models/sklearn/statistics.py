@@ -119,7 +119,12 @@ class StatisticsAdapter(Adapter):
             anchors["target_anchor"] = (1,)
         own = self.parameter_shapes(n_features, n_classes)
         counts: Shapes = {"rows": (1,), "weight": (1,)}
-        return {"total": (1,)} | anchors | own | counts | self.statistic_shapes(n_features, n_classes)
+        found: Shapes = {}
+        for part in ({"total": (1,)}, anchors, own, counts, self.statistic_shapes(n_features, n_classes)):
+            if twice := found.keys() & part.keys():
+                raise TypeError(f"{self.name}: the name {min(twice)!r} is that of two arrays of its vector")
+            found |= part
+        return found
 
     def build(self, n_features: int, n_classes: int | None, rng: np.random.Generator) -> Layout:  # noqa: ARG002
         from sklearn.base import clone

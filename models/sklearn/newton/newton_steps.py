@@ -31,6 +31,12 @@ NEAR = 1e-3
 LONGER = 4.0
 """A step is at most so many times as long a share of Newton's as the last one that was taken."""
 
+LEAST_SHARE = 1e-4
+"""Where a share of Newton's step below this does not lower a loss that is not convex, it is measured anew."""
+
+OTHER_ROWS = 1e-9
+"""Share of the loss by which it is beyond what rounding and a convex loss of the same rows allow."""
+
 STEEP = 100.0
 """A loss so many times as large as before has grown exponentially."""
 
@@ -47,7 +53,7 @@ class Judged(NamedTuple):
 def parameter_shapes(problem: LinearProblem) -> dict[str, tuple[int, ...]]:
     """Return the shapes of what goes from round to round, by name; all is zero before the first, but for ``theta``."""
     weights = (problem.size,)
-    one: dict[str, tuple[int, ...]] = dict.fromkeys(("state", "steps", "loss", "slope", "share"), (1,))
+    one: dict[str, tuple[int, ...]] = dict.fromkeys(("state", "steps", "accepted_loss", "slope", "share"), (1,))
     return one | {"theta": weights, "accepted": weights}
 
 
@@ -57,16 +63,17 @@ def step(problem: LinearProblem, parameters: Mapping[str, Any], sums: Mapping[st
     A step that does not lower the loss of all rows is shortened to where a parabola through what is known of it has its
     minimum, between a tenth and a half of it (Nocedal & Wright 2006, Numerical Optimization, section 3.5); or, where
     the loss has grown exponentially, to where it is about what it was. Where a step would lower the loss by rounding
-    alone, the parameters stay from then on.
+    alone, the parameters stay from then on. Where the rows are no longer those of the loss before the step, as when a
+    site is lost or has come late, the weights from which it was taken are measured anew.
     """
     now = {name: np.array(value, np.float64) for name, value in parameters.items()}
     judged = judge(problem, now, sums)
     if not judged.accepted:
-        return _shortened(now, judged.pooled)
+        return _measured_anew(now) if _of_other_rows(problem, now, judged.pooled) else _shortened(now, judged.pooled)
     gain = judged.promise / (1 + abs(judged.pooled.value))
     if _state(now) == DONE and gain <= RESUMED:
         return now
-    now["accepted"], now["loss"][:] = now["theta"].copy(), judged.pooled.value
+    now["accepted"], now["accepted_loss"][:] = now["theta"].copy(), judged.pooled.value
     if gain <= LEAST_GAIN:
         now["state"][:], now["slope"][:] = DONE, 0
         return now
@@ -109,7 +116,7 @@ def in_original_units(problem: LinearProblem, theta: Vector, anchor: Vector) -> 
 
 def _lowers(problem: LinearProblem, parameters: Mapping[str, Any], pooled: Pooled) -> bool:
     """Whether the objective at the present weights is low enough against that at the last accepted ones."""
-    loss, slope = float(parameters["loss"][0]), float(parameters["slope"][0])
+    loss, slope = float(parameters["accepted_loss"][0]), float(parameters["slope"][0])
     if pooled.value <= loss + SUFFICIENT * slope + ROUNDING * (abs(loss) + abs(pooled.value)):
         return True
     # A convex function that does not rise at the end of a step has not risen on the way: told without a difference of
@@ -118,8 +125,27 @@ def _lowers(problem: LinearProblem, parameters: Mapping[str, Any], pooled: Poole
     return problem.convex and float(pooled.gradient @ moved) <= 0
 
 
+def _of_other_rows(problem: LinearProblem, now: Arrays, pooled: Pooled) -> bool:
+    """Whether the loss before a step cannot be that of the present rows, or no step is short enough to lower it."""
+    if _state(now) != TRY:
+        return False
+    if not problem.convex:
+        return float(now["share"][0]) < LEAST_SHARE
+    if not pooled.possible:
+        return False
+    # A convex function is nowhere below its tangent at the end of the step.
+    before, moved = float(now["accepted_loss"][0]), now["theta"] - now["accepted"]
+    least = pooled.value - float(pooled.gradient @ moved)
+    return least > before + OTHER_ROWS * (abs(before) + abs(pooled.value))
+
+
+def _measured_anew(now: Arrays) -> Arrays:
+    now["theta"], now["state"][:] = now["accepted"].copy(), FIRST
+    return now
+
+
 def _shortened(now: Arrays, pooled: Pooled) -> Arrays:
-    slope, share, before = float(now["slope"][0]), 0.1, float(now["loss"][0])
+    slope, share, before = float(now["slope"][0]), 0.1, float(now["accepted_loss"][0])
     moved = now["theta"] - now["accepted"]
     if pooled.possible and pooled.value > STEEP * abs(before) > 0:
         growth = float(pooled.gradient @ moved) / pooled.value

@@ -9,7 +9,7 @@ import pytest
 from nervenet.models.local.alone import train_alone
 from nervenet.models.model import CannotMerge, LocalWork
 from nervenet.models.registry import as_model
-from nervenet.models.sklearn.newton import adapters
+from nervenet.models.sklearn.newton import adapters, newton_steps
 from sklearn.linear_model import (
     ElasticNet,
     GammaRegressor,
@@ -198,3 +198,61 @@ def test_a_site_alone_takes_as_many_steps_as_there_are_rounds() -> None:
     once = train_alone(own, LocalWork(), 1, node="site", seed=0, stop=lambda: False)
     assert once is not None
     assert not np.allclose(once, weights), "what one training would come to"
+
+
+def check_a_hard_start_over_sites_ends() -> None:
+    counts = np.random.default_rng(4).poisson(1e6 * np.exp(LINE)).astype(float)
+    found = learn(PoissonRegressor(fit_intercept=False), skewed((X, counts)), rounds=20).model.estimator  # type: ignore[attr-defined]
+    slope = X.T @ (np.exp(X @ found.coef_) - counts) / len(X) + found.coef_
+    assert np.abs(slope).max() < 1e-6 * counts.mean()
+
+
+def test_a_hard_start_over_sites_ends() -> None:
+    check_a_hard_start_over_sites_ends()
+
+
+def test_with_the_summed_loss_in_place_of_that_before_the_step_it_would_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(problem: Any, parameters: Any, sums: Any) -> Any:
+        return newton_steps.step(problem, parameters | {"accepted_loss": sums["loss"]}, sums)
+
+    monkeypatch.setattr(adapters, "step", mistaken)
+    with pytest.raises(AssertionError):
+        check_a_hard_start_over_sites_ends()
+
+
+def test_two_arrays_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapters.NewtonAdapter, "parameter_shapes", lambda *given: {"loss": (1,)})
+    with pytest.raises(TypeError, match="the name 'loss' is that of two arrays"):
+        as_model(PoissonRegressor()).build(4, None, np.random.default_rng(0))
+
+
+def check_a_late_site_is_taken_in() -> None:
+    draws = np.random.default_rng(0)
+    sites = []
+    for shift in (0.0, 2.0, 4.0):
+        rows = draws.normal(size=(50, 3))
+        sites.append((rows, draws.poisson(np.exp(rows @ draws.normal(size=3) * 0.7 + shift)).astype(float)))
+    X, y = (np.concatenate(part) for part in zip(*sites, strict=True))
+    models: list[Any] = [as_model(PoissonRegressor(alpha=0.1)) for _ in sites]
+    for model in models:
+        model.build(3, None, draws)
+        model.anchor(150, X.mean(axis=0), float(y.mean()))
+    for number in range(40):
+        there = models[:2] if number < 6 else models
+        for model, rows in zip(there, sites, strict=False):
+            model.fit(*rows, LocalWork(), draws, lambda: False)
+        mean = np.mean([model.get_weights() for model in there], axis=0)
+        for model in models:
+            model.set_weights(mean)
+    wanted = PoissonRegressor(alpha=0.1, solver="newton-cholesky", **TIGHT).fit(X, y)
+    np.testing.assert_allclose(models[0].estimator.coef_, wanted.coef_, rtol=1e-6)
+
+
+def test_a_late_site_is_taken_in() -> None:
+    check_a_late_site_is_taken_in()
+
+
+def test_a_loss_of_other_rows_would_stop_all_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(newton_steps, "_of_other_rows", lambda *given: False)
+    with pytest.raises(AssertionError):
+        check_a_late_site_is_taken_in()
