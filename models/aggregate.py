@@ -107,3 +107,14 @@ def check_alike(vectors: Sequence[Vector]) -> Vector:
         if vector.dtype != model.dtype:
             raise IncompatibleWeights("dtype", f"dtype {vector.dtype}, expected {model.dtype}")
     return model
+
+
+def plain_mean(vectors: Sequence[Vector]) -> Vector:
+    """Return the mean of vectors that count the same; the first of them where all are alike.
+
+    Of copies of one vector the mean in floating point may be another vector, by its last digits.
+    """
+    first = vectors[0]
+    if all(np.array_equal(vector, first) for vector in vectors[1:]):
+        return first
+    return weighted_mean(vectors, [1.0] * len(vectors))

@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from nervenet.broker import messages as m
-from nervenet.models.aggregate import weighted_mean
+from nervenet.models.aggregate import plain_mean
 from nervenet.models.weights import consensus_distance
 
 from ..config.factory import build_schedule, default_node_names, task_settings
@@ -146,8 +146,7 @@ class GossipRounds:
     def _progress(self) -> Progress:
         """Return how far the run has come: the mean of the peers' models, and each of them."""
         vectors = [self.weights[name] for name in sorted(self.weights)]
-        alike = all(vector.tobytes() == vectors[0].tobytes() for vector in vectors)  # a mean of them might be another
-        mean = vectors[0] if alike else weighted_mean(vectors, [1.0] * len(vectors))
+        mean = plain_mean(vectors)
         clock = sum(self.clocks.values()) / len(self.clocks)
         peers = {name: (self.weights[name], self.clocks[name]) for name in self.weights}
         return Progress(self.completed, self._ready.agreement, mean, clock, peers=peers)

@@ -12,7 +12,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from nervenet.broker.errors import BrokerError
-from nervenet.models.aggregate import weighted_mean
+from nervenet.models.aggregate import plain_mean
 from nervenet.models.artifact import load_model
 from nervenet.models.model import Model
 
@@ -84,7 +84,7 @@ def _progress(job: Job, rounds: int, result: RunResult) -> Progress:
     if job.experiment.mode == "federated":
         return Progress(rounds, agreement, result.weights, max(clocks.values(), default=0.0))
     names = sorted(result.peers)
-    mean = weighted_mean([result.peers[name] for name in names], [1.0] * len(names))
+    mean = plain_mean([result.peers[name] for name in names])
     peers = {name: (result.peers[name], clocks[name]) for name in names}
     return Progress(rounds, agreement, mean, sum(clocks[name] for name in names) / len(names), peers=peers)
 

@@ -32,7 +32,7 @@ def collect(
     """Return the coordinator's model and its best one (by name, where it differs), or the mean of the surviving peers'
     in name order, with their distance from it.
     """
-    from nervenet.models.aggregate import weighted_mean
+    from nervenet.models.aggregate import plain_mean
     from nervenet.models.weights import consensus_distance
 
     result = RunResult(reports, lost=lost)
@@ -45,7 +45,7 @@ def collect(
     names = [name for name in names if name not in result.personal]
     vectors = [arrays[name] for name in names]
     if experiment.mode == "gossip":
-        result.weights = weighted_mean(vectors, [1.0] * len(vectors))
+        result.weights = plain_mean(vectors)
         result.consensus_distance = consensus_distance(vectors)
         result.peers = dict(zip(names, vectors, strict=True))
     elif vectors:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nervenet.models.aggregate import weighted_mean
+from nervenet.models.aggregate import plain_mean
 from nervenet.models.artifact import ModelFileError, load_model, read_extra
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.registry import rebuild
@@ -116,7 +116,7 @@ class RunFollower:
         site_model = SiteModel(self._model(experiment))
         site_model.build(preprocessing_of(agreed), experiment.seed)
         vectors = [state.arrays[WEIGHTS] for state in states]
-        site_model.set_weights(vectors[0] if len(vectors) == 1 else weighted_mean(vectors, [1.0] * len(vectors)))
+        site_model.set_weights(plain_mean(vectors))
         return warm(site_model)
 
     def _model(self, experiment: Experiment) -> Any:

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from nervenet.models import aggregate, generator, parallel
-from nervenet.models.aggregate import combine, weighted_mean
+from nervenet.models.aggregate import combine, plain_mean, weighted_mean
 from nervenet.models.weights import BLOCK, IncompatibleWeights
 
 
@@ -117,3 +117,12 @@ def test_vectors_that_differ_are_refused_rather_than_broadcast():
         combine([np.zeros(3), np.zeros(3)], [1, 1], out=np.zeros(4))
     with pytest.raises(ValueError, match="not finite"):
         combine([np.zeros(3)], [float("nan")])
+
+
+def test_the_mean_of_copies_is_the_copy():
+    """Which a weighted mean need not be, by its last digit."""
+    (vector,) = vectors(1, 1000)
+    np.testing.assert_array_equal(plain_mean([vector.copy() for _ in range(3)]), vector)
+    assert (weighted_mean([vector] * 3, [1.0] * 3) != vector).any()
+    one, other = vectors(2, 1000)
+    np.testing.assert_array_equal(plain_mean([one, other]), weighted_mean([one, other], [1.0, 1.0]))

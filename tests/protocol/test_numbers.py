@@ -56,7 +56,7 @@ def test_a_survey_is_laid_out_as_described(y, task, more):
     assert vector.dtype == np.float64
     assert vector.size == 1 + 2 * 3 + more
     np.testing.assert_allclose(vector[:7], [2, 2, 2, 2, 2, 0, 2])
-    described = PROTOCOL.split("### 6.1")[1].split("### 6.2")[0]
+    described = PROTOCOL.split("### 6.1")[1].split("**Further questions.**")[0]
     omitted = {"written"}  # where there is nothing to say
     assert set(re.findall(r"\| `(\w+)` \|", described)) == set(survey.header()) | omitted
     agreement = agree({"site": survey}).to_dict()

@@ -134,7 +134,7 @@ def test_the_document_describes_no_message_that_does_not_exist():
 
 
 def test_the_document_mentions_no_message_and_no_code_that_does_not_exist():
-    words = set(re.findall(r"(?:answered by|answers?|sends?|answers by|an?|code) `([a-z_]+)`", PROTOCOL))
+    words = set(re.findall(r"\b(?:answered by|answers?|sends?|answers by|an?|code) `([a-z_]+)`", PROTOCOL))
     fields = {name for cls in [*m.BY_TAG.values(), m.Payload, *PARTS] for name in cls.__struct_fields__}
     assert words <= set(m.BY_TAG) | m.CODES | fields | {"welcome"}
 

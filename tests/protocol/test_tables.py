@@ -127,7 +127,7 @@ def test_every_part_is_described_with_its_fields(dialog: Any) -> None:
 def test_the_agreement_has_the_fields_that_are_described(dialog: Any) -> None:
     _, _, agreed = dialog
     described = rows_of(SECTIONS["The agreement on tables"], 3)
-    assert set(described) == {*agreed, "class_weights"}
+    assert set(described) == {*agreed, "class_weights", "pooled"}
     for name in ("schema", "pipeline", "fitted"):
         assert set(agreed[name]) <= named(described[name][1])
 
