@@ -58,8 +58,8 @@ def local_only(
 ) -> tuple[float | None, list[list[float | None]]]:
     """Return what models come to that are trained on each node's rows alone, scaled by its own statistics.
 
-    That is the mean of their scores on the test set, None if one diverged, or has no fit; and where sites have rows `kept` of their
-    own, the scores of each model at every site, in the order of the parts. `done` is called after each.
+    That is the mean of their scores on the test set, None if one diverged, or has no fit; and where sites have rows
+    `kept` of their own, the scores of each model at every site, in the order of the parts. `done` is called after each.
     """
     X, *of_rows = rows
     whole = build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task)
