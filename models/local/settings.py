@@ -100,13 +100,17 @@ def check_support(model: Model, settings: LocalSettings) -> None:
     """Raise LocalUnsupported for settings that this model's training cannot follow. Says which models can."""
     capabilities: frozenset[Capability] = getattr(model, "capabilities", frozenset())
     checks: tuple[tuple[object, Capability, str], ...] = (
-        (settings.proximal, "proximal", "proximal > 0 adds a proximal term to every gradient, which it cannot take"),
-        (settings.ditto, "proximal", "ditto > 0 adds a proximal term to every gradient, which it cannot take"),
-        (settings.ditto, "correction", "ditto > 0 adds a correction term to every gradient, which it cannot take"),
+        (
+            settings.proximal,
+            "proximal",
+            "proximal > 0 adds a proximal term to every gradient, and this model takes none",
+        ),
+        (settings.ditto, "proximal", "ditto > 0 adds a proximal term to every gradient, and this model takes none"),
+        (settings.ditto, "correction", "ditto > 0 adds a correction term to every gradient, and this model takes none"),
         (
             settings.control,
             "correction",
-            "control (SCAFFOLD) adds a correction to every gradient, which it cannot take",
+            "control (SCAFFOLD) adds a correction to every gradient, and this model takes none",
         ),
         (
             settings.control,

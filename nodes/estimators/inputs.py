@@ -82,4 +82,5 @@ def check_several(estimator: Any, found: Checked, classes: NDArray[Any]) -> None
     """Raise ValueError for a single class."""
     if len(classes) < 2:
         after = " among the rows whose sample_weight is above 0" if found.trimmed else ""
-        raise ValueError(f"{type(estimator).__name__} needs two classes to learn, found 1 class{after}: {classes[0]!r}")
+        found_one = classes.tolist()[0]
+        raise ValueError(f"{type(estimator).__name__} needs two classes to learn, found 1 class{after}: {found_one!r}")

@@ -199,7 +199,9 @@ def _strategy(experiment: Experiment) -> Iterator[str]:
     try:
         check_support(model, LocalSettings.from_dict(asked))
     except (LocalUnsupported, ValueError) as error:
-        yield f"model.name = {experiment.model.name!r}: {error}"
+        of_strategy = demands.settings.get("proximal") or demands.settings.get("control")
+        asking = "strategy" if of_strategy else "ditto"
+        yield f"federated.{asking} = {getattr(federated, asking)!r}: {error}"
     if demands.fednova_normalizer and "fednova_normalizer" not in getattr(model, "capabilities", ()):
         yield (
             f"federated.strategy = {federated.strategy!r}: {experiment.model.name} cannot say how far its steps reach; "

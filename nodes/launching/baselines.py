@@ -17,7 +17,7 @@ from nervenet.broker.transport import new_incarnation
 from nervenet.models.agreement.questions import Answer, Question, settle
 from nervenet.models.data.data import rows_of
 from nervenet.models.initial_model import start_from
-from nervenet.models.model import LocalWork
+from nervenet.models.model import LocalWork, is_summed
 from nervenet.models.rng import generator
 from nervenet.models.summed import trainings
 
@@ -58,8 +58,8 @@ def local_only(
 ) -> tuple[float | None, list[list[float | None]]]:
     """Return what models come to that are trained on each node's rows alone, scaled by its own statistics.
 
-    That is the mean of their scores on the test set, None if one diverged; and where sites have rows `kept` of their
-    own, the scores of each model at every site, in the order of the parts. `done` is called after each.
+    That is the mean of their scores on the test set, None if one diverged, or has no fit; and where sites have rows
+    `kept` of their own, the scores of each model at every site, in the order of the parts. `done` is called after each.
     """
     X, *of_rows = rows
     whole = build_site_model(build_model(experiment), rows, experiment, columns=columns, task=task)
@@ -86,7 +86,7 @@ def train_and_score(
     stop: Callable[[], bool],
     classes: tuple[Any, ...] | None = None,
 ) -> float | None:
-    """Return accuracy or R² on the test set of a model `trained` on these rows; None if it diverged."""
+    """Return accuracy or R² on the test set of a model `trained` on these rows; None if it diverged, or has no fit."""
     return _score(trained(experiment, rows, test, columns, task, stop, classes))
 
 
@@ -129,8 +129,13 @@ def trained(
 
 
 def _score(site_model: SiteModel) -> float | None:
-    with np.errstate(all="ignore"):
-        found = site_model.evaluate("test")
+    try:
+        with np.errstate(all="ignore"):
+            found = site_model.evaluate("test")
+    except ValueError:
+        if is_summed(site_model.model):
+            return None  # a site's rows alone may have no fit: those of one class, say
+        raise
     score = found.get("accuracy", found.get("r2", math.nan))
     return score if math.isfinite(score) else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from ..config.grown import is_grown
 from ..config.schema import Experiment
 from ..config.summed import summed_model
 
@@ -68,8 +69,8 @@ def _cause(experiment: Experiment, sites: Mapping[str, float], *, diverged: bool
     apart = [name for name, loss in sites.items() if loss > APART * max(median, LEAST)]
     if apart:
         return f"the training loss of {', '.join(apart)} is over {APART:g} times the median site's; look at its rows"
-    if summed_model(experiment) is not None:
-        return "its form does not suit these columns and this target; another model may help"
+    if summed_model(experiment) is not None or is_grown(experiment):
+        return "no step or rate had a part in it; other parameters of the model, or another model may help"
     if experiment.data.scale == "none":
         return "inputs and targets are not scaled (data.scale = 'none')"
     if diverged:

@@ -183,7 +183,29 @@ class GaussianMixtureAdapter(ClusterAdapter):
                 f"{self.name} of {given.n_components} components and {n_features} columns sums {size} numbers a round, "
                 f"at most {MOST_SUMS} are allowed; use fewer columns, or covariance_type='diag'"
             )
+        self._check_given(n_features)
         return super().build(n_features, n_classes, rng)
+
+    def _check_given(self, n_features: int) -> None:
+        """Raise ValueError for first weights and precisions that no mixture has, as scikit-learn's `fit` does."""
+        mixture = self.mixture(n_features)
+        shares, precisions = mixture.weights_init, mixture.precisions_init
+        if shares is not None and ((shares < 0).any() or not np.isclose(shares.sum(), 1.0)):
+            raise ValueError(
+                f"{self.name} with weights_init={shares.tolist()}: shares from 0 on are needed, 1 together"
+            )
+        if precisions is None:
+            return
+        values = precisions
+        if mixture.covariance_type in ("full", "tied"):
+            values = np.linalg.eigvalsh(precisions)
+            if not np.allclose(precisions, np.swapaxes(precisions, -1, -2)):
+                values = np.zeros(1)
+        if not (values > 0).all():
+            needed = "numbers above 0" if values is precisions else "symmetric, positive definite matrices"
+            raise ValueError(
+                f"{self.name}: precisions_init must be {needed}, for covariance_type={mixture.covariance_type!r}"
+            )
 
     def parameter_shapes(self, n_features: int, n_classes: int | None) -> Shapes:  # noqa: ARG002
         return self.mixture(n_features).parameter_shapes()

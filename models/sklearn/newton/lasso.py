@@ -29,6 +29,8 @@ class ElasticNetAdapter(LeastSquaresAdapter):
         moments = covariance(weight, sums["sum"], product) if self.given.fit_intercept else product / weight
         rows = equivalent_rows(moments)
         fitted = clone(self.given).set_params(fit_intercept=False, warm_start=False, precompute=False)
+        if not isinstance(fitted.random_state, int):  # with selection="random" all nodes draw alike, and not globally
+            fitted.set_params(random_state=0)
         fitted.fit(rows[:, :-1], rows[:, -1])
         self.working.n_iter_, self.working.dual_gap_ = fitted.n_iter_, fitted.dual_gap_
         self.set_line(np.asarray(fitted.coef_, np.float64), sums)

@@ -49,3 +49,20 @@ def test_settings_of_steps_are_named() -> None:
         "training.learning_rate has no effect on a model that is grown in round 0",
         "rounds beyond 1 have no effect on a model that is grown in round 0",
     ]
+
+
+def check_a_strategy_that_a_forest_cannot_follow_is_named_by_its_key() -> None:
+    for key, value in (("strategy", "fedprox"), ("strategy", "scaffold")):
+        with pytest.raises(ExperimentError) as refused:
+            made(federated={key: value})
+        assert f"federated.{key} = {value!r}: sklearn.ensemble.RandomForestClassifier: " in str(refused.value)
+
+
+def test_a_strategy_that_a_forest_cannot_follow_is_named_by_its_key() -> None:
+    check_a_strategy_that_a_forest_cannot_follow_is_named_by_its_key()
+
+
+def test_without_the_check_it_would_be_found_in_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.models.local.check_support", lambda *given: None)
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        check_a_strategy_that_a_forest_cannot_follow_is_named_by_its_key()

@@ -119,7 +119,7 @@ from nervenet.nodes.topology import TOPOLOGIES
         ({"federated.ditto": 0.1, "federated.personal": ["bias.1"]}, "federated.personal and federated.ditto"),
         (
             {"federated.strategy": "scaffold", "training.optimizer": "adam"},
-            "model.name = 'mlp': ",
+            "federated.strategy = 'scaffold': mlp: ",
         ),
     ],
 )

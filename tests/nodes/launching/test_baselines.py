@@ -128,3 +128,23 @@ async def test_for_all_that_were_planned_they_would_be_set_beside_a_longer_run(m
 def test_it_stops_when_asked() -> None:
     experiment, rows, test, columns = iris(rounds=100_000)
     assert train_and_score(experiment, rows, test, columns, "classification", lambda: True) is not None
+
+
+def check_a_node_whose_rows_alone_have_no_fit_is_unknown() -> None:
+    experiment, rows, test, columns = iris(
+        model={"name": "sklearn.discriminant_analysis.LinearDiscriminantAnalysis"},
+        data={"name": "iris", "scale": "none"},
+    )
+    parts = np.array_split(np.argsort(rows[1], kind="stable"), 3)
+    assert local_only(experiment, rows, parts, test, columns, "classification", never)[0] is None
+    assert train_and_score(experiment, rows, test, columns, "classification", never) is not None
+
+
+def test_a_node_whose_rows_alone_have_no_fit_is_unknown() -> None:
+    check_a_node_whose_rows_alone_have_no_fit_is_unknown()
+
+
+def test_it_would_end_all_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "is_summed", lambda model: False)
+    with pytest.raises(ValueError, match="on 0 rows of class 1"):
+        check_a_node_whose_rows_alone_have_no_fit_is_unknown()

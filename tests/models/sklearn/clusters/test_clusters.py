@@ -221,3 +221,22 @@ def test_targets_that_a_site_has_are_not_looked_at() -> None:
     without = learn(KMeans(3), [(X[half], None) for half in halves], rounds=5)
     assert (with_names.get_weights() == without.get_weights()).all()
     assert np.isnan(learn(KMeans(3), [(X, None)], rounds=0, test=(X,)).evaluate("test")["loss"])
+
+
+def check_first_weights_and_precisions_are_those_of_a_mixture() -> None:
+    with pytest.raises(ValueError, match="shares from 0 on are needed, 1 together"):
+        cluster_together(GaussianMixture(2, weights_init=[0.5, 0.9]), [X])
+    with pytest.raises(ValueError, match="precisions_init must be symmetric, positive definite"):
+        cluster_together(GaussianMixture(2, precisions_init=-np.stack([np.eye(3)] * 2)), [X])
+
+
+def test_first_weights_and_precisions_are_those_of_a_mixture() -> None:
+    check_first_weights_and_precisions_are_those_of_a_mixture()
+
+
+def test_without_the_check_first_weights_of_any_sum_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "nervenet.models.sklearn.clusters.adapters.GaussianMixtureAdapter._check_given", lambda *given: None
+    )
+    with pytest.raises(pytest.fail.Exception):
+        check_first_weights_and_precisions_are_those_of_a_mixture()

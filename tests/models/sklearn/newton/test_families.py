@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -256,3 +257,24 @@ def test_a_loss_of_other_rows_would_stop_all_steps(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(newton_steps, "_of_other_rows", lambda *given: False)
     with pytest.raises(AssertionError):
         check_a_late_site_is_taken_in()
+
+
+def check_columns_at_random_are_the_same_at_all_nodes() -> None:
+    before = np.random.get_state()[2]  # noqa: NPY002
+    estimator = ElasticNet(alpha=0.01, selection="random", max_iter=2, tol=1e-3)
+    rows = skewed((X, TARGETS["any"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it has not converged
+        first, second = (learn(estimator, rows).model.estimator.coef_ for _ in range(2))  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(first, second)
+    assert np.random.get_state()[2] == before  # noqa: NPY002
+
+
+def test_columns_at_random_are_the_same_at_all_nodes() -> None:
+    check_columns_at_random_are_the_same_at_all_nodes()
+
+
+def test_without_a_seed_of_theirs_nodes_would_draw_from_the_program_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.models.sklearn.newton.lasso.isinstance", lambda *given: True, raising=False)
+    with pytest.raises(AssertionError):
+        check_columns_at_random_are_the_same_at_all_nodes()
