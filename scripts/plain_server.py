@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 30.0  # a client that sends nothing for so long is cut off
 LIFE_S = 60.0  # and any connection after so long, whatever it sends
 ASKED = ("/predict", "/predict_proba")
+TOLD = ("/healthz", "/model", "/metrics", "/openapi.json")
 CONNECTIONS = 32  # at once, each with its thread; others are closed
 
 
@@ -89,18 +90,17 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(answers.healthz())
             case path if path in told:
                 self._answer(told[path]() if self._authorized() else answers.unauthorized())
-            case path if path in ASKED:
-                self._answer(answers.failed(405, self.requestline[:80], "Method Not Allowed", "POST"))
             case _:
-                self._answer(answers.failed(404, self.requestline[:80], "Not Found"))
+                self._refuse()
+
+    do_HEAD = do_GET  # noqa: N815 - as the base class calls them
 
     def do_POST(self) -> None:
         from nervenet.nodes.serving.answers import Asked
         from nervenet.nodes.serving.refusals import Malformed
 
         if self._path not in ASKED:
-            self.close_connection = True  # its body has not been read
-            self._answer(self.answers.failed(404, self.requestline[:80], "Not Found"))
+            self._refuse()
             return
         if not self._authorized():
             self.close_connection = True
@@ -109,12 +109,27 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             headers = ("content-type", "accept", "content-encoding")
             asked = Asked(*(self.headers.get(name, "") for name in headers))
-            self._answer(self.answers.predict(self._body(), asked, proba=self._path == "/predict_proba"))
+            body = self._body()
+            try:
+                answer = self.answers.predict(body, asked, proba=self._path == "/predict_proba")
+            except Exception as error:  # noqa: BLE001 - of the model: its request is answered all the same
+                why = f"{type(error).__name__}: {error}"
+                answer = self.answers.failed(500, f"POST {self._path}", why)
+            self._answer(answer)
         except Malformed as error:
             self.close_connection = True
             self._answer(self.answers.refused(error))
         except OSError:  # the client has gone, or was too slow
             self.close_connection = True
+
+    def _refuse(self) -> None:
+        """Answer a path that there is not, or another method than it has."""
+        self.close_connection = True  # its body, if any, has not been read
+        allowed = "POST" if self._path in ASKED else "HEAD, GET" if self._path in TOLD else ""
+        status, why = (405, "Method Not Allowed") if allowed else (404, "Not Found")
+        self._answer(self.answers.failed(status, self.requestline[:80], why, allowed))
+
+    do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _refuse  # noqa: N815
 
     @property
     def _path(self) -> str:
@@ -137,16 +152,18 @@ class _Handler(BaseHTTPRequestHandler):
         return super().parse_request()
 
     def _answer(self, answer: Answer) -> None:
-        known = (*ASKED, "/healthz", "/model", "/metrics", "/openapi.json")
-        path = self._path if self._path in known else "other"
+        path = self._path if self._path in (*ASKED, *TOLD) else "other"
         self.answers.metrics.answered(path, answer.status, time.perf_counter() - self._began)
         self.send_response(answer.status)
         self.send_header("content-type", answer.media)
         for name, value in answer.headers.items():
             self.send_header(name, value)
         self.send_header("content-length", str(len(answer.body)))
+        if self.close_connection:  # else a client sends its next request over it
+            self.send_header("connection", "close")
         self.end_headers()
-        self.wfile.write(answer.body)
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
         """Say nothing: requests are not logged."""

@@ -67,6 +67,8 @@ def _of_array(raw: RawTable, name: str, values: NDArray[Any], options: ColumnOpt
             )
         return Column("date", dates)
     if options.kind == "date":
+        if values.dtype.kind == "f" and np.isnan(values).all():  # a column of gaps alone has no type of its own
+            return Column("date", np.full(len(values), "NaT", DATES))
         if options.format is None:
             say = f'say data.columns.{name}.format, such as "%Y%m%d"' if raw.options else "write them as in 2026-01-31"
             raise DataError(f'{raw.name}: column "{name}": found numbers, expected dates: {say}')
@@ -103,9 +105,9 @@ def category_name(value: Any) -> str:
     """Return a category's name, of a number without a fraction that of the integer: 1 may be stored as 1 or as 1.0."""
     if isinstance(value, bool):
         return str(value).lower()
-    if not isinstance(value, int | float):
+    if not isinstance(value, float):  # an integer may be beyond the range of floats
         return str(value)
-    return str(int(value)) if float(value).is_integer() else repr(value)
+    return str(int(value)) if value.is_integer() else repr(float(value))
 
 
 def _as_text(values: NDArray[Any]) -> list[str]:

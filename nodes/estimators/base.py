@@ -58,6 +58,7 @@ class LearningEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
     """Fits a model over sites; a subclass says by which mode, and has the parameters."""
 
     mode: ClassVar[Literal["federated", "gossip"]]
+    _count_name: ClassVar[str] = "n_clients"  # the parameter that says how many sites
     task: ClassVar[Task]
 
     # What `fit` takes beside X and y, for scikit-learn's metadata routing.
@@ -121,6 +122,15 @@ class LearningEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         self._learn(found._replace(y=targets), known, after, more=True)
         return self
 
+    def _known_classes(self, again: Any) -> NDArray[Any]:
+        """Return the classes of the calls before. Raises ValueError where this one has others."""
+        known: NDArray[Any] = self.classes_
+        if again is not None and not np.array_equal(np.unique(np.asarray(again)), known):
+            raise ValueError(
+                f"classes = {np.asarray(again).tolist()} are not those of the calls before: {known.tolist()}"
+            )
+        return known
+
     def _targets(self, y: NDArray[Any], known: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Return the targets as a model has them, and the classes, None for regression.
 
@@ -156,7 +166,7 @@ class LearningEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
 
     def _sites(self, found: Checked, seed: int) -> Sites:
         """Return which rows each site has."""
-        division = Division(self._sites_wanted(), self.partition, self.alpha, self.shards_per_client)
+        division = Division(self._sites_wanted(), self.partition, self.alpha, self.shards_per_client, self._count_name)
         return sites_of(found, division, self.task, seed)
 
     def _job(

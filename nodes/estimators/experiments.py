@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -9,12 +10,24 @@ from nervenet.models.data.data import Task
 from nervenet.models.model import Model
 from nervenet.models.registry import describe
 
-from ..config.keys import override
+from ..config.keys import ExperimentError, override
 from ..config.schema import Experiment
+from ..experiment.ineffective import warnings as ineffective
 from ..experiment.validation import validate
 
 OF_NETWORK = ("learning_rate", "momentum", "l2")
 """Parameters of the built-in network that an experiment has under [training]."""
+
+SAID_ELSEWHERE = {
+    "mode": "it is that of the class",
+    "nodes": "as many as there are sites in fit",
+    "rounds": "give rounds=",
+    "seed": "give random_state=",
+    "data": "the rows are those of fit, as they are; scaling is a step, FederatedTransformer(StandardScaler())",
+    "model": "it is estimator=, with its own parameters",
+    "evaluation": "fit has no test rows",
+}
+"""Tables and keys of an experiment that `settings` may not have, and why."""
 
 
 def experiment_of(
@@ -48,9 +61,27 @@ def experiment_of(
     }
     if name == "mlp":
         tables["training"] |= _of_network(parameters)
-    experiment = Experiment.from_dict(override(tables, dict(settings or {})))
+    experiment = Experiment.from_dict(override(tables, _checked(settings)))
     validate(experiment)
+    for line in ineffective(experiment):
+        if line.startswith(tuple(settings or ())):  # of the others `fit` has its own parameters, and defaults
+            warnings.warn(f"settings: {line}", UserWarning, stacklevel=6)
     return experiment
+
+
+def _checked(settings: Any) -> dict[str, Any]:
+    """Return settings that are dotted keys and say nothing that is said elsewhere. Raises ExperimentError."""
+    if settings is None:
+        return {}
+    if not isinstance(settings, Mapping):
+        raise ExperimentError(f"settings = {settings!r}: expected a mapping of dotted keys to values")
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and "." not in str(key):
+            example = f"{key}.{next(iter(value), 'key')}"
+            raise ExperimentError(f"settings: {key} is a table; expected its keys, dotted, as in {example}")
+        if why := SAID_ELSEWHERE.get(str(key).partition(".")[0]):
+            raise ExperimentError(f"settings: {key} is not for an estimator: {why}")
+    return dict(settings)
 
 
 def _described(model: Model) -> tuple[str, dict[str, Any]]:

@@ -132,7 +132,7 @@ class FederatedClassifier(ClassifierMixin, FederatedEstimator):  # type: ignore[
         found = checked(self, X, y, clients, metadata, reset=first, numeric=False)
         if first and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit")
-        return self._more(found, classes if first else self.classes_)
+        return self._more(found, classes if first else self._known_classes(classes))
 
 
 class FederatedRegressor(RegressorMixin, FederatedEstimator):  # type: ignore[misc]  # scikit-learn has no types

@@ -20,6 +20,7 @@ class GossipEstimator(LearningEstimator):
     """What both have: the parameters, which are those of an experiment file (docs/keys.md)."""
 
     mode: ClassVar[Literal["federated", "gossip"]] = "gossip"
+    _count_name: ClassVar[str] = "n_peers"
 
     def __init__(
         self,
@@ -151,7 +152,7 @@ class GossipClassifier(ClassifierMixin, GossipEstimator):  # type: ignore[misc] 
         found = checked(self, X, y, clients, metadata, reset=first, numeric=False)
         if first and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit")
-        return self._more(found, classes if first else self.classes_)
+        return self._more(found, classes if first else self._known_classes(classes))
 
 
 class GossipRegressor(RegressorMixin, GossipEstimator):  # type: ignore[misc]  # scikit-learn has no types

@@ -10,12 +10,32 @@ from nervenet.models.sklearn.rows import row_weights, validated
 from numpy.typing import NDArray
 
 
-def one_per_row(what: str, values: Any, rows: int) -> NDArray[Any]:
-    """Return an array of one value a row. Raises ValueError for another shape, naming both."""
-    found = np.asarray(values)
+def one_per_row(clients: Any, rows: int) -> NDArray[Any]:
+    """Return the site of each row. Raises ValueError for another shape, and for rows without a site."""
+    found = np.asarray(clients)
     if found.shape != (rows,):
-        raise ValueError(f"{what} has shape {found.shape}; X has {rows} rows, expected ({rows},)")
+        raise ValueError(f"clients has shape {found.shape}; X has {rows} rows, expected ({rows},)")
+    none = [row for row, site in enumerate(found.tolist()) if _is_gap(site)] if found.dtype.kind in "OfcmM" else []
+    if none:
+        raise ValueError(f"clients has no site for {len(none)} of {rows} rows, the first of them row {none[0]}")
     return found
+
+
+def ids_and_places(clients: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the sites' ids in their order, and of each row the place of its site among them."""
+    try:
+        ids, places = np.unique(clients, return_inverse=True)
+    except TypeError as error:
+        types = ", ".join(sorted({type(site).__name__ for site in clients.tolist()}))
+        raise ValueError(f"clients has ids of the types {types}, which have no order; expected one type") from error
+    return ids, places.astype(np.intp)
+
+
+def _is_gap(site: Any) -> bool:
+    try:
+        return site is None or bool(site != site)
+    except TypeError:  # pandas' NA does not say whether it is itself
+        return True
 
 
 class Checked(NamedTuple):
@@ -37,7 +57,7 @@ def checked(
     """
     X, y = validated(estimator, X, y, reset=reset, dtype=np.float64, y_numeric=numeric)
     weight = row_weights(estimator, metadata, X, "clients and sample_weight")
-    owners = None if clients is None else one_per_row("clients", clients, len(X))
+    owners = None if clients is None else one_per_row(clients, len(X))
     return _counted(X, y, owners, weight)
 
 
@@ -54,7 +74,7 @@ def weighted_rows(estimator: Any, X: Any, clients: Any, metadata: Mapping[str, A
     """Return rows that have no target, which is then 0, as `checked` does."""
     X = validated(estimator, X, reset=True, dtype=np.float64)
     weight = row_weights(estimator, metadata, X, "clients and sample_weight")
-    owners = None if clients is None else one_per_row("clients", clients, len(X))
+    owners = None if clients is None else one_per_row(clients, len(X))
     return _counted(X, np.zeros(len(X)), owners, weight)
 
 

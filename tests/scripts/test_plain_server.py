@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import numpy as np
@@ -52,6 +53,11 @@ REQUESTS = [
     ("GET", "/predict", b""),
     ("GET", "/nothing", b""),
     ("POST", "/nothing", b"x"),
+    ("POST", "/model", b"x"),
+    ("PUT", "/predict", b"x"),
+    ("DELETE", "/model", b""),
+    ("OPTIONS", "/predict", b""),
+    ("OPTIONS", "/nothing", b""),
 ]
 
 
@@ -66,8 +72,30 @@ async def test_every_request_is_answered_as_by_the_application(site_model: SiteM
             if found.status_code != 404 and found.status_code != 405:
                 assert found.json() == expected.json()
             if found.status_code == 405:
-                assert "allowed: POST" in found.json()["error"]
-                assert "allowed: POST" in expected.json()["error"]
+                assert f"allowed: {found.headers['allow']}" in found.json()["error"]
+                assert set(found.headers["allow"].split(", ")) == set(expected.headers["allow"].split(", "))
+        head = await client.head("/healthz")
+        assert (head.status_code, head.content) == (200, b"")
+        assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_a_model_that_fails_is_an_answer_too(site_model: SiteModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(Answers, "_predict", fails)
+    async with served(site_model) as client:
+        answer = await client.post("/predict", content=b"{}")
+    assert (answer.status_code, answer.json()) == (500, {"error": "POST /predict: RuntimeError: out of order"})
+
+
+async def test_methods_that_it_did_not_know_would_be_answered_by_a_page(
+    site_model: SiteModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(plain_server._Handler, "do_PUT")
+    async with served(site_model) as client:
+        answer = await client.put("/predict", content=b"x")
+    assert (answer.status_code, answer.headers["content-type"]) == (501, "text/html;charset=utf-8")
 
 
 async def test_requests_at_once_get_their_own_answers(site_model: SiteModel) -> None:
@@ -117,3 +145,19 @@ async def test_a_connection_beyond_the_limit_is_closed_and_any_has_an_end(
         serving.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await serving
+
+
+async def test_a_connection_that_is_closed_unsaid_would_be_asked_again(
+    site_model: SiteModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = plain_server._Handler.send_header
+
+    def unsaid(self: Any, name: str, value: str) -> None:
+        if name != "connection":
+            send(self, name, value)
+
+    async with served(site_model) as client:
+        assert (await client.post("/nothing")).headers["connection"] == "close"
+        assert (await client.get("/healthz")).status_code == 200
+        monkeypatch.setattr(plain_server._Handler, "send_header", unsaid)
+        assert "connection" not in (await client.post("/nothing")).headers

@@ -94,3 +94,23 @@ def test_cells_of_several_types_are_refused():
         DataError, match=r'X: column "a", row 1: found .*, expected numbers, text, truth values or dates'
     ):
         table_of(pandas.DataFrame({"a": ["x", {}]}))
+
+
+def only_gaps_of_pyarrow():
+    return pytest.importorskip("pyarrow").table({"d": [None, None]})
+
+
+def only_gaps_of_pandas():
+    return pytest.importorskip("pandas").DataFrame({"d": [float("nan")] * 2})
+
+
+@pytest.mark.parametrize("frame", [only_gaps_of_pyarrow, only_gaps_of_pandas])
+@pytest.mark.parametrize("kind", ["number", "category", "date"])
+def test_a_column_of_gaps_alone_is_of_any_kind(frame, kind):
+    assert listed(table_of(frame(), {"d": kind})) == {"d": (kind, [None, None])}
+
+
+def test_a_column_with_a_number_is_none_of_dates():
+    frame = pytest.importorskip("pandas").DataFrame({"d": [float("nan"), 20260131.0]})
+    with pytest.raises(DataError, match="found numbers, expected dates"):
+        table_of(frame, {"d": "date"})

@@ -1,13 +1,15 @@
 """FederatedClassifier and FederatedRegressor: scikit-learn's habits around a federated run."""
 
 import pickle
+import re
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 from nervenet.models import CannotMerge
 from nervenet.nodes import FederatedClassifier, FederatedRegressor
-from nervenet.nodes.estimators import federated_rounds
+from nervenet.nodes.estimators import experiments, federated_rounds, inputs
 from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.base import clone
@@ -255,3 +257,74 @@ def test_a_family_that_is_exact_in_one_round_takes_one_and_does_not_go_on(rows: 
     assert np.allclose(learned.predict_proba(rows[0]), pooled.predict_proba(rows[0]), atol=1e-10)
     assert not hasattr(learned, "partial_fit")
     assert hasattr(federated(), "partial_fit")
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"data.scale": "standard"}, "data.scale is not for an estimator: the rows are those of fit"),
+        ({"model.name": "mlp"}, "model.name is not for an estimator"),
+        ({"nodes": 7}, "nodes is not for an estimator"),
+        ({"rounds": 9}, "give rounds="),
+        ({"training": {"epochs": 2}}, "training is a table; expected its keys, dotted, as in training.epochs"),
+        ("fast", "expected a mapping of dotted keys"),
+    ],
+)
+def test_settings_may_not_say_what_fit_says(rows: Rows, settings: Any, why: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(why)):
+        federated(settings=settings).fit(*rows)
+
+
+def test_scaled_behind_its_back_an_estimator_would_predict_from_other_columns(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiments, "SAID_ELSEWHERE", {})
+    X, y = rows
+    learned = federated(settings={"data.scale": "standard"}).fit(X * 1000 + 5000, y)
+    assert learned.score(X * 1000 + 5000, y) < 0.7
+
+
+def test_a_setting_without_effect_is_named(rows: Rows) -> None:
+    with pytest.warns(UserWarning, match=r"settings: training.learning_rate has no effect on .*SGDClassifier"):
+        federated(settings={"training.learning_rate": 0.5}).fit(*rows)
+
+
+def test_without_a_look_at_it_nothing_is_said(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiments, "ineffective", lambda _: [])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        federated(settings={"training.learning_rate": 0.5}).fit(*rows)
+
+
+@pytest.mark.parametrize(
+    ("ids", "why"),
+    [
+        (np.array([np.nan, 1.0]), "clients has no site for 25 of 50 rows, the first of them row 0"),
+        (np.array(["a", None], object), "clients has no site for 25 of 50 rows, the first of them row 1"),
+        (np.array(["a", 1], object), "clients has ids of the types int, str, which have no order"),
+    ],
+)
+def test_a_row_without_a_site_is_named(rows: Rows, ids: NDArray[Any], why: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(why)):
+        federated().fit(*rows, clients=np.resize(ids, 50))
+
+
+def test_such_rows_would_be_a_site_of_their_own(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "_is_gap", lambda _: False)
+    learned = federated().fit(*rows, clients=np.resize([np.nan, 1.0], 50))
+    assert np.isnan(learned.clients_).any()
+
+
+def test_later_calls_of_partial_fit_may_not_have_other_classes(rows: Rows) -> None:
+    X, y = rows
+    learned = federated().partial_fit(X, y, classes=np.unique(y))
+    assert learned.partial_fit(X, y, classes=np.unique(y)[::-1]).n_iter_ == 2
+    with pytest.raises(ValueError, match=r"classes = \['a', 'b'\] are not those of the calls before: \['setosa'"):
+        learned.partial_fit(X, y, classes=["a", "b"])
+
+
+def test_they_would_be_ignored(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FederatedClassifier, "_known_classes", lambda self, _: self.classes_)
+    X, y = rows
+    learned = federated().fit(X, y).partial_fit(X, y, classes=["a", "b"])
+    assert list(learned.classes_) == ["setosa", "versicolor", "virginica"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from nervenet.models import SiteModel
 from nervenet.models.agreement.questions import settle
+from nervenet.models.tables import rows
 from nervenet.nodes.serving.app import predictor_app
 
 from .conftest import TABLE
@@ -79,3 +80,11 @@ async def test_kinds_are_told(model: SiteModel) -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(predictor_app(model)), base_url="http://here") as http:
         known = (await http.get("/model")).json()
     assert (known["columns"], known["kinds"]) == (["age", "ward", "day"], ["number", "category", "date"])
+
+
+async def test_a_category_may_be_an_integer_beyond_floats(model: SiteModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"X_test": [[50, 10**400, None]]}
+    assert (await posted(model, body))[0] == 200
+    monkeypatch.setattr(rows, "category_name", lambda value: str(int(float(value))))
+    with pytest.raises(OverflowError):
+        await posted(model, body)
