@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 30.0  # a client that sends nothing for so long is cut off
 LIFE_S = 60.0  # and any connection after so long, whatever it sends
+STOP_S = 10  # for what is being answered when a signal ends the server
 ASKED = ("/predict", "/predict_proba")
 TOLD = ("/healthz", "/model", "/metrics", "/openapi.json")
 CONNECTIONS = 32  # at once, each with its thread; others are closed
@@ -33,16 +34,22 @@ async def serve_plainly(answers: Answers, listener: socket.socket, tls: ssl.SSLC
     try:
         await asyncio.Event().wait()
     finally:
+        server.ending = True
         server.shutdown()
+        until = time.monotonic() + STOP_S
+        while server.answering and time.monotonic() < until:  # noqa: ASYNC110 - they are threads
+            await asyncio.sleep(0.01)
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     tls: ssl.SSLContext | None = None
+    ending = False  # answers what has been asked, and takes nothing further
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._room = threading.BoundedSemaphore(CONNECTIONS)
+        self.answering: set[object] = set()  # handlers of connections by which a request has come
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if self._room.acquire(blocking=False):
@@ -77,6 +84,7 @@ def _shut_down(request: socket.socket) -> None:
 
 
 class _Handler(BaseHTTPRequestHandler):
+    server: _Server
     answers: Answers
     timeout = TIMEOUT_S
     protocol_version = "HTTP/1.1"
@@ -147,9 +155,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.answers.check_length(announced)
         return self.rfile.read(int(announced))
 
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        finally:
+            self.server.answering.discard(self)
+
     def parse_request(self) -> bool:
         self._began = time.perf_counter()
-        return super().parse_request()
+        self.server.answering.add(self)
+        parsed = super().parse_request()
+        self.close_connection = self.close_connection or self.server.ending
+        return parsed
 
     def _answer(self, answer: Answer) -> None:
         path = self._path if self._path in (*ASKED, *TOLD) else "other"

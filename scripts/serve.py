@@ -15,15 +15,13 @@ import click
 
 from .http_access import Access, access_of
 from .output import warn
-from .plain_server import serve_plainly
+from .plain_server import STOP_S, serve_plainly
 from .saved_model import best_option, load_saved, own_option
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel
     from nervenet.nodes.serving.answers import Answers
     from nervenet.nodes.serving.live import RunFollower
-
-STOP_S = 10  # for what is being answered when a signal ends the server
 
 
 @click.command()

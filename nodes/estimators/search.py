@@ -122,6 +122,11 @@ class FederatedGridSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[
         seed = base._seed()
         rows = found._replace(y=targets)
         sites = base._sites(rows, seed)
+        largest = max(map(len, sites.rows))
+        if largest < self.cv:  # then a fold would have no row anywhere
+            raise ValueError(
+                f"cv = {self.cv} folds of each site's own rows; the largest site has {largest} to learn from"
+            )
         self.clients_ = sites.ids
         names = BACKENDS[base.mode].names(len(sites.rows))
         folds = [
@@ -158,6 +163,8 @@ class FederatedGridSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[
             raise ValueError(f"the estimator has backend = {base.backend!r}; a search is for backend='memory'")
         if not isinstance(self.cv, int | np.integer) or isinstance(self.cv, bool) or self.cv < 2:
             raise ValueError(f"cv must be a whole number of folds, at least 2, found {self.cv!r}")
+        if not (self.scoring is None or isinstance(self.scoring, str) or callable(self.scoring)):
+            raise ValueError(f"scoring must be one name, one callable or None, found {self.scoring!r}")
         candidates = list(ParameterGrid(self.param_grid))
         for name in (name for params in candidates for name in params if name in FIXED):
             raise ValueError(f"param_grid: {name} says whose rows are whose; candidates are scored on the same rows")
@@ -183,9 +190,9 @@ class FederatedGridSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[
             y = np.zeros_like(rows.y)
             y[np.concatenate(kept)] = inverse
             rows, classes = rows._replace(y=y), self.classes_[trial.places]
-        model = estimator._model()
-        trial.rounds = estimator._rounds(model)
         try:
+            model = estimator._model()
+            trial.rounds = estimator._rounds(model)
             steps = BACKENDS[estimator.mode].steps(estimator._job(model, rows, kept, classes, seed, trial.rounds))
             steps.begin()
             trial.steps = steps
@@ -227,7 +234,8 @@ class FederatedGridSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[
         mean = by_fold.mean(axis=1)
         failures = [trial for trial in trials if trial.failed]
         if np.isnan(mean).all():
-            raise ValueError(f"no candidate has a score: {failures[0].failed if failures else 'no site has test rows'}")
+            why = f"scoring = {self.scoring!r} has no value on any site's rows, in one fold at least"
+            raise ValueError(f"no candidate has a score: {failures[0].failed if failures else why}")
         if failures:
             what = f"{len(failures)} of {len(trials)} fits failed, the first because {failures[0].failed}"
             warnings.warn(what, FitFailedWarning, stacklevel=3)

@@ -55,7 +55,7 @@ def starting_run(root: Path, now: float) -> Path | None:
         folder = log.parent
         began = _changed_at(folder / "experiment.toml")
         told = max(_changed_at(folder / "nodes.json"), _changed_at(folder / "summary.json"))
-        if told < began and now - began < STARTING_S:
+        if told < began and abs(now - began) < STARTING_S:  # a file server's clock may be ahead, but not for long
             return folder
     return None
 

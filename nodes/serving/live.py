@@ -57,6 +57,13 @@ class RunFollower:
 
     def newest(self) -> Found | None:
         """Return the model if it is newer than what was returned before; None if it is not, or there is none."""
+        try:
+            return self._newer()
+        except OSError as error:  # as where too many files are open: the folder is looked into again
+            self._say(f"{self.run}: {printable(error)}; the model before it is served, if there is one")
+            return None
+
+    def _newer(self) -> Found | None:
         seen = self._signature()
         if seen == self._seen:
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -161,3 +162,44 @@ async def test_a_connection_that_is_closed_unsaid_would_be_asked_again(
         assert (await client.get("/healthz")).status_code == 200
         monkeypatch.setattr(plain_server._Handler, "send_header", unsaid)
         assert "connection" not in (await client.post("/nothing")).headers
+
+
+async def ended_while_asked(site_model: SiteModel, monkeypatch: pytest.MonkeyPatch) -> httpx.Response:
+    """Return the answer to a request that is being answered when the server is told to end."""
+    loop, begun, may_end = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    predict = Answers.predict
+
+    def slowly(self: Answers, *asked: Any, **how: Any) -> Any:
+        loop.call_soon_threadsafe(begun.set)
+        may_end.wait(30)
+        return predict(self, *asked, **how)
+
+    monkeypatch.setattr(Answers, "predict", slowly)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = asyncio.create_task(serve_plainly(Answers(site_model), listener))
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with httpx.AsyncClient(base_url=address, trust_env=False, timeout=30) as client:
+            asking = asyncio.create_task(client.post("/predict", json={"X_test": []}))
+            await begun.wait()
+            serving.cancel()
+            ended, _ = await asyncio.wait({serving}, timeout=0.1 if plain_server.STOP_S else 30)
+            assert bool(ended) == (plain_server.STOP_S == 0)
+            may_end.set()
+            answer = await asking
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+    return answer
+
+
+async def test_what_is_being_answered_is_finished_before_the_server_ends(
+    site_model: SiteModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = await ended_while_asked(site_model, monkeypatch)
+    assert (answer.status_code, answer.json()) == (200, {"y_pred": []})
+
+
+async def test_without_time_for_that_the_server_would_end_before(
+    site_model: SiteModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plain_server, "STOP_S", 0)
+    await ended_while_asked(site_model, monkeypatch)

@@ -103,11 +103,28 @@ def test_a_candidate_that_fails_is_out_and_said(rows: Rows) -> None:
         ({"cv": 1}, "cv must be a whole number of folds"),
         ({"param_grid": {"n_clients": [2, 3]}}, "n_clients says whose rows are whose"),
         ({"estimator__backend": "processes"}, "backend = 'processes'"),
+        ({"cv": 30}, "cv = 30 folds of each site's own rows; the largest site has 25"),
+        ({"scoring": ["accuracy", "f1_macro"]}, "scoring must be one name, one callable or None"),
+        ({"scoring": lambda *_: np.nan}, "has no value on any site's rows"),
     ],
 )
 def test_what_cannot_be_searched_is_refused(rows: Rows, given: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         search({"epochs": [1]}).set_params(**given).fit(*rows)
+
+
+def test_a_candidate_that_cannot_be_made_is_out_and_said(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = search({"estimator__alpha": [1e-3, -1.0]}, cv=2, refit=False)
+    with pytest.warns(FitFailedWarning, match="2 of 4 fits failed, the first because The 'alpha' parameter"):
+        both.fit(*rows)
+    assert both.best_params_ == {"estimator__alpha": 1e-3}
+
+    def unmade(*_: object) -> None:
+        raise TypeError("no model")
+
+    monkeypatch.setattr(FederatedClassifier, "_model", unmade)  # what nobody could mean is none of the candidates
+    with pytest.raises(TypeError, match="no model"):
+        both.fit(*rows)
 
 
 def test_another_estimator_is_refused(rows: Rows) -> None:

@@ -49,6 +49,7 @@ def test_a_run_is_starting_until_it_says_where_its_nodes_are_or_how_it_ended(tmp
     folder = starting(tmp_path, changed_at=now - 1)
     assert starting_run(tmp_path, now) == folder
     assert starting_run(tmp_path, now + STARTING_S) is None, "by then it has failed, or was killed"
+    assert starting_run(tmp_path, now - 2 * STARTING_S) is None, "of a clock so far ahead nobody waits until then"
     broker_of(folder, 1, "", now - 0.5)
     assert starting_run(tmp_path, now) is None
     starting(tmp_path, changed_at=now - 0.1)

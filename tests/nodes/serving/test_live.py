@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 from pathlib import Path
@@ -90,6 +91,26 @@ def test_a_class_of_ones_own_is_imported_by_who_names_it(tmp_path: Path, numbers
     store.write(1, {"weights": numbers.get_weights()}, {**record, "experiment": tables})
     assert RunFollower(tmp_path, warn=said.append).newest() is None
     assert "imported only where you name it" in said[0]
+
+
+def test_a_folder_that_cannot_be_read_for_a_moment_is_looked_into_again(
+    tmp_path: Path, numbers: SiteModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_many(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    said: list[str] = []
+    keep(tmp_path, numbers, 1)
+    follower = RunFollower(tmp_path, warn=said.append)
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFollower, "_built", too_many)
+        assert follower.newest() is None
+        assert "Too many open files" in said[0]
+        with pytest.raises(OSError, match="Too many open files"):  # by which the run would no longer be followed
+            follower._newer()
+    found = follower.newest()
+    assert found is not None
+    assert found.info["round"] == 1
 
 
 async def test_answers_come_from_the_newest_one(numbers: SiteModel, quantities: SiteModel) -> None:
