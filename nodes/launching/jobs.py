@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from nervenet.models.data.written import written_to_dict
@@ -63,3 +66,22 @@ def imported_modules(experiment: Experiment) -> list[str]:
     if experiment.evaluation.scorers:
         modules.append("sklearn.metrics")
     return modules
+
+
+def import_ahead(experiment: Experiment) -> Thread | None:
+    """Import what the results of a scikit-learn model are written with, while the nodes learn; return the thread.
+
+    At the end of the run it would be waited for. Other models have less to import, and runs that are shorter.
+    """
+    if not experiment.model.name.startswith("sklearn."):
+        return None
+
+    def load() -> None:
+        with suppress(ImportError):  # which file is not written for want of it is said where it would be
+            import_module("skops.io")
+            import_module("matplotlib.backends.backend_agg")
+            import_module("matplotlib.figure")
+
+    thread = Thread(target=load, name="imports ahead", daemon=True)
+    thread.start()
+    return thread

@@ -38,7 +38,7 @@ from ..runtime.report_client import REPORT_SERVER
 from ..runtime.secured import RefusalEvents, close_gate, on_key_warning, security_of
 from .data_shares import DataShares, divide
 from .forkserver_client import ForkServerClient
-from .jobs import group_nodes, imported_modules
+from .jobs import group_nodes, import_ahead, imported_modules
 from .launch_keys import check_keys, launch_keys
 from .machine_limits import check_machine
 from .nodes_log import NodesLog
@@ -209,6 +209,7 @@ class _Launch:
                 self.run_dir = stack.enter_context(RunDir(path, max_log_bytes=experiment.max_log_bytes))
             self.on_run_dir(self.run_dir.path)
             self.run_dir.write_experiment(experiment)
+            import_ahead(experiment)
             names_and_roles = roles_of(experiment)
             secured = stack.enter_context(
                 launch_keys(experiment, names_and_roles, self.run_dir.path, self.fork_server.remove_at_end)

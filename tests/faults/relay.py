@@ -121,7 +121,7 @@ class Line:
                 await asyncio.sleep(due - loop.time())
             while self.holds(connection):
                 await self.changed.wait()
-            if connection.mute:
+            if connection.mute or (data and sink.is_closing()):  # asyncio warns of each write to one that has ended
                 continue
             if not data:
                 break
