@@ -168,7 +168,7 @@ class LearningEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         """Return what a run goes on from with each site's own model where that site is now; others have the mean."""
         names = BACKENDS[self.mode].names
         before = dict(zip(self.clients_.tolist(), names(len(self.clients_)), strict=True))
-        now = {name: before.get(site) for site, name in zip(ids.tolist(), names(len(ids)), strict=True)}
+        now = {name: before.get(site, "") for site, name in zip(ids.tolist(), names(len(ids)), strict=True)}
         return replace(after, peers={new: after.peers[old] for new, old in now.items() if old in after.peers})
 
     def _sites(self, found: Checked, seed: int) -> Sites:
