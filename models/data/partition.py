@@ -87,8 +87,8 @@ def partition(
         raise DataError(
             f"{nodes} nodes with at least {min_rows} rows each need {nodes * min_rows} rows; {dataset.name} has {rows}"
         )
-    if not (math.isfinite(alpha) and alpha > 0):
-        raise DataError(f"alpha must be a number above 0, found {alpha}")
+    if not (isinstance(alpha, int | float | np.number) and math.isfinite(alpha) and alpha > 0):
+        raise DataError(f"alpha must be a number above 0, found {alpha!r}")
     if scheme not in SCHEMES:
         raise DataError(f"partition {scheme!r} is unknown{suggest(scheme, SCHEMES)}; allowed: {', '.join(SCHEMES)}")
     cut = _Cut(dataset, nodes, alpha, shards_per_node, min_rows, column, generator(seed, "partition"))

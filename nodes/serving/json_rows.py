@@ -164,7 +164,7 @@ def rows_of(body: bytes | bytearray, expected: str, max_rows: int) -> list[Any]:
     try:
         request = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise _not_json(error) from None
+        raise _not_json(error, body) from None
     if not isinstance(request, dict):
         raise Malformed(f"the body is {kind_of(request)}; expected an object with the field {FIELD}")
     if FIELD not in request:
@@ -186,7 +186,7 @@ def _raw_rows(body: bytes | bytearray, expected: str, max_rows: int) -> list[msg
     except msgspec.ValidationError:
         return None
     except (msgspec.DecodeError, RecursionError) as error:
-        raise _not_json(error) from None
+        raise _not_json(error, body) from None
     check_rows(len(rows), max_rows)
     return rows
 
@@ -214,8 +214,9 @@ def _chunks(rows: list[msgspec.Raw]) -> Iterator[list[msgspec.Raw]]:
         yield rows[start : start + count]
 
 
-def _not_json(error: Exception) -> Malformed:
-    return Malformed(f"the body is not JSON: {error}; expected {{{FIELD!r}: [[…], …]}}")
+def _not_json(error: Exception, body: bytes | bytearray = b"") -> Malformed:
+    hint = "; JSON has no NaN, a gap is null" if b"NaN" in body else ""  # as Python's json writes it
+    return Malformed(f"the body is not JSON: {error}; expected {{{FIELD!r}: [[…], …]}}{hint}")
 
 
 def _missing(fields: tuple[str, ...], expected: str) -> Malformed:

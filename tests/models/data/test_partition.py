@@ -125,6 +125,7 @@ def test_column_follows_the_sites_of_the_data() -> None:
         ({"scheme": "dirichelt"}, "partition 'dirichelt' is unknown .did you mean dirichlet..; allowed: iid"),
         ({"alpha": 0.0}, "alpha must be a number above 0, found 0"),
         ({"alpha": float("nan")}, "alpha must be a number above 0, found nan"),
+        ({"alpha": "half"}, "alpha must be a number above 0, found 'half'"),
         ({"min_rows": 0}, "min_rows must be at least 1, found 0"),
         ({"scheme": "shards", "shards_per_node": 0}, "shards_per_node must be at least 1, found 0"),
         ({"scheme": "shards", "shards_per_node": 99}, "4 nodes with 99 shards each need 396 rows; iris has 150"),

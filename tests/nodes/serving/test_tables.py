@@ -88,3 +88,13 @@ async def test_a_category_may_be_an_integer_beyond_floats(model: SiteModel, monk
     monkeypatch.setattr(rows, "category_name", lambda value: str(int(float(value))))
     with pytest.raises(OverflowError):
         await posted(model, body)
+
+
+@pytest.mark.parametrize(("padding", "cell"), [("", "NaN"), (" " * 20_000, "NaN"), ("", "nil")])
+async def test_nan_is_no_json_and_said_to_be_null(model: SiteModel, padding: str, cell: str) -> None:
+    body = padding + '{"X_test": [[' + cell + ', "eye", null]]}'
+    transport = httpx.ASGITransport(predictor_app(model))
+    async with httpx.AsyncClient(transport=transport, base_url="http://here") as http:
+        answer = await http.post("/predict", content=body)
+    assert answer.status_code == 422
+    assert answer.json()["error"].endswith("JSON has no NaN, a gap is null") == (cell == "NaN")
