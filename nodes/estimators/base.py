@@ -161,8 +161,15 @@ class LearningEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         seed = self._seed() if after is None else self._drawn_seed
         sites = self._sites(found, seed)
         job = self._job(model, found, sites.rows, classes, seed, 1 if more else self._rounds(model))
-        job = replace(job, known=more, after=after)
+        job = replace(job, known=more, after=None if after is None else self._of_sites(after, sites.ids))
         self._take(self._runner(job, job.experiment.rounds), sites, classes, seed, begun=after is not None)
+
+    def _of_sites(self, after: Progress, ids: NDArray[Any]) -> Progress:
+        """Return what a run goes on from with each site's own model where that site is now; others have the mean."""
+        names = BACKENDS[self.mode].names
+        before = dict(zip(self.clients_.tolist(), names(len(self.clients_)), strict=True))
+        now = {name: before.get(site, "") for site, name in zip(ids.tolist(), names(len(ids)), strict=True)}
+        return replace(after, peers={new: after.peers[old] for new, old in now.items() if old in after.peers})
 
     def _sites(self, found: Checked, seed: int) -> Sites:
         """Return which rows each site has."""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from nervenet.models import MLPClassifier
 from nervenet.nodes import GossipClassifier, GossipRegressor
+from nervenet.nodes.estimators.gossip_rounds import GossipRounds
 from numpy.typing import NDArray
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.linear_model import SGDClassifier, SGDRegressor
@@ -85,3 +86,35 @@ def test_a_peer_that_diverges_fails_the_fit(rows: Rows) -> None:
     inner = SGDRegressor(learning_rate="constant", eta0=1e300)
     with pytest.raises(ValueError, match="weights after training"):
         GossipRegressor(inner, rounds=2, n_peers=2, random_state=0).fit(rows[0], rows[0][:, 0])
+
+
+def goes_on_without_the_first_site(rows: Rows) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Return each site's model before and after a round in which nothing is learned, by the site's id."""
+    X, y = rows
+    ids = np.array(["a", "b", "c"])[np.arange(len(y)) % 3]
+    learned = gossip(topology="line").fit(X, y, clients=ids)
+    kept = ids != "a"
+    seen: dict[str, bytes] = {}
+
+    def begun(self: GossipRounds, number: int) -> None:
+        seen.update({name: peer.site_model.get_weights().tobytes() for name, peer in self.peers.items()})
+        raise ValueError(f"round {number} is not done")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(GossipRounds, "round", begun)
+        with pytest.raises(ValueError, match="is not done"):
+            learned.partial_fit(X[kept], y[kept], clients=ids[kept])
+    weights = {name: found[0].tobytes() for name, found in learned._progress.peers.items()}
+    assert len(set(weights.values())) == 3
+    return {site: weights[name] for site, name in zip("abc", sorted(weights), strict=True)}, seen
+
+
+def test_a_site_goes_on_with_its_own_model_whichever_sites_are_there(rows: Rows) -> None:
+    own, seen = goes_on_without_the_first_site(rows)
+    assert list(seen.values()) == [own["b"], own["c"]]
+
+
+def test_by_their_places_sites_would_take_each_other_s(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GossipClassifier, "_of_sites", lambda _self, after, _ids: after)
+    own, seen = goes_on_without_the_first_site(rows)
+    assert list(seen.values()) == [own["a"], own["b"]]
