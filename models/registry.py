@@ -31,6 +31,7 @@ FAMILIES: Registry[Any] = Registry(
         "sklearn.linear_model.SGDClassifier": "sklearn.sgd:SGDAdapter",
         "sklearn.linear_model.SGDRegressor": "sklearn.sgd:SGDRegressorAdapter",
         "sklearn.linear_model.Perceptron": "sklearn.sgd:SGDAdapter",
+        "sklearn.linear_model.SGDOneClassSVM": "sklearn.one_class:OneClassAdapter",
         "sklearn.linear_model.LogisticRegression": "sklearn.logistic:LogisticAdapter",
         "sklearn.neural_network.MLPClassifier": "sklearn.mlp:MLPAdapter",
         "sklearn.neural_network.MLPRegressor": "sklearn.mlp:MLPRegressorAdapter",

@@ -66,6 +66,23 @@ def with_defaults(experiment: Experiment, model: object, *, rounds: bool) -> Exp
     return experiment
 
 
+def target_problems(experiment: Experiment) -> Iterator[str]:
+    """Yield why a run of commands cannot be of a model without a target: its files, splits and scores have one."""
+    name = experiment.model.name
+    if not name.startswith("sklearn."):
+        return
+    from nervenet.models.registry import FAMILIES, family_of
+    from nervenet.models.targetless import has_target
+
+    if name not in FAMILIES.builtin or has_target(family := family_of(name, experiment.model.parameters)):
+        return
+    who = "FederatedClusterer fits it, and so do" if getattr(family, "summed", False) else "it is learned by"
+    yield (
+        f"model.name = {name!r}: {name.rpartition('.')[2]} has no target, and a run of commands learns one; "
+        f"{who} the peers and clients of a program"
+    )
+
+
 def problems(experiment: Experiment, model: Any) -> Iterator[str]:
     """Yield why a run cannot be of this model, if it is a summed one: only the plain mean of all sites' sums means
     something.
@@ -75,12 +92,6 @@ def problems(experiment: Experiment, model: Any) -> Iterator[str]:
     if not is_summed(model):
         return
     name = short_name(model)
-    if not getattr(model, "has_target", True) and experiment.model.name == model.describe()["name"]:
-        yield (
-            f"model.name = {experiment.model.name!r}: {name} has no target, and a run of commands learns one; "
-            "FederatedClusterer fits it, and so do the peers and clients of a program"
-        )
-        return
     if experiment.init is not None:
         yield f"init = {experiment.init!r}: {name} is solved from the rows of this run's sites alone; leave it out"
     if experiment.data.scaling != "none" and (why := getattr(model, "needs_raw", "")):

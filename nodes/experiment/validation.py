@@ -17,7 +17,7 @@ from ..config.keys import ExperimentError
 from ..config.schema import DataConfig, Experiment, FederatedConfig, GossipConfig, ModelConfig, is_file_name
 from ..config.site_names import site_names
 from ..config.summed import problems as summed_problems
-from ..config.summed import summed_model
+from ..config.summed import summed_model, target_problems
 from ..federated.early_stopping import Goal, GoalError, reported
 from ..topology import TOPOLOGIES, Schedule, TopologyError, check
 
@@ -290,6 +290,7 @@ def _algorithm(experiment: Experiment) -> Iterator[str]:
 def _summed(experiment: Experiment) -> Iterator[str]:
     """Find what has no meaning for a model that is a sum over rows, or is grown in round 0."""
     yield from grown_problems(experiment)
+    yield from target_problems(experiment)
     model = summed_model(experiment)
     if model is not None:
         yield from summed_problems(experiment, model)
