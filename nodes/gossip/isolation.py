@@ -48,14 +48,15 @@ class Isolation:
         """Return whether a neighbor may be so far behind a round of this peer that they have nothing to do in it."""
         return self._apart and number - max(self._heard.get(peer, 0), self._seen_in.get(peer, 0)) > LEAP
 
-    def way_back(self, completed: int, there: Collection[str]) -> int | None:
+    def way_back(self, completed: int, there: Collection[str], last_sent: int) -> int | None:
         """Return the round after which to go on, where all that are there are far behind; None: the next one.
 
-        Never to one from before it was alone: no neighbor's word takes back what was mixed with others, or sent.
+        Never to one from before it was alone, nor before the last one of which it has sent a model: no neighbor's word
+        takes back what was mixed with others, or what they may still mix.
         """
         rounds = [self._heard[peer] for peer in there if peer in self._heard]
         if not self._apart or not rounds:
             return None
         self._apart = False
-        back = max(*rounds, self.alone_since)
+        back = max(*rounds, self.alone_since, last_sent)
         return back if completed - back > LEAP else None

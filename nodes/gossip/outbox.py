@@ -19,6 +19,7 @@ class Outbox:
     """
 
     def __init__(self, rules: PeerRules) -> None:
+        self.last_sent = 0  # the last round of which anybody was sent a model
         self._by_differences = bool(rules.encoding)
         self._only_apart = rules.needs.mass
         self._whole: set[str] = set()
@@ -76,6 +77,7 @@ class Outbox:
 
         sends = [e.Send(tuple(peers), exchange(model), model.body) for model, peers in alike.values()]
         self._sent |= {peer: send for send in sends for peer in send.to}
+        self.last_sent = number if sends else self.last_sent
         return [*sends]
 
     def again(self, peer: str) -> tuple[list[e.Effect], bool]:

@@ -118,7 +118,7 @@ class GossipRounds:
         With the model it has: whatever the algorithm remembers stays sound, and nothing that was learned is lost.
         """
         there = tuple(peer for peer in self.membership.neighborhood.ever if self.tracker.living(peer))
-        back = self.isolation.way_back(self.number, there)
+        back = self.isolation.way_back(self.number, there, self.outbox.last_sent)
         if back is None:
             return []
         ahead, since = self.number - back, self.isolation.alone_since
@@ -221,16 +221,16 @@ class GossipRounds:
             refusal = m.Refused(about="exchange", round=number, code=code, reason=reason)
             return [e.Send((sender,), refusal), *self.lifecycle.reject(sender, number, reason)]
         self.tracker.seen(sender, number)
+        effects = self.membership.outdated(sender, number)
         # In the round that is being mixed a message is as late as in one long past.
         if number < self.number or (number == self.number and self.lifecycle.status in ("mixing", "resting", "short")):
             self.stats.late(sender)
             self.waits.late(sender, number)
-            return []
-        effects: list[e.Effect] = []
+            return effects
         neighborhood = self.membership.neighborhood
         if not self.membership.expects(sender, number, later=number > self.number):
             if number == self.number:
-                effects = self.membership.missed(sender)
+                effects = effects or self.membership.missed(sender)
             if neighborhood.doubly and not self.rules.needs.mass:
                 self.stats.late(sender)  # it has been left behind, and sends to those of another round
                 return effects

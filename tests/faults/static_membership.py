@@ -64,6 +64,9 @@ class StaticMembership:
     def missed(self, peer: str) -> list[e.Effect]:
         return []
 
+    def outdated(self, peer: str, number: int) -> list[e.Effect]:
+        return []
+
     def begin(self, number: int) -> list[e.Effect]:
         return []
 

@@ -179,27 +179,33 @@ def test_it_goes_back_to_the_furthest_of_those_that_are_there() -> None:
     isolation.hears("a", 30)
     isolation.hears("b", 31)
     isolation.hears("gone", 50)
-    assert isolation.way_back(100, ("a", "b")) == 31
-    assert isolation.way_back(100, ("a", "b")) is None, "once"
+    assert isolation.way_back(100, ("a", "b"), 0) == 31
+    assert isolation.way_back(100, ("a", "b"), 0) is None, "once"
 
 
 def test_no_word_takes_it_back_before_it_was_alone() -> None:
     isolation = alone_from(10)
     isolation.hears("a", 2)
-    assert isolation.way_back(100, ("a",)) == 10
+    assert isolation.way_back(100, ("a",), 0) == 10
+
+
+def test_nor_before_the_last_round_of_which_it_sent_a_model() -> None:
+    isolation = alone_from(10)
+    isolation.hears("a", 2)
+    assert isolation.way_back(100, ("a",), 14) == 14
 
 
 def test_it_stays_where_others_are_near() -> None:
     isolation = alone_from(10)
     isolation.hears("a", 2)
     isolation.hears("b", 100 - LEAP)
-    assert isolation.way_back(100, ("a", "b")) is None
+    assert isolation.way_back(100, ("a", "b"), 0) is None
     assert not isolation.apart_from("a", 101), "the one that is behind joins"
 
 
 def test_until_it_knows_where_they_are_it_sends_and_awaits_nothing() -> None:
     isolation = alone_from(10)
-    assert isolation.way_back(100, ("a",)) is None
+    assert isolation.way_back(100, ("a",), 0) is None
     assert isolation.apart_from("a", 101)
     isolation.hears("a", 99)
     assert not isolation.apart_from("a", 101)
@@ -213,7 +219,7 @@ def test_a_round_without_anybody_among_living_neighbors_is_none_alone() -> None:
     isolation = Isolation({})
     assert isolation.closed(10, mixed=False, there=True) is None
     isolation.hears("a", 3)
-    assert isolation.way_back(100, ("a",)) is None
+    assert isolation.way_back(100, ("a",), 0) is None
 
 
 def test_it_is_alone_until_it_has_mixed_again() -> None:

@@ -11,6 +11,8 @@ from gossip_promises import breaches, pairs, rows, waits
 from gossip_run import Run
 from msgspec import structs
 from nervenet.broker import messages as m
+from nervenet.nodes.gossip.isolation import Isolation
+from nervenet.nodes.gossip.membership.edge_agreement import EdgeAgreement
 from nervenet.nodes.gossip.waiting import WaitPolicy
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
@@ -45,6 +47,23 @@ def test_who_missed_a_round_would_be_left_behind_the_next_time_too(monkeypatch: 
     found = breaches(Played(draw(MISSED)).play())
     assert found
     assert all(breach.startswith("mends: ") for breach in found)
+
+
+SENT = 6725  # of a history in which one that is alone is heard, sends some models, and goes back
+WENT_BACK = 5371  # and of one in which a neighbor is not told that another has gone back
+
+
+def test_what_one_that_was_alone_has_sent_is_not_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert breaches(Played(draw(SENT)).play()) == []
+    way_back = Isolation.way_back
+    monkeypatch.setattr(Isolation, "way_back", lambda self, completed, there, _: way_back(self, completed, there, 0))
+    assert any("went back from round" in breach for breach in breaches(Played(draw(SENT)).play()))
+
+
+def test_an_edge_of_one_that_went_back_counts_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert breaches(Played(draw(WENT_BACK)).play()) == []
+    monkeypatch.setattr(EdgeAgreement, "outdated", lambda *_: {})
+    assert any(breach.startswith("mends: ") for breach in breaches(Played(draw(WENT_BACK)).play()))
 
 
 def test_the_same_history_gives_the_same_bits() -> None:

@@ -83,6 +83,15 @@ class EdgeAgreement:
         """Announce anew an edge of whose other end nothing is known, to one that has sent a model over it."""
         return self._anew(peer) if peer not in self._theirs else {}
 
+    def outdated(self, peer: str, number: int) -> dict[str, Edge]:
+        """Announce anew an edge to one that has sent a model of round `number` over it, though it had said that it
+        holds the edge from a later round on: it has gone back since, and what it said of that is lost.
+
+        Else its end would wait for this one, round after round, until they are where it was.
+        """
+        theirs = self._theirs.get(peer)
+        return self._anew(peer) if theirs is not None and theirs.since > max(number, self.round) else {}
+
     def _anew(self, peer: str) -> dict[str, Edge]:
         edge = self.again(peer)
         return {} if edge is None else {peer: edge}

@@ -165,6 +165,9 @@ class MembershipService:
     def missed(self, peer: str) -> list[e.Effect]:
         return self._announce(self.edges.missed(peer)) if self.announces else []
 
+    def outdated(self, peer: str, number: int) -> list[e.Effect]:
+        return self._announce(self.edges.outdated(peer, number)) if self.announces else []
+
     def begin(self, number: int) -> list[e.Effect]:
         self._active = True
         self.edges.round = number

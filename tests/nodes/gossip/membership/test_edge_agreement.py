@@ -147,6 +147,20 @@ def test_one_that_declines_is_not_pressed_but_answered_when_its_model_comes():
     assert edges.missed("stranger") == {}
 
 
+def test_an_edge_of_one_that_went_back_is_announced_to_it_again():
+    """Its model shows where it is; that it had gone back to there is lost."""
+    edges = EdgeAgreement.agreed(["b"])
+    edges.open(1)
+    edges.heard("b", Edge(60, 1))
+    edges.open(2)
+    assert edges.outdated("b", 60) == {}, "it is there"
+    for early_or_late in (20, 1):
+        edges.heard("b", Edge(60, 1))
+        assert edges.outdated("b", early_or_late) == {"b": Edge(3, 1)}
+        assert edges.outdated("b", early_or_late) == {}, "once"
+    assert edges.outdated("stranger", 2) == {}
+
+
 def test_the_row_is_that_of_metropolis_and_hastings():
     assert row("b", 2, {"a": 1, "c": 5}) == pytest.approx({"a": 1 / 3, "b": 1 / 2, "c": 1 / 6})
     assert row("b", 2, {}) == {"b": 1.0}
