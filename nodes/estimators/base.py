@@ -15,13 +15,13 @@ from nervenet.models.site_model import SiteModel
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from ..config.idle_parameters import idle_lines_of
 from ..config.schema import Experiment
 from .backends import BACKENDS
+from .delegated import if_inner_has
 from .experiments import experiment_of
 from .inputs import Checked, check_several, checked
 from .plain import fitted
@@ -30,14 +30,6 @@ from .sites import Division, Sites, sites_of
 
 ROUNDS = 20
 LARGEST_SEED = np.iinfo(np.int32).max
-
-
-def _inner_has(method: str) -> Any:
-    def check(self: Any) -> bool:
-        getattr(getattr(self, "estimator_", self.estimator), method)  # says which attribute is not there
-        return True
-
-    return check
 
 
 def _settled_before_training(model: Model) -> bool:
@@ -294,21 +286,21 @@ class LearningEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         found: NDArray[Any] = self.estimator_.predict(X)
         return found
 
-    @available_if(_inner_has("predict_proba"))  # type: ignore[untyped-decorator]
+    @if_inner_has("predict_proba")  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probability of each of `classes_`, shape (n_samples, n_classes)."""
         check_is_fitted(self)
         found: NDArray[Any] = self.estimator_.predict_proba(X)
         return found
 
-    @available_if(_inner_has("predict_log_proba"))  # type: ignore[untyped-decorator]
+    @if_inner_has("predict_log_proba")  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Return the logarithm of `predict_proba`."""
         check_is_fitted(self)
         found: NDArray[Any] = self.estimator_.predict_log_proba(X)
         return found
 
-    @available_if(_inner_has("decision_function"))  # type: ignore[untyped-decorator]
+    @if_inner_has("decision_function")  # type: ignore[untyped-decorator]
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Return the wrapped estimator's decision values."""
         check_is_fitted(self)

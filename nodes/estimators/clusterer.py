@@ -8,19 +8,11 @@ import numpy as np
 from nervenet.models.cluster_together import cluster_together
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClusterMixin
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from .delegated import if_inner_has
 from .inputs import weighted_rows
 from .sites import in_order
-
-
-def _inner_has(method: str) -> Any:
-    def check(self: Any) -> bool:
-        getattr(getattr(self, "estimator_", self.estimator), method)  # says which attribute is not there
-        return True
-
-    return check
 
 
 class FederatedClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -110,14 +102,14 @@ class FederatedClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
         found: NDArray[Any] = self.estimator_.predict(rows)
         return found
 
-    @available_if(_inner_has("predict_proba"))  # type: ignore[untyped-decorator]
+    @if_inner_has("predict_proba")  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return how much each component of a mixture has of each row."""
         check_is_fitted(self)
         found: NDArray[Any] = self.estimator_.predict_proba(X)
         return found
 
-    @available_if(_inner_has("score"))  # type: ignore[untyped-decorator]
+    @if_inner_has("score")  # type: ignore[untyped-decorator]
     def score(self, X: Any, y: Any = None) -> float:  # noqa: ARG002
         """Return the fitted estimator's own score of rows."""
         check_is_fitted(self)

@@ -14,22 +14,14 @@ from nervenet.models.sklearn.rows import noted, validated
 from nervenet.models.tables.frames import is_frame
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from . import federated_rounds
+from .delegated import if_inner_has
 from .sites import in_order
 from .tables import as_table
 from .tags import more_tags, take_over, takes_gaps, takes_text
-
-
-def _inner_has(method: str) -> Any:
-    def check(self: Any) -> bool:
-        getattr(getattr(self, "estimator_", self.estimator), method)  # says which attribute is not there
-        return True
-
-    return check
 
 
 class FederatedTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -124,13 +116,13 @@ class FederatedTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mis
         check_is_fitted(self)
         return self.estimator_.transform(X)
 
-    @available_if(_inner_has("inverse_transform"))  # type: ignore[untyped-decorator]
+    @if_inner_has("inverse_transform")  # type: ignore[untyped-decorator]
     def inverse_transform(self, X: Any) -> Any:
         """Return the rows of which `transform` makes these."""
         check_is_fitted(self)
         return self.estimator_.inverse_transform(X)
 
-    @available_if(_inner_has("get_feature_names_out"))  # type: ignore[untyped-decorator]
+    @if_inner_has("get_feature_names_out")  # type: ignore[untyped-decorator]
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
         """Return the names of the columns that `transform` makes."""
         check_is_fitted(self)
