@@ -34,7 +34,7 @@ def seeded(rng: np.random.Generator) -> Iterator[None]:
 
     They belong to the whole process, so that one thread at a time may have them.
     """
-    # `manual_seed` seeds those of graphics processors, too. To ask for the state of one that is not in use would start it.
+    # `manual_seed` seeds graphics processors, too. To ask for the state of one that is not in use would start it.
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with _random, torch.random.fork_rng(devices=list(devices)):
         torch.manual_seed(int(rng.integers(2**63)))
