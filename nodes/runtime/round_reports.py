@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,14 +68,29 @@ class RoundReport:
         )
 
 
-class RoundReports:
-    """A queue between the machine and its owner, who iterates; it ends with the machine."""
+WAITING = 1_024
+"""Rounds that are kept for an owner who iterates later, or never."""
 
-    def __init__(self) -> None:
+
+class RoundReports:
+    """A queue between the machine and its owner, who iterates; it ends with the machine.
+
+    The owner may have no use for it: of rounds that wait the last ones are kept, and `warn` is told of the first that
+    is not.
+    """
+
+    def __init__(self, warn: Callable[[str], None] = lambda _: None) -> None:
         self._queue: asyncio.Queue[e.Completed | e.Finish] = asyncio.Queue()
+        self._warn = warn
+        self._warned = False
         self.end: e.Finish | None = None
 
     def put(self, item: e.Completed | e.Finish) -> None:
+        if isinstance(item, e.Completed) and self._queue.qsize() >= WAITING:
+            self._queue.get_nowait()
+            if not self._warned:
+                self._warned = True
+                self._warn(f"nobody iterates over rounds(): the reports of the last {WAITING:,} rounds are kept for it")
         self._queue.put_nowait(item)
 
     async def until(self, last: int | None) -> AsyncIterator[RoundReport]:
