@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import zmq
 
 from .codec import Frame, encode
+from .kernel import COUNTS
 from .kernel_queue import NO_QUEUE, KernelQueue
 from .messages import VERSION, Message, tag_of
 from .transport_events import Counters
@@ -26,6 +27,7 @@ _SMALL_BYTES = 1 << 20  # while the queue of a peer is smaller than this, `queue
 _SMALL_QUEUE = 256  # but this does
 _NOBLOCK = int(zmq.NOBLOCK)  # plain integers: an operator on zmq's flags costs a microsecond
 _POLLIN = int(zmq.POLLIN)
+_SRCFD = int(zmq.SRCFD)
 _MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 _RETRY_S = (0.01, 0.1)  # first and longest pause before a full queue is tried again
 
@@ -51,13 +53,28 @@ class Envelope(NamedTuple):
     round: int
     header_bytes: int
     array_bytes: int = 0
+    shared: zmq.Frame | None = None  # the array, where several are sent it without a copy
 
     @classmethod
-    def of(cls, message: Message, array: Any = None, version: int = VERSION, number: int = 0) -> Envelope:
+    def of(
+        cls, message: Message, array: Any = None, version: int = VERSION, number: int = 0, receivers: int = 1
+    ) -> Envelope:
         frames = encode(message, array, version, number)
         header = len(frames[0])
         size = sum(map(len, frames))
-        return cls(frames, tag_of(message), getattr(message, "round", 0), header, size - header)
+        # ZeroMQ tells pyzmq's own thread when it is done with an array: once for all receivers, where it can be told
+        # apart which of them it still goes to.
+        share = COUNTS and receivers > 1 and size - header >= _ZERO_COPY
+        shared = zmq.Frame(frames[1], copy=False, track=True) if share else None
+        return cls(frames, tag_of(message), getattr(message, "round", 0), header, size - header, shared)
+
+
+class _Leaving(NamedTuple):
+    """Something large that ZeroMQ has been handed for one peer, and perhaps for others as well."""
+
+    round: int
+    tracker: zmq.MessageTracker
+    shared: bool
 
 
 class Channel:
@@ -100,7 +117,8 @@ class Channel:
         self._nbytes = self._frames = 0  # of the message being delivered, as its connection has carried it
         self._waiting: dict[bytes, deque[Envelope]] = {}
         self._header: zmq.Frame | None = None
-        self._shared: dict[bytes, list[tuple[int, zmq.MessageTracker]]] = {}
+        self._descriptor: int | None = None  # of its connection, once somebody has asked
+        self._shared: dict[bytes, list[_Leaving]] = {}
         self._handed_over: dict[bytes, int] = {}  # the round of the last large message that ZeroMQ has written out
         self._kernel: dict[bytes, KernelQueue] = {}  # by which connection a peer's messages come, and so those to it go
         self._loop = asyncio.get_running_loop()
@@ -110,6 +128,7 @@ class Channel:
         self._fd: int = socket.getsockopt(zmq.FD)  # type: ignore[assignment]
         self._open = True
         self._held = False
+        self._reading = False  # and so looking again after each message
         self._loop.add_reader(self._fd, self._ready)
         self._poll_again()
 
@@ -149,11 +168,13 @@ class Channel:
         shared = self._shared.get(to)
         rounds = []
         if shared is not None:
-            self._handed_over.update((to, entry[0]) for entry in shared if entry[1].done)
-            shared[:] = [entry for entry in shared if not entry[1].done]
-            rounds = [entry[0] for entry in shared]
+            self._handed_over.update((to, entry.round) for entry in shared if entry.tracker.done)
+            shared[:] = [entry for entry in shared if not entry.tracker.done]
             if not shared:
                 del self._shared[to]
+            # Of what goes to others, too, the system knows whether this one has it all.
+            clear = any(entry.shared for entry in shared) and self._kernel.get(to, NO_QUEUE).clear()
+            rounds = [entry.round for entry in shared if not (entry.shared and clear)]
         if to in self._handed_over and not rounds:
             # The kernel takes a megabyte or two from ZeroMQ, which are seconds of a slow connection.
             if to in self._kernel and self._kernel[to].unacknowledged():
@@ -182,10 +203,12 @@ class Channel:
 
     def descriptor(self) -> int:
         """Return the descriptor of the connection of the message being delivered; -1 if there is none."""
-        try:
-            return -1 if self._header is None else int(self._header.get(zmq.SRCFD))
-        except (zmq.ZMQError, ValueError):
-            return -1
+        if self._descriptor is None:
+            try:
+                self._descriptor = -1 if self._header is None else int(self._header.get(_SRCFD))
+            except (zmq.ZMQError, ValueError):
+                self._descriptor = -1
+        return self._descriptor
 
     def carried(self, to: bytes, descriptor: int) -> None:
         """Note by which connection a message of ``to`` has come: those to it leave by the same one."""
@@ -212,9 +235,10 @@ class Channel:
 
     def drain(self, most: int = 1 << 30) -> None:
         """Hand over what is there, ``most`` messages at the most."""
-        while most > 0 and self._open and (frames := self._receive()) is not None:
-            self._hand_over(frames)
+        while most > 0 and self._open and self._readable() and self._take():
             most -= 1
+        if self._open:
+            self._poll_again()
 
     def close(self, linger_s: float = 0.0) -> None:
         if not self._open:
@@ -242,7 +266,7 @@ class Channel:
             else:
                 socket.send(frames[0], _MORE)
                 if envelope.array_bytes >= _ZERO_COPY:
-                    tracker = socket.send(frames[1], _NOBLOCK, copy=False, track=True)
+                    tracker = socket.send(envelope.shared or frames[1], _NOBLOCK, copy=False, track=True)
                 else:
                     socket.send(frames[1], _NOBLOCK)
         except zmq.Again:
@@ -253,7 +277,8 @@ class Channel:
             self._dropped(self, to, envelope, False)
             return True
         if tracker is not None:
-            self._shared.setdefault(to, []).append((envelope.round, tracker))
+            leaving = _Leaving(envelope.round, tracker, envelope.shared is not None)
+            self._shared.setdefault(to, []).append(leaving)
         counters = self._counters
         counters.messages_sent += 1
         counters.bytes_sent += envelope.header_bytes + envelope.array_bytes
@@ -289,7 +314,7 @@ class Channel:
 
     def _poll_again(self) -> None:
         # Asking costs a microsecond; a turn of the loop that finds nothing costs twenty.
-        if self._look is None and self._readable():
+        if not self._reading and self._look is None and self._readable():
             self._look = self._loop.call_soon(self._ready)
 
     def _readable(self) -> bool:
@@ -301,20 +326,27 @@ class Channel:
             self._look.cancel()
             self._look = None
         until = self._loop.time() + _TURN_S
-        for _ in range(_TURN):
-            if not self._open:
-                return
-            if self._loop.time() > until:
-                self._poll_again()
-                break
-            frames = self._receive()
-            if frames is None:
-                break
-            self._hand_over(frames)
-        else:
-            self._poll_again()
+        self._reading = True
+        try:
+            # Here is why this was called, most likely: it is taken without asking first.
+            more, left = self._take(), _TURN
+            while more and self._open and self._readable():
+                left -= 1
+                if left == 0 or self._loop.time() > until:
+                    self._look = self._loop.call_soon(self._ready)
+                    break
+                more = self._take()
+        finally:
+            self._reading = False
         if self._waiting and self._open:
             self._flush()
+
+    def _take(self) -> bool:
+        """Hand over the next message; return whether there was one."""
+        frames = self._receive() if self._open else None
+        if frames is not None:
+            self._hand_over(frames)
+        return frames is not None
 
     def _hand_over(self, frames: list[Any]) -> None:
         self._counters.messages_received += 1
@@ -329,9 +361,6 @@ class Channel:
 
     def _receive(self) -> list[Any] | None:
         socket = self.socket
-        # Polled first, because an exception for "nothing there" would cost more than most messages do.
-        if not self._readable():
-            return None
         # Without a copy, because such a frame knows whether more follow; asking the socket costs more than copying a
         # small frame afterwards.
         try:
@@ -340,6 +369,7 @@ class Channel:
             return None
         frames: list[Any] = [part.bytes]
         most = self._most
+        self._descriptor = None
         if self._keyed or (self._large and not self._addressed):
             self._header = part
         seal, count = self._seal, 1
