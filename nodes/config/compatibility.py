@@ -28,6 +28,7 @@ FREE = (
     "evaluation.*",
     "network.*",
     "site.*",
+    "simulation.*",
 )
 """Keys on which no round that is already done depends: these alone may change when a run is resumed."""
 

@@ -273,7 +273,12 @@ class _Launch:
             self.events.follow(address, supervisor.events_in)
             self.events.publish("run.started", **self._run_started())
             self.listening = True
-            for warning in (*self.early, *self.run_dir.damaged, *self.shares.notes, *self._capped()):
+            for warning in (
+                *self.early,
+                *self.run_dir.damaged,
+                *self.shares.notes,
+                *capped(self.experiment, self.shares),
+            ):
                 self.events.publish("warning", reason=warning)
             await supervisor.start_nodes(self.shares)
             self._write_nodes()
@@ -321,9 +326,9 @@ class _Launch:
             await supervisor.stop_nodes(STOP_S, report_server.close)
         result = await asyncio.to_thread(self._write_results, status, reason)
         for name in result["by_node"]:
-            self.events.publish("node.result", **_node_result(name, result))
+            self.events.publish("node.result", **node_result(name, result))
         if result.status == "completed":
-            self.events.publish("run.completed", **_run_completed(result))
+            self.events.publish("run.completed", **run_completed(result))
         else:
             self.events.publish("run.failed", **run_ended(result), reason=result.reason)
         if supervisor.broker_runs:  # which is stopped last, so that monitors learn of the end
@@ -362,17 +367,6 @@ class _Launch:
         }
         return fields if self.run_dir.resumed is None else {**fields, "resumed_after": self.run_dir.resumed}
 
-    def _capped(self) -> list[str]:
-        """Return what federated.max_examples_ratio will do, which only the launcher can say before anything starts."""
-        experiment, sizes = self.experiment, self.shares.sizes
-        weighted = self.shares.weighted or experiment.training.class_weight is not None
-        if experiment.mode == "gossip" or weighted:  # then it is the weights that are compared, round by round
-            return []
-        if summed_model(experiment) is not None:  # of which all count alike
-            return []
-        names = node_names(experiment)
-        return capped_of(dict(zip(names, sizes, strict=True)), experiment.federated.max_examples_ratio)
-
     def _reported(self, node: str, kind: str, fields: Mapping[str, Any], array: Any) -> None:
         self.supervisor.reported(node, kind, fields, array)
 
@@ -400,7 +394,19 @@ class _Launch:
         return result
 
 
-def _run_completed(result: RunResult) -> dict[str, Any]:
+def capped(experiment: Experiment, shares: DataShares) -> list[str]:
+    """Return what federated.max_examples_ratio will do, which only the launcher can say before anything starts."""
+    weighted = shares.weighted or experiment.training.class_weight is not None
+    if experiment.mode == "gossip" or weighted:  # then it is the weights that are compared, round by round
+        return []
+    if summed_model(experiment) is not None:  # of which all count alike
+        return []
+    names = node_names(experiment)
+    return capped_of(dict(zip(names, shares.sizes, strict=True)), experiment.federated.max_examples_ratio)
+
+
+def run_completed(result: RunResult) -> dict[str, Any]:
+    """Return what is published of a run that has its result."""
     fields = run_ended(result)
     figures = {"accuracy": result.get("accuracy"), "r2": result.get("r2"), "loss": result.get("loss")}
     fields |= {key: value for key, value in figures.items() if value is not None}
@@ -409,7 +415,8 @@ def _run_completed(result: RunResult) -> dict[str, Any]:
     return fields
 
 
-def _node_result(name: str, result: RunResult) -> dict[str, Any]:
+def node_result(name: str, result: RunResult) -> dict[str, Any]:
+    """Return what is published of one node's result."""
     known = result["by_node"][name]
     fields = {
         "subject": name,
