@@ -16,7 +16,7 @@ import zmq
 
 from .codec import Frame, encode
 from .kernel import COUNTS
-from .kernel_queue import NO_QUEUE, KernelQueue
+from .leaving import Leaving
 from .messages import VERSION, Message, tag_of
 from .transport_events import Counters
 
@@ -69,14 +69,6 @@ class Envelope(NamedTuple):
         return cls(frames, tag_of(message), getattr(message, "round", 0), header, size - header, shared)
 
 
-class _Leaving(NamedTuple):
-    """Something large that ZeroMQ has been handed for one peer, and perhaps for others as well."""
-
-    round: int
-    tracker: zmq.MessageTracker
-    shared: bool
-
-
 class Channel:
     """Owns one socket; a ROUTER where ``addressed``, anything else where not.
 
@@ -118,9 +110,7 @@ class Channel:
         self._waiting: dict[bytes, deque[Envelope]] = {}
         self._header: zmq.Frame | None = None
         self._descriptor: int | None = None  # of its connection, once somebody has asked
-        self._shared: dict[bytes, list[_Leaving]] = {}
-        self._handed_over: dict[bytes, int] = {}  # the round of the last large message that ZeroMQ has written out
-        self._kernel: dict[bytes, KernelQueue] = {}  # by which connection a peer's messages come, and so those to it go
+        self._leaving = Leaving()
         self._loop = asyncio.get_running_loop()
         self._look: asyncio.Handle | None = None
         self._retry: asyncio.TimerHandle | None = None
@@ -165,37 +155,19 @@ class Channel:
 
     def sending(self, to: bytes) -> list[int]:
         """Return the rounds of the large or queued messages to ``to`` that have not left this machine."""
-        shared = self._shared.get(to)
-        rounds = []
-        if shared is not None:
-            self._handed_over.update((to, entry.round) for entry in shared if entry.tracker.done)
-            shared[:] = [entry for entry in shared if not entry.tracker.done]
-            if not shared:
-                del self._shared[to]
-            # Of what goes to others, too, the system knows whether this one has it all.
-            clear = any(entry.shared for entry in shared) and self._kernel.get(to, NO_QUEUE).clear()
-            rounds = [entry.round for entry in shared if not (entry.shared and clear)]
-        if to in self._handed_over and not rounds:
-            # The kernel takes a megabyte or two from ZeroMQ, which are seconds of a slow connection.
-            if to in self._kernel and self._kernel[to].unacknowledged():
-                rounds = [self._handed_over[to]]
-            else:
-                del self._handed_over[to]
-        if to in self._waiting:
-            rounds += [envelope.round for envelope in self._waiting[to]]
-        return rounds
+        return self._leaving.rounds(to) + [envelope.round for envelope in self._waiting.get(to, ())]
 
     def leaving(self, to: bytes) -> bool:
         """Return whether something large has left the queue for ``to``, and not this machine."""
-        return len(self.sending(to)) > len(self._waiting.get(to, ()))
+        return bool(self._leaving.rounds(to))
 
     def moved(self, to: bytes) -> int:
         """Return how many bytes a peer has acknowledged; the kernel says it of messages that are being sent, too."""
-        return self._kernel.get(to, NO_QUEUE).acknowledged()
+        return self._leaving.moved(to)
 
     def came(self, to: bytes) -> int:
         """Return how many bytes have come from a peer, by the kernel, over the connection of its last message."""
-        return self._kernel.get(to, NO_QUEUE).received()
+        return self._leaving.came(to)
 
     @property
     def waiting(self) -> bool:
@@ -212,8 +184,7 @@ class Channel:
 
     def carried(self, to: bytes, descriptor: int) -> None:
         """Note by which connection a message of ``to`` has come: those to it leave by the same one."""
-        if not self._kernel.get(to, NO_QUEUE).leads_to(descriptor):
-            self._kernel[to] = KernelQueue.of(descriptor)
+        self._leaving.carried(to, descriptor)
 
     def user(self) -> str:
         """Return the key by which the connection of the message being delivered was authenticated; empty: none."""
@@ -230,8 +201,8 @@ class Channel:
             return ""
 
     def forget(self, to: bytes) -> None:
-        for of_peer in (self._waiting, self._shared, self._handed_over, self._kernel):
-            of_peer.pop(to, None)
+        self._waiting.pop(to, None)
+        self._leaving.forget(to)
 
     def drain(self, most: int = 1 << 30) -> None:
         """Hand over what is there, ``most`` messages at the most."""
@@ -277,8 +248,7 @@ class Channel:
             self._dropped(self, to, envelope, False)
             return True
         if tracker is not None:
-            leaving = _Leaving(envelope.round, tracker, envelope.shared is not None)
-            self._shared.setdefault(to, []).append(leaving)
+            self._leaving.handed(to, envelope.round, tracker, shared=envelope.shared is not None)
         counters = self._counters
         counters.messages_sent += 1
         counters.bytes_sent += envelope.header_bytes + envelope.array_bytes

@@ -116,7 +116,8 @@ def _packed(message: Message, number: int) -> bytes:
     """Return the map of a message, which ends with its number; the messages that are sent all the time at once."""
     if not number or not _is_flat(message):
         fields = msgspec.to_builtins(message, enc_hook=plain)
-        return msgpack.packb(fields | {NUMBER: number} if number else fields)
+        by_maps: bytes = msgpack.packb(fields | {NUMBER: number} if number else fields)
+        return by_maps
     packed = _ENCODER.encode(message)
     if packed[0] == 0xDE:  # and two bytes of how many entries there are, as it writes it where fields are left out
         entries, rest = int.from_bytes(packed[1:3], "big") + 1, packed[3:]

@@ -27,7 +27,7 @@ from ..runtime.connections import LastWords
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name, members_of
 from ..runtime.node import Node
 from ..runtime.payload_checks import numbers_in
-from ..runtime.round_reports import TOGETHER_S, RoundReport, RoundReports
+from ..runtime.round_reports import RoundReport, RoundReports
 from ..runtime.secured import key_name, security_of
 from ..runtime.session import Session
 from ..runtime.worker import RoleWorker, Worker
@@ -43,7 +43,7 @@ class Role(ABC):
 
     role: ClassVar[str]
     binds: ClassVar[bool] = True
-    together_s: ClassVar[float] = TOGETHER_S  # within which its rounds are reported together
+    together_s: ClassVar[float] = 0.0  # within which rounds are reported together, of who goes on by itself
 
     @classmethod
     def from_parts(cls, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> Self:

@@ -102,7 +102,6 @@ class Peer(Role):
     """
 
     role = "peer"
-    together_s = 0.0  # whose owner may ask for one round after another
     _init = "common"
 
     def __init__(

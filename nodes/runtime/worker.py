@@ -172,7 +172,7 @@ class Pace:
 
     The loop stands still for that long. A training that takes longer all at once is the last one there for a while,
     of which each is twice as long as the one before; one that takes `FAR_TOO_LONG_S` is the last one altogether.
-    Processor time counts, and not what other processes took meanwhile, unless even the quickest of the last ones waited.
+    Processor time counts, not what other processes took meanwhile, unless even the quickest of the last ones waited.
     """
 
     def __init__(self) -> None:
