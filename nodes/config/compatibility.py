@@ -27,6 +27,7 @@ FREE = (
     "federated.report_outliers",
     "evaluation.*",
     "network.*",
+    "cluster.*",
     "site.*",
 )
 """Keys on which no round that is already done depends: these alone may change when a run is resumed."""
