@@ -94,17 +94,28 @@ FLAGS = (
 )
 
 
+SIMULATION_FLAGS = (
+    Flag("simulation.latency_s", "Seconds that every message is on its way"),
+    Flag("simulation.bandwidth", "Bytes a second that each node sends and receives at most", "any number", "X"),
+    Flag("simulation.loss", "Share of the messages that never arrive"),
+    Flag("simulation.offline", "Share of its time that each client or peer cannot be reached"),
+    Flag("simulation.lifetime_s", "Seconds after which each client or peer ends, in the mean", "none ends", "SECONDS"),
+    Flag("simulation.step_s", "Seconds that a mini-batch takes"),
+)
+
+
 def experiment_flags(
-    *without: str, only: Container[str] | None = None
+    *without: str, only: Container[str] | None = None, also: tuple[Flag, ...] = ()
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that adds `FLAGS`, except those named, and ``--set``; the command gets them as ``overrides``.
 
-    With `only`, it adds no others than those of these keys.
+    With `only`, it adds no others than those of these keys; and `also` further ones.
 
     Values are parsed like those of ``--set``: a wrong one is reported by the experiment, in the same words wherever it
     stands.
     """
     flags = [flag for flag in FLAGS if flag.name not in without and (only is None or flag.key in only)]
+    flags += also
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)

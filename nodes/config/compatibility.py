@@ -29,6 +29,7 @@ FREE = (
     "network.*",
     "cluster.*",
     "site.*",
+    "simulation.*",
 )
 """Keys on which no round that is already done depends: these alone may change when a run is resumed."""
 

@@ -17,6 +17,7 @@ from nervenet.models.tables.suffixes import SUFFIXES, kind_of
 from ..topology import default_degree, default_probability
 from .keys import GATHERED, ExperimentError, check_keys, convert, keys_of, override
 from .ranges import Count, Natural, NotNegative, Part, Positive, Probability, Share, Text
+from .simulation import SimulationConfig
 from .site import SiteConfig
 
 if TYPE_CHECKING:
@@ -287,6 +288,7 @@ class Experiment:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     site: SiteConfig = field(default_factory=SiteConfig)
+    simulation: SimulationConfig = field(default_factory=SimulationConfig)
 
     @property
     def deadline_s(self) -> float:
@@ -387,6 +389,8 @@ class Experiment:
             del tables["data"]["columns"]
         if not tables["site"]["allow"]:
             del tables["site"]["allow"]
+        if self.simulation == SimulationConfig():
+            del tables["simulation"]
         return tables
 
     @classmethod

@@ -283,7 +283,12 @@ class _Launch:
             self.events.follow(address, supervisor.events_in)
             self.events.publish("run.started", **self._run_started())
             self.listening = True
-            for warning in (*self.early, *self.run_dir.damaged, *self.shares.notes, *self._capped()):
+            for warning in (
+                *self.early,
+                *self.run_dir.damaged,
+                *self.shares.notes,
+                *capped(self.experiment, self.shares),
+            ):
                 self.events.publish("warning", reason=warning)
             await supervisor.start_nodes(self.shares)
             self._write_nodes()
@@ -372,17 +377,6 @@ class _Launch:
         }
         return fields if self.run_dir.resumed is None else {**fields, "resumed_after": self.run_dir.resumed}
 
-    def _capped(self) -> list[str]:
-        """Return what federated.max_examples_ratio will do, which only the launcher can say before anything starts."""
-        experiment, sizes = self.experiment, self.shares.sizes
-        weighted = self.shares.weighted or experiment.training.class_weight is not None
-        if experiment.mode == "gossip" or weighted:  # then it is the weights that are compared, round by round
-            return []
-        if summed_model(experiment) is not None:  # of which all count alike
-            return []
-        names = node_names(experiment)
-        return capped_of(dict(zip(names, sizes, strict=True)), experiment.federated.max_examples_ratio)
-
     def _reported(self, node: str, kind: str, fields: Mapping[str, Any], array: Any) -> None:
         self.supervisor.reported(node, kind, fields, array)
 
@@ -408,6 +402,17 @@ class _Launch:
         result.startup_s = None if events.first_round_at is None else events.first_round_at - self.started_at
         write_results(self.experiment, self.run_dir, result)
         return result
+
+
+def capped(experiment: Experiment, shares: DataShares) -> list[str]:
+    """Return what federated.max_examples_ratio will do, which only the launcher can say before anything starts."""
+    weighted = shares.weighted or experiment.training.class_weight is not None
+    if experiment.mode == "gossip" or weighted:  # then it is the weights that are compared, round by round
+        return []
+    if summed_model(experiment) is not None:  # of which all count alike
+        return []
+    names = node_names(experiment)
+    return capped_of(dict(zip(names, shares.sizes, strict=True)), experiment.federated.max_examples_ratio)
 
 
 def _both(first: OnEvent, second: OnEvent) -> OnEvent:

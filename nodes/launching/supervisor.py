@@ -364,4 +364,3 @@ class Supervisor:
     async def stop(self, within_s: float) -> None:
         await self.stop_nodes(within_s)
         await self._processes.stop(within_s)
-

@@ -1,11 +1,12 @@
 """A launch over a Dask cluster: the result of a plain one, and a worker that is killed in the middle."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ async def test_the_nodes_of_a_killed_worker_start_again_at_another(tmp_path: Pat
     async with cluster(1, "tcp") as found:
         words = [sys.executable, "-m", "distributed.cli.dask_worker", found.scheduler_address]
         options = ["--no-nanny", "--no-dashboard", "--nthreads", "1", "--host", "127.0.0.1"]
-        worker = subprocess.Popen([*words, *options], stderr=subprocess.DEVNULL, cwd=tmp_path)
+        worker = await asyncio.create_subprocess_exec(*words, *options, stderr=subprocess.DEVNULL, cwd=tmp_path)
         try:
             async with distributed.Client(found.scheduler_address, asynchronous=True, set_as_default=False) as client:
                 await client.wait_for_workers(2, timeout=60)
@@ -65,13 +66,14 @@ async def test_the_nodes_of_a_killed_worker_start_again_at_another(tmp_path: Pat
 
             def on_event(event: dict[str, Any]) -> None:
                 events.append(event)
-                if event["type"] == "round.completed" and event["round"] == 2 and worker.poll() is None:
+                if event["type"] == "round.completed" and event["round"] == 2 and worker.returncode is None:
                     os.kill(worker.pid, signal.SIGKILL)
 
             result = await launch(load_experiment(None, settings), out=tmp_path / "run", on_event=on_event)
         finally:
-            worker.kill()
-            worker.wait(10)
+            with suppress(ProcessLookupError):
+                worker.kill()
+            await worker.wait()
     assert result["status"] == "completed"
     assert result["completed_rounds"] == 6
     assert result["nodes_lost"] == []
