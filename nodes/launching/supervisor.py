@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -149,9 +150,7 @@ class Supervisor:
         placing = asyncio.ensure_future(engine.placed())
         placing.add_done_callback(lambda _: self._processes.notify())
         try:
-            while not placing.done():
-                self._check()
-                await self._pause(1.0)
+            await self._until(placing.done, inf, "")  # it has a deadline of its own
             await placing
         except ExecutorFailed as error:
             raise RunAborted(str(error)) from error
