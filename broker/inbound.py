@@ -69,8 +69,7 @@ class Inbound:
                 raise
             guard = None
             if not place.startswith("inproc"):
-                guard = self._guards[lane] = Guard(self._policy(lane), self._endpoint.refused)
-                guard.listens(descriptor)
+                guard = self._guards[lane] = Guard(self._policy(lane), self._endpoint.refused, listens=descriptor)
             receive = partial(self._receive, lane)
             channel = self._channels[lane] = self._endpoint.channel(
                 socket,

@@ -33,20 +33,21 @@ _WAITS = {"held_bytes", "unknown_bytes", "unknown_s", "unknown", "unknown_at_inb
 
 
 class Guard:
-    """Guards one socket; ``drain`` delivers what is there, some of it at least, and ``refused`` hears who was ended."""
+    """Guards one socket: ``refused`` hears who was ended; at the descriptor that ``listens`` a flood is kept out.
 
-    def __init__(
-        self, policy: Policy, refused: Callable[[ConnectionRefused], None], drain: Callable[[], None] = lambda: None
-    ) -> None:
+    ``drain`` delivers what is there, some of it at least.
+    """
+
+    def __init__(self, policy: Policy, refused: Callable[[ConnectionRefused], None], *, listens: int = -1) -> None:
         self.table = ConnectionTable(policy)
-        self.drain = drain
+        self.drain: Callable[[], None] = lambda: None
         self._refused = refused
         self._routes: dict[bytes, int] = {}  # by identity, over which connection it is answered
         self._loop = asyncio.get_running_loop()
         self._watch = Watch.of(self._loop)
         self._watch.add(self)
         self._shut_out = ShutOut(MOST)
-        self._listening = -1, 0  # descriptor and inode
+        self._listening = listens, kernel.inode(listens)
         self._reopen: asyncio.TimerHandle | None = None
 
     def close(self) -> None:
@@ -54,10 +55,6 @@ class Guard:
         self._listening = -1, 0
         if self._reopen is not None:
             self._reopen.cancel()
-
-    def listens(self, descriptor: int) -> None:
-        """Take note of the descriptor at which its socket listens: there a flood is kept out."""
-        self._listening = descriptor, kernel.inode(descriptor)
 
     def accepted(self, descriptor: int) -> None:
         self._watch.wake()

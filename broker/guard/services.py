@@ -28,9 +28,7 @@ class ServiceGuards:
     """
 
     def __init__(self, services: Mapping[str, int], refused: Callable[[ConnectionRefused], None]) -> None:
-        self.by_service = {service: Guard(_policy(service), refused) for service in services}
-        for service, descriptor in services.items():
-            self.by_service[service].listens(descriptor)
+        self.by_service = {service: Guard(_policy(service), refused, listens=at) for service, at in services.items()}
         self._refused = refused
         self._monitors: dict[str, DisconnectMonitor] = {}
         self._directory = self.by_service.get("directory")

@@ -77,7 +77,7 @@ class RoundReports:
 
     The owner of a node that goes from round to round by itself gets those together that follow each other closely
     (``together_s``): to wake it for each costs more than a round's messages do. The first after a pause comes at once.
-    The owner may have no use for any: of those that wait the last are kept, and `warn` is told of the first that is not.
+    The owner may have no use for any: of those that wait the last are kept; `warn` is told so.
     """
 
     def __init__(self, together_s: float = 0.0, warn: Callable[[str], None] = lambda _: None) -> None:
