@@ -153,8 +153,8 @@ def test_the_system_takes_the_program(dial):
 @pytest.mark.parametrize("filters", [True, False])
 async def test_who_comes_too_often_is_not_accepted_any_more(tcp, limit, dial, monkeypatch, filters):
     """Else each costs an accept, a handshake and what a guard does about it."""
-    limit("handshakes_at_inbox", 2)
-    limit("handshakes_at_inbox_s", 1)
+    limit("handshakes", 2)
+    limit("handshakes_s", 1)
     monkeypatch.setattr(shut_out, "SHUT_S", 1e6)
     if not filters:
         monkeypatch.setattr(guard, "drop_from", lambda *_: False)
@@ -171,8 +171,8 @@ async def test_who_comes_too_often_is_not_accepted_any_more(tcp, limit, dial, mo
 
 @linux
 async def test_and_after_a_while_is_let_in_again(tcp, limit, dial, monkeypatch):
-    limit("handshakes_at_inbox", 1)
-    limit("handshakes_at_inbox_s", 1_000)
+    limit("handshakes", 1)
+    limit("handshakes_s", 1_000)
     monkeypatch.setattr(shut_out, "SHUT_S", 0.05)
     server, _ = await tcp.open("server", binds=True)
     host, _, port = server.addresses["control"].removeprefix("tcp://").rpartition(":")
