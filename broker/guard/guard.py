@@ -7,6 +7,7 @@ it does so once a second, and at once when this process has grown: 25 ms of a fl
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable
 from typing import ClassVar
@@ -29,6 +30,7 @@ _GIVE_BACK_S = 2.0
 _ANSWERED_S = 0.25  # in which who is refused may read why
 _CHECKED = 1 << 20  # bytes of answers to one connection after which it is looked at at once
 _UNREAD = {"lag_bytes", "unread_bytes", "unread_in_all"}
+_ADDRESSES = 4_096  # of those who left
 _PACES = {"handshakes_s", "handshakes_unknown_s"}
 _WAITS = {"held_bytes", "unknown_bytes", "unknown_s", "unknown", "unknown_at_inbox"}
 
@@ -48,6 +50,7 @@ class Guard:
         self._watch = Watch.of(self._loop)
         self._watch.add(self)
         self._shut_out = ShutOut(MOST)
+        self._left: dict[str, float] = {}  # by address, when a connection that had introduced itself has closed
         self._listening = listens, kernel.inode(listens)
         self._reopen: asyncio.TimerHandle | None = None
 
@@ -65,7 +68,7 @@ class Guard:
         now = self._loop.time()
         for ending in self.table.accepted(descriptor, known, kernel.peer_of(descriptor), now):
             self.end(ending)
-            if ending.limit in _PACES:
+            if ending.limit in _PACES and not self._awaits(ending.connection.address, now):
                 self._keep_out(ending.connection.address, allowed(ending.limit), now)
         found = self.table.get(descriptor)
         if found is None or found.ended:
@@ -90,6 +93,10 @@ class Guard:
         if found is not None:
             self.table.closed(descriptor)
             self._watch.has_closed()
+            if found.known and not found.ended and self.table.policy.proves:
+                if len(self._left) >= _ADDRESSES:
+                    self._left.clear()
+                self._left[found.address] = self._loop.time()
         return found
 
     def introduced(self, descriptor: int, identity: bytes = b"") -> None:
@@ -166,6 +173,10 @@ class Guard:
             self._watch.give_back()
         if ending.reason:
             self._refused(ConnectionRefused(self.table.policy.service, connection.address, "", "", ending.reason))
+
+    def _awaits(self, address: str, now: float) -> bool:
+        """Return whether one from there was cut off a while ago: it would have to try for seconds, among a flood."""
+        return now - self._left.get(address, -math.inf) < allowed("unknown_s")
 
     def _keep_out(self, address: str, per_s: int, now: float) -> None:
         """Have the system drop what comes from an address, for a moment: accepting costs most of a connection."""

@@ -36,6 +36,7 @@ class Policy:
     nbytes: tuple[int, int] | None = None  # at once, and a second
     together: bool = False  # of all connections from one address, and not of each
     strangers: str = "unknown"
+    proves: bool = False  # whether an introduction shows that it is one of the run's
 
 
 class Ending(NamedTuple):
