@@ -40,6 +40,7 @@ class RunResult(Mapping[str, Any]):
     baseline_s: float | None = None  # seconds that the baselines trained, concurrently with the run or after it
     startup_s: float | None = None  # and to the first round
     virtual_s: float | None = None  # how long a simulation took by the clock of its nodes
+    engine: str = ""  # what ran them: machines or rounds
     resumed_after: int | None = None  # the round after which this incarnation of the run went on
     earlier: Earlier = field(default_factory=Earlier)  # what the incarnations before it took
     last_round: int = 0  # that an event reported as complete: all that is known where no node is left to report
