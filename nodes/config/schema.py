@@ -233,6 +233,17 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClusterConfig:
+    """Where launch places the processes of clients or peers; broker and coordinator are on its own machine."""
+
+    # dask: workers of its own on this machine; dask://HOST:PORT, dask+tls://HOST:PORT: those of that scheduler; or what
+    # an installed package brings. None: this machine, without an engine.
+    on: Text | None = None
+    # How long the processes wait for workers, at first and where a worker is lost.
+    deadline_s: Positive = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Timing:
     """The durations that a node's machine goes by, in seconds; see `Experiment.timing`."""
 
@@ -275,6 +286,7 @@ class Experiment:
     federated: FederatedConfig = field(default_factory=FederatedConfig)
     gossip: GossipConfig = field(default_factory=GossipConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
     site: SiteConfig = field(default_factory=SiteConfig)
     simulation: SimulationConfig = field(default_factory=SimulationConfig)
 

@@ -28,7 +28,8 @@ from ..experiment.validation import (
     validate,
 )
 from ..launching.data_shares import DataShares, divided
-from ..launching.launcher import RunFailed, capped, node_result, run_completed
+from ..launching.launcher import RunFailed, capped
+from ..launching.run_events import node_result, run_completed
 from ..results.collect import write_results
 from ..results.run_dir import RunDir, new_default_dir
 from ..results.run_result import RunResult, run_ended
