@@ -212,15 +212,13 @@ def product(A: Array, W: Array, out: Array) -> None:
 def _losses(outputs: Array, Y: Array, output: str) -> Array:
     """Return the mean loss of each network over its rows, as `network.mean_loss` has it for one."""
     if output == "identity":
-        found: Array = np.mean(np.square(outputs - Y), axis=(1, 2), dtype=np.float64)
-        return found
+        return np.asarray(np.mean(np.square(outputs - Y), axis=(1, 2), dtype=np.float64))
     eps = np.finfo(outputs.dtype).eps
     if output == "logistic":
         chosen = np.where(Y > 0, outputs, 1 - outputs)[:, :, 0]
     else:
         chosen = (outputs * Y) @ np.ones(Y.shape[2], Y.dtype)
-    mean: Array = -np.mean(np.log(np.clip(chosen, eps, 1 - eps)), axis=1, dtype=np.float64)
-    return mean
+    return np.asarray(-np.mean(np.log(np.clip(chosen, eps, 1 - eps)), axis=1, dtype=np.float64))
 
 
 def stackable(model: object) -> bool:

@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from ..launching.baselines import BASELINE
 from ..results.round_metrics import SUMMARY
 from ..results.round_summaries import RoundSummaries
 from ..results.run_dir import RunDir
@@ -62,6 +63,10 @@ class Recording:
     def publish(self, kind: str, **fields: Any) -> None:
         """Publish an event of the launcher, as which whoever has started the simulation counts."""
         self._record("launcher", "launcher", kind, fields)
+
+    def publish_baseline(self, kind: str, **fields: Any) -> None:
+        """Publish an event of the baselines, which a launch trains in a process of their own."""
+        self._record(BASELINE, BASELINE, kind, fields)
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Write the line of a whole round of all peers."""

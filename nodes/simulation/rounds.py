@@ -187,7 +187,7 @@ class WholeRounds:
         for terms in self.mixing.terms(number):
             others = terms.of[terms.of != terms.peers[:, None]]
             count += np.bincount(others, minlength=len(count))
-        return count * nbytes
+        return np.asarray(count * nbytes)
 
     def _note_losses(self, losses: NDArray[Any], figures: Figures) -> None:
         for kind, values in (("train", losses), ("test", figures.get("loss"))):

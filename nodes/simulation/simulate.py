@@ -29,10 +29,9 @@ from ..experiment.validation import (
 )
 from ..launching.data_shares import DataShares, divided
 from ..launching.launcher import RunFailed, capped
-from ..launching.run_events import node_result, run_completed
 from ..results.collect import write_results
 from ..results.run_dir import RunDir, new_default_dir
-from ..results.run_result import RunResult, run_ended
+from ..results.run_result import RunResult, node_result, run_completed, run_ended
 from ..results.score_reports import Judged
 from ..runtime.event_types import INTERRUPTED
 from .baselines import Baselines
@@ -199,7 +198,9 @@ class _Simulate:
         if self.outcome.failed or self.stop.is_set():
             return
         self.ended_at = time.monotonic()
-        self.baselines.train(self.outcome.completed_rounds(experiment), publish)
+        rounds = self.outcome.completed_rounds(experiment)
+        if reason := self.baselines.train(rounds, self.recording.publish_baseline):
+            publish("warning", reason=reason)
 
     def _engine(self, experiment: Experiment, rows: Rows) -> MachineRun | WholeRounds:
         """Return what runs the nodes: whole rounds where they are asked for or come to the same, or the machines."""
