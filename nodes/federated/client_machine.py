@@ -73,9 +73,7 @@ class ClientMachine:
             return []
         own, coordinator = self._personalization, self.config.coordinator
         effects = self._handle(event, coordinator, now) if own is None else own.handle(event, now)
-        for effect in effects:
-            if type(effect) is e.Finish:
-                self.finished = True
+        self.finished = e.Finish in map(type, effects)
         return effects
 
     def _handle(self, event: ev.Event, coordinator: str, now: float) -> list[e.Effect]:
