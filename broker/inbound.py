@@ -222,6 +222,7 @@ class Inbound:
                 self._refuse(lane, identity, "hello", 0, *refusal, version)
             return
         peer, replaced = self._peers.admit(lane, identity, hello, "" if sender is None else sender.public)
+        endpoint.shared.met(hello)
         if replaced is not None:
             for channel in self._channels.values():
                 channel.forget(replaced.identity)
