@@ -35,8 +35,8 @@ BETWEEN: dict[type[m.Message], frozenset[tuple[str, str]]] = {
     m.Task: _DOWN,
     **dict.fromkeys(
         (
-            *(m.PeerSurvey, m.CatchUp, m.Exchange, m.Propose, m.Accept, m.Decision, m.QueryDecision, m.Walk),
-            *(m.GetModel, m.Model, m.Ping, m.Ack, m.Gossip, m.Shuffle, m.Edge, m.GetPeers, m.Peers),
+            *(m.PeerSurvey, m.PeerSurveys, m.CatchUp, m.Exchange, m.Propose, m.Accept, m.Decision, m.QueryDecision),
+            *(m.Walk, m.GetModel, m.Model, m.Ping, m.Ack, m.Gossip, m.Shuffle, m.Edge, m.GetPeers, m.Peers),
         ),
         _PEERS,
     ),

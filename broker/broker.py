@@ -390,3 +390,8 @@ def _not_theirs(message: Message, sender: Entry) -> str | None:
             return f"the lease of {node} is not that of {sender.name}, whose key asks"
         case _:
             return None
+
+
+def relay_event(broker: Broker, event: Event) -> None:
+    """Relay an event of a node that lives in this process, as if it had published it at this broker."""
+    broker._relay.publish(event)  # noqa: SLF001  (its own module; the class is long enough)

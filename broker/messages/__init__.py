@@ -32,7 +32,8 @@ CODES = frozenset(
 Message = (
     Hello | SharedMemoryOffer | Heartbeat | Goodbye | Refused | Report | Receipt
     | Ready | Task | Update | Declined
-    | PeerSurvey | CatchUp | Exchange | Propose | Accept | Decision | QueryDecision | Walk | GetModel | Model
+    | PeerSurvey | PeerSurveys | CatchUp | Exchange | Propose | Accept | Decision | QueryDecision | Walk
+    | GetModel | Model
     | Ping | Ack | Gossip | Shuffle | Edge | GetPeers | Peers
     | Join | Joined | Leave | RenewLease | GetRoster | Roster | GetSnapshot | Snapshot
     | GetEventAddresses | EventAddresses | GetBrokerInfo | BrokerInfo | DialBack | Ok | Failed

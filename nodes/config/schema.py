@@ -17,6 +17,7 @@ from nervenet.models.tables.suffixes import SUFFIXES, kind_of
 from ..topology import default_degree, default_probability
 from .keys import GATHERED, ExperimentError, check_keys, convert, keys_of, override
 from .ranges import Count, Natural, NotNegative, Part, Positive, Probability, Share, Text
+from .simulation import SimulationConfig
 from .site import SiteConfig
 
 if TYPE_CHECKING:
@@ -234,6 +235,17 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClusterConfig:
+    """Where launch places the processes of clients or peers; broker and coordinator are on its own machine."""
+
+    # dask: workers of its own on this machine; dask://HOST:PORT, dask+tls://HOST:PORT: those of that scheduler; or what
+    # an installed package brings. None: this machine, without an engine.
+    on: Text | None = None
+    # How long the processes wait for workers, at first and where a worker is lost.
+    deadline_s: Positive = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Timing:
     """The durations that a node's machine goes by, in seconds; see `Experiment.timing`."""
 
@@ -276,7 +288,9 @@ class Experiment:
     federated: FederatedConfig = field(default_factory=FederatedConfig)
     gossip: GossipConfig = field(default_factory=GossipConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
     site: SiteConfig = field(default_factory=SiteConfig)
+    simulation: SimulationConfig = field(default_factory=SimulationConfig)
 
     @property
     def deadline_s(self) -> float:
@@ -377,6 +391,8 @@ class Experiment:
             del tables["data"]["columns"]
         if not tables["site"]["allow"]:
             del tables["site"]["allow"]
+        if self.simulation == SimulationConfig():
+            del tables["simulation"]
         return tables
 
     @classmethod

@@ -39,7 +39,7 @@ class PeerMachine:
         self.rules = rules
         self.membership = membership
         self.tracker = NeighborTracker(membership.neighborhood.ever)
-        flood = SurveyFlood(rules.name, rules.members, membership.neighborhood.ever)
+        flood = SurveyFlood(rules.name, rules.members, membership.neighborhood.ever, rules.tree)
         self.lifecycle = PeerLifecycle(rules, flood, unit="round")
         self.stats = self.lifecycle.stats
         self.checkpoints = CheckpointPolicy(wanted=rules.keeps, held=rules.held)
@@ -86,6 +86,7 @@ class PeerMachine:
             return []
         if isinstance(event, ev.LinkLost) and event.peer in self.membership.neighborhood.ever:
             self.rounds.outbox.cut(event.peer)
+            self.lifecycle.flood.cut(event.peer)
         effects = self._observe(event, now)
         if self.status == "finished":
             return effects
@@ -139,7 +140,7 @@ class PeerMachine:
             case m.Exchange() as exchange:
                 self.rounds.isolation.hears(sender, exchange.round)
                 effects += self.rounds.arrived(event, exchange, now)
-            case m.PeerSurvey() as survey if self._in_round_zero:  # else all is agreed
+            case m.PeerSurvey() | m.PeerSurveys() as survey if self._in_round_zero:  # else all is agreed
                 effects += self.lifecycle.survey_arrived(event, survey, 0, now)
             case m.CatchUp() as catch_up:
                 effects += self.lifecycle.caught_up(event, catch_up, now)
@@ -298,6 +299,8 @@ class PeerMachine:
                 return self.lifecycle.fail(f"{waited}: {self.rounds.too_few}{see('too-few-nodes')}")
             case ("pulse",):
                 return self._pulse(now)
+            case ("spread",):
+                return self.lifecycle.spread()
             case ("training", number) if number == self.round and self.status == "training":
                 return self.lifecycle.training_expired(self.round)
             case ("deadline", number) if number == self.round and self.status == "waiting":

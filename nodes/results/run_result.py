@@ -39,6 +39,7 @@ class RunResult(Mapping[str, Any]):
     wall_s: float = 0.0  # from the command's start to the last node's result
     baseline_s: float | None = None  # seconds that the baselines trained, concurrently with the run or after it
     startup_s: float | None = None  # and to the first round
+    virtual_s: float | None = None  # how long a simulation took by the clock of its nodes
     resumed_after: int | None = None  # the round after which this incarnation of the run went on
     earlier: Earlier = field(default_factory=Earlier)  # what the incarnations before it took
     last_round: int = 0  # that an event reported as complete: all that is known where no node is left to report

@@ -24,8 +24,8 @@ REPORTS = {(role, "launcher") for role in ("client", "coordinator", "peer", "bro
 ANSWERS = {(b, a) for a, b in REPORTS}
 NODES = UP | DOWN | PEERS
 GOSSIP = (
-    *("peer_survey", "catch_up", "exchange", "propose", "accept", "decision", "query_decision", "walk", "get_model"),
-    *("model", "ping", "ack", "gossip", "shuffle", "edge", "get_peers", "peers"),
+    *("peer_survey", "peer_surveys", "catch_up", "exchange", "propose", "accept", "decision", "query_decision"),
+    *("walk", "get_model", "model", "ping", "ack", "gossip", "shuffle", "edge", "get_peers", "peers"),
 )
 
 TABLE: dict[str, set[tuple[str, str]]] = {

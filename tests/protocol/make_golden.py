@@ -21,6 +21,7 @@ DOUBLES = m.Payload("fedcba9876543210", "float64", 3)
 MEMBER = m.Member("client-0", "client", 1_700_000_000_000_000, 4711, {"control": "tcp://10.0.0.2:41000"}, "alive")
 NEWS = m.MemberState("peer-3", 9, "suspect", 1, {"control": "tcp://h:1", "bulk": "tcp://h:2"})
 FACTS = {"columns": ["a", "b"], "classes": [0, 1, 2]}
+ANSWERED = (m.SiteFields("peer-2", 1, {"classes": [0, 1]}), m.SiteFields("peer-3", 2, {"classes": [1]}))
 SURVEYED = {
     "columns": ["age", "ward"],
     "classes": ["no", "yes"],
@@ -75,6 +76,7 @@ EXAMPLES: dict[str, tuple[m.Message, Any]] = {
         (m.Update(3, 1, 120, {"loss": 0.25}, FACTS, DOUBLES), STATISTICS),
         (m.Declined(3, 1, "out of time"), None),
         (m.PeerSurvey("peer-2", FACTS, DOUBLES), STATISTICS),
+        (m.PeerSurveys(ANSWERED, {"columns": ["x"]}, DOUBLES), STATISTICS),
         (m.CatchUp(3, {"ask": "spread", "mean": [0.5]}), None),
         (m.Exchange(5, FLOATS), WEIGHTS),
         (m.Propose(1_700_000_000_000_001, FLOATS), WEIGHTS),
