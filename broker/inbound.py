@@ -171,7 +171,7 @@ class Inbound:
                 self._channels[lane].carried(identity, descriptor)
                 if lane in self._guards:  # it may have been cut off, and is back without another HELLO
                     self._guards[lane].introduced(descriptor, identity)
-                if lane in self._monitors:
+                if lane in self._monitors and peer.descriptors.get(lane) != descriptor:
                     self._peers.connected(lane, peer, descriptor)
                 if peer.bulk_came(self._endpoint.loop.time()):
                     self._established(peer)
@@ -184,9 +184,10 @@ class Inbound:
     def _displaces(self, lane: Lane, peer: InboundPeer) -> bool:
         if lane not in self._guards:
             return False
-        return speaks_displaced(
-            lane, peer, self._channels[lane].descriptor(), self._guards[lane], self._monitors[lane].drain
-        )
+        descriptor = self._channels[lane].descriptor()
+        if peer.descriptors.get(lane) == descriptor:  # as for almost every message
+            return False
+        return speaks_displaced(lane, peer, descriptor, self._guards[lane], self._monitors[lane].drain)
 
     def _sender(self, lane: Lane, peer: InboundPeer | None, frames: list[Any]) -> Entry | None:
         """Return whose key a message came by; None if it was revoked, or is not that of the peer that it speaks for."""

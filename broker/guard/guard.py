@@ -75,8 +75,10 @@ class Guard:
 
     def introduced(self, descriptor: int, identity: bytes = b"") -> None:
         """Take note that a connection is no stranger's, and that answers to an identity go over it."""
-        self.table.introduced(descriptor)
         found = self.table.get(descriptor)
+        if found is not None and found.known and identity and self._routes.get(identity) == descriptor:
+            return  # as for almost every message
+        self.table.introduced(descriptor)
         if found is not None and identity:
             found.identity = identity
             self._routes[identity] = descriptor

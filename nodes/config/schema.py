@@ -240,8 +240,7 @@ class ClusterConfig:
     # dask: workers of its own on this machine; dask://HOST:PORT, dask+tls://HOST:PORT: those of that scheduler; or what
     # an installed package brings. None: this machine, without an engine.
     on: Text | None = None
-    # How long the processes wait for workers, at first and where a worker is lost.
-    deadline_s: Positive = 60.0
+    deadline_s: Positive = 60.0  # how long the processes wait for workers, at first and where a worker is lost
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,3 +52,24 @@ async def test_a_failure_is_raised_where_somebody_waits() -> None:
     reports.put(e.Finish("failed", "nobody was left"))
     with pytest.raises(NodeFailed, match="nobody was left"):
         await waiting
+
+
+async def test_the_owner_of_one_that_goes_on_by_itself_gets_together_what_follows_closely() -> None:
+    reports = RoundReports(together_s=0.05)
+    found = reports.until(None)
+    reports.put(completed(1))
+    assert (await anext(found)).round == 1
+    for number in (2, 3):
+        reports.put(completed(number))
+    assert reports._queue.empty(), "they wait for each other"
+    assert (await anext(found)).round == 2
+    assert not reports._queue.empty(), "and come at one time"
+    assert (await anext(found)).round == 3
+
+
+async def test_the_end_waits_for_nothing() -> None:
+    reports = RoundReports(together_s=60.0)
+    for number in (1, 2):
+        reports.put(completed(number))
+    reports.put(e.Finish("completed"))
+    assert [report.round async for report in reports.until(None)] == [1, 2]
