@@ -1,8 +1,9 @@
-"""Nodes that are killed (SIGKILL) while vectors go between them by shared memory: what is left behind, and what arrives.
+"""Nodes that are killed (SIGKILL) while vectors go between them by shared memory: what is left, and what arrives.
 
-A hub and two clients, each a process with a deployed transport, send each other vectors without a pause, hold each one for
-some milliseconds, and look at every number when it comes and again before they let it go. One of the three is killed at a
-random moment, again and again, and started anew under its name; then all must go on. The rival is the same by sockets.
+A hub and two clients, each a process with a deployed transport, send each other vectors without a pause, hold each one
+for some milliseconds, and look at every number when it comes and again before they let it go. One of the three is
+killed at a random moment, again and again, and started anew under its name; then all must go on. The rival is the same
+by sockets.
 
     python benchmarks/shared_memory_kills.py [--kills 100] [--parameters 1000000]
 """
@@ -118,7 +119,7 @@ def regions() -> int:
     found = len(list(Path("/dev/shm").iterdir()))
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            found += sum("memfd:nervenet" in os.readlink(each) for each in (process / "fd").iterdir())
+            found += sum("memfd:nervenet" in str(each.readlink()) for each in (process / "fd").iterdir())
             found += (process / "maps").read_text().count("memfd:nervenet")
         except OSError:
             continue
@@ -171,11 +172,13 @@ def main() -> None:
     parser.add_argument("--parameters", type=int, default=1_000_000)
     args = parser.parse_args()
     before = regions()
-    print(f"{args.kills} kills of one of three nodes, {4 * args.parameters / 1e6:.0f} MB vectors; {os.cpu_count()} cores")
+    size = 4 * args.parameters / 1e6
+    print(f"{args.kills} kills of one of three nodes, {size:.0f} MB vectors; {os.cpu_count()} cores")
     for name, shared in (("sockets", False), ("shared memory", True)):
         waits, counts, rate = kills(args.kills, args.parameters, shared)
         hangs = sum(wait == float("inf") for wait in waits)
-        told = f"{counts.rows[:, COMING].sum():,} vectors, {rate:.0f}/s; {counts.rows[:, WRONG].sum()} wrong; {hangs} hangs"
+        coming, wrong, _ = counts.rows.sum(axis=0)
+        told = f"{coming:,} vectors, {rate:.0f}/s; {wrong} wrong; {hangs} hangs"
         slowest = f"all go on after {sorted(waits)[len(waits) // 2]:.2f} s, {max(waits):.2f} s at the most"
         print(f"{name}: {told}; {slowest}; {counts.rows[:, SHARED].sum()} sends by shared memory")
     print(f"regions in all processes, and files in /dev/shm: {before} before, {regions()} after")
