@@ -326,8 +326,7 @@ class Inbound:
         self._lost(peer.node, peer.incarnation)
         if peer.up:
             peer.up = False
-            reason = f"the connection of {peer.node} has closed"
-            self._endpoint.notify(LinkLost(peer.node, peer.incarnation, reason))
+            self._endpoint.notify(LinkLost(peer.node, peer.incarnation, f"the connection of {peer.node} has closed"))
 
     def _bulk_disconnected(self, peer: InboundPeer) -> None:
         self._cut.pop(peer.identity, None)
