@@ -48,6 +48,7 @@ Array = NDArray[Any]
 MAGIC = b"NV"
 SIGNATURE = MAGIC + bytes([VERSION])
 _DTYPE = {name: np.dtype(name) for name in ("float32", "float64", "uint8")}
+_NESTED = frozenset({dict, list})
 _SWAP = sys.byteorder == "big"
 
 
@@ -277,6 +278,8 @@ def shallow(value: Any, depth: int = DEPTH) -> bool:
         return True
     if depth == 0:
         return False
+    if _NESTED.isdisjoint(map(type, value.values() if kind is dict else value)):
+        return True
     for each in value.values() if kind is dict else value:
         if (type(each) is dict or type(each) is list) and not shallow(each, depth - 1):
             return False

@@ -53,7 +53,7 @@ class Inbound:
         for lane, place in zip(LANES, split_bind(address, LANES), strict=True):
             socket = make(context, f"inbox.{lane}", self._endpoint.limits)
             try:
-                bound, listener = bind(
+                bound, listener, descriptor = bind(
                     socket,
                     place,
                     security=self._endpoint.security,
@@ -69,7 +69,7 @@ class Inbound:
                 raise
             guard = None
             if not place.startswith("inproc"):
-                guard = self._guards[lane] = Guard(self._policy(lane), self._endpoint.refused)
+                guard = self._guards[lane] = Guard(self._policy(lane), self._endpoint.refused, listens=descriptor)
             receive = partial(self._receive, lane)
             channel = self._channels[lane] = self._endpoint.channel(
                 socket,
@@ -91,7 +91,8 @@ class Inbound:
     def _policy(self, lane: Lane) -> Policy:
         limits = self._endpoint.limits
         held = allowed("held_bytes") if lane is Lane.CONTROL else limits.message_bytes + limits.header_bytes
-        return Policy(f"inbox.{self._endpoint.role}", held, strangers="unknown_at_inbox")
+        service = f"inbox.{self._endpoint.role}"
+        return Policy(service, held, strangers="unknown_at_inbox", handshakes="handshakes_at_inbox", counts_known=False)
 
     def send(self, to: str, lane: Lane, envelope: Envelope) -> bool:
         peer = self._peers.by_name.get(to)
