@@ -359,12 +359,6 @@ class Channel:
             return None
         frames: list[Any] = [part.bytes]
         self._descriptor = None
-        if not part.more:
-            if self._knows_first:
-                self._header = part
-            if self._heard is not None:
-                self._nbytes, self._frames = (0, 0) if self._addressed else (self._carried(part), 1)
-            return frames
         most, parts = self._most, [part]
         while part.more:
             part = socket.recv(_NOBLOCK, copy=False)
@@ -372,10 +366,9 @@ class Channel:
             if len(parts) <= most:
                 frames.append(part.buffer if self._large and len(part) >= _ZERO_COPY else part.bytes)
         if self._addressed:
-            self._header = parts[1]  # it knows its connection
             del parts[0]
-        elif self._knows_first:
-            self._header = parts[0]
+        if parts and (self._addressed or self._knows_first):
+            self._header = parts[0]  # it knows its connection
         if self._heard is not None:
             self._nbytes, self._frames = sum(map(self._carried, parts)), len(parts)
         return frames
