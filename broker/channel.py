@@ -17,12 +17,15 @@ import zmq
 from .codec import Frame, encode
 from .kernel import COUNTS
 from .leaving import Leaving
+from .limits import allowed
 from .messages import VERSION, Message, tag_of
 from .transport_events import Counters
 
 _TURN = 64  # messages handed over before others get the loop
 _TURN_S = 0.02  # or for so long
+_SHARED = allowed("shared_vector_bytes")
 _ZERO_COPY = 65_536  # bytes; below, a copy is cheaper than the bookkeeping of sharing
+_SHARED = 1_024  # bytes; from here on one copy for all receivers is cheaper than one for each
 _SMALL_BYTES = 1 << 20  # while the queue of a peer is smaller than this, `queue` does not bound it
 _SMALL_QUEUE = 256  # but this does
 _NOBLOCK = int(zmq.NOBLOCK)  # plain integers: an operator on zmq's flags costs a microsecond
@@ -45,6 +48,12 @@ class Heard(Protocol):
     def __call__(self, descriptor: int, nbytes: int, frames: int, /) -> bool: ...
 
 
+class Refer(Protocol):
+    """Returns what a peer, by its identity, is sent in place of a large array; None: the array itself."""
+
+    def __call__(self, identity: bytes, array: Any, /) -> bytes | None: ...
+
+
 class Envelope(NamedTuple):
     """The frames of an outgoing message, and what is reported about it."""
 
@@ -53,7 +62,7 @@ class Envelope(NamedTuple):
     round: int
     header_bytes: int
     array_bytes: int = 0
-    shared: zmq.Frame | None = None  # the array, where several are sent it without a copy
+    shared: zmq.Frame | None = None  # the array, where several are sent it
 
     @classmethod
     def of(
@@ -62,23 +71,25 @@ class Envelope(NamedTuple):
         frames = encode(message, array, version, number)
         header = len(frames[0])
         size = sum(map(len, frames))
-        # ZeroMQ tells pyzmq's own thread when it is done with an array: once for all receivers, where it can be told
-        # apart which of them it still goes to.
-        share = COUNTS and receivers > 1 and size - header >= _ZERO_COPY
-        shared = zmq.Frame(frames[1], copy=False, track=True) if share else None
-        return cls(frames, tag_of(message), getattr(message, "round", 0), header, size - header, shared)
+        shared, array_bytes = None, size - header
+        if receivers > 1 and _SHARED <= array_bytes < _ZERO_COPY:
+            shared = zmq.Frame(frames[1], copy=True)
+        elif receivers > 1 and array_bytes >= _ZERO_COPY and COUNTS:
+            # ZeroMQ tells pyzmq's own thread when it is done with an array: once for all receivers, where the system
+            # tells apart which of them it still goes to.
+            shared = zmq.Frame(frames[1], copy=False, track=True)
+        return cls(frames, tag_of(message), getattr(message, "round", 0), header, array_bytes, shared)
 
 
 class Channel:
     """Owns one socket; a ROUTER where ``addressed``, anything else where not.
 
-    ``deliver(channel, identity, frames)`` gets each message, synchronously, and should not raise (the
-    loop's exception handler would be told); ``identity`` is empty
-    unless ``addressed``. ``dropped(channel, identity, envelope, full)`` is called for a message that will not leave,
-    because the queue is full or (false) there is no such peer. ``queue`` messages may wait for one peer, or 256 of less
-    than a megabyte together; beyond that the oldest is dropped, because newer ones supersede it. ``large``: arrays are
-    expected and received without a copy. ``keyed``: connections are authenticated, and `user` is asked for. ``heard``
-    is asked of each message first.
+    ``deliver(channel, identity, frames)`` gets each message, synchronously, and should not raise (the loop's exception
+    handler would be told); ``identity`` is empty unless ``addressed``. ``dropped(channel, identity, envelope, full)``
+    is called for a message that will not leave, because the queue is full or (false) there is no such peer. ``queue``
+    messages may wait for one peer, or 256 of less than a megabyte together; beyond that the oldest is dropped, because
+    newer ones supersede it. ``large``: arrays are expected and received without a copy. ``keyed``: connections are
+    authenticated, and `user` is asked for. ``heard`` is asked of each message first, ``refer`` of each long array.
     """
 
     def __init__(
@@ -94,6 +105,7 @@ class Channel:
         most_frames: int = 2,
         keyed: bool = False,
         heard: Heard | None = None,
+        refer: Refer = lambda *_: None,
     ) -> None:
         self.socket = socket
         self._deliver = deliver
@@ -103,8 +115,9 @@ class Channel:
         self._addressed = addressed
         self._large = large
         self._most = most_frames + 1 + addressed  # one more than a message has proves that it is malformed
-        self._keyed = (keyed or heard is not None) and not addressed
+        self._knows_first = (keyed or heard is not None or large) and not addressed  # else the identity comes first
         self._heard = heard
+        self._refer = refer
         self._seal = _SEALED if keyed else 0
         self._nbytes = self._frames = 0  # of the message being delivered, as its connection has carried it
         self._waiting: dict[bytes, deque[Envelope]] = {}
@@ -228,7 +241,7 @@ class Channel:
         """Return whether ZeroMQ took the message, or it need not be tried again."""
         frames = envelope.frames
         socket = self.socket
-        tracker = None
+        tracker = reference = None
         try:
             if self._addressed:
                 socket.send(to, _MORE)
@@ -236,8 +249,14 @@ class Channel:
                 socket.send(frames[0], _NOBLOCK)
             else:
                 socket.send(frames[0], _MORE)
-                if envelope.array_bytes >= _ZERO_COPY:
+                if envelope.array_bytes >= _SHARED:
+                    reference = self._refer(to, frames[1])
+                if reference is not None:
+                    socket.send(reference, _NOBLOCK)
+                elif envelope.array_bytes >= _ZERO_COPY:
                     tracker = socket.send(envelope.shared or frames[1], _NOBLOCK, copy=False, track=True)
+                elif envelope.shared is not None:
+                    socket.send(envelope.shared, _NOBLOCK, copy=False)
                 else:
                     socket.send(frames[1], _NOBLOCK)
         except zmq.Again:
@@ -252,6 +271,7 @@ class Channel:
         counters = self._counters
         counters.messages_sent += 1
         counters.bytes_sent += envelope.header_bytes + envelope.array_bytes
+        counters.bytes_shared += 0 if reference is None else envelope.array_bytes
         counters.sent_by_kind["control"] += envelope.header_bytes
         counters.sent_by_kind["weights"] += envelope.array_bytes
         self._poll_again()
@@ -338,19 +358,22 @@ class Channel:
         except zmq.Again:
             return None
         frames: list[Any] = [part.bytes]
-        most = self._most
         self._descriptor = None
-        if self._keyed or (self._large and not self._addressed):
-            self._header = part
-        seal, count = self._seal, 1
-        nbytes = 0 if self._addressed else seal + len(part) + (_SHORT if len(part) + seal <= 255 else _LONG)
+        most, parts = self._most, [part]
         while part.more:
             part = socket.recv(_NOBLOCK, copy=False)
-            count += 1
-            nbytes += seal + len(part) + (_SHORT if len(part) + seal <= 255 else _LONG)
-            if self._addressed and len(frames) == 1:
-                self._header = part  # it knows its connection
-            if len(frames) < most:
+            parts.append(part)
+            if len(parts) <= most:
                 frames.append(part.buffer if self._large and len(part) >= _ZERO_COPY else part.bytes)
-        self._nbytes, self._frames = nbytes, count - self._addressed
+        if self._addressed:
+            del parts[0]
+        if parts and (self._addressed or self._knows_first):
+            self._header = parts[0]  # it knows its connection
+        if self._heard is not None:
+            self._nbytes, self._frames = sum(map(self._carried, parts)), len(parts)
         return frames
+
+    def _carried(self, part: zmq.Frame) -> int:
+        """Return how many bytes of its connection a frame has taken."""
+        size = len(part) + self._seal
+        return size + (_SHORT if size <= 255 else _LONG)

@@ -220,6 +220,15 @@ class RunDir:
             elif self.resumed is not None:
                 rows = with_earlier(rows, read_rows(self.path), self.resumed)
             self._write_rows(rows)
+        self._draw(rows, baseline)
+
+    def write_known_rounds(self, rows: Sequence[Row], baseline: Mapping[str, float | None] | None = None) -> None:
+        """Write the same of rows that are known already."""
+        with self._noting_refusal(ROUNDS):
+            self._write_rows(rows)
+        self._draw(rows, baseline)
+
+    def _draw(self, rows: Sequence[Row], baseline: Mapping[str, float | None] | None) -> None:
         if not installed("matplotlib"):
             return  # which `not_written` says beforehand
         from .plots import draw_curves
