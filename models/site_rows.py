@@ -172,6 +172,17 @@ def _width(X: NDArray[Any] | Table | StoredTable) -> int:
     return len(X.columns) if isinstance(X, Table | StoredTable) else int(X.shape[1])
 
 
+def check_domain(model: object, y: NDArray[Any]) -> None:
+    """Raise DataError for targets outside the domain of a model that says which one it has, by `check_targets`."""
+    check = getattr(model, "check_targets", None)
+    if check is None or y.dtype.kind not in "biuf":
+        return
+    try:
+        check(y)
+    except ValueError as error:
+        raise DataError(str(error)) from None
+
+
 def check_targets(y: NDArray[Any], task: Task | None, model: str | None) -> None:
     """Raise DataError for targets that cannot be of this task, which `model` (None: the user) demands."""
     if task == "regression" and y.dtype.kind == "U":

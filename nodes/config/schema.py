@@ -124,6 +124,9 @@ class TrainingConfig:
     # How much a row of each class counts: balanced (n / (classes x rows of the class), over the training rows of all
     # sites), or a table by label, 1 where one is left out. The coordinator's; under gossip the same at every peer.
     class_weight: Literal["balanced"] | dict[str, Positive] | None = None
+    # Of a forest: own (each site grows its share of the trees on its own rows), or shared (all sites grow every tree
+    # together, from counts of their rows). The coordinator's; under gossip the same at every peer.
+    trees: Literal["own", "shared"] = "own"
 
     @property
     def rule(self) -> str:
