@@ -85,6 +85,12 @@ FLAGS = (
     Flag("evaluation.budget_s", "Federated: seconds, after which the open round is the last", "all rounds", "SECONDS"),
     Flag("network.keys", "This node's key, and those that it allows; see nervenet keys", "none", metavar="DIR"),
     Flag("processes", "Operating-system processes that host the nodes", "one each"),
+    Flag(
+        "cluster.on",
+        "Where these are placed: dask (workers of its own), dask://HOST:PORT or dask+tls://HOST:PORT",
+        "this machine",
+        "ENGINE",
+    ),
 )
 
 
@@ -154,7 +160,7 @@ SET = click.option("--set", multiple=True, metavar="KEY=VALUE", help=_HELP)
 SEVERAL = ("data.sites", "data.drop", "data.categorical", "data.numeric", "data.date")
 """Keys whose option may be given several times, with several columns each, separated by commas."""
 
-TEXTS = ("data.target", "data.id", "data.weight", "init", "network.keys")
+TEXTS = ("data.target", "data.id", "data.weight", "init", "network.keys", "cluster.on")
 """Keys whose values stay text, whatever they look like."""
 
 

@@ -27,6 +27,7 @@ FREE = (
     "federated.report_outliers",
     "evaluation.*",
     "network.*",
+    "cluster.*",
     "site.*",
     "simulation.*",
 )
