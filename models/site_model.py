@@ -25,7 +25,7 @@ from .rng import generator
 from .site_agreement import Agreed, Asking, agreement_questions
 from .site_answers import SiteAnswers
 from .site_coverage import check_covered, check_same_layout
-from .site_rows import SiteRows, check_domain, check_targets
+from .site_rows import SiteRows, check_own_targets
 from .site_statistics import Scale, SiteStatistics
 from .stored_inputs import check_in_batches, stored_inputs
 from .summed import anchor, counted
@@ -143,8 +143,7 @@ class SiteModel(HeldModel):
 
     def _take(self, rows: SiteRows, told: str | None, holdout: float, min_rows: int, seed: int) -> None:
         """Take this site's rows, after the checks that need no other site."""
-        check_targets(rows.y, self.task, None if told else str(self.model.describe()["name"]).rpartition(".")[2])
-        check_domain(self.model, rows.y)
+        check_own_targets(self.model, rows.y, self.task, told)
         rows.check_floor(min_rows)
         if rows.weight is not None:
             check_weighable(self.model, "weights of rows")

@@ -25,7 +25,7 @@ from .backends import BACKENDS
 from .delegated import if_inner_has
 from .experiments import experiment_of
 from .inputs import Checked, check_several, checked
-from .plain import fitted
+from .plain import fitted, replaced
 from .run import Job, Learned, Progress, Record
 from .sites import Division, Sites, sites_of
 
@@ -112,22 +112,15 @@ class LearningEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         """Do one more round on these rows, the first of all where there was none; `classes` are then all there are."""
         after = self._going_on()
         if after is not None and type(self.estimator) is not self._learned_by:
-            raise ValueError(self._other_estimator())
+            raise ValueError(replaced(self.estimator, self._learned_by))
         targets, known = self._targets(found.y, None if classes is None else np.unique(np.asarray(classes)))
         try:
             self._learn(found._replace(y=targets), known, after, more=True)
         except IncompatibleWeights as error:
             if after is None:
                 raise
-            raise ValueError(f"{self._other_estimator()} ({error})") from error
+            raise ValueError(f"{replaced(self.estimator, self._learned_by)} ({error})") from error
         return self
-
-    def _other_estimator(self) -> str:
-        """Return why `partial_fit` cannot go on: the wrapped estimator was replaced by one that has other weights."""
-        return (
-            f"partial_fit goes on from the weights of the calls before, which are those of another model than "
-            f"estimator = {type(self.estimator).__name__} has ({self._learned_by.__name__}'s); call fit to begin anew"
-        )
 
     def _known_classes(self, again: Any) -> NDArray[Any]:
         """Return the classes of the calls before. Raises ValueError where this one has others."""

@@ -190,7 +190,7 @@ def test_targets_outside_the_domain_are_named() -> None:
 
 
 def test_without_that_check_they_are_found_while_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nervenet.models.site_model.check_domain", lambda *_: None)
+    monkeypatch.setattr("nervenet.models.site_rows.check_domain", lambda *_: None)
     with pytest.raises(ValueError, match="above 0, found 0"):
         learn(GammaRegressor(), skewed((X, TARGETS["counts"])))
 
