@@ -226,7 +226,12 @@ class NetworkConfig:
     rejoin_deadline_s: Positive = 120.0
     heartbeat_s: Positive = 0.5  # between two signs of life
     suspect_after_s: Positive = 2.0  # silence after which a node is suspected: at least two heartbeats
-    max_message_bytes: Annotated[int, Meta(ge=65536)] = 256 * 2**20  # of one message, and so of a model
+    # Of one message. Federated, a larger model travels in chunks; under gossip it is the largest that there can be.
+    max_message_bytes: Annotated[int, Meta(ge=65536)] = 256 * 2**20
+    chunk_bytes: Annotated[int, Meta(ge=4096)] = 4 * 2**20  # of a chunk of such a model: what a cut may cost again
+    # The vectors of such a model lie in files and not in memory: beside the node's checkpoints, else among the system's
+    # temporary files.
+    mapped: bool = False
     keys: Text | None = None  # folder of this node's key and of those that it allows: all connections are encrypted
     insecure: bool = False  # leave this machine without keys: anybody on the way can read and forge everything
 

@@ -89,7 +89,7 @@ class Worker:
             return self.answer(effect)
         if isinstance(effect, e.Train | e.TrainAlone | e.Personalize):
             self.cancellation.reset()
-        concurrent = isinstance(effect, e.Combine | e.Merge | e.CopyPart)
+        concurrent = isinstance(effect, e.Combine | e.Merge | e.CopyPart | e.KeepRange)
         job = self.role.snapshot(effect)
         (self._concurrent if concurrent else self._jobs).put(lambda: self._do(job))
         return None

@@ -1,0 +1,81 @@
+"""What a node announces in place of sending it, and serves range by range to those it was announced to; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from msgspec import structs
+from nervenet.broker import messages as m
+
+from ...runtime import effects as e
+from ...runtime import events as ev
+from .sizes import Sizes
+
+
+@dataclass(slots=True)
+class Offer:
+    """One array under its generation; `told` may ask for it, and `served` has who was sent its end."""
+
+    generation: int
+    body: ev.Body
+    payload: m.Payload
+    round: int
+    told: set[str] = field(default_factory=set)
+    served: set[str] = field(default_factory=set)
+
+
+class Offers:
+    """The newest array that this node has announced: of those before it nobody needs more."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        self.sizes = sizes
+        self.offer: Offer | None = None
+        self._generation = 0
+
+    def withhold(self, effects: Iterable[e.Effect]) -> list[e.Effect]:
+        """Return the effects, with what no message can carry announced in place of being sent."""
+        return [self._announced(effect) if isinstance(effect, e.Send) else effect for effect in effects]
+
+    def _announced(self, send: e.Send) -> e.Effect:
+        payload = getattr(send.message, "payload", None)
+        if not isinstance(send.message, m.Task | m.Update) or payload is None or not self.sizes.too_large(payload):
+            return send
+        offer = self.offer
+        if offer is None or offer.body is not send.body:
+            self._generation += 1
+            offer = self.offer = Offer(self._generation, send.body, payload, send.message.round)
+        offer.round = send.message.round
+        offer.told.update(send.to)
+        manifest = m.Manifest(payload, offer.generation)
+        return e.Announce(send.to, structs.replace(send.message, payload=None, manifest=manifest), send.body)
+
+    def forget(self) -> None:
+        self.offer = None
+
+    def serve(self, sender: str, asked: m.GetChunk) -> list[e.Effect]:
+        """Answer a request for a range, or refuse it by name; a refusal names the generation as its round."""
+        fault = self._fault(sender, asked)
+        if fault is not None or self.offer is None:
+            code, reason = fault or ("stale", "nothing is offered")
+            return [e.Send((sender,), m.Refused("get_chunk", asked.generation, code, reason))]
+        offer = self.offer
+        if asked.start + asked.length == offer.payload.length:
+            offer.served.add(sender)
+        payload = structs.replace(offer.payload, length=asked.length)
+        return [e.SendRange(sender, m.Chunk(offer.round, offer.generation, asked.start, payload), offer.body)]
+
+    def _fault(self, sender: str, asked: m.GetChunk) -> tuple[str, str] | None:
+        offer = self.offer
+        if offer is None or asked.generation != offer.generation:
+            there = "none is" if offer is None else f"array {offer.generation} is"
+            return "stale", f"array {asked.generation} is no longer offered; {there}"
+        if sender not in offer.told:
+            return "uninvited", f"array {offer.generation} was not announced to {sender}"
+        if not 1 <= asked.length <= offer.payload.length - asked.start:
+            found = f"{asked.length} from {asked.start} on"
+            return "length", f"a range must lie within {offer.payload.length} numbers, found {found}"
+        if not self.sizes.fits(offer.payload, asked.length):
+            most = f"network.max_message_bytes = {self.sizes.message_bytes:,}"
+            return "length", f"{asked.length:,} numbers are more than a message carries here ({most})"
+        return None
