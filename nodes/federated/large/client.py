@@ -13,7 +13,7 @@ from nervenet.broker import messages as m
 from ...runtime import effects as e
 from ...runtime import events as ev
 from ..client_machine import ClientMachine
-from .offers import Offers
+from .offers import REFUSALS, Offers
 from .pull import AGAIN_S, Pull
 from .sizes import Sizes
 
@@ -76,8 +76,8 @@ class LargeClient:
             case m.Chunk():
                 heard = machine.handle(structs.replace(event, body=None, flaw=None), now)
                 return heard + self._came(event, message, now)
-            case m.Refused(about="get_chunk", round=generation):
-                if self.announced and self.announced.manifest.generation == generation:
+            case m.Refused(about="get_chunk", code=code, round=generation):
+                if code in REFUSALS and self.announced and self.announced.manifest.generation == generation:
                     self._drop()  # another task is on its way, or this client is not asked any more
                 return []
             case m.Refused(about="task", round=number):

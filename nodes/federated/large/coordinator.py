@@ -17,7 +17,7 @@ from ..coordinator_machine import CoordinatorMachine
 from ..task_dispatch import expected_payload
 from .folding import Folding, Remote
 from .leaving import Leaving
-from .offers import Offers
+from .offers import REFUSALS, Offers
 from .sizes import Sizes
 from .suited import unsuited
 
@@ -105,7 +105,7 @@ class LargeCoordinator:
             case m.Chunk():
                 heard = machine.handle(structs.replace(event, body=None, flaw=None), now)
                 return heard + self._came(sender, message, event, now)
-            case m.Refused(about="get_chunk", round=generation, reason=reason):
+            case m.Refused(about="get_chunk", code=code, round=generation, reason=reason) if code in REFUSALS:
                 return machine.handle(event, now) + self._refused(sender, generation, reason, now)
             case m.Goodbye(reason=reason):
                 return machine.handle(event, now) + self._left_out({sender: f"{sender} has left: {reason}"}, now)
@@ -207,4 +207,3 @@ class LargeCoordinator:
                 return []
         offer = self.offers.offer
         return effects + self.leaving.finish(set() if offer is None else offer.served)
-

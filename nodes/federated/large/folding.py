@@ -8,7 +8,6 @@ it, and the others, who still have their updates, are asked for these once more.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -45,7 +44,6 @@ class Folding:
         self.failed = False  # too few are left
         self._sizes = sizes
         self._deadline_s = deadline_s
-        self._began = now
         self.number = number - 1
         self.pull = self._begin(now)
 
@@ -55,6 +53,7 @@ class Folding:
 
     def _begin(self, now: float) -> Pull:
         self.number += 1
+        self._began = now  # whoever is left has all the time there is: each time there are fewer
         remote = {c.client: c.body for c in self.left if isinstance(c.body, Remote)}
         payload = next(iter(remote.values())).payload
         generations = {name: body.generation for name, body in remote.items()}
@@ -128,7 +127,6 @@ class Folding:
         return effects, given_up
 
     def _enough(self, answers: int) -> bool:
-        """Whether so many updates would have closed the round."""
+        """Whether a round that need not have all updates can do with so many."""
         current = self.current
-        share = math.ceil(round(current.quorum * current.wanted, 9))
-        return answers >= max(share, current.floor, current.strategy_least)
+        return current.quorum < 1 and answers >= max(1, current.floor, current.strategy_least)

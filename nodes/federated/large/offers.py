@@ -12,6 +12,9 @@ from ...runtime import effects as e
 from ...runtime import events as ev
 from .sizes import Sizes
 
+REFUSALS = frozenset({"stale", "uninvited", "length"})
+"""Codes by which a request for a range is refused; others are the transport's, and it can be asked again."""
+
 
 @dataclass(slots=True)
 class Offer:
