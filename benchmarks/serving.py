@@ -7,7 +7,9 @@ rate
     Requests of one row a second, over eight connections, against a bare Starlette endpoint that returns a constant
     behind the same server; slices of a second, in turn.
 rows
-    100,000 rows in one request against the model's own `predict` in this process, in turn, by format.
+    100,000 rows in one request against the model's own `predict` in this process, in turn, by format. Two floors: what
+    a parser alone takes that knows nothing of rows or columns (simdjson; pyarrow for CSV, on all processors), and what
+    a bare server takes that throws the body away. Beside predict they bound the ratio, whatever the server does.
 health
     How soon ``GET /healthz`` is answered while eight clients post the longest bodies, and strangers unfinished ones;
     the floor is the same question when nobody else asks.
@@ -78,10 +80,13 @@ async def bare() -> None:
     import uvicorn
     from nervenet.scripts.http_connections import BoundedProtocol
     from starlette.applications import Starlette
+    from starlette.requests import Request
     from starlette.responses import JSONResponse
     from starlette.routing import Route
 
-    async def constant(_: Any) -> JSONResponse:
+    async def constant(request: Request) -> JSONResponse:
+        async for _ in request.stream():
+            pass
         return JSONResponse({"y_pred": [0]})
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -175,6 +180,21 @@ def bodies(X: np.ndarray[Any, Any], names: tuple[str, ...]) -> Iterator[tuple[st
         yield f"Arrow {kind.__name__}", "application/vnd.apache.arrow.stream", bytes(sink.getvalue())
 
 
+def parsing(name: str, body: bytes) -> Callable[[], Any]:
+    """Return what reads the bytes of a format, and makes nothing of them."""
+    if name == "JSON":
+        import simdjson
+
+        parser = simdjson.Parser()
+        return lambda: parser.parse(body) and None
+    if name == "CSV":
+        import pyarrow as pa
+        from pyarrow import csv
+
+        return lambda: csv.read_csv(pa.BufferReader(body))
+    return lambda: None  # columns are used where they lie
+
+
 def timed(work: Callable[[], Any]) -> float:
     began = time.perf_counter()
     work()
@@ -189,27 +209,38 @@ def rows(only: int | None) -> None:
             site_model = load_model(folder)
             X = np.random.default_rng(1).normal(size=(ROWS, columns)).round(3)
             wanted = site_model.predict(X).tolist()
-            with serving(folder, "--max-body", "64") as (host, port, server):
-                for name, media, body in bodies(X, site_model.preprocessing.columns):
+            bodied = bodies(X, site_model.preprocessing.columns)
+            with serving(folder, "--max-body", "64") as (host, port, server), started(__file__, "--bare") as bare_one:
+                addresses = [f"http://{host}:{port}/predict", f"http://{bare_one[0]}:{bare_one[1]}/predict"]
+                for name, media, body in bodied:
 
-                    def ask(media: str = media, body: bytes = body, address: str = f"http://{host}:{port}") -> Any:
+                    def ask(address: str, media: str = media, body: bytes = body) -> Any:
                         headers = {"content-type": media, "accept": media}
-                        return http.post(f"{address}/predict", content=body, headers=headers).raise_for_status()
+                        return http.post(address, content=body, headers=headers).raise_for_status()
 
-                    answer = ask()
+                    answer = ask(addresses[0])
                     assert media != "application/json" or answer.json()["y_pred"] == wanted
+                    ask(addresses[1])
+                    parse = parsing(name, body)
                     turns = []
                     for _ in range(5):
                         before = cpu(own)
                         took = timed(lambda: site_model.predict(X))  # noqa: B023
                         between, spent = cpu(own), cpu(server)
-                        turns.append((took, timed(ask), between - before, cpu(server) - spent))
+                        ours = timed(lambda: ask(addresses[0]))  # noqa: B023
+                        used = cpu(server) - spent
+                        floors = timed(parse), timed(lambda: ask(addresses[1]))  # noqa: B023
+                        turns.append((took, ours, between - before, used, *floors))
                     medians = [statistics.median(each) * 1e3 for each in zip(*turns, strict=True)]
-                    alone, took, cpu_alone, cpu_took = medians
+                    alone, took, cpu_alone, cpu_took, parsed, sent = medians
                     what = f"{ROWS:,} rows x {columns}, hidden {hidden}, {name}, {len(body) / 2**20:.1f} MiB"
-                    ratio, of_cpu = alone / took, cpu_alone / cpu_took
-                    print(f"{what:55} {took:5.0f} ms, predict alone {alone:5.0f} ms, ratio {ratio:.2f};", end=" ")
-                    print(f"of processor time {cpu_took:4.0f} and {cpu_alone:4.0f} ms, {of_cpu:.2f} (to reach 0.7)")
+                    ratio, of_cpu, bound = alone / took, cpu_alone / cpu_took, alone / (alone + parsed + sent)
+                    print(f"{what:55} {took:5.0f} ms, predict alone {alone:5.0f} ms, ratio {ratio:.2f}", end=" ")
+                    print(
+                        f"(to reach 0.7); of processor time {cpu_took:4.0f} and {cpu_alone:4.0f} ms, {of_cpu:.2f};",
+                        end=" ",
+                    )
+                    print(f"floors: parser {parsed:.0f} ms, transfer {sent:.0f} ms, so at most {bound:.2f}", flush=True)
 
 
 # beside others

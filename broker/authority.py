@@ -24,6 +24,7 @@ _NOBODY: frozenset[tuple[str, str]] = frozenset()
 BETWEEN: dict[type[m.Message], frozenset[tuple[str, str]]] = {
     m.Hello: _ANY,
     m.Refused: _ANY,
+    m.SharedMemoryOffer: _ANY,
     m.Heartbeat: _UP | _DOWN | _PEERS,
     m.Goodbye: _UP | _DOWN | _PEERS,
     m.Report: _REPORTS,
@@ -36,8 +37,8 @@ BETWEEN: dict[type[m.Message], frozenset[tuple[str, str]]] = {
     m.Chunk: _UP | _DOWN,
     **dict.fromkeys(
         (
-            *(m.PeerSurvey, m.CatchUp, m.Exchange, m.Propose, m.Accept, m.Decision, m.QueryDecision, m.Walk),
-            *(m.GetModel, m.Model, m.Ping, m.Ack, m.Gossip, m.Shuffle, m.Edge, m.GetPeers, m.Peers),
+            *(m.PeerSurvey, m.PeerSurveys, m.CatchUp, m.Exchange, m.Propose, m.Accept, m.Decision, m.QueryDecision),
+            *(m.Walk, m.GetModel, m.Model, m.Ping, m.Ack, m.Gossip, m.Shuffle, m.Edge, m.GetPeers, m.Peers),
         ),
         _PEERS,
     ),

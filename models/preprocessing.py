@@ -179,7 +179,7 @@ class Preprocessing(Targets):
         return table[:, [names.index(name) for name in self.columns]]
 
     def _check_finite(self, block: NDArray[Any], first_row: int) -> None:
-        if block.dtype.kind != "f" or is_finite(block.ravel()):
+        if block.dtype.kind != "f" or is_finite(block.ravel("K")):
             return
         row, place = np.argwhere(~np.isfinite(block))[0]
         found = block[row, place]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .runtime.identity import NodeFailed
     from .runtime.round_reports import RoundReport
     from .serving.app import predictor_app
+    from .simulation.simulate import simulate
 
 __all__ = [
     "Client",
@@ -55,6 +56,7 @@ __all__ = [
     "launch",
     "load_experiment",
     "predictor_app",
+    "simulate",
     "strategies",
     "validate",
 ]
@@ -82,6 +84,7 @@ _HOMES = {
     "launch": ".launching.launcher",
     "load_experiment": ".experiment.loader",
     "predictor_app": ".serving.app",
+    "simulate": ".simulation.simulate",
     "validate": ".experiment.validation",
 }
 

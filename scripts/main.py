@@ -23,6 +23,7 @@ STARTED_AT = time.time()
 # In the order of the help. Each is a function of the module of its name, and the module is imported for that command.
 COMMANDS = (
     "launch",
+    "simulate",
     "broker",
     "node",
     "monitor",
@@ -116,6 +117,11 @@ def main() -> None:
     arguments = sys.argv[1:]
     raise_soft_limits()  # first of all: children inherit them
     fork_server = None
+    if arguments[:1] == ["simulate"]:
+        # As in the processes of a launch, and before numpy is imported: sums in several threads have other last digits.
+        from nervenet.nodes.launching.forkserver_client import ONE_THREAD
+
+        os.environ.update(ONE_THREAD)
     if arguments[:1] in (["launch"], ["describe"]) and not {"-h", "--help"} & set(arguments):
         # Before the launcher is imported: the process that nodes are forked from does its imports concurrently.
         try:

@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 @click.option("--quiet", is_flag=True, help="No progress; the result in one line.")
 @click.option("--json", is_flag=True, help="This node's events as JSON lines on standard output.")
 @insecure_flag
-@experiment_flags("mode", "sites")
+@experiment_flags("mode", "sites", "on")
 def node(
     overrides: dict[str, object],
     role: str,

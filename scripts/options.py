@@ -85,20 +85,37 @@ FLAGS = (
     Flag("evaluation.budget_s", "Federated: seconds, after which the open round is the last", "all rounds", "SECONDS"),
     Flag("network.keys", "This node's key, and those that it allows; see nervenet keys", "none", metavar="DIR"),
     Flag("processes", "Operating-system processes that host the nodes", "one each"),
+    Flag(
+        "cluster.on",
+        "Where these are placed: dask (workers of its own), dask://HOST:PORT or dask+tls://HOST:PORT",
+        "this machine",
+        "ENGINE",
+    ),
+)
+
+
+SIMULATION_FLAGS = (
+    Flag("simulation.latency_s", "Seconds that every message is on its way"),
+    Flag("simulation.bandwidth", "Bytes a second that each node sends and receives at most", "any number", "X"),
+    Flag("simulation.loss", "Share of the messages that never arrive"),
+    Flag("simulation.offline", "Share of its time that each client or peer cannot be reached"),
+    Flag("simulation.lifetime_s", "Seconds after which each client or peer ends, in the mean", "none ends", "SECONDS"),
+    Flag("simulation.step_s", "Seconds that a mini-batch takes"),
 )
 
 
 def experiment_flags(
-    *without: str, only: Container[str] | None = None
+    *without: str, only: Container[str] | None = None, also: tuple[Flag, ...] = ()
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that adds `FLAGS`, except those named, and ``--set``; the command gets them as ``overrides``.
 
-    With `only`, it adds no others than those of these keys.
+    With `only`, it adds no others than those of these keys; and `also` further ones.
 
     Values are parsed like those of ``--set``: a wrong one is reported by the experiment, in the same words wherever it
     stands.
     """
     flags = [flag for flag in FLAGS if flag.name not in without and (only is None or flag.key in only)]
+    flags += also
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -143,7 +160,7 @@ SET = click.option("--set", multiple=True, metavar="KEY=VALUE", help=_HELP)
 SEVERAL = ("data.sites", "data.drop", "data.categorical", "data.numeric", "data.date")
 """Keys whose option may be given several times, with several columns each, separated by commas."""
 
-TEXTS = ("data.target", "data.id", "data.weight", "init", "network.keys")
+TEXTS = ("data.target", "data.id", "data.weight", "init", "network.keys", "cluster.on")
 """Keys whose values stay text, whatever they look like."""
 
 

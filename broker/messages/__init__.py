@@ -30,9 +30,10 @@ CODES = frozenset(
 """Every code that a `Refused` or `Failed` may carry; docs/protocol.md says when."""
 
 Message = (
-    Hello | Heartbeat | Goodbye | Refused | Report | Receipt
+    Hello | SharedMemoryOffer | Heartbeat | Goodbye | Refused | Report | Receipt
     | Ready | Task | Update | Declined | GetChunk | Chunk
-    | PeerSurvey | CatchUp | Exchange | Propose | Accept | Decision | QueryDecision | Walk | GetModel | Model
+    | PeerSurvey | PeerSurveys | CatchUp | Exchange | Propose | Accept | Decision | QueryDecision | Walk
+    | GetModel | Model
     | Ping | Ack | Gossip | Shuffle | Edge | GetPeers | Peers
     | Join | Joined | Leave | RenewLease | GetRoster | Roster | GetSnapshot | Snapshot
     | GetEventAddresses | EventAddresses | GetBrokerInfo | BrokerInfo | DialBack | Ok | Failed

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from msgspec import Struct
+
 from .base import Base, Bulk, Clock, Count, Mass, Name, Payload
 
 __all__ = [
@@ -14,8 +16,10 @@ __all__ = [
     "GetModel",
     "Model",
     "PeerSurvey",
+    "PeerSurveys",
     "Propose",
     "QueryDecision",
+    "SiteFields",
     "Walk",
 ]
 
@@ -25,6 +29,26 @@ class PeerSurvey(Bulk, frozen=True, omit_defaults=True):
 
     origin: Name
     fields: dict[str, Any]
+    payload: Payload
+    step: Count = 0
+
+
+class SiteFields(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose answer is next in the array of `PeerSurveys`, of how many numbers, and what it alone says."""
+
+    origin: Name
+    length: Count
+    fields: dict[str, Any]
+
+
+class PeerSurveys(Bulk, frozen=True, omit_defaults=True):
+    """Answers of several sites to question ``step`` of round 0, one after the other in the array.
+
+    The ``common`` fields are those that all of them have alike.
+    """
+
+    answers: tuple[SiteFields, ...]
+    common: dict[str, Any]
     payload: Payload
     step: Count = 0
 

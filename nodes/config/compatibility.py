@@ -27,7 +27,9 @@ FREE = (
     "federated.report_outliers",
     "evaluation.*",
     "network.*",
+    "cluster.*",
     "site.*",
+    "simulation.*",
 )
 """Keys on which no round that is already done depends: these alone may change when a run is resumed."""
 

@@ -17,6 +17,7 @@ from nervenet.models.tables.suffixes import SUFFIXES, kind_of
 from ..topology import default_degree, default_probability
 from .keys import GATHERED, ExperimentError, check_keys, convert, keys_of, override
 from .ranges import Count, Natural, NotNegative, Part, Positive, Probability, Share, Text
+from .simulation import SimulationConfig
 from .site import SiteConfig
 
 if TYPE_CHECKING:
@@ -233,7 +234,18 @@ class NetworkConfig:
     # temporary files.
     mapped: bool = False
     keys: Text | None = None  # folder of this node's key and of those that it allows: all connections are encrypted
+    shared_memory: bool = True  # large vectors to nodes of this user on this machine go by it (Linux); else by sockets
     insecure: bool = False  # leave this machine without keys: anybody on the way can read and forge everything
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterConfig:
+    """Where launch places the processes of clients or peers; broker and coordinator are on its own machine."""
+
+    # dask: workers of its own on this machine; dask://HOST:PORT, dask+tls://HOST:PORT: those of that scheduler; or what
+    # an installed package brings. None: this machine, without an engine.
+    on: Text | None = None
+    deadline_s: Positive = 60.0  # how long the processes wait for workers, at first and where a worker is lost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +291,9 @@ class Experiment:
     federated: FederatedConfig = field(default_factory=FederatedConfig)
     gossip: GossipConfig = field(default_factory=GossipConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
     site: SiteConfig = field(default_factory=SiteConfig)
+    simulation: SimulationConfig = field(default_factory=SimulationConfig)
 
     @property
     def deadline_s(self) -> float:
@@ -380,6 +394,8 @@ class Experiment:
             del tables["data"]["columns"]
         if not tables["site"]["allow"]:
             del tables["site"]["allow"]
+        if self.simulation == SimulationConfig():
+            del tables["simulation"]
         return tables
 
     @classmethod

@@ -72,6 +72,11 @@ def warnings(experiment: Experiment) -> list[str]:
     return found
 
 
+def idle_simulation(experiment: Experiment) -> list[str]:
+    """Return a line for each setting of a network and machines that are there only in a simulation."""
+    return [f"simulation.{key} has no effect but in nervenet simulate" for key in _changed(experiment.simulation)]
+
+
 def _asynchronous(experiment: Experiment) -> bool:
     from ..federated.strategies.registry import build_strategy
 

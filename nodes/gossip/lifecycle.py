@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from nervenet.broker import messages as m
@@ -14,8 +14,11 @@ from ..runtime.printable import listed
 from .catching_up import CatchingUp
 from .exchange_stats import ExchangeStats
 from .rules import PeerRules
+from .survey_batches import SiteAnswer, answers_of, origins_of
 from .survey_flood import SurveyFlood
 
+SPREAD: ev.Key = ("spread",)
+SPREAD_S = 0.05  # in which answers gather that go to all neighbors
 PATIENCE = 10  # deadlines after which nothing is waited for any longer: neither a transfer nor one's own training
 
 
@@ -39,6 +42,8 @@ class PeerLifecycle:
         self._gone: dict[str, str] = {}  # who has failed after it had answered the open question of round 0, and why
         self._timing = rules.timing
         self._policy = rules.policy
+        self._members = frozenset(flood.members)
+        self._spreading = False  # whether answers are to be spread soon
         self._patience_s = PATIENCE * rules.timing.deadline_s
         self._unit = unit
 
@@ -84,7 +89,7 @@ class PeerLifecycle:
         """
         self._gone.pop(peer, None)
         told = self.catching_up.tell(peer) if restarted or peer in self.catching_up.followers else []
-        return [*told, *self.flood.greet(peer)]
+        return [*told, *self.flood.greet(peer, restarted=restarted)]
 
     def asked(
         self,
@@ -100,7 +105,7 @@ class PeerLifecycle:
         if isinstance(event, ev.NextQuestion):
             return self._next_question(event, now)
         fields = event.fields if event.step else {**event.fields, **held}
-        return self._surveyed(self.flood.name, fields, event.body, now, step=event.step)
+        return self._surveyed([SiteAnswer(self.flood.name, fields, event.body)], now, step=event.step)
 
     def _refused(self, event: ev.QuestionRefused) -> list[e.Effect]:
         """Go back to where this peer was before a neighbor told it a question that nobody asks; or fail at its own."""
@@ -112,33 +117,49 @@ class PeerLifecycle:
 
     def unsent(self, peer: str, tag: str) -> bool:
         """Whether that was an answer of round 0: it is sent again until all hold it, and no news."""
-        if tag == "peer_survey":
+        answer = tag in ("peer_survey", "peer_surveys")
+        if answer:
             self.flood.unsent(peer)
-        return tag == "peer_survey"
+        return answer
 
-    def survey_arrived(self, event: ev.Arrived, survey: m.PeerSurvey, number: int, now: float) -> list[e.Effect]:
-        """Take the answer of a peer that a neighbor has sent or passed on; `number` is the round that is open."""
-        origin, step = survey.origin, survey.step
-        if origin not in self.flood.members:
-            return self.reject(event.sender, number, f"a survey of {origin}, who is not a member")
+    def survey_arrived(
+        self, event: ev.Arrived, survey: m.PeerSurvey | m.PeerSurveys, number: int, now: float
+    ) -> list[e.Effect]:
+        """Take answers that a neighbor has given or passed on; `number` is the round that is open."""
+        step, sender, origins = survey.step, event.sender, origins_of(survey)
+        for origin in origins:
+            if origin not in self._members:
+                return self.reject(sender, number, f"a survey of {origin}, who is not a member")
+        of = listed(origins)
         fault = event.flaw or (survey_fault(survey.payload) or ("", ""))[1]
         if fault:
-            return self.reject(event.sender, number, f"the survey of {origin}: {fault}")
+            return self.reject(sender, number, f"the survey of {of}: {fault}")
         if self.settled is None and step > self.flood.step + 1:
-            reason = f"an answer of {origin} to question {step}, while question {self.flood.step} is open"
-            return self.reject(event.sender, number, reason)
-        return self._surveyed(origin, survey.fields, event.body, now, source=event.sender, step=step)
+            reason = f"an answer of {of} to question {step}, while question {self.flood.step} is open"
+            return self.reject(sender, number, reason)
+        try:
+            answers = answers_of(survey, event.body)
+        except ValueError as error:
+            return self.reject(sender, number, f"the survey of {of}: {error}")
+        return self._surveyed(answers, now, source=sender, step=step)
 
     def _surveyed(
-        self, origin: str, fields: Mapping[str, Any], body: ev.Body, now: float, *, source: str = "", step: int = 0
+        self, answers: Sequence[SiteAnswer], now: float, *, source: str = "", step: int = 0
     ) -> list[e.Effect]:
         held = len(self.flood.surveys)
-        effects = self.flood.add(origin, fields, body, source, step)
+        effects = self.flood.add_all(answers, source, step)
         if self.flood.fault is not None:
             return [*effects, *self.fail(self.flood.fault)]
+        if self.flood.spreading and not self._spreading:
+            self._spreading = True
+            effects.append(e.SetTimer(SPREAD, now + SPREAD_S))
         if self.flood.step and len(self.flood.surveys) > held and not self.flood.complete:
             effects.append(self._deadline(now))  # answers may be large: it counts from the last that came
         return effects
+
+    def spread(self) -> list[e.Effect]:
+        self._spreading = False
+        return self.flood.spread()
 
     def _next_question(self, event: ev.NextQuestion, now: float) -> list[e.Effect]:
         """Ask this site, and wait for the others' answers; fail if one of them has left since the question before."""
@@ -241,5 +262,6 @@ class PeerLifecycle:
             reason = f"{sender} left before round 0 was complete: {reason}"
         if sender in self.flood.surveys:
             self._gone[sender] = reason
+            self.flood.cut(sender)
             return []
         return self.fail(reason, passed_on=reason) if sender in self.flood.members else []

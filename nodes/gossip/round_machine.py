@@ -39,7 +39,7 @@ class PeerMachine:
         self.rules = rules
         self.membership = membership
         self.tracker = NeighborTracker(membership.neighborhood.ever)
-        flood = SurveyFlood(rules.name, rules.members, membership.neighborhood.ever)
+        flood = SurveyFlood(rules.name, rules.members, membership.neighborhood.ever, rules.tree)
         self.lifecycle = PeerLifecycle(rules, flood, unit="round")
         self.stats = self.lifecycle.stats
         self.checkpoints = CheckpointPolicy(wanted=rules.keeps, held=rules.held)
@@ -48,7 +48,6 @@ class PeerMachine:
         self.offer = ModelOffer(self.rounds, self.lifecycle)
         self.resumed: int | None = None
         self.superseded = False
-        self._incarnations: dict[str, int] = {}
 
     @property
     def status(self) -> str:
@@ -86,6 +85,7 @@ class PeerMachine:
             return []
         if isinstance(event, ev.LinkLost) and event.peer in self.membership.neighborhood.ever:
             self.rounds.outbox.cut(event.peer)
+            self.lifecycle.flood.cut(event.peer)
         effects = self._observe(event, now)
         if self.status == "finished":
             return effects
@@ -95,7 +95,7 @@ class PeerMachine:
         match event:
             case ev.Started():
                 return self._start(now)
-            case ev.LinkUp(peer, _, incarnation) if self._known(peer):
+            case ev.LinkUp(peer, _, incarnation):
                 return self._connected(peer, incarnation, now)
             case ev.LinkLost(peer) if peer in self.tracker.departed:
                 self.rounds.waits.disconnected.add(peer)
@@ -139,7 +139,7 @@ class PeerMachine:
             case m.Exchange() as exchange:
                 self.rounds.isolation.hears(sender, exchange.round)
                 effects += self.rounds.arrived(event, exchange, now)
-            case m.PeerSurvey() as survey if self._in_round_zero:  # else all is agreed
+            case m.PeerSurvey() | m.PeerSurveys() as survey if self._in_round_zero:  # else all is agreed
                 effects += self.lifecycle.survey_arrived(event, survey, 0, now)
             case m.CatchUp() as catch_up:
                 effects += self.lifecycle.caught_up(event, catch_up, now)
@@ -185,15 +185,15 @@ class PeerMachine:
         return self.lifecycle.start(now, announced=not self.checkpoints.held)
 
     def _connected(self, peer: str, incarnation: int, now: float) -> list[e.Effect]:
+        restarted = self.tracker.connected(peer, incarnation)
+        if not self._known(peer):
+            return []
         self.rounds.waits.disconnected.discard(peer)
-        effects: list[e.Effect] = []
-        restarted = self._incarnations.get(peer, incarnation) != incarnation
         self.tracker.welcome(peer, restarted=restarted)
+        effects: list[e.Effect] = [e.Forget(peer)] if restarted else []
         if restarted:
             self.rounds.inbox.forget(peer)
             self.rounds.outbox.renew(peer)
-            effects.append(e.Forget(peer))
-        self._incarnations[peer] = incarnation
         if self.status == "joining":
             return effects + self._ask_model(now)
         if peer not in self.membership.neighborhood.ever:
@@ -235,6 +235,8 @@ class PeerMachine:
         return peer in self.membership.neighborhood.ever or peer in self.membership.members
 
     def _observe(self, event: ev.Event, now: float) -> list[e.Effect]:
+        if isinstance(event, ev.LinkLost) and not self._known(event.peer):
+            self.tracker.disconnected(event.peer)
         effects: list[e.Effect] = []
         for each in self.membership.handle(event, now):
             effects += self._changed(each, now) if isinstance(each, Change) else [each]
@@ -281,7 +283,7 @@ class PeerMachine:
         )
 
     def _ask_model(self, now: float) -> list[e.Effect]:
-        return self.late_join.ask([p for p in self._incarnations if self.tracker.living(p)], now)
+        return self.late_join.ask([p for p in self.tracker.incarnations if self.tracker.living(p)], now)
 
     # ----------------------------------------------------------------------------------------------- time and failures
 
@@ -298,6 +300,8 @@ class PeerMachine:
                 return self.lifecycle.fail(f"{waited}: {self.rounds.too_few}{see('too-few-nodes')}")
             case ("pulse",):
                 return self._pulse(now)
+            case ("spread",):
+                return self.lifecycle.spread()
             case ("training", number) if number == self.round and self.status == "training":
                 return self.lifecycle.training_expired(self.round)
             case ("deadline", number) if number == self.round and self.status == "waiting":

@@ -9,6 +9,7 @@ from typing import Any
 from ..config.schema import EvaluationConfig, Timing
 from ..consent.requests import Policy
 from .algorithms.base import Needs
+from .survey_tree import SpanningTree
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class PeerRules:
     evaluate_on: str = "test"  # or "holdout": this peer's own rows kept apart
     settings: Mapping[str, Any] = field(default_factory=dict)  # of each training
     policy: Policy = field(default_factory=Policy)  # what this peer's site takes part in
+    tree: SpanningTree | None = None  # by which many meet; None: they are few, or this one is late
     # With rounds:
     needs: Needs = field(default_factory=Needs)  # the algorithm's
     encoding: str = ""  # how what is sent may be encoded; whole it may be, too

@@ -1,24 +1,27 @@
 """Round 0 of a peer: the answers to each question are flooded until every peer holds all (docs/protocol.md, 6.1).
 
+Where they are many, answers go up and down a spanning tree first, together: see `survey_tree`.
+
 Every peer derives the next question from the same answers. No peer is more than one question ahead of another, since it
 needs the other's answer to go on: what it holds of the question before is what a peer behind it may still want.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
-
-from nervenet.broker import messages as m
 
 from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.question_progress import QuestionProgress
 from .checkpointing import ROUNDS, NoCommonCheckpoint, common_round, rounds_held
+from .survey_batches import NUMBERS_AT_ONCE, SiteAnswer, messages_of
+from .survey_deliveries import Deliveries
+from .survey_tree import SpanningTree, TreeRelay
 
 SELDOM = 7  # heartbeats that are left out, at the most
 AT_ONCE = 32  # answers that a neighbor is sent again with one heartbeat: a flood of them would only slow the flood
-NUMBERS_AT_ONCE = 1 << 20  # and how long they may be together, but for one
+FIRST = 3  # heartbeats that are left out before the first time, where there is a tree that brings them sooner
 
 Answer: TypeAlias = tuple[Mapping[str, Any], ev.Body]
 
@@ -36,10 +39,12 @@ class SurveyFlood:
     """What a peer knows of the sites before it trains: the `surveys`, answers to the open question, by whose they are.
 
     `step` says which question is open, `fault` why all the answers settle nothing: the peers go on from previous
-    incarnations, with no round in common.
+    incarnations, with no round in common. Without a `tree` each answer is passed on by itself, at once, to all.
     """
 
-    def __init__(self, name: str, members: tuple[str, ...], neighbors: tuple[str, ...]) -> None:
+    def __init__(
+        self, name: str, members: tuple[str, ...], neighbors: tuple[str, ...], tree: SpanningTree | None = None
+    ) -> None:
         self.name = name
         self.members = members
         self.neighbors = neighbors
@@ -48,7 +53,9 @@ class SurveyFlood:
         self.fault: str | None = None
         self._asker = ""  # who has told this peer the open question; it asks itself nothing then
         self._held: dict[int, dict[str, Answer]] = {0: {}}  # of the question before, the open one, the next one
-        self._received_from: dict[str, set[tuple[int, str]]] = {}  # which answers each neighbor has sent, and so holds
+        numbers = {member: place for place, member in enumerate(members)} if tree is None else tree.numbers
+        self._deliveries = Deliveries(numbers)
+        self._relay = None if tree is None else TreeRelay(tree.sides(name))
         self._taken = 0  # answers so far
         self._counted = 0  # that were taken at the last reminder
         self._reminded: dict[str, int] = {}  # how many answers a neighbor has been sent again
@@ -71,9 +78,43 @@ class SurveyFlood:
         """Whether every member has answered; asked with each answer that comes, while most are missing."""
         return len(self.surveys) >= len(self.members) and not self.missing
 
-    def greet(self, peer: str) -> list[e.Effect]:
-        self._received_from.pop(peer, None)
-        return [self._send((peer,), *key) for key in self._keys()]
+    def greet(self, peer: str, *, restarted: bool = False) -> list[e.Effect]:
+        """Send a neighbor that is linked anew what it may lack: all, but where a tree is on its way to bring it."""
+        relay, deliveries = self._relay, self._deliveries
+        if restarted or relay is None:
+            deliveries.forgot(peer)
+        lost = deliveries.relinked(peer)
+        if relay is not None:
+            relay.linked(peer, anew=restarted)
+        effects: list[e.Effect] = []
+        for step, there in self._there():
+            wanted = there if restarted or relay is None else deliveries.lacks(peer, step, lost.get(step, 0) & there)
+            effects += self._send_set((peer,), step, wanted)
+        return effects + self._pass_on()
+
+    def cut(self, peer: str) -> None:
+        """Take note that the link of a neighbor has ended, and what was under way to it may be lost."""
+        if self._relay is not None:
+            self._relay.cut(peer)
+
+    @property
+    def spreading(self) -> bool:
+        """Whether answers are held that go to all neighbors soon, since the tree is cut somewhere."""
+        relay, lacks = self._relay, self._deliveries.lacks
+        if relay is None or not relay.spreading:
+            return False
+        return any(lacks(peer, *each, unsent=True) for each in self._there() for peer in relay.reached)
+
+    def spread(self) -> list[e.Effect]:
+        """Send each neighbor what it may lack, and was not sent before, where the tree is cut."""
+        relay, effects = self._relay, list[e.Effect]()
+        for step, there in self._there() if relay is not None and relay.spreading else ():
+            by_set: dict[int, list[str]] = {}
+            for peer in sorted(relay.reached if relay is not None else ()):
+                by_set.setdefault(self._deliveries.lacks(peer, step, there, unsent=True), []).append(peer)
+            for wanted, peers in by_set.items():
+                effects += self._send_set(tuple(peers), step, wanted)
+        return effects
 
     def remind(self, peers: tuple[str, ...]) -> list[e.Effect]:
         """Send again to those who may have missed something, `AT_ONCE` each in turn; to nobody while more comes in.
@@ -82,14 +123,17 @@ class SurveyFlood:
         """
         quiet, self._counted = self._taken == self._counted or self.complete, self._taken
         effects: list[e.Effect] = []
+        if self._relay is not None:
+            self._relay.beat(waiting=quiet and not self.complete)
+            effects += self.spread()
         for peer in peers if quiet else ():
-            if self._spared.get(peer, 0):
+            if self._spared.setdefault(peer, 0 if self._relay is None else FIRST):
                 self._spared[peer] -= 1
                 continue
             self._spared[peer] = pause = self._pauses.get(peer, 0)
             self._pauses[peer] = min(SELDOM, 2 * pause + 1)
-            again = self._again(peer)
-            effects += [self._send((peer,), *key) for key in again]
+            for step, origins in self._again(peer).items():
+                effects += self._send_all((peer,), step, origins)
         return effects
 
     def unsent(self, peer: str) -> None:
@@ -99,13 +143,17 @@ class SurveyFlood:
         """
         if peer not in self._unsent:
             self._unsent.add(peer)
-            self._spared.pop(peer, None)
+            self._spared[peer] = 0
             self._pauses.pop(peer, None)
 
     def add(
         self, origin: str, fields: Mapping[str, Any], body: ev.Body, source: str = "", step: int = 0
     ) -> list[e.Effect]:
         """Take an answer, one's own or a neighbor's word, pass it on, and go on when all are there."""
+        return self.add_all([SiteAnswer(origin, fields, body)], source, step)
+
+    def add_all(self, answers: Sequence[SiteAnswer], source: str = "", step: int = 0) -> list[e.Effect]:
+        """Take several answers to one question, as `add` does."""
         self._unsent.discard(source)
         if step == self.step + 1:
             self._held.setdefault(step, {})
@@ -113,13 +161,19 @@ class SurveyFlood:
         if held is None:  # of a question that is over, or of one that nobody can have been asked
             return []
         if source:
-            self._received_from.setdefault(source, set()).add((step, origin))
-        if origin in held:
+            self._deliveries.came(source, step, (answer.origin for answer in answers))
+        fresh = [answer for answer in answers if answer.origin not in held]
+        if not fresh:
             return []
-        held[origin] = (fields, body)
-        self._taken += 1
-        onward = tuple(peer for peer in self.neighbors if peer != source)
-        effects: list[e.Effect] = [self._send(onward, step, origin)] if onward else []
+        held.update((origin, (fields, body)) for origin, fields, body in fresh)
+        self._taken += len(fresh)
+        if self._relay is None:
+            onward = tuple(peer for peer in self.neighbors if peer != source)
+            effects = self._send_all(onward, step, [answer.origin for answer in fresh]) if onward else []
+        else:
+            if source:
+                self._relay.came(source, self._deliveries.set_of(answer.origin for answer in fresh))
+            effects = self._pass_on()
         return effects + (self._go_on() if step == self.step else [])
 
     def ask(self, event: ev.NextQuestion) -> list[e.Effect]:
@@ -143,8 +197,9 @@ class SurveyFlood:
     def _open(self, step: int, question: Mapping[str, Any]) -> list[e.Effect]:
         self.step, self.question = step, question
         self._held = {number: self._held.get(number, {}) for number in (step - 1, step) if number >= 0}
-        for known in self._received_from.values():
-            known.difference_update([key for key in known if key[0] < step - 1])
+        self._deliveries.over(step - 1)
+        if self._relay is not None:
+            self._relay.over(step - 1)
         self._spared.clear()
         self._pauses.clear()
         self._unsent.clear()
@@ -168,27 +223,51 @@ class SurveyFlood:
         bare = {o: ({k: v for k, v in fields.items() if k != ROUNDS}, body) for o, (fields, body) in surveys.items()}
         return [done, e.ApplyAgreement(surveys=bare, round=number)]
 
-    def _keys(self) -> list[tuple[int, str]]:
-        return [(step, origin) for step in sorted(self._held) for origin in sorted(self._held[step])]
+    def _there(self) -> list[tuple[int, int]]:
+        """Return the questions of which answers are held, and the set of those who gave them."""
+        return [(step, self._deliveries.set_of(held)) for step, held in sorted(self._held.items()) if held]
 
-    def _again(self, peer: str) -> list[tuple[int, str]]:
-        """Return the next answers that a neighbor may not have."""
-        known = self._received_from.get(peer, set())
-        # One that has answered a question has all answers to the one before.
-        done = max((step for step, origin in known if origin == peer), default=0)
-        open_ = [key for key in self._keys() if key not in known and key[0] >= done]
+    def _again(self, peer: str) -> dict[int, list[str]]:
+        """Return the next answers that a neighbor may not have, by question."""
+        deliveries = self._deliveries
+        done = deliveries.answered(peer)
+        open_: list[tuple[int, str]] = []
+        for step, there in self._there():
+            if step >= done:
+                lacking = deliveries.names(sorted(self._held[step]), deliveries.lacks(peer, step, there))
+                open_ += [(step, origin) for origin in lacking]
         start = self._reminded.get(peer, 0) % max(1, len(open_))
-        again: list[tuple[int, str]] = []
-        length = 0
-        for step, origin in (open_ + open_)[start : start + min(AT_ONCE, len(open_))]:
+        most = AT_ONCE if self._relay is None else len(open_)  # together they are a message or two
+        again: dict[int, list[str]] = {}
+        taken = length = 0
+        for step, origin in (open_ + open_)[start : start + min(most, len(open_))]:
             length += len(self._held[step][origin][1])
             if again and length > NUMBERS_AT_ONCE:
                 break
-            again.append((step, origin))
-        self._reminded[peer] = start + len(again)
+            again.setdefault(step, []).append(origin)
+            taken += 1
+        self._reminded[peer] = start + taken
         return again
 
-    def _send(self, to: tuple[str, ...], step: int, origin: str) -> e.Effect:
-        fields, body = self._held[step][origin]
-        payload = m.Payload(layout="survey", dtype="float64", length=len(body))
-        return e.Send(to, m.PeerSurvey(origin=origin, fields=dict(fields), payload=payload, step=step), body)
+    def _pass_on(self) -> list[e.Effect]:
+        """Send the neighbors in the tree all answers of this side to a question, once they are there."""
+        relay, effects = self._relay, list[e.Effect]()
+        for step, there in self._there() if relay is not None else ():
+            sides = {} if relay is None else relay.ready(step, there)
+            lacking = {peer: self._deliveries.lacks(peer, step, side, unsent=True) for peer, side in sides.items()}
+            ready = tuple(peer for peer, wanted in lacking.items() if wanted)
+            # Several lack nearly all, and what is the same for them is encoded once.
+            effects += self._send_set(ready, step, lacking[ready[0]] if len(ready) == 1 else there) if ready else []
+        return effects
+
+    def _send_set(self, to: tuple[str, ...], step: int, wanted: int) -> list[e.Effect]:
+        return self._send_all(to, step, self._deliveries.names(sorted(self._held[step]), wanted)) if wanted else []
+
+    def _send_all(self, to: tuple[str, ...], step: int, origins: Sequence[str]) -> list[e.Effect]:
+        """Send answers to a question: each by itself, or together where there is a tree."""
+        answers = [SiteAnswer(origin, *self._held[step][origin]) for origin in origins]
+        if self._relay is None:
+            return [e.Send(to, *each) for answer in answers for each in messages_of([answer], step)]
+        for peer in to:
+            self._deliveries.sent(peer, step, origins)
+        return [e.Send(to, *each) for each in messages_of(answers, step)]

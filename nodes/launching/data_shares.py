@@ -155,9 +155,27 @@ def divide(experiment: Experiment) -> DataShares:
     ValueError, CannotMerge
         For a model that cannot be built or averaged: found here, before any process starts.
     """
+    shares, train, test, parts = divided(experiment)
+    try:
+        for part in parts:
+            shares.nodes.append(pack_rows(train.take(part).arrays))
+        shares.test = pack_rows(test.arrays)
+        if experiment.evaluation.baseline:
+            owners = shares.test_sites
+            further = [np.concatenate(parts), np.array(shares.sizes), *(() if owners is None else (owners,))]
+            shares.whole = pack_rows(train.arrays, test.arrays, further=further)
+    except BaseException:
+        shares.close()
+        raise
+    return shares
+
+
+def divided(experiment: Experiment) -> tuple[DataShares, Dataset, Dataset, list[NDArray[np.intp]]]:
+    """Return what is known of an experiment's data, without open files; the training rows, the test rows, and which of
+    the former each node gets. Raises as `divide` does.
+    """
     model = build_model(experiment)
-    divided = (_of_sites if experiment.data.sites else _of_one_source)(model, experiment)
-    train, test, parts, owners, notes = divided
+    train, test, parts, owners, notes = (_of_sites if experiment.data.sites else _of_one_source)(model, experiment)
     notes += large_steps(train.task, train.X, experiment)
     shares = DataShares(tuple(train.columns), train.task, len(train), sizes=tuple(map(len, parts)), notes=notes)
     shares.test_sites = owners
@@ -169,20 +187,10 @@ def divide(experiment: Experiment) -> DataShares:
         shares.kinds = train.X.kinds
     shares.weighted = train.weight is not None
     shares.classes = None if train.task == "regression" else tuple(np.unique(train.y).tolist())
-    try:
-        for part in parts:
-            shares.nodes.append(pack_rows(train.take(part).arrays))
-        shares.test = pack_rows(test.arrays)
-        if shares.task == "classification" and len(test.y):
-            counts = np.bincount(np.unique(test.y, return_inverse=True)[1], test.weight)
-            shares.majority = float(counts.max() / counts.sum())
-        if experiment.evaluation.baseline:
-            further = [np.concatenate(parts), np.array(shares.sizes), *(() if owners is None else (owners,))]
-            shares.whole = pack_rows(train.arrays, test.arrays, further=further)
-    except BaseException:
-        shares.close()
-        raise
-    return shares
+    if shares.task == "classification" and len(test.y):
+        counts = np.bincount(np.unique(test.y, return_inverse=True)[1], test.weight)
+        shares.majority = float(counts.max() / counts.sum())
+    return shares, train, test, parts
 
 
 def shares_of(rows: Sequence[tuple[Any, ...]], task: Task) -> DataShares:

@@ -68,7 +68,7 @@ class ForkServerClient:
         # What it has yet to tell of, by the number of the request, which it answers in their order.
         self._imports = {0: ["its own modules"]}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.exited: Callable[[int, int], None] = lambda _pid, _status: None
+        self.exited: Callable[[int, int | str], None] = lambda _pid, _status: None
         self.died: Callable[[str], None] = lambda _reason: None
         self.waits: Callable[[str], None] = lambda _reason: None
 

@@ -30,7 +30,7 @@ from ..experiment.validation import (
 from ..federated.row_cap import capped_of
 from ..results.collect import collect, saved_apart, write_results
 from ..results.run_dir import RunDir, check_run_dir, new_default_dir
-from ..results.run_result import RunResult, run_ended
+from ..results.run_result import RunResult, node_result, run_completed, run_ended
 from ..results.score_reports import Judged
 from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import inbox_address
@@ -42,6 +42,8 @@ from .jobs import group_nodes, import_ahead, imported_modules
 from .launch_keys import check_keys, launch_keys
 from .machine_limits import check_machine
 from .nodes_log import NodesLog
+from .nodes_there import nodes_json, remove_sockets
+from .placement.executor import open_engine
 from .progress import Progress, somebody_watches
 from .report_server import ReportServer
 from .rlimits import allowed_files, allowed_processes
@@ -85,8 +87,9 @@ async def launch(
     started_at: float | None = None,
     progress: bool | None = None,
     shares: Callable[[Experiment], DataShares] = divide,
+    on: object | None = None,
 ) -> RunResult:
-    """Run an experiment in real processes on this machine.
+    """Run an experiment in real processes: on this machine, or where a cluster engine places them.
 
     Parameters
     ----------
@@ -117,6 +120,8 @@ async def launch(
         of a notebook shows it.
     shares
         Where each node's rows come from; by default what the experiment says under ``data``.
+    on
+        A client or a cluster of an engine, such as a ``distributed.Client``, in place of ``cluster.on``.
 
     Returns
     -------
@@ -140,7 +145,7 @@ async def launch(
         if progress or (progress is None and somebody_watches(sys.stderr)):
             on_event = _both(Progress(_to_stderr, time.monotonic).event, on_event or _ignore)
         called = (on_event or _ignore, on_address or _ignore, on_run_dir or _ignore, on_target or _ignore)
-        return await _Launch(experiment, fork_server, *called, started_at, shares).run(out, resume)
+        return await _Launch(experiment, fork_server, *called, started_at, shares, on).run(out, resume)
     finally:
         fork_server.close()
 
@@ -157,6 +162,7 @@ class _Launch:
     on_target: Callable[[str], None]
     started_at: float
     divide: Callable[[Experiment], DataShares]
+    on: object | None = None
     run_dir: RunDir = field(init=False)
     shares: DataShares = field(init=False)
     events: RunEvents = field(init=False)
@@ -175,13 +181,16 @@ class _Launch:
         experiment = self.experiment
         names = node_names(experiment)
         check_members(experiment, names)
-        check_keys(experiment)
+        opening = open_engine(experiment, self.on, self._said)
         own, files = allowed_files()
         groups = group_nodes(experiment, names)
         check_machine(experiment, groups, own_files=own, files=files, processes=allowed_processes())
         if modules := imported_modules(experiment):
             self.fork_server.preload(modules)
         async with AsyncExitStack() as stack:
+            engine = None if opening is None else await stack.enter_async_context(opening)
+            check_keys(experiment)
+            reached = experiment if engine is None else engine.experiment
             if resume is not None:
                 from ..results.resume import reopen, rewind_peers
 
@@ -212,13 +221,13 @@ class _Launch:
             import_ahead(experiment)
             names_and_roles = roles_of(experiment)
             secured = stack.enter_context(
-                launch_keys(experiment, names_and_roles, self.run_dir.path, self.fork_server.remove_at_end)
+                launch_keys(reached, names_and_roles, self.run_dir.path, self.fork_server.remove_at_end)
             )
             network = secured.network
             enrollment = new_enrollment(names_and_roles)
             security = security_of(network, REPORT_SERVER, enrollment=enrollment)
             stack.callback(close_gate, security)
-            on_key_warning(security, self._key_warning)
+            on_key_warning(security, self._said)
             bind = inbox_address(network) if network.transport != "inproc" else "tcp://127.0.0.1:*"
             report_server = await stack.enter_async_context(
                 ReportServer(
@@ -256,9 +265,10 @@ class _Launch:
                 on_pause=log.trim,
                 run_dir=self.run_dir.path.absolute(),
                 enrollment=enrollment,
+                engine=engine,
                 min_nodes=1 if self.run_dir.resumed is not None and experiment.mode == "federated" else None,
             )
-            stack.callback(self.supervisor.remove_sockets)
+            stack.callback(remove_sockets, self.supervisor.ready)
             # Whatever happens from here on, no child outlives this block.
             stack.push_async_callback(self.supervisor.stop, STOP_S)
             return await self._supervised(report_server)
@@ -273,7 +283,12 @@ class _Launch:
             self.events.follow(address, supervisor.events_in)
             self.events.publish("run.started", **self._run_started())
             self.listening = True
-            for warning in (*self.early, *self.run_dir.damaged, *self.shares.notes, *self._capped()):
+            for warning in (
+                *self.early,
+                *self.run_dir.damaged,
+                *self.shares.notes,
+                *capped(self.experiment, self.shares),
+            ):
                 self.events.publish("warning", reason=warning)
             await supervisor.start_nodes(self.shares)
             self._write_nodes()
@@ -321,9 +336,9 @@ class _Launch:
             await supervisor.stop_nodes(STOP_S, report_server.close)
         result = await asyncio.to_thread(self._write_results, status, reason)
         for name in result["by_node"]:
-            self.events.publish("node.result", **_node_result(name, result))
+            self.events.publish("node.result", **node_result(name, result))
         if result.status == "completed":
-            self.events.publish("run.completed", **_run_completed(result))
+            self.events.publish("run.completed", **run_completed(result))
         else:
             self.events.publish("run.failed", **run_ended(result), reason=result.reason)
         if supervisor.broker_runs:  # which is stopped last, so that monitors learn of the end
@@ -336,7 +351,7 @@ class _Launch:
         await asyncio.to_thread(self.run_dir.write_rounds, *rounds)
         return result
 
-    def _key_warning(self, reason: str) -> None:
+    def _said(self, reason: str) -> None:
         if self.listening:
             self.events.publish("warning", reason=reason)
         else:
@@ -362,17 +377,6 @@ class _Launch:
         }
         return fields if self.run_dir.resumed is None else {**fields, "resumed_after": self.run_dir.resumed}
 
-    def _capped(self) -> list[str]:
-        """Return what federated.max_examples_ratio will do, which only the launcher can say before anything starts."""
-        experiment, sizes = self.experiment, self.shares.sizes
-        weighted = self.shares.weighted or experiment.training.class_weight is not None
-        if experiment.mode == "gossip" or weighted:  # then it is the weights that are compared, round by round
-            return []
-        if summed_model(experiment) is not None:  # of which all count alike
-            return []
-        names = node_names(experiment)
-        return capped_of(dict(zip(names, sizes, strict=True)), experiment.federated.max_examples_ratio)
-
     def _reported(self, node: str, kind: str, fields: Mapping[str, Any], array: Any) -> None:
         self.supervisor.reported(node, kind, fields, array)
 
@@ -380,7 +384,7 @@ class _Launch:
         self.supervisor.progressed()
 
     def _write_nodes(self) -> None:
-        if stale := self.run_dir.renew_nodes(self.supervisor.nodes_json()):
+        if stale := self.run_dir.renew_nodes(nodes_json(self.supervisor.roles, self.supervisor.ready)):
             self.events.publish("warning", reason=stale)
 
     def _write_results(self, status: str, reason: str) -> RunResult:
@@ -401,29 +405,15 @@ class _Launch:
         return result
 
 
-def _run_completed(result: RunResult) -> dict[str, Any]:
-    fields = run_ended(result)
-    figures = {"accuracy": result.get("accuracy"), "r2": result.get("r2"), "loss": result.get("loss")}
-    fields |= {key: value for key, value in figures.items() if value is not None}
-    if "stopped_by" in result:
-        fields |= {"stopped_by": result["stopped_by"], "reason": result["reason"]}
-    return fields
-
-
-def _node_result(name: str, result: RunResult) -> dict[str, Any]:
-    known = result["by_node"][name]
-    fields = {
-        "subject": name,
-        "state": "lost" if name in result.lost else "done",
-        "completed_rounds": known.get("completed_rounds"),
-        "accuracy": known.get("accuracy"),
-        "r2": known.get("r2"),
-        "loss": known.get("loss"),
-        "evaluated_on": known.get("evaluated_on"),
-        "bytes_sent": known.get("bytes_sent"),
-        "bytes_received": known.get("bytes_received"),
-    }
-    return {key: value for key, value in fields.items() if value is not None}
+def capped(experiment: Experiment, shares: DataShares) -> list[str]:
+    """Return what federated.max_examples_ratio will do, which only the launcher can say before anything starts."""
+    weighted = shares.weighted or experiment.training.class_weight is not None
+    if experiment.mode == "gossip" or weighted:  # then it is the weights that are compared, round by round
+        return []
+    if summed_model(experiment) is not None:  # of which all count alike
+        return []
+    names = node_names(experiment)
+    return capped_of(dict(zip(names, shares.sizes, strict=True)), experiment.federated.max_examples_ratio)
 
 
 def _both(first: OnEvent, second: OnEvent) -> OnEvent:

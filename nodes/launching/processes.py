@@ -7,11 +7,12 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from nervenet.broker.errors import see
 
-from .forkserver_client import ForkServerClient
+from .placement.executor import Executor
 from .rlimits import OUT_OF_RESOURCES
 
 KILL_S = 2.0  # how long a killed process may take to be reaped
@@ -20,6 +21,7 @@ KILL_S = 2.0  # how long a killed process may take to be reaped
 @dataclass
 class Process:
     pid: int
+    executor: Executor
     nodes: tuple[str, ...]
     stop_by: int = signal.SIGTERM  # the signal that asks it for an orderly stop
     ended: bool = False
@@ -29,34 +31,47 @@ class ProcessTable:
     """The child processes of one run.
 
     `on_exit` is called with (nodes, how) when a process has ended: ``killed by SIGKILL``, ``ended with exit code 1``;
-    `on_failure` with the reason when the fork server has died.
+    `on_failure` with the reason when the fork server has died, or an engine. Those of an `engine` run beyond this
+    machine.
     """
 
     def __init__(
         self,
-        fork_server: ForkServerClient,
+        fork_server: Executor,
         on_exit: Callable[[tuple[str, ...], str], None],
         on_failure: Callable[[str], None],
+        engine: Executor | None = None,
     ) -> None:
         self.broken = False
         self._fork_server = fork_server
         self._on_exit = on_exit
         self._on_failure = on_failure
-        self._processes: dict[int, Process] = {}
-        self._early: dict[int, int] = {}  # exits reported before the answer to the fork
+        self._engine = engine
+        self._processes: dict[tuple[bool, int], Process] = {}  # by whether an engine has it, and its number there
+        self._early: dict[tuple[bool, int], int | str] = {}  # exits reported before the answer to the fork
         self._changed = asyncio.Event()
         self._changes = 0
-        fork_server.attach()
-        fork_server.exited = self._exited
-        fork_server.died = self._died
+        for executor in filter(None, (fork_server, engine)):
+            executor.attach()
+            executor.exited = partial(self._exited, executor is engine)
+            executor.died = partial(self._died, executor is engine)
 
     async def spawn(
-        self, job: Mapping[str, Any], nodes: tuple[str, ...], descriptors: list[int], *, within_s: float
+        self,
+        job: Mapping[str, Any],
+        nodes: tuple[str, ...],
+        descriptors: list[int],
+        *,
+        within_s: float,
+        beyond: bool = False,
     ) -> None:
-        pid = await self._fork_server.spawn(job, descriptors, within_s=within_s)
-        self._processes[pid] = Process(pid, nodes, job.get("stop_by", signal.SIGTERM))
-        if pid in self._early:
-            self._exited(pid, self._early.pop(pid))
+        """Start a process: here, or `beyond` this machine where there is an engine."""
+        executor = self._engine if beyond and self._engine is not None else self._fork_server
+        pid = await executor.spawn(job, descriptors, within_s=within_s)
+        key = (executor is self._engine, pid)
+        self._processes[key] = Process(pid, executor, nodes, job.get("stop_by", signal.SIGTERM))
+        if key in self._early:
+            self._exited(*key, self._early.pop(key))
 
     def forked(self, *nodes: str) -> bool:
         return any(process.nodes == nodes for process in self._processes.values())
@@ -88,13 +103,13 @@ class ProcessTable:
         """
         left = [p for p in self._processes.values() if not p.ended and p.nodes != but]
         for process in left:
-            self._fork_server.signal(process.pid, process.stop_by)
+            process.executor.signal(process.pid, process.stop_by)
         await self._all_ended(left, within_s, at_most_s)
         left = [p for p in left if not p.ended]
         if left and before_kill is not None:
             await before_kill()
         for process in left:
-            self._fork_server.signal(process.pid, signal.SIGKILL)
+            process.executor.signal(process.pid, signal.SIGKILL)
         await self._all_ended(left, KILL_S)
 
     async def _all_ended(self, processes: list[Process], within_s: float, at_most_s: float = 0.0) -> None:
@@ -109,20 +124,29 @@ class ProcessTable:
     def running(self, *nodes: str) -> bool:
         return any(process.nodes == nodes and not process.ended for process in self._processes.values())
 
-    def _exited(self, pid: int, status: int) -> None:
-        process = self._processes.get(pid)
+    def _exited(self, beyond: bool, pid: int, status: int | str) -> None:
+        process = self._processes.get((beyond, pid))
         if process is None:
-            self._early[pid] = status
+            self._early[beyond, pid] = status
             return
         process.ended = True
-        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit code {status}"
-        if status == OUT_OF_RESOURCES:
-            how = "ended for want of open files, memory, processes or disk space here; nodes.log says of which"
-            how += see("exit-71")
-        self._on_exit(process.nodes, how)
+        self._on_exit(process.nodes, status if isinstance(status, str) else _in_words(status, beyond=beyond))
         self.notify()
 
-    def _died(self, reason: str) -> None:
-        self.broken = True
+    def _died(self, beyond: bool, reason: str) -> None:
+        if beyond:
+            for process in self._processes.values():
+                process.ended = process.ended or process.executor is self._engine
+        else:
+            self.broken = True
         self._on_failure(reason)
         self.notify()
+
+
+def _in_words(status: int, *, beyond: bool) -> str:
+    """Return how a process has ended, by its exit code; negative: the signal that ended it."""
+    if status == OUT_OF_RESOURCES:
+        where, log = ("there", "its worker's log") if beyond else ("here", "nodes.log")
+        lack = f"ended for want of open files, memory, processes or disk space {where}; {log} says of which"
+        return lack + see("exit-71")
+    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit code {status}"

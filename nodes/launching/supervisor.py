@@ -6,12 +6,12 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from nervenet.broker.enrollment import OPEN, Enrollment
-from nervenet.broker.sockets import discard
 
 from ..config.factory import node_names
 from ..config.schema import Experiment
@@ -24,6 +24,7 @@ from .broker_process import BROKER, BrokerProcess
 from .data_shares import DataShares
 from .forkserver_client import ForkServerClient, ForkServerError
 from .jobs import data_job, hosted_nodes, node_job
+from .placement.executor import Engine, ExecutorFailed
 from .processes import ProcessTable
 from .roll import to_job
 
@@ -38,6 +39,23 @@ def roles_of(experiment: Experiment) -> dict[str, str]:
     role = "client" if experiment.mode == "federated" else "peer"
     roles = dict.fromkeys(node_names(experiment), role)
     return {"coordinator": "coordinator", **roles} if role == "client" else roles
+
+
+def grace_of(missing: list[str], results: Mapping[str, Mapping[str, Any]], experiment: Experiment) -> float:
+    """Return for how many seconds after the last sign of progress the results of `missing` are waited for."""
+    silent = {name for fields in results.values() for name in fields.get("silent", ())}
+    # The others have not heard them either; or the result is here already, and what clients add are figures.
+    if silent.issuperset(missing) or ("coordinator" in results and not experiment.personalized):
+        return experiment.timing.lost_after_s
+    return 2 * experiment.deadline_s + experiment.network.join_deadline_s
+
+
+def interrupted_alone(node: str, fields: Mapping[str, Any]) -> bool:
+    """Whether a client or peer at an engine was stopped, though the launcher was not: with its place, or at it.
+
+    Whether it has another place is for the engine to say.
+    """
+    return node != "coordinator" and fields.get("failed") == INTERRUPTED
 
 
 class RunAborted(RuntimeError):
@@ -55,11 +73,12 @@ class Supervisor:
     log: int  # descriptor of the file that their standard error goes to
     on_lost: Callable[[str, str], None]  # (node, reason)
     publish: Callable[..., None]
-    on_restart: Callable[[], None] = lambda: None  # a broker that had died is back
+    on_restart: Callable[[], None] = lambda: None  # a broker or a node that was there is back, at another place
     checkpoint_dir: Callable[[str, str], Path | None] = lambda _role, _name: None
     run_dir: Path | None = None  # where a coordinator saves its models
     on_pause: Callable[[], None] = lambda: None  # while it waits, once a second at least
     enrollment: Enrollment = OPEN  # what makes them nodes of this run
+    engine: Engine | None = None  # places clients and peers; None: they are forked here, as all others are
     min_nodes: int | None = None  # without which the run does not begin; None: as the experiment says
     ready: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -73,7 +92,10 @@ class Supervisor:
     site_matrix: Mapping[str, Any] | None = None  # ``rows`` by site, ``scores`` by model and site, in name order
 
     def __post_init__(self) -> None:
-        self._processes = ProcessTable(self.fork_server, self._exited, self._abort)
+        self._processes = ProcessTable(self.fork_server, self._exited, self._abort, self.engine)
+        if self.engine is not None:
+            self.engine.finished = lambda nodes: self._stopping or self.results.keys() >= set(nodes)
+            self.engine.waits = lambda reason: self.publish("warning", reason=reason)
         self._broker = BrokerProcess(
             self.experiment.network,
             spawn=lambda job: self._spawn(job, (BROKER,), []),
@@ -113,13 +135,28 @@ class Supervisor:
         try:
             for group, descriptors in hosted_nodes(self.experiment, self.roles, shares, empty):
                 nodes = [node_job(name, self.roles[name], self.checkpoint_dir, self.run_dir) for name in group]
-                await self._spawn({**common, "nodes": nodes}, group, descriptors)
+                await self._spawn({**common, "nodes": nodes}, group, descriptors, beyond=group != ("coordinator",))
+            if self.engine is not None:
+                await self._placed(self.engine)
         finally:
             os.close(empty)
         deadline_s = self.experiment.network.join_deadline_s
         everybody = "not every node was ready"  # within that time of the one before: they share the cores
         await self._until(lambda: self.survivors() <= set(self.ready), deadline_s, everybody, of_progress=True)
         self._check()
+
+    async def _placed(self, engine: Engine) -> None:
+        """Wait until the engine has places for all of its processes; what else ends the run meanwhile ends this."""
+        placing = asyncio.ensure_future(engine.placed())
+        placing.add_done_callback(lambda _: self._processes.notify())
+        try:
+            await self._until(placing.done, inf, "")  # it has a deadline of its own
+            await placing
+        except ExecutorFailed as error:
+            raise RunAborted(str(error)) from error
+        finally:
+            placing.cancel()
+        self.progressed()
 
     async def start_baselines(self, shares: DataShares, rounds: int) -> None:
         """Start the baselines of so many rounds, at low priority, unless they are switched off or too large."""
@@ -132,19 +169,22 @@ class Supervisor:
             job = {**data_job(BASELINE, self.experiment, shares), "rounds": rounds, "events_in": self.events_in}
             await self._spawn(job, (BASELINE,), [shares.whole])
 
-    async def _spawn(self, job: Mapping[str, Any], nodes: tuple[str, ...], descriptors: list[int]) -> None:
+    async def _spawn(
+        self, job: Mapping[str, Any], nodes: tuple[str, ...], descriptors: list[int], *, beyond: bool = False
+    ) -> None:
         full = {**job, **to_job(self.run, self.report_server, self.enrollment)}
         within_s = self.experiment.network.join_deadline_s
         try:
-            await self._processes.spawn(full, nodes, [self.log, *descriptors], within_s=within_s)
-        except ForkServerError as error:
+            await self._processes.spawn(full, nodes, [self.log, *descriptors], within_s=within_s, beyond=beyond)
+        except (ForkServerError, ExecutorFailed) as error:
             raise RunAborted(str(error)) from error
 
     def reported(self, node: str, kind: str, fields: Mapping[str, Any], array: Any) -> None:
         self.progressed()
         if kind == "ready":
+            again = node in self.ready or (node == BROKER and self._broker.has_died)
             self.ready[node] = fields
-            if node == BROKER and self._broker.has_died:
+            if again:
                 self.on_restart()
         elif kind == "best":
             self.best[node] = array
@@ -157,6 +197,8 @@ class Supervisor:
         elif node == BASELINE:
             self.baselines = {key: fields.get(key) for key in ("centralised", "local_only_mean")}
             self.baseline_s, self.site_matrix = fields.get("seconds"), fields.get("site_matrix")
+        elif self.engine is not None and not self._stopping and interrupted_alone(node, fields):
+            self.publish("warning", reason=f"{node} was interrupted at its worker; it is not lost yet")
         else:
             self.results[node] = fields
             if failed := str(fields.get("failed") or ""):
@@ -243,21 +285,12 @@ class Supervisor:
             missing = sorted(self.survivors() - set(self.results))
             if not missing and not self._left:
                 return
-            grace_s = self._grace_s(missing)
+            grace_s = grace_of(missing, self.results, self.experiment)
             if missing and self.results and self._now() - self._progress_at > grace_s:
                 for node in missing:
                     self._lose(node, f"gave no result within {grace_s:g} s of the last sign of progress")
                 continue
             await self._pause(1.0)
-
-    def _grace_s(self, missing: list[str]) -> float:
-        """Return how long after the last sign of progress the results of `missing` are waited for."""
-        experiment = self.experiment
-        silent = {name for fields in self.results.values() for name in fields.get("silent", ())}
-        # The others have not heard them either; or the result is here already, and what clients add are figures.
-        if silent.issuperset(missing) or ("coordinator" in self.results and not experiment.personalized):
-            return experiment.timing.lost_after_s
-        return 2 * experiment.deadline_s + experiment.network.join_deadline_s
 
     async def wait_for_baselines(self, within_s: float) -> None:
         if not self._processes.forked(BASELINE):
@@ -330,18 +363,3 @@ class Supervisor:
     async def stop(self, within_s: float) -> None:
         await self.stop_nodes(within_s)
         await self._processes.stop(within_s)
-
-    def remove_sockets(self) -> None:
-        """Remove what nodes that were killed could not: the files of their ipc addresses."""
-        for fields in self.ready.values():
-            for address in (fields.get("addresses") or {}).values():
-                discard(address)
-
-    def nodes_json(self) -> dict[str, dict[str, Any]]:
-        found = {}
-        for name, role in {BROKER: BROKER, **self.roles}.items():
-            if fields := self.ready.get(name):
-                addresses = fields.get("addresses") or {}
-                address = addresses.get("directory") or addresses.get("control", "")
-                found[name] = {"role": role, "pid": fields["pid"], "address": address}
-        return found

@@ -23,6 +23,7 @@ from ..federated.large.sizes import Sizes
 from ..federated.large.vectors import Room
 from ..runtime.identity import NodeIdentity
 from ..runtime.node import Publish
+from ..runtime.round_reports import TOGETHER_S
 from .base import Role
 
 
@@ -73,6 +74,7 @@ class Client(Role):
     """
 
     role = "client"
+    together_s = TOGETHER_S
     binds = False
 
     def __init__(

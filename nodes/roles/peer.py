@@ -25,6 +25,7 @@ from ..gossip.checkpoint_writer import CheckpointWriter
 from ..gossip.membership.service import MembershipRules, MembershipService
 from ..gossip.membership.swim import SwimRules
 from ..gossip.round_machine import PeerMachine, PeerRules
+from ..gossip.survey_tree import FEWEST, SpanningTree
 from ..gossip.worker import GossipWorker
 from ..runtime import events as ev
 from ..runtime.identity import NodeFailed, NodeIdentity, members_of
@@ -193,11 +194,13 @@ class Peer(Role):
         members = members_of(roster, "peer")
         founders = sorted(roster.founders or members) if self._algorithm is not None else list(members)
         schedule = build_schedule(experiment, founders)
-        self._neighbors = every_neighbor(schedule).get(name, ())
+        near = every_neighbor(schedule)
+        self._neighbors = near.get(name, ())
+        tree = SpanningTree.over(near) if name in near and len(near) >= FEWEST else None
         if self._algorithm is not None:
-            self._state = self._synchronous(self._algorithm, members, schedule, roster)
+            self._state = self._synchronous(self._algorithm, members, schedule, roster, tree)
         else:
-            self._state = self._asynchronous(members)
+            self._state = self._asynchronous(members, tree)
         self._prepare_writer()
         node = self._start(self._state, self._worker)
         if self._algorithm is None:  # else the machine links by itself, and learns from others who was started again
@@ -227,7 +230,12 @@ class Peer(Role):
         return sorted({*self._membership.linked, *self.session.connections.connected})
 
     def _synchronous(
-        self, algorithm: Algorithm, members: Mapping[str, Member], schedule: Schedule, roster: Roster
+        self,
+        algorithm: Algorithm,
+        members: Mapping[str, Member],
+        schedule: Schedule,
+        roster: Roster,
+        tree: SpanningTree | None,
     ) -> PeerMachine:
         experiment, needs, session = self.experiment, algorithm.needs, self.session
         mixing = experiment.gossip.mixing or suitable_mixing(needs, schedule)
@@ -257,6 +265,7 @@ class Peer(Role):
         return PeerMachine(
             replace(
                 self._rules(founders),
+                tree=tree,
                 needs=needs,
                 encoding=encoding_of(algorithm),
                 min_peers=max(experiment.gossip.min_peers or 0, experiment.site.allow.min_clients or 0),
@@ -267,10 +276,11 @@ class Peer(Role):
             self._membership,
         )
 
-    def _asynchronous(self, members: Collection[str]) -> AsyncPeerMachine:
+    def _asynchronous(self, members: Collection[str], tree: SpanningTree | None) -> AsyncPeerMachine:
         experiment = self.experiment
         rules = replace(
             self._rules(members),
+            tree=tree,
             neighbors=self._neighbors,
             seed=experiment.seed,
             incarnation=self.session.incarnation,

@@ -25,7 +25,10 @@ Network: TypeAlias = Callable[[str, str, Lane, float], list[float]]
 MINI_BATCH_S = 0.01  # how long a cancelled training goes on
 
 
-SimulatedWorker: TypeAlias = Callable[[e.Effect], tuple[float, ev.Event | None]]
+Answer: TypeAlias = ev.Event | Callable[[], ev.Event | None] | None
+"""What comes of an effect: an event, nothing, or what is called for it once that is due and has not been cancelled."""
+
+SimulatedWorker: TypeAlias = Callable[[e.Effect], tuple[float, Answer]]
 """Performs a heavy effect; returns how many seconds that takes, and the answer if there is one."""
 
 
@@ -154,19 +157,24 @@ class Simulation:
 
         def answered() -> None:
             if isinstance(job, e.Train):
-                if node.training != (job, stamp):
+                if node.training is None or node.training[1] != stamp:
                     return  # cancelled
                 node.training = None
-            self._post(node, answer)
+            self._answer(node, answer)
 
         self.at(node.free_at, answered)
+
+    def _answer(self, node: Simulated, answer: Answer) -> None:
+        event = answer() if callable(answer) else answer
+        if event is not None:
+            self._post(node, event)
 
     def _concurrently(self, node: Simulated, job: e.Effect) -> None:
         """Do what does not wait for the worker; one after another all the same."""
         duration, answer = node.worker(job)
         node.concurrent_free_at = max(node.concurrent_free_at, self.now) + duration
         if answer is not None:
-            self.at(node.concurrent_free_at, lambda: self._post(node, answer))
+            self.at(node.concurrent_free_at, lambda: self._answer(node, answer))
 
     def _cancel(self, node: Simulated) -> None:
         """End the training that runs at its next mini-batch; one that hangs has none."""

@@ -15,6 +15,7 @@ from nervenet.models.plugins import listed
 from nervenet.models.preprocessing import by_place
 from nervenet.models.tables.frames import missing_column, table_of
 from nervenet.models.tables.rows import conform
+from nervenet.models.weights import is_finite
 
 from .refusals import FIELD, Malformed, check_rows
 
@@ -39,7 +40,9 @@ def numbers_of_arrow(body: bytes | bytearray, columns: tuple[str, ...], max_rows
     table = _table(body, max_rows)
     names = table.column_names
     wanted = tuple(names) if by_place(names, columns) else columns
-    found = np.empty((table.num_rows, len(columns)))
+    # Column by column, as they come: what prepares them goes by blocks of rows, and turns those.
+    kinds = {str(field.type) for field in table.schema}
+    turned = np.empty((len(columns), table.num_rows), np.float32 if kinds == {"float"} else np.float64)
     for place, name in enumerate(wanted):
         if names.count(name) != 1:
             raise Malformed(_lacking(names, name, columns))
@@ -50,11 +53,12 @@ def numbers_of_arrow(body: bytes | bytearray, columns: tuple[str, ...], max_rows
         if column.null_count:
             row = column.is_null().to_pylist().index(True)
             raise Malformed(f"{FIELD} row {row}, column {name!r} is null; expected a finite number")
-        found[:, place] = column.to_numpy()
-    if not np.isfinite(found).all():
-        row, place = (int(index) for index in np.argwhere(~np.isfinite(found))[0])
-        raise Malformed(f"{FIELD} row {row}, column {wanted[place]!r} is {found[row, place]}; expected a finite number")
-    return found
+        turned[place] = column.to_numpy()
+        if not is_finite(turned[place]):
+            row = int(np.argmin(np.isfinite(turned[place])))
+            found = turned[place, row]
+            raise Malformed(f"{FIELD} row {row}, column {name!r} is {found}; expected a finite number")
+    return turned.T
 
 
 def table_of_arrow(body: bytes | bytearray, schema: Schema, max_rows: int) -> Table:

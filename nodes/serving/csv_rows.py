@@ -13,6 +13,7 @@ import numpy as np
 from nervenet.models.data.data import DataError
 from nervenet.models.tables.inputs import Inputs, read_inputs, read_numbers
 
+from .number_parser import numbers_in_csv
 from .refusals import Malformed, check_rows
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def numbers_of_csv(
         With the line and the column of the first cell that cannot be used.
     """
     _check_lines(body, max_rows)
-    found = None if written else _plain(body, columns)
+    found = None if written else _plain(body, columns, max_rows)
     if found is None:
         found = _read(body, lambda path: read_numbers(path, columns, written)).X
     check_rows(len(found), max_rows)
@@ -56,23 +57,32 @@ def _check_lines(body: bytes | bytearray, max_rows: int) -> None:
         check_rows(body.rstrip().count(b"\n"), max_rows)
 
 
-def _plain(body: bytes | bytearray, columns: tuple[str, ...]) -> NDArray[np.float64] | None:
+def _plain(body: bytes | bytearray, columns: tuple[str, ...], max_rows: int) -> NDArray[np.float64] | None:
     """Return a table that has the model's columns alone, and nothing but numbers; None where it is not so plain."""
+    end = body.find(b"\n")
     try:
-        text = body.decode("utf-8-sig")
+        head = body[: max(end, 0)].decode("utf-8-sig")
     except UnicodeDecodeError:
         return None
-    end = text.find("\n")
-    names = [name.strip() for name in next(csv.reader([text[:end]]), [])] if end > 0 else []
-    if sorted(names) != sorted(columns) or not text[end:].strip():
+    names = [name.strip() for name in next(csv.reader([head]), [])]
+    if sorted(names) != sorted(columns):
         return None
-    try:
-        table = np.loadtxt(io.StringIO(text[end + 1 :]), np.float64, comments=None, delimiter=",", ndmin=2)
-    except ValueError:  # to be named by line and column
-        return None
-    if table.shape[1] != len(columns) or not np.isfinite(table).all():
+    table = numbers_in_csv(memoryview(body)[end + 1 :], len(columns), max_rows)
+    if table is None:
+        table = _by_numpy(body[end + 1 :])
+    if table is None or table.shape[1] != len(columns) or not np.isfinite(table).all():
         return None
     return table if tuple(names) == columns else np.ascontiguousarray(table[:, [names.index(name) for name in columns]])
+
+
+def _by_numpy(lines: bytes | bytearray) -> NDArray[np.float64] | None:
+    try:
+        text = lines.decode()
+        return (
+            np.loadtxt(io.StringIO(text), np.float64, comments=None, delimiter=",", ndmin=2) if text.strip() else None
+        )
+    except ValueError:  # to be named by line and column
+        return None
 
 
 def _read(body: bytes | bytearray, read: Callable[[Path], Inputs]) -> Inputs:

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from nervenet.models.plugins import listed
 
+from .number_parser import numbers_in_json
 from .refusals import FIELD, Malformed, check_rows, kind_of
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ class NumberRows:
             except (msgspec.DecodeError, RecursionError):  # other rows, or none: see which
                 found = None
             return found if found is not None else self._one_by_one(body, max_rows)
+        regular = numbers_in_json(body, len(self.columns), max_rows)
+        if regular is not None:
+            return regular
         raw = _raw_rows(body, self._expected, max_rows)
         if raw is None:
             return self._one_by_one(body, max_rows)

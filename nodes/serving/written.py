@@ -46,6 +46,8 @@ def _json(value: dict[str, Any], *, text: bool) -> bytes:
 
 
 def _csv(names: list[str], columns: Sequence[Sequence[Any]]) -> bytes:
+    if len(columns) == 1 and not isinstance(next(iter(columns[0]), ""), str):  # nothing to be put in quotes
+        return "\n".join([*names, *map(repr, columns[0]), ""]).encode()
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(names)

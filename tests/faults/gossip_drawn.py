@@ -57,6 +57,7 @@ class History:
     cuts: tuple[Cut, ...] = ()
     late: tuple[tuple[str, float], ...] = ()
     pace: tuple[float, ...] = ()
+    by_tree: bool = False  # whether they meet as many do
 
     @property
     def names(self) -> list[str]:
@@ -105,6 +106,6 @@ def draw(seed: int) -> History:
         )
         pace = (*pace[:who], QUICK, *pace[who + 1 :])
         rounds = LONGEST
-    return History(
-        seed, n, algorithm, topology, rounds, weather, tuple(kills), tuple(stops), tuple(cuts), tuple(late), pace
-    )
+    by_tree = bool(generator(seed, "history", "tree").random() < 0.5)
+    befallen = (tuple(kills), tuple(stops), tuple(cuts), tuple(late))
+    return History(seed, n, algorithm, topology, rounds, weather, *befallen, pace, by_tree)

@@ -175,6 +175,7 @@ class Played(Run):
         self.current: dict[str, Incarnation] = {}
         self.algorithm = SGP() if history.algorithm == "sgp" else DPSGD()
         self.needs = self.algorithm.needs
+        self.by_tree = history.by_tree
         self.mixing = "push-sum" if self.needs.mass else "metropolis-hastings"
         self.calm = Faults(delay_s=(0.001, 0.003), ordered=True)
         weather = history.weather

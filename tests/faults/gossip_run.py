@@ -13,10 +13,11 @@ from nervenet.nodes.gossip.algorithms.base import Needs
 from nervenet.nodes.gossip.membership.service import MembershipRules, MembershipService
 from nervenet.nodes.gossip.membership.swim import SwimRules
 from nervenet.nodes.gossip.round_machine import PeerMachine, PeerRules
+from nervenet.nodes.gossip.survey_tree import SpanningTree
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulation
-from nervenet.nodes.topology import schedule
+from nervenet.nodes.topology import every_neighbor, schedule
 from static_membership import tables
 
 MODEL = m.Payload(layout="a1b2", dtype="float64", length=4)
@@ -58,6 +59,7 @@ class ScriptedWorker:
 class Run:
     mixing = "metropolis-hastings"
     needs = Needs()
+    by_tree = False  # whether peers meet as many do
 
     def __init__(
         self, n: int, topology: str = "ring", rounds: int = 20, faults: Any = None, rate: float = 0.2, **rules: Any
@@ -102,9 +104,11 @@ class Run:
                 swim=SwimRules(seed=7),
             )
         )
+        founded = every_neighbor(layout(self.names)) if self.by_tree and not late else {}
         rules = PeerRules(
             name=name,
             members=tuple(self.names),
+            tree=SpanningTree.over(founded) if founded else None,
             needs=self.needs,
             **tables(self.rules),
         )

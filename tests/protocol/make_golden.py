@@ -22,6 +22,7 @@ DOUBLES = m.Payload("fedcba9876543210", "float64", 3)
 MEMBER = m.Member("client-0", "client", 1_700_000_000_000_000, 4711, {"control": "tcp://10.0.0.2:41000"}, "alive")
 NEWS = m.MemberState("peer-3", 9, "suspect", 1, {"control": "tcp://h:1", "bulk": "tcp://h:2"})
 FACTS = {"columns": ["a", "b"], "classes": [0, 1, 2]}
+ANSWERED = (m.SiteFields("peer-2", 1, {"classes": [0, 1]}), m.SiteFields("peer-3", 2, {"classes": [1]}))
 SURVEYED = {
     "columns": ["age", "ward"],
     "classes": ["no", "yes"],
@@ -67,6 +68,7 @@ EXAMPLES: dict[str, tuple[m.Message, Any]] = {
     m.tag_of(message): (message, array)
     for message, array in [
         (m.Hello("client-0", "client", "demo", 1_700_000_000_000_000, 1, 1, "0.1.0"), None),
+        (m.SharedMemoryOffer("nervenet-00112233445566778899aabbccddeeff", "0123456789abcdef" * 4), None),
         (m.Heartbeat(7, "training", (6, 7)), None),
         (m.Goodbye(7, "done"), None),
         (m.Refused("update", 3, "late", "round 3 is closed; this is round 4"), None),
@@ -77,6 +79,7 @@ EXAMPLES: dict[str, tuple[m.Message, Any]] = {
         (m.GetChunk(3, 2, 1_048_576, 3), None),
         (m.Chunk(3, 2, 1_048_576, FLOATS), WEIGHTS),
         (m.PeerSurvey("peer-2", FACTS, DOUBLES), STATISTICS),
+        (m.PeerSurveys(ANSWERED, {"columns": ["x"]}, DOUBLES), STATISTICS),
         (m.CatchUp(3, {"ask": "spread", "mean": [0.5]}), None),
         (m.Exchange(5, FLOATS), WEIGHTS),
         (m.Propose(1_700_000_000_000_001, FLOATS), WEIGHTS),
@@ -114,6 +117,7 @@ EXAMPLES: dict[str, tuple[m.Message, Any]] = {
 }
 
 FURTHER: dict[str, tuple[m.Message, Any]] = {
+    "hello-host": (m.Hello("client-0", "client", "demo", 9, 1, 1, "0.1.0", "", "0123456789abcdef"), None),
     "task-question": (m.Task(0, 2, "survey", 30.0, False, {}, question={"ask": "spread", "mean": [0.5]}), None),
     "task-site": (m.Task(2, 0, "train", 30.0, False, {}, payload=FLOATS, strategy="fedavg", clients=3), WEIGHTS),
     "declined-by-policy": (m.Declined(2, 0, "found 50 rounds", "site.allow.max_rounds"), None),

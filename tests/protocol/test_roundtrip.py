@@ -48,6 +48,9 @@ KNOWN: dict[Any, tuple[str, st.SearchStrategy[Any]]] = {
     m.Addresses: ("addresses", st.dictionaries(texts, st.text(max_size=256), max_size=4)),
     m.Payload: ("payload", payloads),
     m.Encoding: ("text", st.text(max_size=64)),
+    m.Host: ("text", st.text(max_size=64)),
+    m.SocketName: ("text", st.from_regex(r"\Anervenet-[0-9a-f]{32}\Z")),
+    m.Secret: ("text", st.from_regex(r"\A[0-9a-f]{64}\Z")),
     m.Proof: ("text", st.text(max_size=128)),
     m.Parts: ("list of text", st.lists(texts, min_size=1, max_size=4).map(tuple)),
     str: ("text", texts),
@@ -61,7 +64,7 @@ KNOWN: dict[Any, tuple[str, st.SearchStrategy[Any]]] = {
 """How a type is called in docs/protocol.md, and the values that it has."""
 
 
-PARTS = (m.Manifest, m.Member, m.MemberState, m.Contact)
+PARTS = (m.Manifest, m.Member, m.MemberState, m.Contact, m.SiteFields)
 
 
 def meaning(kind: Any) -> tuple[str, st.SearchStrategy[Any]]:

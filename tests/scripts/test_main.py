@@ -119,7 +119,7 @@ def test_every_flag_of_the_surface_is_there_with_its_default() -> None:
     surface = """mode nodes rounds seed data sites target task drop id weight categorical numeric date partition
         alpha shards-per-node model hidden epochs batch-size learning-rate class-weight strategy compression fine-tune
         sampling topology algorithm participation quorum deadline min-clients until patience budget
-        processes init keys"""
+        processes init keys on"""
     assert {flag.name for flag in FLAGS} == set(surface.split())
     for name in (*surface.split(), "out", "set", "quiet", "json", "insecure"):
         assert f"--{name} " in text
@@ -275,7 +275,7 @@ def test_what_a_command_line_loads_would_be_seen() -> None:
 
 def test_the_help_lists_the_commands_in_the_order_of_their_use() -> None:
     app = build()
-    first = ["launch", "broker", "node", "monitor", "serve", "predict", "export"]
+    first = ["launch", "simulate", "broker", "node", "monitor", "serve", "predict", "export"]
     names = [*first, "describe", "keys", "invite", "join", "audit", "doctor", "topology", "explain"]
     context = click.Context(app)
     assert app.list_commands(context) == names

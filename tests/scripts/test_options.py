@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from nervenet.nodes.config.keys import ExperimentError
-from nervenet.scripts.launch import _experiment_file
 from nervenet.scripts.options import columns_of
+from nervenet.scripts.running import experiment_file
 
 
 def test_columns_are_separated_by_commas_or_stand_in_quotes() -> None:
@@ -17,11 +17,11 @@ def test_columns_are_separated_by_commas_or_stand_in_quotes() -> None:
 
 def test_files_behind_the_first_are_sites_and_an_experiment_is_told_by_its_ending(tmp_path: Path) -> None:
     files = (Path("b.csv"), Path("run.toml"), Path("c.parquet"))
-    file, overrides = _experiment_file(files, {"data.sites": ["a.csv"]})
+    file, overrides = experiment_file(files, {"data.sites": ["a.csv"]})
     assert (file, overrides) == (Path("run.toml"), {"data.sites": ["a.csv", "b.csv", "c.parquet"]})
-    assert _experiment_file((tmp_path,), {"data.sites": ["a.csv"]})[0] == tmp_path
+    assert experiment_file((tmp_path,), {"data.sites": ["a.csv"]})[0] == tmp_path
     (tmp_path / "west.csv").mkdir()
-    _, overrides = _experiment_file((tmp_path / "west.csv",), {"data.sites": ["a.csv"]})
+    _, overrides = experiment_file((tmp_path / "west.csv",), {"data.sites": ["a.csv"]})
     assert overrides["data.sites"] == ["a.csv", str(tmp_path / "west.csv")], "which is refused as a site's file"
     with pytest.raises(ExperimentError, match="one experiment file at most"):
-        _experiment_file((Path("run.toml"), Path("b.csv")), {})
+        experiment_file((Path("run.toml"), Path("b.csv")), {})

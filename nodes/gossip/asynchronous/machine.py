@@ -23,7 +23,8 @@ class AsyncPeerMachine(ABC):
 
     def __init__(self, rules: PeerRules) -> None:
         self.rules = rules
-        self.lifecycle = PeerLifecycle(rules, SurveyFlood(rules.name, rules.members, rules.neighbors), unit="cycle")
+        flood = SurveyFlood(rules.name, rules.members, rules.neighbors, rules.tree)
+        self.lifecycle = PeerLifecycle(rules, flood, unit="cycle")
         self.stats = self.lifecycle.stats
         self.neighbors = AsyncNeighbors(rules.neighbors, rules.timing)
         self.cycle = 0
@@ -108,6 +109,8 @@ class AsyncPeerMachine(ABC):
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         if self.status == "finished":
             return []
+        if isinstance(event, ev.LinkLost):
+            self.lifecycle.flood.cut(event.peer)
         effects = self.lifecycle.consented(self._handle(event, now))
         return effects + self._end_if_quiet() if self.status == "resting" else effects
 
@@ -164,7 +167,7 @@ class AsyncPeerMachine(ABC):
         if self.neighbors.detector.heard(sender, now):
             effects.append(e.Publish("node.ready", {"subject": sender, "reason": "heard again"}))
         match event.message:
-            case m.PeerSurvey() as survey:
+            case m.PeerSurvey() | m.PeerSurveys() as survey:
                 effects += self.lifecycle.survey_arrived(event, survey, self.cycle, now)
             case m.CatchUp() as told:
                 effects += self.lifecycle.caught_up(event, told, now)
@@ -267,6 +270,8 @@ class AsyncPeerMachine(ABC):
             case ("pulse",):
                 self.neighbors.detector.extend_deadlines(max(0.0, now - due), now)
                 return self._pulse(now)
+            case ("spread",):
+                return self.lifecycle.spread()
             case ("training",) if self.status == "training":
                 return self.lifecycle.training_expired(self.cycle)
             case ("ending",) if self.status == "resting" and self._last and not self._closing:

@@ -206,12 +206,12 @@ def test_all_that_came_early_is_enough(meeting: Callable[..., Meeting]) -> None:
 def test_what_came_early_would_be_missed_if_it_were_dropped(
     meeting: Callable[..., Meeting], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add = SurveyFlood.add
+    add_all = SurveyFlood.add_all
 
-    def drop(self: SurveyFlood, *args: Any, **kwargs: Any) -> list[e.Effect]:
-        return [] if args[4] > self.step else add(self, *args, **kwargs)
+    def drop(self: SurveyFlood, answers: Any, source: str, step: int) -> list[e.Effect]:
+        return [] if step > self.step else add_all(self, answers, source, step)
 
-    monkeypatch.setattr(SurveyFlood, "add", drop)
+    monkeypatch.setattr(SurveyFlood, "add_all", drop)
     with pytest.raises(ValueError, match="not enough values"):
         check_all_that_came_early_is_enough(meeting())
 

@@ -13,8 +13,9 @@ from nervenet.nodes.launching import restarts, supervisor
 from nervenet.nodes.launching.broker_process import STOP_BROKER
 from nervenet.nodes.launching.data_shares import DataShares
 from nervenet.nodes.launching.forkserver_client import ForkServerError
+from nervenet.nodes.launching.nodes_there import nodes_json
 from nervenet.nodes.launching.processes import ProcessTable
-from nervenet.nodes.launching.supervisor import RunAborted, Supervisor
+from nervenet.nodes.launching.supervisor import RunAborted, Supervisor, grace_of
 from nervenet.nodes.runtime.awake_time import AwakeTime
 from nervenet.nodes.runtime.node_stats import NodeStats
 from nervenet.nodes.runtime.round_history import rows_of
@@ -132,7 +133,7 @@ async def test_peers_are_spread_over_the_processes_asked_for() -> None:
 
 async def test_nodes_json_lists_every_process() -> None:
     scenario = await Scenario().started()
-    found = scenario.supervisor.nodes_json()
+    found = nodes_json(scenario.supervisor.roles, scenario.supervisor.ready)
     assert set(found) == {"broker", "coordinator", "client-0", "client-1", "client-2"}
     assert found["broker"] == {"role": "broker", "pid": 100, "address": ADDRESSES["directory"]}
 
@@ -268,7 +269,7 @@ def test_made_into_rows_they_would_hold_it_up() -> None:
 
 
 def patience_for(supervisor: Supervisor, missing: str) -> float:
-    return supervisor._grace_s([missing])
+    return grace_of([missing], supervisor.results, supervisor.experiment)
 
 
 async def test_who_is_silent_to_all_others_is_not_waited_for_as_those_who_work_are() -> None:

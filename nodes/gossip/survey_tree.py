@@ -1,0 +1,125 @@
+"""How many peers meet in few messages: answers go up and down a spanning tree of the graph, many in one message.
+
+A peer sends a neighbor in the tree the answers of its own side of their edge, as soon as it holds all of those: in all
+2(n - 1) messages, in place of n or more a peer. Each answer is carried as it was given, with its origin, so that all
+peers hold what a flood would have brought them. Every peer lays the same tree. It is only the quick way: what
+`SurveyFlood` repeats to those that may lack it goes along every edge of the graph, and where the tree is cut the rest
+is spread over all edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+FEWEST = 17  # members from which a tree is worth it: few messages are quicker than long ways
+FAN = 8  # members below one, where the graph allows it: who has all below it encodes for all
+QUIET = 6  # heartbeats without an answer after which the tree is taken for cut
+
+
+@dataclass(frozen=True)
+class SpanningTree:
+    """A tree over all members: by member, the one `above` it; empty for the root, the first of them."""
+
+    above: Mapping[str, str]
+
+    @classmethod
+    def over(cls, neighbors: Mapping[str, Sequence[str]]) -> SpanningTree | None:
+        """Return the tree of breadth first from the first member; None where the graph is not connected."""
+        members = sorted(neighbors)
+        above = {members[0]: ""}
+        reached = [members[0]]
+        for most in (FAN, len(members)):
+            for name in reached:  # which grows
+                for peer in [p for p in neighbors[name] if p not in above][:most]:
+                    above[peer] = name
+                    reached.append(peer)
+        return cls(above) if len(above) == len(members) else None
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The place of each member in name order: its bit in a set of them."""
+        return {name: place for place, name in enumerate(sorted(self.above))}
+
+    @cached_property
+    def below(self) -> dict[str, int]:
+        """By member, the set of those whose way to the root leads over it, and itself."""
+        sets = {name: 1 << place for name, place in self.numbers.items()}
+        for name in self._deepest_first:
+            if self.above[name]:
+                sets[self.above[name]] |= sets[name]
+        return sets
+
+    @property
+    def _deepest_first(self) -> list[str]:
+        depth = {"": -1}
+
+        def of(name: str) -> int:
+            way = []
+            while name not in depth:
+                way.append(name)
+                name = self.above[name]
+            for each in reversed(way):
+                depth[each] = depth[self.above[each]] + 1
+            return depth[way[0]] if way else depth[name]
+
+        return sorted(self.above, key=of, reverse=True)
+
+    def sides(self, me: str) -> dict[str, int]:
+        """Return, by neighbor in the tree, the set of members on this one's side of their edge."""
+        everybody = (1 << len(self.above)) - 1
+        sides = {peer: everybody & ~self.below[peer] for peer, above in self.above.items() if above == me}
+        if self.above[me]:
+            sides[self.above[me]] = self.below[me]
+        return sides
+
+
+class TreeRelay:
+    """Decides when a peer passes answers on along the tree, and when the tree is taken for cut (`spreading`)."""
+
+    def __init__(self, sides: Mapping[str, int]) -> None:
+        self.spreading = False
+        self._sides = sides
+        self.reached: set[str] = set()  # neighbors that were linked once
+        self._done: set[tuple[int, str]] = set()  # questions of which a neighbor has been sent all of this side
+        self._quiet = 0
+
+    def linked(self, peer: str, *, anew: bool) -> None:
+        """Take note of a link; to one that was started `anew` this side has to be told again."""
+        self.reached.add(peer)
+        if anew:
+            self._done = {key for key in self._done if key[1] != peer}
+
+    def cut(self, peer: str) -> None:
+        """Take note that a link has ended: what it was to carry goes other ways."""
+        if peer in self._sides and peer in self.reached:
+            self.spreading = True
+
+    def came(self, source: str, found: int) -> None:
+        """Take note of who has brought a set of answers: not by the tree, and it is cut elsewhere."""
+        self._quiet = 0
+        if source not in self._sides or found & self._sides[source]:
+            self.spreading = True
+
+    def beat(self, *, waiting: bool) -> None:
+        """Take note of a heartbeat, while more is `waiting` to be heard and nothing has come since the one before."""
+        self._quiet = self._quiet + 1 if waiting else 0
+        self.spreading |= self._quiet >= QUIET
+
+    def ready(self, step: int, there: int) -> dict[str, int]:
+        """Return the neighbors that are to be sent this side's answers to a question, with its set; once.
+
+        `there` is the set of those who have answered it.
+        """
+        found = {
+            peer: side
+            for peer, side in self._sides.items()
+            if peer in self.reached and (step, peer) not in self._done and there & side == side
+        }
+        self._done.update((step, peer) for peer in found)
+        return found
+
+    def over(self, before: int) -> None:
+        """Forget questions before one."""
+        self._done = {key for key in self._done if key[0] >= before}

@@ -1,0 +1,98 @@
+"""A launch over a Dask cluster: the result of a plain one, and a worker that is killed in the middle."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nervenet.nodes import launch, load_experiment
+from nervenet.nodes.launching.placement.dask_cluster import open_dask
+from nervenet.nodes.launching.placement.executor import ExecutorFailed, Wanted
+
+pytestmark = pytest.mark.e2e
+distributed = pytest.importorskip("distributed")
+
+QUICK = {"data.name": "iris", "nodes": 2, "evaluation.baseline": False}
+
+
+@asynccontextmanager
+async def cluster(workers: int, protocol: str) -> AsyncIterator[Any]:
+    """A scheduler and so many workers of one thread within this process."""
+    async with distributed.LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=False,
+        host="127.0.0.1" if protocol == "tcp" else None,
+        protocol=protocol,
+        asynchronous=True,
+        dashboard_address="127.0.0.1:0",
+    ) as found:
+        yield found
+
+
+async def test_the_result_is_that_of_a_plain_launch(tmp_path: Path) -> None:
+    experiment = load_experiment(None, {**QUICK, "nodes": 3, "rounds": 2})
+    said: list[str] = []
+    plain = await launch(experiment, out=tmp_path / "plain")
+    async with cluster(2, "inproc") as found:
+        on_dask = await launch(
+            experiment, on=found, out=tmp_path / "dask", on_event=lambda event: said.append(str(event.get("reason")))
+        )
+    assert on_dask["status"] == "completed"
+    assert on_dask["undisturbed"]
+    assert {key: on_dask[key] for key in ("accuracy", "loss")} == {key: plain[key] for key in ("accuracy", "loss")}
+    assert any("3 processes share 2 workers of 2 threads" in each for each in said)
+    assert '"client-2"' in (tmp_path / "dask" / "nodes.log").read_text(), "what nodes write is in the run folder"
+
+
+async def test_the_nodes_of_a_killed_worker_start_again_at_another(tmp_path: Path) -> None:
+    """No round is complete without both clients: the run ends because the one that was lost is back."""
+    async with cluster(1, "tcp") as found:
+        words = [sys.executable, "-m", "distributed.cli.dask_worker", found.scheduler_address]
+        options = ["--no-nanny", "--no-dashboard", "--nthreads", "1", "--host", "127.0.0.1"]
+        worker = await asyncio.create_subprocess_exec(*words, *options, stderr=subprocess.DEVNULL, cwd=tmp_path)
+        try:
+            async with distributed.Client(found.scheduler_address, asynchronous=True, set_as_default=False) as client:
+                await client.wait_for_workers(2, timeout=60)
+            on = f"dask://{found.scheduler_address.partition('://')[2]}"
+            settings = {**QUICK, "rounds": 6, "federated.min_clients": 2, "cluster.on": on}
+            events: list[dict[str, Any]] = []
+
+            def on_event(event: dict[str, Any]) -> None:
+                events.append(event)
+                if event["type"] == "round.completed" and event["round"] == 2 and worker.returncode is None:
+                    os.kill(worker.pid, signal.SIGKILL)
+
+            result = await launch(load_experiment(None, settings), out=tmp_path / "run", on_event=on_event)
+        finally:
+            with suppress(ProcessLookupError):
+                worker.kill()
+            await worker.wait()
+    assert result["status"] == "completed"
+    assert result["completed_rounds"] == 6
+    assert result["nodes_lost"] == []
+    assert not result["undisturbed"]
+    said = [str(event.get("reason")) for event in events if event["type"] == "warning"]
+    assert any("is gone: client-" in each for each in said)
+    assert any(": started again at worker tcp://" in each for each in said)
+
+
+async def test_without_workers_the_wait_ends_at_its_deadline() -> None:
+    said: list[str] = []
+    experiment = load_experiment(None, {**QUICK, "cluster.deadline_s": 0.1})
+    async with cluster(0, "inproc") as found, open_dask(Wanted(experiment, "", found, said.append)) as executor:
+        executor.attach()
+        assert await executor.spawn({"nodes": [{"name": "client-0"}]}, [], within_s=1) == 0
+        waits = r"1 of 1 processes wait for a worker; there are none, after 0\.1 s"
+        with pytest.raises(ExecutorFailed, match=waits):
+            await executor.placed()
+        ended: list[tuple[int, int | str]] = []
+        executor.exited = lambda *how: ended.append(how)
+        executor.signal(0, signal.SIGTERM)
+        assert ended == [(0, 0)], "what has no place is stopped by not being asked for any more"

@@ -1,0 +1,30 @@
+"""A simulation comes to the bits of real processes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from nervenet.nodes import launch
+from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.results.run_result import RunResult
+
+Simulate = Callable[..., Awaitable[RunResult]]
+
+CALM = {"network": {"suspect_after_s": 20.0}, "evaluation": {"baseline": False}}
+
+
+@pytest.mark.e2e
+@pytest.mark.usefixtures("warm_launches")
+@pytest.mark.parametrize("mode", ["federated", "gossip"])
+async def test_it_has_the_bits_of_a_launch(mode: str, simulated: Simulate, tmp_path: Path) -> None:
+    tables = {"mode": mode, "nodes": 5, "rounds": 4, "data": {"name": "iris"}, **CALM}
+    real = await launch(Experiment.from_dict(tables), out=tmp_path / "real")
+    assert real["undisturbed"]
+    for engine in ("machines", "auto"):
+        result = await simulated(out=engine, **tables, simulation={"engine": engine})
+        assert result.weights.tobytes() == real.weights.tobytes()
+        assert {name: peer.tobytes() for name, peer in result.peers.items()} == {
+            name: peer.tobytes() for name, peer in real.peers.items()
+        }

@@ -1,0 +1,114 @@
+"""A simulation from its experiment to its run folder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nervenet.broker.subscriber import EventStream
+from nervenet.nodes.launching.launcher import RunFailed
+from nervenet.nodes.results.run_dir import read_nodes, read_summary
+from nervenet.nodes.results.run_result import RunResult
+
+Simulate = Callable[..., Awaitable[RunResult]]
+
+
+@pytest.mark.parametrize("mode", ["federated", "gossip"])
+async def test_it_leaves_the_run_folder_of_a_launch(mode: str, simulated: Simulate, tmp_path: Path) -> None:
+    events: list[dict[str, Any]] = []
+    by_machines = {"simulation": {"engine": "machines"}}
+    result = await simulated(mode=mode, calls={"on_event": events.append}, **by_machines)
+    found = {path.name for path in (tmp_path / "run").iterdir()}
+    expected = {"experiment.toml", "nodes.json", "events.jsonl", "summary.json", "round_metrics.jsonl"}
+    assert expected | {"model.safetensors", "model.json"} <= found
+    assert result["status"] == "completed"
+    assert result["undisturbed"]
+    assert result["completed_rounds"] == 3
+    assert result["accuracy"] > 0.6
+    assert 0 < result["virtual_s"] < 1, "three rounds of milliseconds"
+    kinds = [event["type"] for event in events]
+    assert kinds[0] == "run.started"
+    assert kinds[-1] == "run.completed"
+    assert sum(kind == "round.completed" for kind in kinds) == (4 if mode == "federated" else 16), "round 0 as well"
+    assert {facts["role"] for facts in read_nodes(tmp_path / "run").values()} >= {"broker"}
+    lines = (tmp_path / "run" / "round_metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["round"] for line in lines] == [1, 2, 3]
+
+
+async def test_the_same_seed_gives_the_same_run_whatever_happens_in_it(simulated: Simulate) -> None:
+    trouble = {"loss": 0.02, "offline": 0.1, "offline_s": 5.0, "step_s": 0.05, "spread": 0.5, "jitter_s": 0.1}
+    more = {"mode": "gossip", "rounds": 10, "simulation": trouble}
+    runs = [await simulated(out=name, **more) for name in "ab"]
+    assert not runs[0]["undisturbed"]
+    for key in ("accuracy", "loss", "virtual_s", "bytes_sent", "disturbances", "consensus_distance"):
+        assert runs[0][key] == runs[1][key], key
+    other = await simulated(out="c", **{**more, "simulation": {**trouble, "seed": 1}})
+    assert other["virtual_s"] != runs[0]["virtual_s"]
+
+
+async def test_a_network_that_is_slow_makes_rounds_long_and_changes_no_bit(simulated: Simulate) -> None:
+    quick = await simulated(out="quick")
+    slow = await simulated(out="slow", simulation={"latency_s": 0.2, "bandwidth": 10_000.0, "step_s": 0.01})
+    assert slow["virtual_s"] > 1 > quick["virtual_s"]
+    assert slow["undisturbed"]
+    assert slow.weights.tobytes() == quick.weights.tobytes()
+
+
+async def test_peers_that_end_are_lost_and_the_others_go_on(simulated: Simulate) -> None:
+    more = {"nodes": 6, "rounds": 20, "simulation": {"lifetime_s": 60.0, "step_s": 0.1, "engine": "machines"}}
+    result = await simulated(mode="gossip", **more)
+    assert result["status"] == "completed"
+    assert 0 < len(result["nodes_lost"]) < 6
+    assert all("lifetime" in why for why in result["lost_because"].values())
+    assert result["completed_rounds"] == 20, "of the survivors"
+
+
+async def test_a_federation_without_clients_fails_by_the_coordinators_reason(simulated: Simulate) -> None:
+    with pytest.raises(RunFailed, match=r"coordinator: .*clients"):
+        await simulated(rounds=50, simulation={"lifetime_s": 0.5})
+
+
+async def test_stopped_it_leaves_a_readable_folder(simulated: Simulate, tmp_path: Path) -> None:
+    events: list[dict[str, Any]] = []
+    task = asyncio.current_task()
+    assert task is not None
+
+    def seen(event: dict[str, Any]) -> None:
+        events.append(event)
+        if event["type"] == "round.completed" and event["round"] == 2:
+            task.cancel("interrupted by Ctrl-C")
+
+    with pytest.raises(asyncio.CancelledError):
+        await simulated(rounds=100_000, calls={"on_event": seen})
+    task.uncancel()
+    summary = read_summary(tmp_path / "run")
+    assert summary["status"] == "interrupted"
+    assert summary["reason"] == "interrupted by Ctrl-C"
+    assert 2 <= summary["completed_rounds"] < 100_000
+    assert events[-1]["type"] == "run.failed"
+
+
+async def test_a_monitor_attaches_while_it_runs(simulated: Simulate) -> None:
+    heard: list[str] = []
+    attached = asyncio.Event()
+    watching: list[asyncio.Task[None]] = []
+
+    async def watch(address: str) -> None:
+        async with EventStream(address) as events:
+            attached.set()
+            async for event in events:
+                heard.append(event["type"])
+                if event["type"] == "run.completed":
+                    return
+
+    def on_address(address: str) -> None:
+        watching.append(asyncio.create_task(watch(address)))
+
+    async with asyncio.timeout(20):
+        await simulated(rounds=30, calls={"on_address": on_address})
+        await watching[0]
+    assert "round.completed" in heard
