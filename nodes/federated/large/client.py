@@ -168,7 +168,7 @@ class LargeClient:
         """Ask again for what the connection that has ended may have taken with it; of a new incarnation for nothing."""
         before, self._incarnation = self._incarnation, incarnation
         if before == incarnation:
-            return self.announced.pull.again(coordinator, now) if self.announced else []
+            return self.announced.pull.again(coordinator, now) if self.announced else self.offers.again(coordinator)
         self._drop()
         self._have, self._newest = None, (-1, -1)
         self.offers.forget()

@@ -99,6 +99,8 @@ class LargeCoordinator:
                     return machine.handle(event, now)  # which finds no array in it
                 whole = structs.replace(update, payload=manifest.payload, manifest=UNSET)
                 body = Remote(manifest.payload, manifest.generation)
+                if sender in current.admitted and current.admitted[sender].body == body:
+                    return []  # said twice, since a connection had ended
                 return machine.handle(structs.replace(event, message=whole, body=body), now)
             case m.GetChunk():
                 return machine.handle(event, now) + self.offers.serve(sender, message)
@@ -167,8 +169,11 @@ class LargeCoordinator:
         return self._left_out({sender: f"{sender} does not hand it out: {reason}"}, now)
 
     def _connected(self, peer: str, same: bool, now: float) -> list[e.Effect]:
+        """Say and ask again what the connection that has ended may have taken with it."""
         if self.folding is None or peer not in self.folding.pull.sources:
-            return []
+            current = self.machine.run.round
+            awaited = same and current is not None and not current.closing and peer not in current.admitted
+            return self.offers.again(peer, current.key) if awaited and current else []
         if same:
             return self.folding.pull.again(peer, now)
         return self._left_out({peer: f"{peer} was started again"}, now)
@@ -199,6 +204,8 @@ class LargeCoordinator:
                 effects += self.offers.serve(sender, asked)
             case ev.Arrived(sender, m.Goodbye()):
                 self.leaving.done(sender)
+            case ev.LinkUp(peer):
+                effects += self.offers.again(peer)
             case ev.Arrived(sender):
                 self.leaving.heard(sender, now)
             case ev.TimerFired(("pulse",)):

@@ -26,6 +26,8 @@ class Offer:
     round: int
     told: set[str] = field(default_factory=set)
     served: set[str] = field(default_factory=set)
+    asked: set[str] = field(default_factory=set)  # whoever has asked for a range, of those who were told last
+    last: dict[str, e.Announce] = field(default_factory=dict)  # what each was told last
 
 
 class Offers:
@@ -50,8 +52,21 @@ class Offers:
             offer = self.offer = Offer(self._generation, send.body, payload, send.message.round)
         offer.round = send.message.round
         offer.told.update(send.to)
+        offer.asked.difference_update(send.to)
         manifest = m.Manifest(payload, offer.generation)
-        return e.Announce(send.to, structs.replace(send.message, payload=None, manifest=manifest), send.body)
+        message = structs.replace(send.message, payload=None, manifest=manifest)
+        offer.last |= {name: e.Announce((name,), message, send.body) for name in send.to}
+        return e.Announce(send.to, message, send.body)
+
+    def again(self, name: str, key: tuple[int, int] | None = None) -> list[e.Effect]:
+        """Announce once more what was announced last, by a message of `key`, unless a range of it was asked for since.
+
+        A connection that has ended may have taken the announcement with it.
+        """
+        told = self.offer.last.get(name) if self.offer is not None and name not in self.offer.asked else None
+        if told is None or not isinstance(told.message, m.Task | m.Update):
+            return []
+        return [told] if key in (None, (told.message.round, told.message.attempt)) else []
 
     def forget(self) -> None:
         self.offer = None
@@ -63,6 +78,7 @@ class Offers:
             code, reason = fault or ("stale", "nothing is offered")
             return [e.Send((sender,), m.Refused("get_chunk", asked.generation, code, reason))]
         offer = self.offer
+        offer.asked.add(sender)
         if asked.start + asked.length == offer.payload.length:
             offer.served.add(sender)
         payload = structs.replace(offer.payload, length=asked.length)
