@@ -28,7 +28,7 @@ from .worker import Worker
 Publish: TypeAlias = Callable[[str, Mapping[str, Any]], None]
 """Publishes an event of a type, with its fields."""
 
-_OVERTAKES = (e.Send, e.SetTimer, e.CancelTimer)
+_OVERTAKES = frozenset({e.Send, e.SetTimer, e.CancelTimer})
 
 
 class Node:
@@ -136,11 +136,12 @@ class Node:
                 elif isinstance(effect, e.Completed):
                     said.append(partial(self._on_completed, effect))
                 else:
-                    if said and not isinstance(effect, _OVERTAKES):
+                    if said and type(effect) not in _OVERTAKES:
                         _say(said)
                     self._perform(effect)
         finally:
-            _say(said)
+            if said:
+                _say(said)
 
     def _perform(self, effect: e.Effect) -> None:
         match effect:
@@ -158,6 +159,8 @@ class Node:
                 self._link(peer, addresses)
             case e.Unlink(peer):
                 self.transport.unlink(peer)
+            case e.SendRange() | e.Announce() | e.Record():
+                self._of_large_model(effect)
             case e.Finish("completed"):
                 # The worker may not have taken over the final model yet, and that is what the owner will look at.
                 self.worker.when_done(lambda: self.later(self._finish, effect))
@@ -167,6 +170,17 @@ class Node:
                 answer = self.worker.submit(effect)
                 if answer is not None:
                     self._events.append(answer)
+
+    def _of_large_model(self, effect: e.SendRange | e.Announce | e.Record) -> None:
+        match effect:
+            case e.SendRange(to, message, body):
+                self.transport.send(to, message, body[message.start : message.start + message.payload.length])
+            case e.Announce(to, message, body) if self._auditor is not None:
+                self._auditor.send(to, message, body)
+            case e.Announce(to, message):
+                self.transport.send(to, message)
+            case e.Record(sender, message, body) if self._auditor is not None:
+                self._auditor.received(sender, message, body)
 
     def _link(self, peer: str, addresses: Mapping[str, str]) -> None:
         try:
