@@ -62,9 +62,7 @@ def test_nodes_end_after_the_time_that_was_asked_for_in_the_mean_and_the_coordin
     _, listener = run(300.0, 200, lifetime_s=300.0)
     assert len(listener.gone) == pytest.approx(200 * (1 - 2.718**-1), rel=0.15)
     assert "coordinator" not in listener.gone
-    assert {*listener.gone.values()} == {
-        "its machine has ended, as the lifetime drawn for it has it (simulation.lifetime_s)"
-    }
+    assert {*listener.gone.values()} == {ENDED}
 
 
 def test_where_nothing_is_completed_for_long_it_ends_and_says_so() -> None:
