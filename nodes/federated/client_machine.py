@@ -141,8 +141,7 @@ class ClientMachine:
                 self._known = True
                 if task.work == "train" and self._newest < (1, 0):
                     effects += overruled(self.config.told, task.settings)
-                if self.config.settings:
-                    task = structs.replace(task, settings={**self.config.settings, **task.settings})
+                task = structs.replace(task, settings={**self.config.settings, **task.settings})
                 effects += self._task(Assignment(task, event.body), event.flaw, now)
             case m.Refused(about="task", round=number):
                 effects += self._dismissed(number)
