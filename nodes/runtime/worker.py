@@ -113,7 +113,7 @@ class Worker:
             timed = partial(self._pace.timed, partial(self.answer, job), at_once=False)
             self._jobs.put(lambda: self._posting(timed()))
             return None
-        concurrent = isinstance(effect, e.Combine | e.Merge | e.CopyPart)
+        concurrent = isinstance(effect, e.Combine | e.Merge | e.CopyPart | e.KeepRange)
         (self._concurrent if concurrent else self._jobs).put(lambda: self._posting(self.answer(job)))
         return None
 
