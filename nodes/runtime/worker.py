@@ -28,7 +28,7 @@ INLINE_BYTES = 1 << 20  # below this, looking at every value (at most 50 us) cos
 
 Call: TypeAlias = Callable[[], None]
 
-HOP_S = 2e-4  # what the hop to a thread and back costs on a busy machine, and so the longest training on the loop
+HOP_S = 5e-4  # the longest training on the loop: twice what the hop to a thread and back costs on a busy machine
 LAST = 8  # trainings that are looked at
 WAITED_S = 2e-3  # who takes longer each time, whatever the processor spends on it, waits for something
 LONG_S, STOPPED_S = 5e-3, 0.1
