@@ -14,6 +14,9 @@ from nervenet.models.data.written import written_to_dict
 from ..config.schema import Experiment
 from .data_shares import DataShares
 
+OWN_ROWS = "own_rows"
+"""Of a job of one node whose rows lie at its worker: where, as {"file": path} or {"held": what they are called}."""
+
 
 def group_nodes(experiment: Experiment, names: Sequence[str]) -> list[Sequence[str]]:
     """Return which clients or peers share a process."""
