@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, Protocol
 import zmq
 
 from .codec import Frame, encode
-from .kernel_queue import NO_QUEUE, KernelQueue
+from .kernel import COUNTS
+from .leaving import Leaving
 from .messages import VERSION, Message, tag_of
 from .transport_events import Counters
 
@@ -26,6 +27,7 @@ _SMALL_BYTES = 1 << 20  # while the queue of a peer is smaller than this, `queue
 _SMALL_QUEUE = 256  # but this does
 _NOBLOCK = int(zmq.NOBLOCK)  # plain integers: an operator on zmq's flags costs a microsecond
 _POLLIN = int(zmq.POLLIN)
+_SRCFD = int(zmq.SRCFD)
 _MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 _RETRY_S = (0.01, 0.1)  # first and longest pause before a full queue is tried again
 
@@ -51,13 +53,20 @@ class Envelope(NamedTuple):
     round: int
     header_bytes: int
     array_bytes: int = 0
+    shared: zmq.Frame | None = None  # the array, where several are sent it without a copy
 
     @classmethod
-    def of(cls, message: Message, array: Any = None, version: int = VERSION, number: int = 0) -> Envelope:
+    def of(
+        cls, message: Message, array: Any = None, version: int = VERSION, number: int = 0, receivers: int = 1
+    ) -> Envelope:
         frames = encode(message, array, version, number)
         header = len(frames[0])
         size = sum(map(len, frames))
-        return cls(frames, tag_of(message), getattr(message, "round", 0), header, size - header)
+        # ZeroMQ tells pyzmq's own thread when it is done with an array: once for all receivers, where it can be told
+        # apart which of them it still goes to.
+        share = COUNTS and receivers > 1 and size - header >= _ZERO_COPY
+        shared = zmq.Frame(frames[1], copy=False, track=True) if share else None
+        return cls(frames, tag_of(message), getattr(message, "round", 0), header, size - header, shared)
 
 
 class Channel:
@@ -100,9 +109,8 @@ class Channel:
         self._nbytes = self._frames = 0  # of the message being delivered, as its connection has carried it
         self._waiting: dict[bytes, deque[Envelope]] = {}
         self._header: zmq.Frame | None = None
-        self._shared: dict[bytes, list[tuple[int, zmq.MessageTracker]]] = {}
-        self._handed_over: dict[bytes, int] = {}  # the round of the last large message that ZeroMQ has written out
-        self._kernel: dict[bytes, KernelQueue] = {}  # by which connection a peer's messages come, and so those to it go
+        self._descriptor: int | None = None  # of its connection, once somebody has asked
+        self._leaving = Leaving()
         self._loop = asyncio.get_running_loop()
         self._look: asyncio.Handle | None = None
         self._retry: asyncio.TimerHandle | None = None
@@ -110,6 +118,7 @@ class Channel:
         self._fd: int = socket.getsockopt(zmq.FD)  # type: ignore[assignment]
         self._open = True
         self._held = False
+        self._reading = False  # and so looking again after each message
         self._loop.add_reader(self._fd, self._ready)
         self._poll_again()
 
@@ -146,35 +155,19 @@ class Channel:
 
     def sending(self, to: bytes) -> list[int]:
         """Return the rounds of the large or queued messages to ``to`` that have not left this machine."""
-        shared = self._shared.get(to)
-        rounds = []
-        if shared is not None:
-            self._handed_over.update((to, entry[0]) for entry in shared if entry[1].done)
-            shared[:] = [entry for entry in shared if not entry[1].done]
-            rounds = [entry[0] for entry in shared]
-            if not shared:
-                del self._shared[to]
-        if to in self._handed_over and not rounds:
-            # The kernel takes a megabyte or two from ZeroMQ, which are seconds of a slow connection.
-            if to in self._kernel and self._kernel[to].unacknowledged():
-                rounds = [self._handed_over[to]]
-            else:
-                del self._handed_over[to]
-        if to in self._waiting:
-            rounds += [envelope.round for envelope in self._waiting[to]]
-        return rounds
+        return self._leaving.rounds(to) + [envelope.round for envelope in self._waiting.get(to, ())]
 
     def leaving(self, to: bytes) -> bool:
         """Return whether something large has left the queue for ``to``, and not this machine."""
-        return len(self.sending(to)) > len(self._waiting.get(to, ()))
+        return bool(self._leaving.rounds(to))
 
     def moved(self, to: bytes) -> int:
         """Return how many bytes a peer has acknowledged; the kernel says it of messages that are being sent, too."""
-        return self._kernel.get(to, NO_QUEUE).acknowledged()
+        return self._leaving.moved(to)
 
     def came(self, to: bytes) -> int:
         """Return how many bytes have come from a peer, by the kernel, over the connection of its last message."""
-        return self._kernel.get(to, NO_QUEUE).received()
+        return self._leaving.came(to)
 
     @property
     def waiting(self) -> bool:
@@ -182,15 +175,16 @@ class Channel:
 
     def descriptor(self) -> int:
         """Return the descriptor of the connection of the message being delivered; -1 if there is none."""
-        try:
-            return -1 if self._header is None else int(self._header.get(zmq.SRCFD))
-        except (zmq.ZMQError, ValueError):
-            return -1
+        if self._descriptor is None:
+            try:
+                self._descriptor = -1 if self._header is None else int(self._header.get(_SRCFD))
+            except (zmq.ZMQError, ValueError):
+                self._descriptor = -1
+        return self._descriptor
 
     def carried(self, to: bytes, descriptor: int) -> None:
         """Note by which connection a message of ``to`` has come: those to it leave by the same one."""
-        if not self._kernel.get(to, NO_QUEUE).leads_to(descriptor):
-            self._kernel[to] = KernelQueue.of(descriptor)
+        self._leaving.carried(to, descriptor)
 
     def user(self) -> str:
         """Return the key by which the connection of the message being delivered was authenticated; empty: none."""
@@ -207,14 +201,15 @@ class Channel:
             return ""
 
     def forget(self, to: bytes) -> None:
-        for of_peer in (self._waiting, self._shared, self._handed_over, self._kernel):
-            of_peer.pop(to, None)
+        self._waiting.pop(to, None)
+        self._leaving.forget(to)
 
     def drain(self, most: int = 1 << 30) -> None:
         """Hand over what is there, ``most`` messages at the most."""
-        while most > 0 and self._open and (frames := self._receive()) is not None:
-            self._hand_over(frames)
+        while most > 0 and self._open and self._readable() and self._take():
             most -= 1
+        if self._open:
+            self._poll_again()
 
     def close(self, linger_s: float = 0.0) -> None:
         if not self._open:
@@ -242,7 +237,7 @@ class Channel:
             else:
                 socket.send(frames[0], _MORE)
                 if envelope.array_bytes >= _ZERO_COPY:
-                    tracker = socket.send(frames[1], _NOBLOCK, copy=False, track=True)
+                    tracker = socket.send(envelope.shared or frames[1], _NOBLOCK, copy=False, track=True)
                 else:
                     socket.send(frames[1], _NOBLOCK)
         except zmq.Again:
@@ -253,7 +248,7 @@ class Channel:
             self._dropped(self, to, envelope, False)
             return True
         if tracker is not None:
-            self._shared.setdefault(to, []).append((envelope.round, tracker))
+            self._leaving.handed(to, envelope.round, tracker, shared=envelope.shared is not None)
         counters = self._counters
         counters.messages_sent += 1
         counters.bytes_sent += envelope.header_bytes + envelope.array_bytes
@@ -289,7 +284,7 @@ class Channel:
 
     def _poll_again(self) -> None:
         # Asking costs a microsecond; a turn of the loop that finds nothing costs twenty.
-        if self._look is None and self._readable():
+        if not self._reading and self._look is None and self._readable():
             self._look = self._loop.call_soon(self._ready)
 
     def _readable(self) -> bool:
@@ -301,20 +296,27 @@ class Channel:
             self._look.cancel()
             self._look = None
         until = self._loop.time() + _TURN_S
-        for _ in range(_TURN):
-            if not self._open:
-                return
-            if self._loop.time() > until:
-                self._poll_again()
-                break
-            frames = self._receive()
-            if frames is None:
-                break
-            self._hand_over(frames)
-        else:
-            self._poll_again()
+        self._reading = True
+        try:
+            # Here is why this was called, most likely: it is taken without asking first.
+            more, left = self._take(), _TURN
+            while more and self._open and self._readable():
+                left -= 1
+                if left == 0 or self._loop.time() > until:
+                    self._look = self._loop.call_soon(self._ready)
+                    break
+                more = self._take()
+        finally:
+            self._reading = False
         if self._waiting and self._open:
             self._flush()
+
+    def _take(self) -> bool:
+        """Hand over the next message; return whether there was one."""
+        frames = self._receive() if self._open else None
+        if frames is not None:
+            self._hand_over(frames)
+        return frames is not None
 
     def _hand_over(self, frames: list[Any]) -> None:
         self._counters.messages_received += 1
@@ -329,9 +331,6 @@ class Channel:
 
     def _receive(self) -> list[Any] | None:
         socket = self.socket
-        # Polled first, because an exception for "nothing there" would cost more than most messages do.
-        if not self._readable():
-            return None
         # Without a copy, because such a frame knows whether more follow; asking the socket costs more than copying a
         # small frame afterwards.
         try:
@@ -340,6 +339,7 @@ class Channel:
             return None
         frames: list[Any] = [part.bytes]
         most = self._most
+        self._descriptor = None
         if self._keyed or (self._large and not self._addressed):
             self._header = part
         seal, count = self._seal, 1

@@ -108,10 +108,10 @@ class Endpoint:
             return error
         return message, array, nbytes, number
 
-    def numbered(self, message: Message, array: NDArray[Any] | None) -> Envelope:
-        """Return the frames of a message with the next number of this node."""
+    def numbered(self, message: Message, array: NDArray[Any] | None, receivers: int = 1) -> Envelope:
+        """Return the frames of a message with the next number of this node, for so many receivers."""
         self._number += 1
-        return Envelope.of(message, array, number=self._number)
+        return Envelope.of(message, array, number=self._number, receivers=receivers)
 
     def deliver(self, sender: str, role: str, lane: Lane, received: Received, arrivals: Arrivals) -> None:
         """Hand on what a peer of a role has sent, if it is its business to send that, and once."""

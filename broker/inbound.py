@@ -53,7 +53,7 @@ class Inbound:
         for lane, place in zip(LANES, split_bind(address, LANES), strict=True):
             socket = make(context, f"inbox.{lane}", self._endpoint.limits)
             try:
-                bound, listener = bind(
+                bound, listener, descriptor = bind(
                     socket,
                     place,
                     security=self._endpoint.security,
@@ -69,7 +69,7 @@ class Inbound:
                 raise
             guard = None
             if not place.startswith("inproc"):
-                guard = self._guards[lane] = Guard(self._policy(lane), self._endpoint.refused)
+                guard = self._guards[lane] = Guard(self._policy(lane), self._endpoint.refused, listens=descriptor)
             receive = partial(self._receive, lane)
             channel = self._channels[lane] = self._endpoint.channel(
                 socket,
@@ -91,7 +91,8 @@ class Inbound:
     def _policy(self, lane: Lane) -> Policy:
         limits = self._endpoint.limits
         held = allowed("held_bytes") if lane is Lane.CONTROL else limits.message_bytes + limits.header_bytes
-        return Policy(f"inbox.{self._endpoint.role}", held, strangers="unknown_at_inbox")
+        service = f"inbox.{self._endpoint.role}"
+        return Policy(service, held, strangers="unknown_at_inbox", handshakes="handshakes_at_inbox", counts_known=False)
 
     def send(self, to: str, lane: Lane, envelope: Envelope) -> bool:
         peer = self._peers.by_name.get(to)
@@ -171,7 +172,7 @@ class Inbound:
                 self._channels[lane].carried(identity, descriptor)
                 if lane in self._guards:  # it may have been cut off, and is back without another HELLO
                     self._guards[lane].introduced(descriptor, identity)
-                if lane in self._monitors:
+                if lane in self._monitors and peer.descriptors.get(lane) != descriptor:
                     self._peers.connected(lane, peer, descriptor)
                 if peer.bulk_came(self._endpoint.loop.time()):
                     self._established(peer)
@@ -184,9 +185,10 @@ class Inbound:
     def _displaces(self, lane: Lane, peer: InboundPeer) -> bool:
         if lane not in self._guards:
             return False
-        return speaks_displaced(
-            lane, peer, self._channels[lane].descriptor(), self._guards[lane], self._monitors[lane].drain
-        )
+        descriptor = self._channels[lane].descriptor()
+        if peer.descriptors.get(lane) == descriptor:  # as for almost every message
+            return False
+        return speaks_displaced(lane, peer, descriptor, self._guards[lane], self._monitors[lane].drain)
 
     def _sender(self, lane: Lane, peer: InboundPeer | None, frames: list[Any]) -> Entry | None:
         """Return whose key a message came by; None if it was revoked, or is not that of the peer that it speaks for."""

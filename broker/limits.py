@@ -38,6 +38,10 @@ LIMITS: dict[str, Limit] = {
     "connections_in_all": Limit(4_096, "connections of a process", "the same; 120 MB of ZeroMQ"),
     "handshakes": Limit(2_000, "connections at once from one address", "as many nodes may start on one machine"),
     "handshakes_s": Limit(200, "and then connections a second", "with keys each takes half a millisecond"),
+    "handshakes_at_inbox": Limit(
+        512, "the same to a lane of a node, of those without a HELLO", "all nodes start at once"
+    ),
+    "handshakes_at_inbox_s": Limit(100, "and then connections a second", "each costs 0.2 ms, whoever answers"),
     "refusals": Limit(1_000, "refused HELLOs that are answered at once", "the others are ended without a word"),
     "refusals_s": Limit(50, "and then a second", "who is not answered says HELLO again"),
     "held_bytes": Limit(16 * MIB, "bytes that came and are no whole message yet", "1,000 events that had waited"),

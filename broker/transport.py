@@ -98,10 +98,11 @@ class ZmqTransport:
     def send(self, to: str | Sequence[str], message: Message, array: NDArray[Any] | None = None) -> None:
         if not self._endpoint.open:
             raise TransportClosed(self.node, "sends")
-        envelope = self._endpoint.numbered(message, array)
+        peers = (to,) if isinstance(to, str) else to
+        envelope = self._endpoint.numbered(message, array, len(peers))
         check_size(message, envelope.frames, self._endpoint.limits)
         lane = message.lane
-        for peer in (to,) if isinstance(to, str) else to:
+        for peer in peers:
             # A peer that was restarted elsewhere is answered where it dialed: the link leads to its old address, though
             # it may have ended by now.
             known = self._outbound.incarnation_of(peer)

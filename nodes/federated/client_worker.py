@@ -20,6 +20,8 @@ from .personalization import FINE_TUNE
 
 
 class ClientWorker(ModelWorker):
+    trains_at_once = True  # a task is one training: the loop is not held up by the next one, as that of a peer would be
+
     def __init__(
         self,
         site_model: SiteModel,

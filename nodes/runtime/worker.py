@@ -2,14 +2,17 @@
 
 Whatever touches a large vector or takes long happens here, never on the event loop. What an effect means to a role is
 the role's own affair (`RoleWorker`); threads, cancellation, the choice of what is done at once, and failures by name
-are the same for all.
+are the same for all. What takes less than the hop to a thread is done on the loop: see `submit`.
 """
 
 from __future__ import annotations
 
 import re
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeAlias
 
@@ -21,6 +24,11 @@ from . import events as ev
 
 INLINE_SUM = 262_144  # bytes of all vectors together; see `Worker.submit`
 INLINE_BYTES = 1 << 20  # below this, looking at every value (at most 50 us) costs less than a hop to another thread
+
+HOP_S = 2e-4  # what the hop to a thread and back costs on a busy machine, and so the longest training on the loop
+PROVEN = 4  # trainings in a row that were as short, before one is done there
+WAITED_S = 2e-3  # who takes longer each time, whatever the processor spends on it, waits for something
+FAR_TOO_LONG_S = 0.1
 
 Post: TypeAlias = Callable[[ev.Event], None]
 
@@ -74,6 +82,7 @@ class Worker:
         self._jobs = Lane(f"worker {name}")
         self._concurrent = Lane(f"concurrent {name}")
         self._writer = Lane(f"writer {name}")
+        self._pace = Pace() if getattr(role, "trains_at_once", False) else None
 
     def start(self, post: Post) -> None:
         """Begin to work; `post` is called from the threads with each answer."""
@@ -83,7 +92,8 @@ class Worker:
         """Queue an effect and return None at once, or perform one that is small, and return its answer.
 
         Averaging 8 x 5,000 float32 takes 15 us, the hop to the thread and back 100 us. The thread is idle whenever a
-        mix is asked for, and the others that may be done at once touch nothing that its jobs do.
+        mix is asked for, and the others that may be done at once touch nothing that its jobs do. A training is done at
+        once, too, where the role admits it, the thread is idle and trainings have proven to be as short (`Pace`).
         """
         if isinstance(effect, e.Fold | e.Mix | e.Combine | e.Merge | e.CopyPart) and _bytes(effect) <= INLINE_SUM:
             return self.answer(effect)
@@ -91,7 +101,13 @@ class Worker:
             self.cancellation.reset()
         concurrent = isinstance(effect, e.Combine | e.Merge | e.CopyPart)
         job = self.role.snapshot(effect)
-        (self._concurrent if concurrent else self._jobs).put(lambda: self._do(job))
+        if self._pace is not None and isinstance(effect, e.Train):
+            if self._pace.at_once and self._jobs.idle:
+                return self._pace.timed(partial(self.answer, job), at_once=True)
+            timed = partial(self._pace.timed, partial(self.answer, job), at_once=False)
+            self._jobs.put(lambda: self._post_answer(timed()))
+            return None
+        (self._concurrent if concurrent else self._jobs).put(lambda: self._post_answer(self.answer(job)))
         return None
 
     def when_done(self, then: Callable[[], None]) -> None:
@@ -104,6 +120,8 @@ class Worker:
 
         def unpacked() -> ev.Arrived:
             body, flaw = self.role.unpack(arrived.body, payload)
+            if flaw is None and body is arrived.body:
+                return arrived
             return replace(arrived, body=body, flaw=flaw)
 
         if arrived.body.nbytes <= INLINE_BYTES:
@@ -127,8 +145,8 @@ class Worker:
             return None
         return answer
 
-    def _do(self, effect: e.Effect) -> None:
-        if (answer := self.answer(effect)) is not None:
+    def _post_answer(self, answer: ev.Event | None) -> None:
+        if answer is not None:
             self._post(answer)
 
     def _write(self, effect: e.Effect, deferred: Deferred) -> None:
@@ -149,13 +167,55 @@ class Worker:
             done.wait()
 
 
+class Pace:
+    """Whether the next training is done on the event loop: once those before it took less than a hop to a thread.
+
+    The loop stands still for that long. A training that takes longer all at once is the last one there for a while,
+    of which each is twice as long as the one before; one that takes `FAR_TOO_LONG_S` is the last one altogether.
+    Processor time counts, not what other processes took meanwhile, unless even the quickest of the last ones waited.
+    """
+
+    def __init__(self) -> None:
+        self._last: deque[float] = deque(maxlen=PROVEN)  # seconds by the clock that they took
+        self._wanted = PROVEN  # so many short ones in a row, before one is done on the loop
+        self._short = 0  # so many there have been
+        self._barred = False
+
+    @property
+    def at_once(self) -> bool:
+        return self._short >= self._wanted and not self._barred and min(self._last) <= WAITED_S
+
+    def timed(self, train: Callable[[], ev.Event | None], *, at_once: bool) -> ev.Event | None:
+        """Train, and take note of how long that has taken."""
+        wall, spent = time.perf_counter(), time.thread_time()
+        answer = train()
+        self.took(time.thread_time() - spent, time.perf_counter() - wall, at_once=at_once)
+        return answer
+
+    def took(self, spent_s: float, wall_s: float, *, at_once: bool) -> None:
+        self._last.append(wall_s)
+        if spent_s <= HOP_S:
+            self._short += 1
+        else:
+            self._short = 0
+            self._wanted *= 2 if at_once else 1
+        self._barred |= at_once and wall_s > FAR_TOO_LONG_S
+
+
 class Lane:
     def __init__(self, name: str) -> None:
         self.thread: threading.Thread | None = None
         self._name = name
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._put = self._done = 0  # calls; each is counted by one thread alone
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that was put here is done."""
+        return self._put == self._done
 
     def put(self, call: Callable[[], None]) -> None:
+        self._put += 1
         if self.thread is None:
             self.thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self.thread.start()
@@ -167,6 +227,7 @@ class Lane:
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
             call()
+            self._done += 1
 
 
 def _bytes(effect: e.Fold | e.Mix | e.Combine | e.Merge | e.CopyPart) -> int:

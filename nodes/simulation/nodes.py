@@ -9,6 +9,7 @@ from typing import Any
 
 from nervenet.broker.messages import MemberState
 from nervenet.models.data.written import WrittenColumns
+from nervenet.models.model import Model
 from nervenet.models.site_model import SiteModel
 
 from ..checkpoint.client_state import ClientStateStore
@@ -57,12 +58,14 @@ class Rows:
     written: WrittenColumns = field(default_factory=dict)
 
 
-def site_model_of(experiment: Experiment, rows: Rows, name: str) -> SiteModel:
-    """Return the model of a node, tied to its rows, as its own process would make it."""
+def site_model_of(experiment: Experiment, rows: Rows, name: str, model: Model | None = None) -> SiteModel:
+    """Return the model of a node, tied to its rows, as its own process would make it; `model`, where it is never built
+    and may be shared.
+    """
     client = experiment.mode == "federated" and name != COORDINATOR
     at_clients = experiment.evaluation.sites or experiment.personalized
     return build_site_model(
-        build_model(experiment),
+        model or build_model(experiment),
         rows.nodes.get(name),
         experiment,
         columns=rows.columns,
