@@ -15,6 +15,7 @@ from msgspec import Meta
 from nervenet.models.tables.suffixes import SUFFIXES, kind_of
 
 from ..topology import default_degree, default_probability
+from .cluster import ClusterConfig
 from .keys import GATHERED, ExperimentError, check_keys, convert, keys_of, override
 from .ranges import Count, Natural, NotNegative, Part, Positive, Probability, Share, Text
 from .simulation import SimulationConfig
@@ -230,19 +231,6 @@ class NetworkConfig:
     max_message_bytes: Annotated[int, Meta(ge=65536)] = 256 * 2**20  # of one message, and so of a model
     keys: Text | None = None  # folder of this node's key and of those that it allows: all connections are encrypted
     insecure: bool = False  # leave this machine without keys: anybody on the way can read and forge everything
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusterConfig:
-    """Where launch places the processes of clients or peers; broker and coordinator are on its own machine."""
-
-    # dask: workers of its own on this machine; dask://HOST:PORT, dask+tls://HOST:PORT: those of that scheduler; or what
-    # an installed package brings. None: this machine, without an engine.
-    on: Text | None = None
-    # Where the files of data.sites are: at the launcher, or at the workers, each of which is asked what matches there.
-    data: Literal["launcher", "workers"] = "launcher"
-    # How long the processes wait for workers, at first and where a worker is lost.
-    deadline_s: Positive = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)

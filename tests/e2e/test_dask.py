@@ -61,7 +61,7 @@ async def test_the_nodes_of_a_killed_worker_start_again_at_another(tmp_path: Pat
             async with distributed.Client(found.scheduler_address, asynchronous=True, set_as_default=False) as client:
                 await client.wait_for_workers(2, timeout=60)
             on = f"dask://{found.scheduler_address.partition('://')[2]}"
-            settings = {**QUICK, "rounds": 6, "federated.min_clients": 2, "cluster.on": on}
+            settings = {**QUICK, "rounds": 40, "training.epochs": 60, "federated.min_clients": 2, "cluster.on": on}
             events: list[dict[str, Any]] = []
 
             def on_event(event: dict[str, Any]) -> None:
@@ -75,7 +75,7 @@ async def test_the_nodes_of_a_killed_worker_start_again_at_another(tmp_path: Pat
                 worker.kill()
             await worker.wait()
     assert result["status"] == "completed"
-    assert result["completed_rounds"] == 6
+    assert result["completed_rounds"] == 40
     assert result["nodes_lost"] == []
     assert not result["undisturbed"]
     said = [str(event.get("reason")) for event in events if event["type"] == "warning"]
