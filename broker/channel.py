@@ -17,11 +17,13 @@ import zmq
 from .codec import Frame, encode
 from .kernel import COUNTS
 from .leaving import Leaving
+from .limits import allowed
 from .messages import VERSION, Message, tag_of
 from .transport_events import Counters
 
 _TURN = 64  # messages handed over before others get the loop
 _TURN_S = 0.02  # or for so long
+_SHARED = allowed("shared_vector_bytes")
 _ZERO_COPY = 65_536  # bytes; below, a copy is cheaper than the bookkeeping of sharing
 _SMALL_BYTES = 1 << 20  # while the queue of a peer is smaller than this, `queue` does not bound it
 _SMALL_QUEUE = 256  # but this does
@@ -43,6 +45,12 @@ class Heard(Protocol):
     """
 
     def __call__(self, descriptor: int, nbytes: int, frames: int, /) -> bool: ...
+
+
+class Refer(Protocol):
+    """Returns what a peer, by its identity, is sent in place of a large array; None: the array itself."""
+
+    def __call__(self, identity: bytes, array: Any, /) -> bytes | None: ...
 
 
 class Envelope(NamedTuple):
@@ -72,13 +80,12 @@ class Envelope(NamedTuple):
 class Channel:
     """Owns one socket; a ROUTER where ``addressed``, anything else where not.
 
-    ``deliver(channel, identity, frames)`` gets each message, synchronously, and should not raise (the
-    loop's exception handler would be told); ``identity`` is empty
-    unless ``addressed``. ``dropped(channel, identity, envelope, full)`` is called for a message that will not leave,
-    because the queue is full or (false) there is no such peer. ``queue`` messages may wait for one peer, or 256 of less
-    than a megabyte together; beyond that the oldest is dropped, because newer ones supersede it. ``large``: arrays are
-    expected and received without a copy. ``keyed``: connections are authenticated, and `user` is asked for. ``heard``
-    is asked of each message first.
+    ``deliver(channel, identity, frames)`` gets each message, synchronously, and should not raise (the loop's exception
+    handler would be told); ``identity`` is empty unless ``addressed``. ``dropped(channel, identity, envelope, full)``
+    is called for a message that will not leave, because the queue is full or (false) there is no such peer. ``queue``
+    messages may wait for one peer, or 256 of less than a megabyte together; beyond that the oldest is dropped, because
+    newer ones supersede it. ``large``: arrays are expected and received without a copy. ``keyed``: connections are
+    authenticated, and `user` is asked for. ``heard`` is asked of each message first, ``refer`` of each long array.
     """
 
     def __init__(
@@ -94,6 +101,7 @@ class Channel:
         most_frames: int = 2,
         keyed: bool = False,
         heard: Heard | None = None,
+        refer: Refer = lambda *_: None,
     ) -> None:
         self.socket = socket
         self._deliver = deliver
@@ -105,6 +113,7 @@ class Channel:
         self._most = most_frames + 1 + addressed  # one more than a message has proves that it is malformed
         self._keyed = (keyed or heard is not None) and not addressed
         self._heard = heard
+        self._refer = refer
         self._seal = _SEALED if keyed else 0
         self._nbytes = self._frames = 0  # of the message being delivered, as its connection has carried it
         self._waiting: dict[bytes, deque[Envelope]] = {}
@@ -228,7 +237,7 @@ class Channel:
         """Return whether ZeroMQ took the message, or it need not be tried again."""
         frames = envelope.frames
         socket = self.socket
-        tracker = None
+        tracker = reference = None
         try:
             if self._addressed:
                 socket.send(to, _MORE)
@@ -236,7 +245,11 @@ class Channel:
                 socket.send(frames[0], _NOBLOCK)
             else:
                 socket.send(frames[0], _MORE)
-                if envelope.array_bytes >= _ZERO_COPY:
+                if envelope.array_bytes >= _SHARED:
+                    reference = self._refer(to, frames[1])
+                if reference is not None:
+                    socket.send(reference, _NOBLOCK)
+                elif envelope.array_bytes >= _ZERO_COPY:
                     tracker = socket.send(envelope.shared or frames[1], _NOBLOCK, copy=False, track=True)
                 else:
                     socket.send(frames[1], _NOBLOCK)
@@ -252,6 +265,7 @@ class Channel:
         counters = self._counters
         counters.messages_sent += 1
         counters.bytes_sent += envelope.header_bytes + envelope.array_bytes
+        counters.bytes_shared += 0 if reference is None else envelope.array_bytes
         counters.sent_by_kind["control"] += envelope.header_bytes
         counters.sent_by_kind["weights"] += envelope.array_bytes
         self._poll_again()

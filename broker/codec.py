@@ -12,7 +12,7 @@ Sizes are checked against `Limits` before anything is allocated for them, and `d
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,7 @@ from .messages import (
     Update,
     tag_of,
 )
+from .shared_memory.reference import REFERENCE_BYTES
 from .versions import OURS, of_header
 
 Frame = bytes | memoryview
@@ -64,6 +65,11 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+
+Shared = Callable[[bytes], memoryview]
+"""Returns the bytes in shared memory to which a frame refers; raises ProtocolError where there are none."""
+
+_SHARED_BYTES = allowed("shared_vector_bytes")
 
 NUMBER = "n"
 """Under which a header has the message's number, among the fields of its class."""
@@ -133,10 +139,12 @@ def decode(frames: Sequence[Any], limits: Limits = DEFAULT_LIMITS) -> tuple[Mess
     return decode_numbered(frames, limits)[:2]
 
 
-def decode_numbered(frames: Sequence[Any], limits: Limits = DEFAULT_LIMITS) -> tuple[Message, Array | None, int]:
+def decode_numbered(
+    frames: Sequence[Any], limits: Limits = DEFAULT_LIMITS, shared: Shared | None = None
+) -> tuple[Message, Array | None, int]:
     """Return message, array and number of untrusted frames (bytes-like); 0: the message has no number.
 
-    The array is a read-only view of the second frame.
+    The array is a read-only view of the second frame, or of what that refers to, if ``shared`` is given.
 
     Raises
     ------
@@ -167,7 +175,15 @@ def decode_numbered(frames: Sequence[Any], limits: Limits = DEFAULT_LIMITS) -> t
         return message, None, number
     if len(frames) == 1:
         raise ProtocolError("malformed", f"{tag_of(message)} with a payload lacks its second frame")
-    return message, _view(message, payload, frames[1], limits.message_bytes - size), number
+    array = frames[1]
+    if shared is not None and len(array) == REFERENCE_BYTES and nbytes_of(payload) >= _SHARED_BYTES:
+        array = shared(array)
+    return message, _view(message, payload, array, limits.message_bytes - size), number
+
+
+def nbytes_of(payload: Payload) -> int:
+    """Return the size of the array that a payload describes."""
+    return payload.length * _DTYPE[payload.dtype].itemsize
 
 
 def check_size(message: Message, frames: Sequence[Frame], limits: Limits = DEFAULT_LIMITS) -> int:
@@ -291,7 +307,7 @@ def _view(message: Message, payload: Payload, frame: Any, limit: int) -> Array:
     if size > limit:
         raise ProtocolError("oversize", f"{tag_of(message)} with {size:,} bytes of array; {limit:,} are allowed")
     dtype = _DTYPE[payload.dtype]
-    if size != payload.length * dtype.itemsize:
+    if size != nbytes_of(payload):
         raise ProtocolError("malformed", f"{payload.length:,} {payload.dtype} announced, {size:,} bytes received")
     array = np.frombuffer(frame, dtype=dtype)
     if type(frame) is bytes and not _SWAP:  # whose numbers are aligned, and which nobody can write to

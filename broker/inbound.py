@@ -224,6 +224,7 @@ class Inbound:
                 self._refuse(lane, identity, "hello", 0, *refusal, version)
             return
         peer, replaced = self._peers.admit(lane, identity, hello, "" if sender is None else sender.public)
+        endpoint.shared.met(hello)
         if replaced is not None:
             for channel in self._channels.values():
                 channel.forget(replaced.identity)
@@ -325,8 +326,7 @@ class Inbound:
         self._lost(peer.node, peer.incarnation)
         if peer.up:
             peer.up = False
-            reason = f"the connection of {peer.node} has closed"
-            self._endpoint.notify(LinkLost(peer.node, peer.incarnation, reason))
+            self._endpoint.notify(LinkLost(peer.node, peer.incarnation, f"the connection of {peer.node} has closed"))
 
     def _bulk_disconnected(self, peer: InboundPeer) -> None:
         self._cut.pop(peer.identity, None)

@@ -70,6 +70,12 @@ LIMITS: dict[str, Limit] = {
     "departed": Limit(1_024, "nodes that are remembered without a connection", "of the others any HELLO is the first"),
     "memberships": Limit(8, "members that joined by one connection", "a node has one of its own"),
     "polls": Limit(8, "open requests for a roster of a connection", "a node has one"),
+    "shared_vector_bytes": Limit(256 * KIB, "bytes, at least, of a vector in shared memory", "less is no gain"),
+    "shared_bytes": Limit(1_024 * MIB, "bytes of the regions of a node", "three of the largest models, and more"),
+    "shared_bytes_in_all": Limit(8_192 * MIB, "the same of a process, with those it reads", "it may have many nodes"),
+    "shared_regions": Limit(32, "regions of a node", "a few vectors of each size are under way"),
+    "shared_readers": Limit(256, "nodes that read a node's regions, or that it reads", "as many as a host bears"),
+    "shared_descriptors": Limit(512, "descriptors of a process for shared memory", "half of what most may open"),
     "refusal_lines": Limit(64, "reasons that are reported apart", "beyond them all are others"),
 }
 

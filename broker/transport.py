@@ -43,6 +43,8 @@ class ZmqTransport:
     context : zmq.Context, optional
         Its owner terminates it. inproc works within one context only. By default the transport has its own; a port that
         it has bound in another's is free a moment after `close`, and not at once.
+    shared_memory : bool, optional
+        Vectors go to other nodes of this host by shared memory, where both sides want that, and come so.
     """
 
     def __init__(
@@ -57,12 +59,14 @@ class ZmqTransport:
         incarnation: int | None = None,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
         security: Security = LOCAL,
+        shared_memory: bool = False,
     ) -> None:
         self.node = node
         self.role = role
         self.run = run
         self.incarnation = new_incarnation() if incarnation is None else incarnation
-        self._endpoint = Endpoint(node, role, run, self.incarnation, limits, security)
+        shared_memory = shared_memory and not (bind or "").startswith("inproc")  # where nothing is copied anyway
+        self._endpoint = Endpoint(node, role, run, self.incarnation, limits, security, shared_memory=shared_memory)
         self.counters = self._endpoint.counters
         self._bind = bind
         self._advertise = advertise
@@ -79,6 +83,7 @@ class ZmqTransport:
         if self._context is None:
             self._context = zmq.Context()
         self._endpoint.start(receiver, on_error)
+        self._endpoint.shared.start(self._endpoint.loop, self.send)
         if self._bind is None:
             return
         try:
@@ -112,6 +117,9 @@ class ZmqTransport:
                 reason = f"{peer} has not introduced itself on {lane}"
                 self._endpoint.send_failed(peer, envelope, "unreachable", reason)
 
+    def share(self, array: NDArray[Any]) -> NDArray[Any]:
+        return self._endpoint.shared.share(array)
+
     def sending(self, to: str) -> tuple[int, ...]:
         rounds = self._outbound.sending(to)
         return tuple(self._inbound.sending(to) if rounds is None else rounds)
@@ -134,5 +142,6 @@ class ZmqTransport:
             linger_s = max(0.0, until - loop.time())
             self._outbound.close(linger_s)
             self._inbound.close(linger_s)
+            self._endpoint.shared.close()
             if self._own_context and self._context is not None:
                 await asyncio.to_thread(self._context.term)  # returns when the lingering sockets have, at the latest

@@ -230,6 +230,7 @@ class NetworkConfig:
     suspect_after_s: Positive = 2.0  # silence after which a node is suspected: at least two heartbeats
     max_message_bytes: Annotated[int, Meta(ge=65536)] = 256 * 2**20  # of one message, and so of a model
     keys: Text | None = None  # folder of this node's key and of those that it allows: all connections are encrypted
+    shared_memory: bool = True  # large vectors to nodes of this user on this machine go by it (Linux); else by sockets
     insecure: bool = False  # leave this machine without keys: anybody on the way can read and forge everything
 
 

@@ -64,8 +64,7 @@ class Session:
         self.connections = Connections()
         self.events_in = ""  # where its events go, once that is known
         self.on_event: Callable[[dict[str, Any]], None] | None = None  # for an owner who wants to hear the node's own
-        # What `run.failed` says of a run that is its own.
-        self.run_so_far: Callable[[], Mapping[str, Any]] | None = None
+        self.run_so_far: Callable[[], Mapping[str, Any]] | None = None  # what `run.failed` says of a run of its own
         self._node: Node | None = None
         self._backlog: list[t.Arrival | t.TransportEvent] = []
         self._failure: BaseException | None = None
@@ -88,6 +87,7 @@ class Session:
             incarnation=self.incarnation,
             context=self._context,
             security=self.security,
+            shared_memory=network.shared_memory,
         )
         self.publisher = Publisher(
             identity.name, self.role, identity.run, self.incarnation, context=self._context, security=self.security

@@ -21,6 +21,7 @@ from nervenet.broker.messages import Payload
 
 from . import effects as e
 from . import events as ev
+from .outgoing import Share, shared
 
 INLINE_SUM = 262_144  # bytes of all vectors together; see `Worker.submit`
 INLINE_BYTES = 1 << 20  # below this, looking at every value (at most 50 us) costs less than a hop to another thread
@@ -78,6 +79,7 @@ class Worker:
     def __init__(self, role: RoleWorker, name: str = "") -> None:
         self.role = role
         self.cancellation = Cancellation()
+        self.share: Share = lambda vector: vector  # puts a vector where it is sent from
         self._post: Post = _not_started
         self._jobs = Lane(f"worker {name}")
         self._concurrent = Lane(f"concurrent {name}")
@@ -143,7 +145,7 @@ class Worker:
         if callable(answer):
             self._write(effect, answer)
             return None
-        return answer
+        return None if answer is None else shared(answer, self.share)
 
     def _post_answer(self, answer: ev.Event | None) -> None:
         if answer is not None:
