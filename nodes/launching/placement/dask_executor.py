@@ -119,6 +119,8 @@ class DaskExecutor:
 
     async def placed(self) -> None:
         """Wait until every process has a place, and deliver to all."""
+        if self._placing.begun:
+            return
         if said := shared_threads(len(self._futures), tuple(self._threads.values())):
             self.waits(said)
         try:

@@ -71,7 +71,7 @@ class Engine(Executor, Protocol):
     finished: Callable[[tuple[str, ...]], bool]
 
     async def placed(self) -> None:
-        """Wait until every process that was asked for has a place, and begin them.
+        """Wait until every process that was asked for has a place, and begin them; at once if they have begun.
 
         Raises
         ------
