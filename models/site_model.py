@@ -371,6 +371,8 @@ def training_rows(site_model: SiteModel, agreed: AnyPreprocessing) -> Rows:
     rows = site_model._rows  # noqa: SLF001  (its own module; the class is long enough)
     if rows is None:
         raise RuntimeError("this site model has no rows of its own")
+    if site_model.built:
+        return site_model._training_rows()  # noqa: SLF001
     return prepared(rows, agreed, site_model.model.dtype)
 
 

@@ -221,11 +221,6 @@ def _losses(outputs: Array, Y: Array, output: str) -> Array:
     return np.asarray(-np.mean(np.log(np.clip(chosen, eps, 1 - eps)), axis=1, dtype=np.float64))
 
 
-def stackable(model: object) -> bool:
-    """Whether networks like this one can be trained as a stack."""
-    return type(model) is MLP
-
-
 def scores(model: MLP, parameters: Array, X: Array, y: Array) -> dict[str, Array]:
     """Return what `evaluate` finds of each of the networks on the same rows, to rounding.
 

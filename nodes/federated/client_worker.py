@@ -180,10 +180,10 @@ class ClientWorker(ModelWorker):
         self._at = self._newest(number)  # asked again: a damaged file has been passed over
 
     def _newest(self, number: int) -> int:
-        return max((known for known in self.states.rounds if known < number), default=0)
+        return self.states.newest_before(number)
 
     def _keep(self, effect: e.Train) -> None:
         self.states.put(effect.round, self.local.get_state(), effect.incarnation)
         self.states.prune(effect.durable)
-        if self.states.rounds:
+        if self.states.rounds:  # what carries nothing keeps nothing
             self._at = effect.round

@@ -22,6 +22,7 @@ from .network import VirtualNetwork
 from .nodes import COORDINATOR, Machine, Peers, Rows, client, coordinator
 from .outcome import Outcome
 from .recording import Recording
+from .stacking import Stacks
 from .work import VirtualWorker, step_s
 
 FLOODED = 32  # peers, up to which the surveys of round 0 go from neighbor to neighbor; of n peers n² do
@@ -52,6 +53,7 @@ class MachineRun:
         patience_s += experiment.network.rejoin_deadline_s
         self._nodes = VirtualNodes(VirtualNetwork(simulation, self._seed), recording, patience_s)
         self._workers: dict[str, ModelWorker] = {}
+        self._stacks = Stacks()
         if experiment.mode == "federated":
             self._federated(rows, name)
         else:
@@ -118,7 +120,7 @@ class MachineRun:
 
     def _enter(self, name: str, role: str, machine: Machine, worker: ModelWorker, until: int | None = None) -> None:
         seconds = step_s(self._experiment.simulation, self._seed, name)
-        node = self._nodes.enter(name, role, machine, worker, VirtualWorker(worker, seconds), until=until)
+        node = self._nodes.enter(name, role, machine, worker, VirtualWorker(worker, seconds, self._stacks), until=until)
         self._workers[name] = worker
         site = worker.site_model
         self._nodes.publish(node, "node.joined", {"pid": 0, "address": ""})
