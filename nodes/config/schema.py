@@ -64,8 +64,7 @@ class DataConfig:
     # .json file that describes one, as a run folder has it where a program gave the object.
     preprocess: Text = "auto"
     min_frequency: Count | None = None  # auto: categories that fewer rows of all sites have are taken together
-    # Which node holds which rows.
-    partition: Literal["iid", "dirichlet", "shards", "quantity", "column"] = "iid"
+    partition: Literal["iid", "dirichlet", "shards", "quantity", "column"] = "iid"  # which node holds which rows
     alpha: Positive = 0.5  # dirichlet and quantity: the smaller, the more unequal the nodes
     shards_per_node: Count = 2  # shards: how many runs of one label each node gets
     # A site with fewer rows takes no part: the means and spreads that it tells in round 0 give one or two rows away.
@@ -125,6 +124,7 @@ class TrainingConfig:
     # How much a row of each class counts: balanced (n / (classes x rows of the class), over the training rows of all
     # sites), or a table by label, 1 where one is left out. The coordinator's; under gossip the same at every peer.
     class_weight: Literal["balanced"] | dict[str, Positive] | None = None
+    trees: Literal["own", "shared"] = "own"  # of a forest: grown by each site on its own rows, or by all sites together
 
     @property
     def rule(self) -> str:

@@ -154,8 +154,12 @@ class ClientWorker(ModelWorker):
     def _trained(
         self, body: Any, settings: LocalSettings, effect: e.Train, stop: Callable[[], bool], counted: bool
     ) -> Any:
+        screened = effect.body is not None  # when it arrived
+
         def train() -> Any:
-            return self.local.train(body, settings, effect.round, stop, counted=counted, clock=effect.clock)
+            return self.local.train(
+                body, settings, effect.round, stop, counted=counted, clock=effect.clock, screened=screened
+            )
 
         if not settings.encoding:
             return train()
