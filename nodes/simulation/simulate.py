@@ -38,6 +38,7 @@ from .baselines import Baselines
 from .nodes import Rows
 from .outcome import Outcome
 from .recording import WATCHED, Recording
+from .room import check_room
 from .rounds import WholeRounds, why_not
 from .run import MachineRun
 
@@ -130,6 +131,8 @@ class _Simulate:
         if reason and experiment.simulation.engine == "rounds":
             raise ExperimentError(_not_by_rounds(reason))
         self.by_rounds = not reason and experiment.simulation.engine != "machines"
+        if not self.by_rounds:
+            check_room(experiment, reason or "simulation.engine = 'machines'")
         async with AsyncExitStack() as stack:
             path = out or new_default_dir(experiment, datetime.now(UTC))
             self.run_dir = stack.enter_context(RunDir(path, max_log_bytes=experiment.max_log_bytes))
@@ -214,6 +217,7 @@ class _Simulate:
                 return run
             if experiment.simulation.engine == "rounds":
                 raise ExperimentError(_not_by_rounds(late))
+            check_room(experiment, late)
         return MachineRun(experiment, rows, self.name, self.recording, self.stop.is_set)
 
     def _end(self, status: str, reason: str) -> RunResult:
