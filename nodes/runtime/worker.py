@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeAlias
 
 from msgspec.structs import replace
 from nervenet.broker.messages import Payload
+from nervenet.models.new_vector import Lend, made_in
 
 from . import effects as e
 from . import events as ev
@@ -80,6 +81,7 @@ class Worker:
         self.role = role
         self.cancellation = Cancellation()
         self.share: Share = lambda vector: vector  # puts a vector where it is sent from
+        self.lend: Lend = lambda _: None  # has one made there
         self._post: Post = _not_started
         self._jobs = Lane(f"worker {name}")
         self._concurrent = Lane(f"concurrent {name}")
@@ -139,13 +141,19 @@ class Worker:
     def answer(self, effect: e.Effect) -> ev.Event | None:
         """Perform one effect here and now; whatever the model raises becomes a named event."""
         try:
-            answer = self.role.perform(effect, self.cancellation)
+            answer = self._performed(effect)
         except BaseException as error:  # noqa: BLE001  (a SystemExit of a user's model, too, must not end the thread unsaid)
             return _failed(effect, error)
         if callable(answer):
             self._write(effect, answer)
             return None
         return None if answer is None else shared(answer, self.share)
+
+    def _performed(self, effect: e.Effect) -> ev.Event | Deferred | None:
+        if not isinstance(effect, e.Train | e.Fold):
+            return self.role.perform(effect, self.cancellation)
+        with made_in(self.lend):  # what comes of these is sent
+            return self.role.perform(effect, self.cancellation)
 
     def _post_answer(self, answer: ev.Event | None) -> None:
         if answer is not None:
