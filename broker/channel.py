@@ -25,6 +25,7 @@ _TURN = 64  # messages handed over before others get the loop
 _TURN_S = 0.02  # or for so long
 _SHARED = allowed("shared_vector_bytes")
 _ZERO_COPY = 65_536  # bytes; below, a copy is cheaper than the bookkeeping of sharing
+_ONE_COPY = 1_024  # bytes; from here on one copy for all receivers is cheaper than one for each
 _SMALL_BYTES = 1 << 20  # while the queue of a peer is smaller than this, `queue` does not bound it
 _SMALL_QUEUE = 256  # but this does
 _NOBLOCK = int(zmq.NOBLOCK)  # plain integers: an operator on zmq's flags costs a microsecond
@@ -61,7 +62,7 @@ class Envelope(NamedTuple):
     round: int
     header_bytes: int
     array_bytes: int = 0
-    shared: zmq.Frame | None = None  # the array, where several are sent it without a copy
+    shared: zmq.Frame | None = None  # the array, where several are sent it
 
     @classmethod
     def of(
@@ -70,11 +71,14 @@ class Envelope(NamedTuple):
         frames = encode(message, array, version, number)
         header = len(frames[0])
         size = sum(map(len, frames))
-        # ZeroMQ tells pyzmq's own thread when it is done with an array: once for all receivers, where it can be told
-        # apart which of them it still goes to.
-        share = COUNTS and receivers > 1 and size - header >= _ZERO_COPY
-        shared = zmq.Frame(frames[1], copy=False, track=True) if share else None
-        return cls(frames, tag_of(message), getattr(message, "round", 0), header, size - header, shared)
+        shared, array_bytes = None, size - header
+        if receivers > 1 and _ONE_COPY <= array_bytes < _ZERO_COPY:
+            shared = zmq.Frame(frames[1], copy=True)
+        elif receivers > 1 and array_bytes >= _ZERO_COPY and COUNTS:
+            # ZeroMQ tells pyzmq's own thread when it is done with an array: once for all receivers, where the system
+            # tells apart which of them it still goes to.
+            shared = zmq.Frame(frames[1], copy=False, track=True)
+        return cls(frames, tag_of(message), getattr(message, "round", 0), header, array_bytes, shared)
 
 
 class Channel:
@@ -111,7 +115,7 @@ class Channel:
         self._addressed = addressed
         self._large = large
         self._most = most_frames + 1 + addressed  # one more than a message has proves that it is malformed
-        self._keyed = (keyed or heard is not None) and not addressed
+        self._knows_first = (keyed or heard is not None or large) and not addressed  # else the identity comes first
         self._heard = heard
         self._refer = refer
         self._seal = _SEALED if keyed else 0
@@ -251,13 +255,17 @@ class Channel:
                     socket.send(reference, _NOBLOCK)
                 elif envelope.array_bytes >= _ZERO_COPY:
                     tracker = socket.send(envelope.shared or frames[1], _NOBLOCK, copy=False, track=True)
+                elif envelope.shared is not None:
+                    socket.send(envelope.shared, _NOBLOCK, copy=False)
                 else:
                     socket.send(frames[1], _NOBLOCK)
         except zmq.Again:
+            self._poll_again()  # a send that has failed may have consumed the edge, too
             return False
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
+            self._poll_again()
             self._dropped(self, to, envelope, False)
             return True
         if tracker is not None:
@@ -352,19 +360,22 @@ class Channel:
         except zmq.Again:
             return None
         frames: list[Any] = [part.bytes]
-        most = self._most
         self._descriptor = None
-        if self._keyed or (self._large and not self._addressed):
-            self._header = part
-        seal, count = self._seal, 1
-        nbytes = 0 if self._addressed else seal + len(part) + (_SHORT if len(part) + seal <= 255 else _LONG)
+        most, parts = self._most, [part]
         while part.more:
             part = socket.recv(_NOBLOCK, copy=False)
-            count += 1
-            nbytes += seal + len(part) + (_SHORT if len(part) + seal <= 255 else _LONG)
-            if self._addressed and len(frames) == 1:
-                self._header = part  # it knows its connection
-            if len(frames) < most:
+            parts.append(part)
+            if len(parts) <= most:
                 frames.append(part.buffer if self._large and len(part) >= _ZERO_COPY else part.bytes)
-        self._nbytes, self._frames = nbytes, count - self._addressed
+        if self._addressed:
+            del parts[0]
+        if parts and (self._addressed or self._knows_first):
+            self._header = parts[0]  # it knows its connection
+        if self._heard is not None:
+            self._nbytes, self._frames = sum(map(self._carried, parts)), len(parts)
         return frames
+
+    def _carried(self, part: zmq.Frame) -> int:
+        """Return how many bytes of its connection a frame has taken."""
+        size = len(part) + self._seal
+        return size + (_SHORT if size <= 255 else _LONG)

@@ -240,7 +240,7 @@ def _is_flat(message: Message) -> bool:
             return (
                 message.agreement is None
                 and message.question is UNSET
-                and all(type(value) in _PLAIN for value in message.settings.values())
+                and _PLAIN.issuperset(map(type, message.settings.values()))
             )
         case Update():
             return message.fields is None

@@ -154,8 +154,12 @@ class ClientWorker(ModelWorker):
     def _trained(
         self, body: Any, settings: LocalSettings, effect: e.Train, stop: Callable[[], bool], counted: bool
     ) -> Any:
+        screened = effect.body is not None  # when it arrived
+
         def train() -> Any:
-            return self.local.train(body, settings, effect.round, stop, counted=counted, clock=effect.clock)
+            return self.local.train(
+                body, settings, effect.round, stop, counted=counted, clock=effect.clock, screened=screened
+            )
 
         if not settings.encoding:
             return train()
@@ -180,10 +184,10 @@ class ClientWorker(ModelWorker):
         self._at = self._newest(number)  # asked again: a damaged file has been passed over
 
     def _newest(self, number: int) -> int:
-        return max((known for known in self.states.rounds if known < number), default=0)
+        return self.states.newest_before(number)
 
     def _keep(self, effect: e.Train) -> None:
         self.states.put(effect.round, self.local.get_state(), effect.incarnation)
         self.states.prune(effect.durable)
-        if self.states.rounds:
+        if self.states.rounds:  # what carries nothing keeps nothing
             self._at = effect.round

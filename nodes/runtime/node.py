@@ -28,7 +28,7 @@ from .worker import Worker
 Publish: TypeAlias = Callable[[str, Mapping[str, Any]], None]
 """Publishes an event of a type, with its fields."""
 
-_OVERTAKES = (e.Send, e.SetTimer, e.CancelTimer)
+_OVERTAKES = frozenset({e.Send, e.SetTimer, e.CancelTimer})
 
 
 class Node:
@@ -136,11 +136,12 @@ class Node:
                 elif isinstance(effect, e.Completed):
                     said.append(partial(self._on_completed, effect))
                 else:
-                    if said and not isinstance(effect, _OVERTAKES):
+                    if said and type(effect) not in _OVERTAKES:
                         _say(said)
                     self._perform(effect)
         finally:
-            _say(said)
+            if said:
+                _say(said)
 
     def _perform(self, effect: e.Effect) -> None:
         match effect:

@@ -27,10 +27,14 @@ from .outgoing import Share, shared
 INLINE_SUM = 262_144  # bytes of all vectors together; see `Worker.submit`
 INLINE_BYTES = 1 << 20  # below this, looking at every value (at most 50 us) costs less than a hop to another thread
 
+Call: TypeAlias = Callable[[], None]
+
 HOP_S = 2e-4  # what the hop to a thread and back costs on a busy machine, and so the longest training on the loop
-PROVEN = 4  # trainings in a row that were as short, before one is done there
+LAST = 8  # trainings that are looked at
 WAITED_S = 2e-3  # who takes longer each time, whatever the processor spends on it, waits for something
-FAR_TOO_LONG_S = 0.1
+LONG_S, STOPPED_S = 5e-3, 0.1
+
+_MAY_BE_SMALL = (e.Fold, e.Mix, e.Combine, e.Merge, e.CopyPart)
 
 Post: TypeAlias = Callable[[ev.Event], None]
 
@@ -49,8 +53,9 @@ class Cancellation:
         self._requested.set()
 
     def reset(self) -> None:
-        self._requested.clear()
-        self._discarded.clear()
+        if self._requested.is_set():
+            self._requested.clear()
+            self._discarded.clear()
 
     def requested(self) -> bool:
         return self._requested.is_set()
@@ -99,19 +104,19 @@ class Worker:
         mix is asked for, and the others that may be done at once touch nothing that its jobs do. A training is done at
         once, too, where the role admits it, the thread is idle and trainings have proven to be as short (`Pace`).
         """
-        if isinstance(effect, e.Fold | e.Mix | e.Combine | e.Merge | e.CopyPart) and _bytes(effect) <= INLINE_SUM:
+        if isinstance(effect, _MAY_BE_SMALL) and _bytes(effect) <= INLINE_SUM:
             return self.answer(effect)
         if isinstance(effect, e.Train | e.TrainAlone | e.Personalize):
             self.cancellation.reset()
-        concurrent = isinstance(effect, e.Combine | e.Merge | e.CopyPart)
         job = self.role.snapshot(effect)
         if self._pace is not None and isinstance(effect, e.Train):
             if self._pace.at_once and self._jobs.idle:
                 return self._pace.timed(partial(self.answer, job), at_once=True)
             timed = partial(self._pace.timed, partial(self.answer, job), at_once=False)
-            self._jobs.put(lambda: self._post_answer(timed()))
+            self._jobs.put(lambda: self._posting(timed()))
             return None
-        (self._concurrent if concurrent else self._jobs).put(lambda: self._post_answer(self.answer(job)))
+        concurrent = isinstance(effect, e.Combine | e.Merge | e.CopyPart)
+        (self._concurrent if concurrent else self._jobs).put(lambda: self._posting(self.answer(job)))
         return None
 
     def when_done(self, then: Callable[[], None]) -> None:
@@ -155,9 +160,8 @@ class Worker:
         with made_in(self.lend):  # what comes of these is sent
             return self.role.perform(effect, self.cancellation)
 
-    def _post_answer(self, answer: ev.Event | None) -> None:
-        if answer is not None:
-            self._post(answer)
+    def _posting(self, answer: ev.Event | None) -> Call | None:
+        return None if answer is None else partial(self._post, answer)
 
     def _write(self, effect: e.Effect, deferred: Deferred) -> None:
         done = threading.Event()
@@ -178,22 +182,18 @@ class Worker:
 
 
 class Pace:
-    """Whether the next training is done on the event loop: once those before it took less than a hop to a thread.
+    """Whether the next training is done on the event loop: once the last ones took less than a hop to a thread.
 
-    The loop stands still for that long. A training that takes longer all at once is the last one there for a while,
-    of which each is twice as long as the one before; one that takes `FAR_TOO_LONG_S` is the last one altogether.
-    Processor time counts, not what other processes took meanwhile, unless even the quickest of the last ones waited.
+    The loop stands still for that long. Of the last ones one may have taken longer, as when garbage was collected
+    meanwhile. One that takes `LONG_S` there all at once, or stops it for `STOPPED_S`, is the last one for a while, of
+    which each is twice as long as the one before. Processor time counts, not what other processes took meanwhile,
+    unless even the quickest of the last ones waited for something.
     """
 
     def __init__(self) -> None:
-        self._last: deque[float] = deque(maxlen=PROVEN)  # seconds by the clock that they took
-        self._wanted = PROVEN  # so many short ones in a row, before one is done on the loop
-        self._short = 0  # so many there have been
-        self._barred = False
-
-    @property
-    def at_once(self) -> bool:
-        return self._short >= self._wanted and not self._barred and min(self._last) <= WAITED_S
+        self._last: deque[tuple[float, float]] = deque(maxlen=LAST)  # seconds of processor time, and by the clock
+        self._pause = self._after = 0  # so many are done in the thread, now and when one has been long again
+        self.at_once = False
 
     def timed(self, train: Callable[[], ev.Event | None], *, at_once: bool) -> ev.Event | None:
         """Train, and take note of how long that has taken."""
@@ -203,20 +203,24 @@ class Pace:
         return answer
 
     def took(self, spent_s: float, wall_s: float, *, at_once: bool) -> None:
-        self._last.append(wall_s)
-        if spent_s <= HOP_S:
-            self._short += 1
-        else:
-            self._short = 0
-            self._wanted *= 2 if at_once else 1
-        self._barred |= at_once and wall_s > FAR_TOO_LONG_S
+        self._last.append((spent_s, wall_s))
+        if self.at_once and wall_s <= HOP_S:
+            return  # as almost every time
+        self._pause = max(0, self._pause - 1)
+        if at_once and (spent_s > LONG_S or wall_s > STOPPED_S):
+            self._pause = self._after = max(LAST, 2 * self._after)
+        short = sum(spent <= HOP_S for spent, _ in self._last) >= LAST - 1
+        waits = min(wall for _, wall in self._last) > WAITED_S
+        self.at_once = short and not (waits or self._pause)
 
 
 class Lane:
+    """A thread that makes calls one by one; what a call returns is called next, when the thread is idle again."""
+
     def __init__(self, name: str) -> None:
         self.thread: threading.Thread | None = None
         self._name = name
-        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._calls: SimpleQueue[Callable[[], Call | None] | None] = SimpleQueue()
         self._put = self._done = 0  # calls; each is counted by one thread alone
 
     @property
@@ -224,7 +228,7 @@ class Lane:
         """Whether all that was put here is done."""
         return self._put == self._done
 
-    def put(self, call: Callable[[], None]) -> None:
+    def put(self, call: Callable[[], Call | None]) -> None:
         self._put += 1
         if self.thread is None:
             self.thread = threading.Thread(target=self._run, name=self._name, daemon=True)
@@ -236,8 +240,10 @@ class Lane:
 
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
-            call()
+            then = call()
             self._done += 1
+            if then is not None:
+                then()
 
 
 def _bytes(effect: e.Fold | e.Mix | e.Combine | e.Merge | e.CopyPart) -> int:
