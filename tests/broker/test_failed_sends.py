@@ -15,15 +15,15 @@ from nervenet.broker.transport_events import Counters
 
 
 class Refusing:
-    """A socket whose sends fail, and which is readable from then on, though its descriptor does not say so."""
+    """A socket whose sends fail, and which is readable from the first one on, though its descriptor does not say so."""
 
     def __init__(self, errno: int) -> None:
         self.errno = errno
         self.silent, self._other = os.pipe()
-        self.readable = False
+        self.readable, self.sent = False, False
 
     def send(self, *_: Any, **__: Any) -> None:
-        self.readable = True
+        self.readable, self.sent = self.readable or not self.sent, True
         raise zmq.Again() if self.errno == zmq.EAGAIN else zmq.ZMQError(self.errno)
 
     def recv(self, *_: Any, **__: Any) -> Any:
