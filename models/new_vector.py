@@ -35,6 +35,13 @@ def new_vector(size: int, dtype: DTypeLike) -> NDArray[Any]:
     return np.empty(size, dtype) if room is None else room.view(dtype)
 
 
+def copied(vector: NDArray[Any]) -> NDArray[Any]:
+    """Return a new vector that is equal to one."""
+    copy = new_vector(vector.size, vector.dtype)
+    copy[:] = vector
+    return copy
+
+
 def laid_out(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Return a new vector of the elements of one or more arrays, one after another, each in C order."""
     dtype = reduce(np.promote_types, (array.dtype for array in arrays))  # result_type takes a few dozen at the most

@@ -24,6 +24,7 @@ from . import effects as e
 from . import events as ev
 from .outgoing import Share, shared
 
+_SENT = (e.Train, e.Fold, e.Mix, e.Combine, e.CopyPart)  # what comes of them is sent, or may be
 INLINE_SUM = 262_144  # bytes of all vectors together; see `Worker.submit`
 INLINE_BYTES = 1 << 20  # below this, looking at every value (at most 50 us) costs less than a hop to another thread
 
@@ -155,9 +156,9 @@ class Worker:
         return None if answer is None else shared(answer, self.share)
 
     def _performed(self, effect: e.Effect) -> ev.Event | Deferred | None:
-        if not isinstance(effect, e.Train | e.Fold):
+        if not isinstance(effect, _SENT):
             return self.role.perform(effect, self.cancellation)
-        with made_in(self.lend):  # what comes of these is sent
+        with made_in(self.lend):
             return self.role.perform(effect, self.cancellation)
 
     def _posting(self, answer: ev.Event | None) -> Call | None:
