@@ -42,6 +42,7 @@ from .rounds import WholeRounds, why_not
 from .run import MachineRun
 
 BROKER = "tcp://127.0.0.1:*"
+HANDED_EVERY_S = 0.05  # how long an event may wait for whoever watches
 
 OnEvent = Callable[[dict[str, Any]], None]
 
@@ -142,7 +143,8 @@ class _Simulate:
                 self.run_dir,
                 experiment.evaluation.every,
                 names[:WATCHED],
-                lambda: loop.call_soon_threadsafe(self._hand_on),
+                # Not at once: each time the two threads change places, the simulation waits for the interpreter.
+                lambda: loop.call_soon_threadsafe(loop.call_later, HANDED_EVERY_S, self._hand_on),
             )
             self.run_dir.write_nodes(self._nodes(names))
             return await self._supervised(rows)
