@@ -33,13 +33,21 @@ class Endpoint:
     """One node's receiver, counters and limits; nothing is delivered unless it is ``open``."""
 
     def __init__(
-        self, node: str, role: str, run: str, incarnation: int, limits: Limits, security: Security = LOCAL
+        self,
+        node: str,
+        role: str,
+        run: str,
+        incarnation: int,
+        limits: Limits,
+        security: Security = LOCAL,
+        speaks_for: int = 1,
     ) -> None:
         self.node = node
         self.role = role
         self.security = security
         self.run = run
         self.limits = limits
+        self.speaks_for = speaks_for  # nodes: so many times as much waits for one connection
         self.counters = Counters()
         self._number = 0  # of the last message that was sent
         self._overstepping: set[str] = set()  # who has said what is not its business
@@ -78,7 +86,9 @@ class Endpoint:
                 return  # repeated when they are needed
             peer, connected = peer_of(identity)
             if full and connected:
-                self.send_failed(peer, envelope, "slow", f"{_QUEUE[lane]} messages wait for {peer} already")
+                self.send_failed(
+                    peer, envelope, "slow", f"{_QUEUE[lane] * self.speaks_for} messages wait for {peer} already"
+                )
             else:
                 self.send_failed(peer, envelope, "unreachable", f"no connection to {peer}")
 
@@ -88,6 +98,7 @@ class Endpoint:
             dropped=dropped,
             counters=self.counters,
             queue=_QUEUE[lane],
+            peers=self.speaks_for,
             addressed=addressed,
             large=lane is Lane.BULK,
             keyed=not isinstance(self.security, Plain),

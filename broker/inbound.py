@@ -91,7 +91,8 @@ class Inbound:
     def _policy(self, lane: Lane) -> Policy:
         limits = self._endpoint.limits
         held = allowed("held_bytes") if lane is Lane.CONTROL else limits.message_bytes + limits.header_bytes
-        return Policy(f"inbox.{self._endpoint.role}", held, strangers="unknown_at_inbox")
+        service, nodes = f"inbox.{self._endpoint.role}", self._endpoint.speaks_for
+        return Policy(service, held, strangers="unknown_at_inbox", speaks_for=nodes)
 
     def send(self, to: str, lane: Lane, envelope: Envelope) -> bool:
         peer = self._peers.by_name.get(to)

@@ -40,6 +40,8 @@ class ZmqTransport:
     limits : Limits, optional
     incarnation : int, optional
         Larger at each start of the node of this name.
+    speaks_for : int
+        How many nodes' messages it carries: of a process that hosts several.
     context : zmq.Context, optional
         Its owner terminates it. inproc works within one context only. By default the transport has its own; a port that
         it has bound in another's is free a moment after `close`, and not at once.
@@ -57,12 +59,13 @@ class ZmqTransport:
         incarnation: int | None = None,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
         security: Security = LOCAL,
+        speaks_for: int = 1,
     ) -> None:
         self.node = node
         self.role = role
         self.run = run
         self.incarnation = new_incarnation() if incarnation is None else incarnation
-        self._endpoint = Endpoint(node, role, run, self.incarnation, limits, security)
+        self._endpoint = Endpoint(node, role, run, self.incarnation, limits, security, speaks_for)
         self.counters = self._endpoint.counters
         self._bind = bind
         self._advertise = advertise

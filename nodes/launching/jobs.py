@@ -12,6 +12,7 @@ from typing import Any
 from nervenet.models.data.written import written_to_dict
 
 from ..config.schema import Experiment
+from ..topology import TOPOLOGIES
 from .data_shares import DataShares
 
 
@@ -62,6 +63,8 @@ def imported_modules(experiment: Experiment) -> list[str]:
     if experiment.model.name.startswith("sklearn."):
         modules += ["nervenet.models.sklearn.adapters", experiment.model.name.rpartition(".")[0]]
     if experiment.mode == "gossip":
+        if TOPOLOGIES[experiment.gossip.topology].drawn:
+            modules.append("networkx")
         modules.append("nervenet.models.compress")  # ten milliseconds of every peer's first training
     if experiment.evaluation.scorers:
         modules.append("sklearn.metrics")

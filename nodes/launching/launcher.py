@@ -38,8 +38,9 @@ from ..runtime.report_client import REPORT_SERVER
 from ..runtime.secured import RefusalEvents, close_gate, on_key_warning, security_of
 from .data_shares import DataShares, divide
 from .forkserver_client import ForkServerClient
+from .hosts import ROLE, host_names, host_of
 from .jobs import group_nodes, import_ahead, imported_modules
-from .launch_keys import check_keys, launch_keys
+from .launch_keys import check_keys, has_keys, launch_keys
 from .machine_limits import check_machine
 from .nodes_log import NodesLog
 from .nodes_there import nodes_json, remove_sockets
@@ -184,7 +185,8 @@ class _Launch:
         opening = open_engine(experiment, self.on, self._said)
         own, files = allowed_files()
         groups = group_nodes(experiment, names)
-        check_machine(experiment, groups, own_files=own, files=files, processes=allowed_processes())
+        hosted = bool(host_names(experiment)) and self.on is None and not has_keys(experiment)
+        check_machine(experiment, groups, own_files=own, files=files, processes=allowed_processes(), shared=hosted)
         if modules := imported_modules(experiment):
             self.fork_server.preload(modules)
         async with AsyncExitStack() as stack:
@@ -224,7 +226,8 @@ class _Launch:
                 launch_keys(reached, names_and_roles, self.run_dir.path, self.fork_server.remove_at_end)
             )
             network = secured.network
-            enrollment = new_enrollment(names_and_roles)
+            hosts = host_names(secured) if engine is None else []
+            enrollment = new_enrollment({**names_and_roles, **dict.fromkeys(hosts, ROLE)})
             security = security_of(network, REPORT_SERVER, enrollment=enrollment)
             stack.callback(close_gate, security)
             on_key_warning(security, self._said)
@@ -239,6 +242,7 @@ class _Launch:
                     security=security,
                     on_refused=self._refused,
                     roles=enrollment.roles,
+                    host=host_of(next(iter(hosts), None), self.name, network, security),
                 )
             )
             log = stack.enter_context(NodesLog(self.run_dir.path, experiment.max_log_bytes))
@@ -256,7 +260,7 @@ class _Launch:
                 secured,
                 self.name,
                 self.fork_server,
-                dict(report_server.transport.addresses),
+                report_server.addresses,
                 log.descriptor,
                 lambda node, reason: self.events.publish("node.lost", subject=node, reason=reason),
                 self.events.publish,
@@ -265,6 +269,7 @@ class _Launch:
                 on_pause=log.trim,
                 run_dir=self.run_dir.path.absolute(),
                 enrollment=enrollment,
+                hosts=hosts[1:],
                 engine=engine,
                 min_nodes=1 if self.run_dir.resumed is not None and experiment.mode == "federated" else None,
             )

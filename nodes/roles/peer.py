@@ -163,6 +163,7 @@ class Peer(Role):
             self._worker = GossipWorker(site_model, self._algorithm, writer=self._writer, **common)
         else:
             self._worker = AsyncGossipWorker(site_model, **common)
+        self._worker.shared = identity.agreements
         self._neighbors: tuple[str, ...] = ()
         self._state: PeerMachine | AsyncPeerMachine | None = None
         self._membership: MembershipService | None = None  # of a run by rounds

@@ -78,17 +78,21 @@ class Session:
         """Take an incarnation number that is larger than the previous one, whatever the clock says."""
         identity, network = self.identity, self.experiment.network
         self.incarnation = max(t.new_incarnation(), previous + 1)
-        self.transport = t.ZmqTransport(
-            identity.name,
-            self.role,
-            identity.run,
-            bind=inbox_address(network) if self._binds else None,
-            advertise=network.advertise,
-            limits=Limits(message_bytes=network.max_message_bytes),
-            incarnation=self.incarnation,
-            context=self._context,
-            security=self.security,
-        )
+        self.transport: t.Transport
+        if identity.host is not None:
+            self.transport = identity.host.transport(identity.name, self.role, self.incarnation, binds=self._binds)
+        else:
+            self.transport = t.ZmqTransport(
+                identity.name,
+                self.role,
+                identity.run,
+                bind=inbox_address(network) if self._binds else None,
+                advertise=network.advertise,
+                limits=Limits(message_bytes=network.max_message_bytes),
+                incarnation=self.incarnation,
+                context=self._context,
+                security=self.security,
+            )
         self.publisher = Publisher(
             identity.name, self.role, identity.run, self.incarnation, context=self._context, security=self.security
         )

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 
 UP, DOWN, PEERS = {("client", "coordinator")}, {("coordinator", "client")}, {("peer", "peer")}
+HOSTS = {("host", "host")}
 REPORTS = {(role, "launcher") for role in ("client", "coordinator", "peer", "broker", "baseline")}
 ANSWERS = {(b, a) for a, b in REPORTS}
 NODES = UP | DOWN | PEERS
@@ -28,8 +29,11 @@ GOSSIP = (
 )
 
 TABLE: dict[str, set[tuple[str, str]]] = {
-    "hello": NODES | REPORTS | ANSWERS,
-    "refused": NODES | REPORTS | ANSWERS,
+    "hello": NODES | REPORTS | ANSWERS | HOSTS,
+    "refused": NODES | REPORTS | ANSWERS | HOSTS,
+    "carried": HOSTS,
+    "carried_bulk": HOSTS,
+    "departed": NODES | REPORTS | ANSWERS,
     "heartbeat": NODES,
     "goodbye": NODES,
     "ready": UP,
@@ -55,7 +59,7 @@ def examples() -> Any:
 
 
 EXAMPLES = examples()
-NAMED = ("client", "coordinator", "peer", "launcher", "broker", "baseline", "monitor")
+NAMED = ("client", "coordinator", "peer", "launcher", "broker", "baseline", "monitor", "host")
 
 
 def test_every_kind_of_message_has_a_row() -> None:
