@@ -17,7 +17,7 @@ NAMESPACE := namespace
 SOURCES := pyproject.toml README.md LICENSE $(shell find $(PACKAGES) $(NAMESPACE) -name __pycache__ -prune -o -print)
 TREE := $(PACKAGES) $(NAMESPACE) tests benchmarks examples
 
-LONG := benchmarks/soak.py benchmarks/slow_network.py benchmarks/openapi.py
+LONG := benchmarks/soak.py benchmarks/slow_network.py benchmarks/openapi.py benchmarks/simulate.py
 
 .DELETE_ON_ERROR:
 .PHONY: demo test test-quick test-torch test-under-load lint bench clean

@@ -12,13 +12,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
+import shutil
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
@@ -30,11 +34,34 @@ from nervenet.models.model import FitReport
 from nervenet.models.site_model import SiteModel
 from nervenet.models.weights import Layout
 from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.launching.node_process import settle_process
 from nervenet.nodes.roles.client import Client
 from nervenet.nodes.roles.coordinator import Coordinator
 from nervenet.nodes.runtime.identity import NodeIdentity
 
 WARM_UP = 5
+
+
+class Budget:
+    """Has each process of a run watched between its first rounds and its last: see `round_budget.py`.
+
+    ``watch(also)`` makes a process's watch, with ``begin()`` and ``end(rounds)``, ``found`` takes what that returns.
+    """
+
+    def __init__(self, watch: Callable[..., Any], found: dict[str, Any]) -> None:
+        self._watch, self._found = watch, found
+        self._folder = Path(tempfile.mkdtemp())
+
+    def begin(self, also: int = 0) -> None:
+        self._current = self._watch(also)
+        self._current.begin()
+
+    def end(self, name: str, rounds: int) -> None:
+        (self._folder / name).write_text(json.dumps(self._current.end(rounds)))
+
+    def collect(self) -> None:
+        self._found.update((each.name, json.loads(each.read_text())) for each in sorted(self._folder.iterdir()))
+        shutil.rmtree(self._folder)
 
 
 class Still:
@@ -44,10 +71,7 @@ class Still:
 
     def __init__(self, size: int) -> None:
         self.size = size
-
-    @property
-    def layout(self) -> Layout:
-        return Layout(("w",), ((self.size,),), "float32")
+        self.layout = Layout(("w",), ((size,),), "float32")
 
     def build(self, n_features, n_classes, rng):  # noqa: ARG002
         self.vector = rng.standard_normal(self.size, dtype=np.float32)
@@ -78,7 +102,7 @@ class Still:
         return {"name": "still", "parameters": {"size": self.size}}
 
 
-def floor(size: int, clients: int, rounds: int) -> float:
+def floor(size: int, clients: int, rounds: int, budget: Budget | None = None) -> float:
     """Median seconds of a round of the bare loop."""
     read, write = os.pipe()
     pids = []
@@ -92,11 +116,17 @@ def floor(size: int, clients: int, rounds: int) -> float:
             socket.connect(where)
             mine = np.zeros(size, np.float32)
             socket.send(b"ready")
+            done = 0
             while True:
                 frame = socket.recv(copy=size < 16_384)
                 if len(frame) == 0:
                     os._exit(0)
                 socket.send(mine, copy=size < 16_384)
+                done += 1
+                if budget is not None and done == WARM_UP:
+                    budget.begin()
+                if budget is not None and done == WARM_UP + rounds:
+                    budget.end(f"client-{number}", rounds)
         pids.append(pid)
     context = zmq.Context()
     router = context.socket(zmq.ROUTER)
@@ -107,7 +137,9 @@ def floor(size: int, clients: int, rounds: int) -> float:
     names = [router.recv_multipart()[0] for _ in pids]
     model = np.ones(size, np.float32)
     times = []
-    for _ in range(rounds + WARM_UP):
+    for number in range(rounds + WARM_UP):
+        if budget is not None and number == WARM_UP:
+            budget.begin()
         start = time.perf_counter()
         for name in names:
             router.send(name, zmq.SNDMORE)
@@ -116,15 +148,19 @@ def floor(size: int, clients: int, rounds: int) -> float:
             router.recv()
             router.recv(copy=size < 16_384)
         times.append(time.perf_counter() - start)
+    if budget is not None:
+        budget.end("coordinator", rounds)
     for name in names:
         router.send_multipart([name, b""])
     for pid in pids:
         os.waitpid(pid, 0)
     context.destroy(linger=0)
+    if budget is not None:
+        budget.collect()
     return statistics.median(times[WARM_UP:])
 
 
-def ours(size: int, clients: int, rounds: int) -> float:
+def ours(size: int, clients: int, rounds: int, budget: Budget | None = None) -> float:
     """Median seconds of a round of the deployed coordinator and clients."""
     experiment = Experiment.from_dict(
         {
@@ -142,6 +178,7 @@ def ours(size: int, clients: int, rounds: int) -> float:
 
     def child(role: str, name: str) -> None:
         os.close(address_w)
+        settle_process()
         broker = os.read(address_r, 200).decode().strip("\0")
         place = NodeIdentity(broker, "benchmark", name, shared_config={"mode": "federated"})
         data = (None, None) if role is Coordinator else (X, y)
@@ -154,6 +191,10 @@ def ours(size: int, clients: int, rounds: int) -> float:
             async with node:
                 async for report in node.rounds():
                     durations.append(report.fields["duration_s"])
+                    if budget is not None and len(durations) == WARM_UP:
+                        budget.begin(os.getppid() if role is Coordinator else 0)
+                    if budget is not None and len(durations) == WARM_UP + rounds:
+                        budget.end(name, rounds)
             if role is Coordinator:
                 (folder / "durations").write_text(json.dumps(durations))
 
@@ -162,6 +203,9 @@ def ours(size: int, clients: int, rounds: int) -> float:
         finally:
             os._exit(0)
 
+    # As the fork server of `nervenet launch` does, whose processes these are.
+    gc.collect()
+    gc.freeze()
     names = [(Coordinator, "coordinator")] + [(Client, f"client-{i}") for i in range(clients)]
     for role, name in names:
         pid = os.fork()
@@ -179,6 +223,8 @@ def ours(size: int, clients: int, rounds: int) -> float:
             serving.cancel()
 
     asyncio.run(serve())
+    if budget is not None:
+        budget.collect()
     return statistics.median(json.loads((folder / "durations").read_text())[WARM_UP:])
 
 

@@ -34,7 +34,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +58,17 @@ REST_S = 1.0  # after a flood, in which its connections end
 class Stranger:
     """A connection that speaks just enough of ZMTP 3 to send what no ZeroMQ socket would."""
 
-    def __init__(self, address: str, identity: bytes = b"", kind: bytes = b"DEALER", *, greet: bool = True) -> None:
-        host, _, port = address.removeprefix("tcp://").rpartition(":")
-        self.socket = socket.create_connection((host, int(port)), timeout=2)
+    def __init__(
+        self,
+        address: str,
+        identity: bytes = b"",
+        kind: bytes = b"DEALER",
+        *,
+        greet: bool = True,
+        connected: socket.socket | None = None,
+    ) -> None:
+        self.socket = connected or socket.create_connection(_place(address), timeout=2)
+        self.socket.settimeout(2)
         if not greet:
             return
         self.socket.sendall(GREETING)
@@ -79,43 +89,80 @@ class Stranger:
             self.socket.close()
 
 
+class Crowd:
+    """Dials without waiting for an answer, which who is kept out has none of; greets those that are let in."""
+
+    def __init__(self) -> None:
+        self._dialing = selectors.DefaultSelector()
+
+    def dial(self, address: str, then: Callable[[socket.socket], None]) -> None:
+        one = socket.socket()
+        one.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            one.connect(_place(address))
+        self._dialing.register(one, selectors.EVENT_WRITE, then)
+
+    def turn(self) -> None:
+        """Hand over those that are connected by now."""
+        for key, _ in self._dialing.select(0):
+            self._dialing.unregister(key.fileobj)
+            with contextlib.suppress(OSError):  # it has been ended
+                key.data(key.fileobj)
+
+
+def _place(address: str) -> tuple[str, int]:
+    host, _, port = address.removeprefix("tcp://").rpartition(":")
+    return host, int(port)
+
+
 # ------------------------------------------------------------------------------------------------------------- floods
 # Each yields the number of bytes, or of connections, that it has just sent, so that its pace can be kept.
 
 
 def hellos(at: dict[str, str], run: str) -> Iterator[int]:
     """5,000 strangers who introduce themselves on both lanes of the coordinator, and stay."""
-    kept = []
+    kept: list[Stranger] = []
+    crowd = Crowd()
+
+    def introduce(name: str, lane: str, connected: socket.socket) -> None:
+        kept.append(Stranger(at[lane], f"{name}@1".encode(), connected=connected))
+        kept[-1].frame(encode(Hello(name, "client", run, 1, 1))[0])
+
     for number in range(5_000):
-        name = f"stranger-{number}"
         for lane in ("control", "bulk"):
-            with contextlib.suppress(OSError):  # it has been ended
-                one = Stranger(at[lane], f"{name}@1".encode())
-                kept.append(one)
-                one.frame(encode(Hello(name, "client", run, 1, 1))[0])
+            crowd.dial(at[lane], partial(introduce, f"stranger-{number}", lane))
+        crowd.turn()
         yield 1
     while True:
+        crowd.turn()
         yield 1
 
 
 def silent(at: dict[str, str], _run: str) -> Iterator[int]:
     """Connections that ZeroMQ has greeted and over which nothing is said, to each socket as many as it takes."""
-    kept = []
+    kept: deque[Stranger] = deque(maxlen=15_000)
+    crowd = Crowd()
+
+    def greet(number: int, place: str, connected: socket.socket) -> None:
+        kept.append(Stranger(at[place], f"silent-{number}@1".encode(), kind=_kind(place), connected=connected))
+
     for number in range(10**9):
-        with contextlib.suppress(OSError):
-            place = PORTS[number % 5]
-            kept.append(Stranger(at[place], f"silent-{number}@1".encode(), kind=_kind(place)))
-        kept = kept[-15_000:]
+        place = PORTS[number % 5]
+        crowd.dial(at[place], partial(greet, number, place))
+        crowd.turn()
         yield 1
 
 
 def half_open(at: dict[str, str], _run: str) -> Iterator[int]:
     """1,000 connections that say nothing, 200 to each socket."""
-    kept = []
+    kept: list[socket.socket] = []
+    crowd = Crowd()
     for number in range(1_000):
-        kept.append(Stranger(at[PORTS[number % 5]], greet=False))
+        crowd.dial(at[PORTS[number % 5]], kept.append)
+        crowd.turn()
         yield 1
     while True:
+        crowd.turn()
         yield 1
 
 

@@ -28,8 +28,9 @@ class Arrivals:
             return not self._order
         if number <= self._newest and (number <= self._floor or number in self._order):
             return False
-        self._newest = max(self._newest, number)
+        if number > self._newest:
+            self._newest = number
         self._order.append(number)
-        if len(self._order) > WINDOW:
-            self._floor = max(self._floor, self._order.pop(0))
+        if len(self._order) > WINDOW and (oldest := self._order.pop(0)) > self._floor:
+            self._floor = oldest
         return True

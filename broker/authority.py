@@ -25,6 +25,7 @@ _NOBODY: frozenset[tuple[str, str]] = frozenset()
 BETWEEN: dict[type[m.Message], frozenset[tuple[str, str]]] = {
     m.Hello: _ANY,
     m.Refused: _ANY,
+    m.SharedMemoryOffer: _ANY,
     m.Heartbeat: _UP | _DOWN | _PEERS,
     m.Goodbye: _UP | _DOWN | _PEERS,
     m.Report: _REPORTS,

@@ -105,6 +105,7 @@ class Broker:
         self._refusals = Refusals()
         self._memberships = Memberships()
         self._listeners: dict[str, Listener] = {}  # with keys, by service
+        self._descriptors: dict[str, int] = {}  # at which they listen, by service
         self._unwatch: Callable[[], None] = lambda: None
 
     @property
@@ -145,7 +146,7 @@ class Broker:
         self._back_dialer = BackDialer(self._reply)
         keyed = bool(self._listeners)
         connected = [service for service in _SERVICES if not self.addresses[service].startswith("inproc")]
-        self._guards = ServiceGuards(connected, self._refused)
+        self._guards = ServiceGuards({each: self._descriptors[each] for each in connected}, self._refused)
         self._relay = Relay(
             sockets[1],
             sockets[2],
@@ -182,7 +183,7 @@ class Broker:
                 for service, socket, address in zip(_SERVICES, sockets, split_bind(bind_to, _SERVICES), strict=True):
                     plain = bind_to if service == "directory" and not address.startswith("tcp") else address
                     security, end = self._security, self._end
-                    bound, listener = bind(
+                    bound, listener, self._descriptors[service] = bind(
                         socket, plain, security=security, service=service, refused=self._refused, end=end
                     )
                     if listener is not None:
@@ -332,8 +333,7 @@ class Broker:
         return self._sender("events_out", channel) is not None or not self._listeners
 
     def _list_changed(self, allowed: AllowList) -> None:
-        gone = self._allowed.without(allowed)
-        self._allowed = allowed
+        gone, self._allowed = self._allowed.without(allowed), allowed
         for entry in gone:
             self._execute(self._directory.expel(entry.name, self._loop.time()))
 

@@ -15,17 +15,22 @@ from typing import Any, NamedTuple, Protocol
 import zmq
 
 from .codec import Frame, encode
-from .kernel_queue import NO_QUEUE, KernelQueue
+from .kernel import COUNTS
+from .leaving import Leaving
+from .limits import allowed
 from .messages import VERSION, Message, tag_of
 from .transport_events import Counters
 
 _TURN = 64  # messages handed over before others get the loop
 _TURN_S = 0.02  # or for so long
+_SHARED = allowed("shared_vector_bytes")
 _ZERO_COPY = 65_536  # bytes; below, a copy is cheaper than the bookkeeping of sharing
+_SHARED = 1_024  # bytes; from here on one copy for all receivers is cheaper than one for each
 _SMALL_BYTES = 1 << 20  # while the queue of a peer is smaller than this, `queue` does not bound it
 _SMALL_QUEUE = 256  # but this does
 _NOBLOCK = int(zmq.NOBLOCK)  # plain integers: an operator on zmq's flags costs a microsecond
 _POLLIN = int(zmq.POLLIN)
+_SRCFD = int(zmq.SRCFD)
 _MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 _RETRY_S = (0.01, 0.1)  # first and longest pause before a full queue is tried again
 
@@ -43,6 +48,12 @@ class Heard(Protocol):
     def __call__(self, descriptor: int, nbytes: int, frames: int, /) -> bool: ...
 
 
+class Refer(Protocol):
+    """Returns what a peer, by its identity, is sent in place of a large array; None: the array itself."""
+
+    def __call__(self, identity: bytes, array: Any, /) -> bytes | None: ...
+
+
 class Envelope(NamedTuple):
     """The frames of an outgoing message, and what is reported about it."""
 
@@ -51,25 +62,35 @@ class Envelope(NamedTuple):
     round: int
     header_bytes: int
     array_bytes: int = 0
+    shared: zmq.Frame | None = None  # the array, where several are sent it
 
     @classmethod
-    def of(cls, message: Message, array: Any = None, version: int = VERSION, number: int = 0) -> Envelope:
+    def of(
+        cls, message: Message, array: Any = None, version: int = VERSION, number: int = 0, receivers: int = 1
+    ) -> Envelope:
         frames = encode(message, array, version, number)
         header = len(frames[0])
         size = sum(map(len, frames))
-        return cls(frames, tag_of(message), getattr(message, "round", 0), header, size - header)
+        shared, array_bytes = None, size - header
+        if receivers > 1 and _SHARED <= array_bytes < _ZERO_COPY:
+            shared = zmq.Frame(frames[1], copy=True)
+        elif receivers > 1 and array_bytes >= _ZERO_COPY and COUNTS:
+            # ZeroMQ tells pyzmq's own thread when it is done with an array: once for all receivers, where the system
+            # tells apart which of them it still goes to.
+            shared = zmq.Frame(frames[1], copy=False, track=True)
+        return cls(frames, tag_of(message), getattr(message, "round", 0), header, array_bytes, shared)
 
 
 class Channel:
     """Owns one socket; a ROUTER where ``addressed``, anything else where not.
 
-    ``deliver(channel, identity, frames)`` gets each message, synchronously, and should not raise (the
-    loop's exception handler would be told); ``identity`` is empty
-    unless ``addressed``. ``dropped(channel, identity, envelope, full)`` is called for a message that will not leave,
-    because the queue is full or (false) there is no such peer. ``queue`` messages may wait for one peer, or 256 of less
-    than a megabyte together; beyond that the oldest is dropped, because newer ones supersede it. ``large``: arrays are
-    expected and received without a copy. ``keyed``: connections are authenticated, and `user` is asked for. ``heard``
-    is asked of each message first. ``peers`` share it at the other end, so that so many times as much may wait.
+    ``deliver(channel, identity, frames)`` gets each message, synchronously, and should not raise (the loop's exception
+    handler would be told); ``identity`` is empty unless ``addressed``. ``dropped(channel, identity, envelope, full)``
+    is called for a message that will not leave, because the queue is full or (false) there is no such peer. ``queue``
+    messages may wait for one peer, or 256 of less than a megabyte together; beyond that the oldest is dropped, because
+    newer ones supersede it. ``large``: arrays are expected and received without a copy. ``keyed``: connections are
+    authenticated, and `user` is asked for. ``heard`` is asked of each message first, ``refer`` of each long array.
+    ``peers`` share it at the other end, so that so many times as much may wait.
     """
 
     def __init__(
@@ -86,6 +107,7 @@ class Channel:
         most_frames: int = 2,
         keyed: bool = False,
         heard: Heard | None = None,
+        refer: Refer = lambda *_: None,
     ) -> None:
         self.socket = socket
         self._deliver = deliver
@@ -96,15 +118,15 @@ class Channel:
         self._addressed = addressed
         self._large = large
         self._most = most_frames + 1 + addressed  # one more than a message has proves that it is malformed
-        self._keyed = (keyed or heard is not None) and not addressed
+        self._knows_first = (keyed or heard is not None or large) and not addressed  # else the identity comes first
         self._heard = heard
+        self._refer = refer
         self._seal = _SEALED if keyed else 0
         self._nbytes = self._frames = 0  # of the message being delivered, as its connection has carried it
         self._waiting: dict[bytes, deque[Envelope]] = {}
         self._header: zmq.Frame | None = None
-        self._shared: dict[bytes, list[tuple[int, zmq.MessageTracker]]] = {}
-        self._handed_over: dict[bytes, int] = {}  # the round of the last large message that ZeroMQ has written out
-        self._kernel: dict[bytes, KernelQueue] = {}  # by which connection a peer's messages come, and so those to it go
+        self._descriptor: int | None = None  # of its connection, once somebody has asked
+        self._leaving = Leaving()
         self._loop = asyncio.get_running_loop()
         self._look: asyncio.Handle | None = None
         self._retry: asyncio.TimerHandle | None = None
@@ -112,6 +134,7 @@ class Channel:
         self._fd: int = socket.getsockopt(zmq.FD)  # type: ignore[assignment]
         self._open = True
         self._held = False
+        self._reading = False  # and so looking again after each message
         self._loop.add_reader(self._fd, self._ready)
         self._poll_again()
 
@@ -148,35 +171,19 @@ class Channel:
 
     def sending(self, to: bytes) -> list[int]:
         """Return the rounds of the large or queued messages to ``to`` that have not left this machine."""
-        shared = self._shared.get(to)
-        rounds = []
-        if shared is not None:
-            self._handed_over.update((to, entry[0]) for entry in shared if entry[1].done)
-            shared[:] = [entry for entry in shared if not entry[1].done]
-            rounds = [entry[0] for entry in shared]
-            if not shared:
-                del self._shared[to]
-        if to in self._handed_over and not rounds:
-            # The kernel takes a megabyte or two from ZeroMQ, which are seconds of a slow connection.
-            if to in self._kernel and self._kernel[to].unacknowledged():
-                rounds = [self._handed_over[to]]
-            else:
-                del self._handed_over[to]
-        if to in self._waiting:
-            rounds += [envelope.round for envelope in self._waiting[to]]
-        return rounds
+        return self._leaving.rounds(to) + [envelope.round for envelope in self._waiting.get(to, ())]
 
     def leaving(self, to: bytes) -> bool:
         """Return whether something large has left the queue for ``to``, and not this machine."""
-        return len(self.sending(to)) > len(self._waiting.get(to, ()))
+        return bool(self._leaving.rounds(to))
 
     def moved(self, to: bytes) -> int:
         """Return how many bytes a peer has acknowledged; the kernel says it of messages that are being sent, too."""
-        return self._kernel.get(to, NO_QUEUE).acknowledged()
+        return self._leaving.moved(to)
 
     def came(self, to: bytes) -> int:
         """Return how many bytes have come from a peer, by the kernel, over the connection of its last message."""
-        return self._kernel.get(to, NO_QUEUE).received()
+        return self._leaving.came(to)
 
     @property
     def waiting(self) -> bool:
@@ -184,15 +191,16 @@ class Channel:
 
     def descriptor(self) -> int:
         """Return the descriptor of the connection of the message being delivered; -1 if there is none."""
-        try:
-            return -1 if self._header is None else int(self._header.get(zmq.SRCFD))
-        except (zmq.ZMQError, ValueError):
-            return -1
+        if self._descriptor is None:
+            try:
+                self._descriptor = -1 if self._header is None else int(self._header.get(_SRCFD))
+            except (zmq.ZMQError, ValueError):
+                self._descriptor = -1
+        return self._descriptor
 
     def carried(self, to: bytes, descriptor: int) -> None:
         """Note by which connection a message of ``to`` has come: those to it leave by the same one."""
-        if not self._kernel.get(to, NO_QUEUE).leads_to(descriptor):
-            self._kernel[to] = KernelQueue.of(descriptor)
+        self._leaving.carried(to, descriptor)
 
     def user(self) -> str:
         """Return the key by which the connection of the message being delivered was authenticated; empty: none."""
@@ -209,14 +217,15 @@ class Channel:
             return ""
 
     def forget(self, to: bytes) -> None:
-        for of_peer in (self._waiting, self._shared, self._handed_over, self._kernel):
-            of_peer.pop(to, None)
+        self._waiting.pop(to, None)
+        self._leaving.forget(to)
 
     def drain(self, most: int = 1 << 30) -> None:
         """Hand over what is there, ``most`` messages at the most."""
-        while most > 0 and self._open and (frames := self._receive()) is not None:
-            self._hand_over(frames)
+        while most > 0 and self._open and self._readable() and self._take():
             most -= 1
+        if self._open:
+            self._poll_again()
 
     def close(self, linger_s: float = 0.0) -> None:
         if not self._open:
@@ -235,7 +244,7 @@ class Channel:
         """Return whether ZeroMQ took the message, or it need not be tried again."""
         frames = envelope.frames
         socket = self.socket
-        tracker = None
+        tracker = reference = None
         try:
             if self._addressed:
                 socket.send(to, _MORE)
@@ -243,8 +252,14 @@ class Channel:
                 socket.send(frames[0], _NOBLOCK)
             else:
                 socket.send(frames[0], _MORE)
-                if envelope.array_bytes >= _ZERO_COPY:
-                    tracker = socket.send(frames[1], _NOBLOCK, copy=False, track=True)
+                if envelope.array_bytes >= _SHARED:
+                    reference = self._refer(to, frames[1])
+                if reference is not None:
+                    socket.send(reference, _NOBLOCK)
+                elif envelope.array_bytes >= _ZERO_COPY:
+                    tracker = socket.send(envelope.shared or frames[1], _NOBLOCK, copy=False, track=True)
+                elif envelope.shared is not None:
+                    socket.send(envelope.shared, _NOBLOCK, copy=False)
                 else:
                     socket.send(frames[1], _NOBLOCK)
         except zmq.Again:
@@ -255,10 +270,11 @@ class Channel:
             self._dropped(self, to, envelope, False)
             return True
         if tracker is not None:
-            self._shared.setdefault(to, []).append((envelope.round, tracker))
+            self._leaving.handed(to, envelope.round, tracker, shared=envelope.shared is not None)
         counters = self._counters
         counters.messages_sent += 1
         counters.bytes_sent += envelope.header_bytes + envelope.array_bytes
+        counters.bytes_shared += 0 if reference is None else envelope.array_bytes
         counters.sent_by_kind["control"] += envelope.header_bytes
         counters.sent_by_kind["weights"] += envelope.array_bytes
         self._poll_again()
@@ -291,7 +307,7 @@ class Channel:
 
     def _poll_again(self) -> None:
         # Asking costs a microsecond; a turn of the loop that finds nothing costs twenty.
-        if self._look is None and self._readable():
+        if not self._reading and self._look is None and self._readable():
             self._look = self._loop.call_soon(self._ready)
 
     def _readable(self) -> bool:
@@ -303,20 +319,27 @@ class Channel:
             self._look.cancel()
             self._look = None
         until = self._loop.time() + _TURN_S
-        for _ in range(_TURN):
-            if not self._open:
-                return
-            if self._loop.time() > until:
-                self._poll_again()
-                break
-            frames = self._receive()
-            if frames is None:
-                break
-            self._hand_over(frames)
-        else:
-            self._poll_again()
+        self._reading = True
+        try:
+            # Here is why this was called, most likely: it is taken without asking first.
+            more, left = self._take(), _TURN
+            while more and self._open and self._readable():
+                left -= 1
+                if left == 0 or self._loop.time() > until:
+                    self._look = self._loop.call_soon(self._ready)
+                    break
+                more = self._take()
+        finally:
+            self._reading = False
         if self._waiting and self._open:
             self._flush()
+
+    def _take(self) -> bool:
+        """Hand over the next message; return whether there was one."""
+        frames = self._receive() if self._open else None
+        if frames is not None:
+            self._hand_over(frames)
+        return frames is not None
 
     def _hand_over(self, frames: list[Any]) -> None:
         self._counters.messages_received += 1
@@ -331,9 +354,6 @@ class Channel:
 
     def _receive(self) -> list[Any] | None:
         socket = self.socket
-        # Polled first, because an exception for "nothing there" would cost more than most messages do.
-        if not self._readable():
-            return None
         # Without a copy, because such a frame knows whether more follow; asking the socket costs more than copying a
         # small frame afterwards.
         try:
@@ -341,18 +361,22 @@ class Channel:
         except zmq.Again:
             return None
         frames: list[Any] = [part.bytes]
-        most = self._most
-        if self._keyed or (self._large and not self._addressed):
-            self._header = part
-        seal, count = self._seal, 1
-        nbytes = 0 if self._addressed else seal + len(part) + (_SHORT if len(part) + seal <= 255 else _LONG)
+        self._descriptor = None
+        most, parts = self._most, [part]
         while part.more:
             part = socket.recv(_NOBLOCK, copy=False)
-            count += 1
-            nbytes += seal + len(part) + (_SHORT if len(part) + seal <= 255 else _LONG)
-            if self._addressed and len(frames) == 1:
-                self._header = part  # it knows its connection
-            if len(frames) < most:
+            parts.append(part)
+            if len(parts) <= most:
                 frames.append(part.buffer if self._large and len(part) >= _ZERO_COPY else part.bytes)
-        self._nbytes, self._frames = nbytes, count - self._addressed
+        if self._addressed:
+            del parts[0]
+        if parts and (self._addressed or self._knows_first):
+            self._header = parts[0]  # it knows its connection
+        if self._heard is not None:
+            self._nbytes, self._frames = sum(map(self._carried, parts)), len(parts)
         return frames
+
+    def _carried(self, part: zmq.Frame) -> int:
+        """Return how many bytes of its connection a frame has taken."""
+        size = len(part) + self._seal
+        return size + (_SHORT if size <= 255 else _LONG)

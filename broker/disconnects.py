@@ -20,7 +20,7 @@ LEFT = "left during the handshake, before it had proven a key"
 """Said of one who ended just then, and of one who was the first to notice that it does not encrypt as this node."""
 
 
-def monitor_of(socket: zmq.Socket[bytes], events: int) -> zmq.Socket[bytes]:
+def monitor_of(socket: zmq.Socket[bytes], events: int, name: str = "monitor") -> zmq.Socket[bytes]:
     """Return the socket that is told of these events of another one's connections, however many are still to be read.
 
     With a bound to them ZeroMQ's I/O thread waits for room, and holds a lock: whoever ends the monitor waits for both.
@@ -33,7 +33,7 @@ def monitor_of(socket: zmq.Socket[bytes], events: int) -> zmq.Socket[bytes]:
     try:
         reader = socket.context.socket(zmq.PAIR)
         reader.setsockopt(zmq.RCVHWM, 0)
-        place = f"inproc://monitor-{socket.FD}"
+        place = f"inproc://{name}-{socket.FD}"
         socket.monitor(place, events)
         reader.connect(place)
     except zmq.ZMQError as error:
@@ -42,6 +42,27 @@ def monitor_of(socket: zmq.Socket[bytes], events: int) -> zmq.Socket[bytes]:
             reader.close(linger=0)
         raise NoSocket(error.errno or 0, error.strerror) from None
     return reader
+
+
+def listening_after(bind: Callable[[], object], socket: zmq.Socket[bytes]) -> int:
+    """Have a socket bound to a tcp address, and return the descriptor at which it listens; -1 if ZeroMQ does not tell.
+
+    Raises
+    ------
+    NoSocket, zmq.ZMQError
+    """
+    reader = monitor_of(
+        socket, zmq.EVENT_LISTENING, "listening"
+    )  # a name of its own: that of one closed is still taken
+    try:
+        bind()
+        event, descriptor = struct.unpack("=hi", reader.recv_multipart(zmq.NOBLOCK)[0])
+    except zmq.Again:
+        return -1
+    finally:
+        socket.disable_monitor()
+        reader.close(linger=0)
+    return int(descriptor) if event == zmq.EVENT_LISTENING else -1
 
 
 class DisconnectMonitor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import zmq
@@ -14,10 +15,21 @@ from .authority import wrong_pair
 from .channel import Channel, Envelope, Heard
 from .codec import Limits, decode_numbered
 from .errors import ProtocolError
-from .messages import Lane, Message, Refused, tag_of
+from .messages import Lane, Message, Refused, SharedMemoryOffer, tag_of
 from .security.plain import LOCAL, Plain
+from .shared_memory.reference import ReferenceLost
+from .shared_memory.sharing import SharedMemory
 from .sockets import BULK_QUEUE, CONTROL_QUEUE, Security
-from .transport_events import Arrival, ConnectionRefused, Counters, MalformedMessage, SendFailed, TransportEvent
+from .transport_events import (
+    Arrival,
+    ConnectionRefused,
+    Counters,
+    LinkLost,
+    LinkUp,
+    MalformedMessage,
+    SendFailed,
+    TransportEvent,
+)
 from .transport_protocol import OnError, Receiver
 from .versions import hello
 
@@ -40,6 +52,8 @@ class Endpoint:
         incarnation: int,
         limits: Limits,
         security: Security = LOCAL,
+        *,
+        shared_memory: bool = False,
         speaks_for: int = 1,
     ) -> None:
         self.node = node
@@ -49,6 +63,7 @@ class Endpoint:
         self.limits = limits
         self.speaks_for = speaks_for  # nodes: so many times as much waits for one connection
         self.counters = Counters()
+        self.shared = SharedMemory(run, wanted=shared_memory)
         self._number = 0  # of the last message that was sent
         self._overstepping: set[str] = set()  # who has said what is not its business
         self.open = False
@@ -57,7 +72,7 @@ class Endpoint:
     def hello_to(self, peer: str) -> Envelope:
         """Return the introduction of this node to another."""
         proof = self.security.enrollment.proof(self.run, self.node, self._incarnation, peer)
-        return Envelope.of(hello(self.node, self.role, self.run, self._incarnation, proof=proof))
+        return Envelope.of(hello(self.node, self.role, self.run, self._incarnation, proof=proof, host=self.shared.host))
 
     def start(self, receiver: Receiver, on_error: OnError) -> None:
         self.loop = asyncio.get_running_loop()
@@ -103,6 +118,7 @@ class Endpoint:
             large=lane is Lane.BULK,
             keyed=not isinstance(self.security, Plain),
             heard=heard,
+            refer=lambda identity, array: self.shared.reference(peer_of(identity)[0], array),
         )
 
     def read(self, sender: str, frames: list[Any], *, known: bool = True) -> Received | ProtocolError:
@@ -110,19 +126,22 @@ class Endpoint:
         nbytes = sum(map(len, frames))
         self.counters.bytes_received += nbytes
         try:
-            message, array, number = decode_numbered(frames, self.limits)
+            message, array, number = decode_numbered(frames, self.limits, partial(self.shared.array, sender))
         except ProtocolError as error:
-            if known:
+            if known and not isinstance(error, ReferenceLost):
                 self.malformed(sender, error.code, error.reason, nbytes)
             else:
                 self.counters.malformed += 1
             return error
+        if array is not None and array.nbytes != len(frames[1]):  # it came by shared memory
+            self.counters.bytes_received += array.nbytes - len(frames[1])
+            nbytes += array.nbytes - len(frames[1])
         return message, array, nbytes, number
 
-    def numbered(self, message: Message, array: NDArray[Any] | None) -> Envelope:
-        """Return the frames of a message with the next number of this node."""
+    def numbered(self, message: Message, array: NDArray[Any] | None, receivers: int = 1) -> Envelope:
+        """Return the frames of a message with the next number of this node, for so many receivers."""
         self._number += 1
-        return Envelope.of(message, array, number=self._number)
+        return Envelope.of(message, array, number=self._number, receivers=receivers)
 
     def deliver(self, sender: str, role: str, lane: Lane, received: Received, arrivals: Arrivals) -> None:
         """Hand on what a peer of a role has sent, if it is its business to send that, and once."""
@@ -143,9 +162,16 @@ class Endpoint:
                 self._overstepping.add(sender)
             self.refused(ConnectionRefused(f"inbox.{self.role}", "", "", sender, wrong))
             return
+        if isinstance(message, SharedMemoryOffer):
+            self.shared.offered(sender, message)
+            return
         self._receiver(Arrival(sender, message, array, nbytes))
 
     def notify(self, event: TransportEvent) -> None:
+        if isinstance(event, LinkLost) and not isinstance(self.security, Plain):
+            self.shared.forget(event.peer)  # its key may have been revoked
+        elif isinstance(event, LinkUp | LinkLost):
+            self.shared.cut(event.peer)
         if self.open:
             self._guard(self._receiver, event)
 

@@ -53,7 +53,7 @@ class Inbound:
         for lane, place in zip(LANES, split_bind(address, LANES), strict=True):
             socket = make(context, f"inbox.{lane}", self._endpoint.limits)
             try:
-                bound, listener = bind(
+                bound, listener, descriptor = bind(
                     socket,
                     place,
                     security=self._endpoint.security,
@@ -69,7 +69,9 @@ class Inbound:
                 raise
             guard = None
             if not place.startswith("inproc"):
-                guard = self._guards[lane] = Guard(self._policy(lane), self._endpoint.refused)
+                guard = self._guards[lane] = Guard(
+                    _policy(self._endpoint, lane), self._endpoint.refused, listens=descriptor
+                )
             receive = partial(self._receive, lane)
             channel = self._channels[lane] = self._endpoint.channel(
                 socket,
@@ -87,12 +89,6 @@ class Inbound:
         security = self._endpoint.security
         if self._listeners and not isinstance(security, Plain):
             self._unwatch = security.gate.watch(self._list_changed)
-
-    def _policy(self, lane: Lane) -> Policy:
-        limits = self._endpoint.limits
-        held = allowed("held_bytes") if lane is Lane.CONTROL else limits.message_bytes + limits.header_bytes
-        service, nodes = f"inbox.{self._endpoint.role}", self._endpoint.speaks_for
-        return Policy(service, held, strangers="unknown_at_inbox", speaks_for=nodes)
 
     def send(self, to: str, lane: Lane, envelope: Envelope) -> bool:
         peer = self._peers.by_name.get(to)
@@ -172,7 +168,7 @@ class Inbound:
                 self._channels[lane].carried(identity, descriptor)
                 if lane in self._guards:  # it may have been cut off, and is back without another HELLO
                     self._guards[lane].introduced(descriptor, identity)
-                if lane in self._monitors:
+                if lane in self._monitors and peer.descriptors.get(lane) != descriptor:
                     self._peers.connected(lane, peer, descriptor)
                 if peer.bulk_came(self._endpoint.loop.time()):
                     self._established(peer)
@@ -185,9 +181,10 @@ class Inbound:
     def _displaces(self, lane: Lane, peer: InboundPeer) -> bool:
         if lane not in self._guards:
             return False
-        return speaks_displaced(
-            lane, peer, self._channels[lane].descriptor(), self._guards[lane], self._monitors[lane].drain
-        )
+        descriptor = self._channels[lane].descriptor()
+        if peer.descriptors.get(lane) == descriptor:  # as for almost every message
+            return False
+        return speaks_displaced(lane, peer, descriptor, self._guards[lane], self._monitors[lane].drain)
 
     def _sender(self, lane: Lane, peer: InboundPeer | None, frames: list[Any]) -> Entry | None:
         """Return whose key a message came by; None if it was revoked, or is not that of the peer that it speaks for."""
@@ -223,6 +220,7 @@ class Inbound:
                 self._refuse(lane, identity, "hello", 0, *refusal, version)
             return
         peer, replaced = self._peers.admit(lane, identity, hello, "" if sender is None else sender.public)
+        endpoint.shared.met(hello)
         if replaced is not None:
             for channel in self._channels.values():
                 channel.forget(replaced.identity)
@@ -324,8 +322,7 @@ class Inbound:
         self._lost(peer.node, peer.incarnation)
         if peer.up:
             peer.up = False
-            reason = f"the connection of {peer.node} has closed"
-            self._endpoint.notify(LinkLost(peer.node, peer.incarnation, reason))
+            self._endpoint.notify(LinkLost(peer.node, peer.incarnation, f"the connection of {peer.node} has closed"))
 
     def _bulk_disconnected(self, peer: InboundPeer) -> None:
         self._cut.pop(peer.identity, None)
@@ -333,6 +330,18 @@ class Inbound:
             limit = f"a frame over {self._endpoint.limits.message_bytes:,} bytes does that"
             reason = f"the bulk connection of {peer.node} closed while its control connection is open"
             self._endpoint.notify(ConnectionClosed(f"{reason}; {limit}"))
+
+
+def _policy(endpoint: Endpoint, lane: Lane) -> Policy:
+    limits = endpoint.limits
+    return Policy(
+        f"inbox.{endpoint.role}",
+        allowed("held_bytes") if lane is Lane.CONTROL else limits.message_bytes + limits.header_bytes,
+        strangers="unknown_at_inbox",
+        handshakes="handshakes_at_inbox",
+        counts_known=False,
+        speaks_for=endpoint.speaks_for,
+    )
 
 
 def _what(error: ProtocolError) -> str:

@@ -45,7 +45,7 @@ def read(descriptor: int, known: int) -> Reading | None:
     if _TCP_INFO is None or inode(descriptor) != known:
         return None
     try:
-        connection = _socket(descriptor)
+        connection = socket_of(descriptor)
     except OSError:
         return None
     try:
@@ -63,7 +63,7 @@ def read(descriptor: int, known: int) -> Reading | None:
 def end(descriptor: int, known: int) -> bool:
     """End a connection, and no other that has its descriptor by now."""
     try:
-        with _socket(os.dup(descriptor)) as connection:
+        with socket_of(os.dup(descriptor)) as connection:
             if os.fstat(connection.fileno()).st_ino != known:
                 return False
             connection.shutdown(socket.SHUT_RDWR)
@@ -75,7 +75,7 @@ def end(descriptor: int, known: int) -> bool:
 def peer_of(descriptor: int) -> str:
     """Return the host at the other end; empty where that has no address."""
     try:
-        connection = _socket(descriptor)
+        connection = socket_of(descriptor)
         try:
             name = connection.getpeername()
         finally:
@@ -85,7 +85,7 @@ def peer_of(descriptor: int) -> str:
     return str(name[0]) if isinstance(name, tuple) else ""
 
 
-def _socket(descriptor: int) -> socket.socket:
+def socket_of(descriptor: int) -> socket.socket:
     """Return the socket of a descriptor.
 
     Kind and family are given, though they may be others, because finding them out costs more than what is asked of it.

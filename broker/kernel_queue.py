@@ -38,6 +38,11 @@ class KernelQueue(NamedTuple):
             return 0
         return int(struct.unpack("i", answer)[0])
 
+    def clear(self) -> bool:
+        """Return whether the connection is there, and the other side has acknowledged all that has left over it."""
+        counts = read(self.descriptor, self.inode) if self.descriptor >= 0 else None
+        return counts is not None and counts.idle
+
     def acknowledged(self) -> int:
         """Return how many bytes the other side has acknowledged so far; 0 where the kernel does not say."""
         counts = read(self.descriptor, self.inode) if self.descriptor >= 0 else None

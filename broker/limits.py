@@ -38,6 +38,10 @@ LIMITS: dict[str, Limit] = {
     "connections_in_all": Limit(4_096, "connections of a process", "the same; 120 MB of ZeroMQ"),
     "handshakes": Limit(2_000, "connections at once from one address", "as many nodes may start on one machine"),
     "handshakes_s": Limit(200, "and then connections a second", "with keys each takes half a millisecond"),
+    "handshakes_at_inbox": Limit(
+        512, "the same to a lane of a node, of those without a HELLO", "all nodes start at once"
+    ),
+    "handshakes_at_inbox_s": Limit(100, "and then connections a second", "each costs 0.2 ms, whoever answers"),
     "refusals": Limit(1_000, "refused HELLOs that are answered at once", "the others are ended without a word"),
     "refusals_s": Limit(50, "and then a second", "who is not answered says HELLO again"),
     "held_bytes": Limit(16 * MIB, "bytes that came and are no whole message yet", "1,000 events that had waited"),
@@ -66,6 +70,12 @@ LIMITS: dict[str, Limit] = {
     "departed": Limit(1_024, "nodes that are remembered without a connection", "of the others any HELLO is the first"),
     "memberships": Limit(8, "members that joined by one connection", "a node has one of its own"),
     "polls": Limit(8, "open requests for a roster of a connection", "a node has one"),
+    "shared_vector_bytes": Limit(256 * KIB, "bytes, at least, of a vector in shared memory", "less is no gain"),
+    "shared_bytes": Limit(1_024 * MIB, "bytes of the regions of a node", "three of the largest models, and more"),
+    "shared_bytes_in_all": Limit(8_192 * MIB, "the same of a process, with those it reads", "it may have many nodes"),
+    "shared_regions": Limit(32, "regions of a node", "a few vectors of each size are under way"),
+    "shared_readers": Limit(256, "nodes that read a node's regions, or that it reads", "as many as a host bears"),
+    "shared_descriptors": Limit(512, "descriptors of a process for shared memory", "half of what most may open"),
     "refusal_lines": Limit(64, "reasons that are reported apart", "beyond them all are others"),
 }
 

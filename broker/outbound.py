@@ -252,6 +252,7 @@ class Outbound:
         if hello.incarnation > link.counted_of:  # which counts from one again
             link.counted_of, link.arrivals = hello.incarnation, new_arrivals()
         link.answered[lane], link.role = hello.incarnation, hello.role
+        self._endpoint.shared.met(hello)
         link.again.discard(lane)
         link.channels[lane].release()
         for other, incarnation in list(link.answered.items()):

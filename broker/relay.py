@@ -9,7 +9,7 @@ import zmq
 
 from .channel import Channel, Envelope
 from .errors import ProtocolError
-from .events import Event, decode_event, encode_event
+from .events import Event, decode_event, decode_head, encode_event
 from .last_values import LastValues
 from .transport_events import Counters
 
@@ -25,7 +25,8 @@ _DRAINED = 256  # messages, of those that wait, before a connection is ended for
 class Relay:
     """XSUB in, XPUB out. Malformed events are dropped and counted; nothing ever waits for a subscriber.
 
-    With keys (``keyed``), ``may_publish(channel, event)`` and ``may_subscribe(channel)`` are asked about what comes.
+    ``may_publish(channel, head)``, of the fields that each event has, and ``may_subscribe(channel)`` are asked about
+    what comes; ``keyed``: with keys.
     ``guards`` are those of the two sockets, by service; none over inproc, where nobody connects.
     """
 
@@ -64,14 +65,18 @@ class Relay:
     def _event(self, channel: Channel, _identity: bytes, frames: list[bytes]) -> None:
         self._counters.bytes_received += sum(map(len, frames))
         try:
+            head = decode_head(frames)
+            if not self._may_publish(channel, head):
+                return
             event = decode_event(frames)
+            if any(event[key] != value for key, value in head.items()):  # one comes twice, and each took another
+                raise ProtocolError("malformed", "the event has a field twice")
         except ProtocolError:
             self._counters.malformed += 1
             if self._publishers is not None:
                 self._publishers.fault(channel.descriptor())
             return
-        if self._may_publish(channel, event):
-            self._forward(event, frames)
+        self._forward(event, frames)
 
     def _forward(self, event: Event, frames: Sequence[bytes]) -> None:
         topic, body = frames

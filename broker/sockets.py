@@ -12,11 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import SystemRandom
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import zmq
 
 from .codec import DEFAULT_LIMITS, Limits
+from .disconnects import listening_after
 from .errors import OUT_OF_FILES, AddressInUse, BadAddress, NoSocket
 from .limits import allowed
 from .security.plain import BROKER, LOCAL, Plain
@@ -178,6 +179,15 @@ def _connect(socket: zmq.Socket[bytes], address: str) -> None:
         raise BadAddress(address, reason) from None
 
 
+class Bound(NamedTuple):
+    """The address, where a wildcard port or path has become a real one; with keys the listener; and, of a tcp address,
+    the descriptor at which it listens, else -1."""
+
+    address: str
+    listener: Listener | None
+    descriptor: int
+
+
 def bind(
     socket: zmq.Socket[bytes],
     address: str,
@@ -186,8 +196,8 @@ def bind(
     service: str = "",
     refused: Callable[[ConnectionRefused], None] = lambda _: None,
     end: Callable[[], None] = lambda: None,
-) -> tuple[str, Listener | None]:
-    """Bind, and return the address bound (a wildcard port or path has become a real one), and with keys its listener.
+) -> Bound:
+    """Bind, and return to what.
 
     ``refused`` is told who may not connect to this ``service``; ``end`` closes the socket if authentication fails.
 
@@ -197,8 +207,16 @@ def bind(
     """
     security.check(address)
     listener = security.listen(socket, address, service, refused, end)
+    descriptor = -1
     try:
-        socket.bind(address)
+        if address.startswith("tcp"):
+            descriptor = listening_after(lambda: socket.bind(address), socket)
+        else:
+            socket.bind(address)
+    except NoSocket:
+        if listener is not None:
+            listener.close()
+        raise
     except zmq.ZMQError as error:
         if listener is not None:
             listener.close()
@@ -207,7 +225,8 @@ def bind(
         if error.errno in OUT_OF_FILES:
             raise NoSocket(error.errno or 0, error.strerror) from None
         raise BadAddress(address, f"cannot be bound ({error.strerror})") from None
-    return socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode(), listener  # type: ignore[union-attr]
+    endpoint: bytes = socket.getsockopt(zmq.LAST_ENDPOINT)  # type: ignore[assignment]
+    return Bound(endpoint.rstrip(b"\0").decode(), listener, descriptor)
 
 
 def discard(address: str) -> None:

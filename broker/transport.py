@@ -45,6 +45,8 @@ class ZmqTransport:
     context : zmq.Context, optional
         Its owner terminates it. inproc works within one context only. By default the transport has its own; a port that
         it has bound in another's is free a moment after `close`, and not at once.
+    shared_memory : bool, optional
+        Vectors go to other nodes of this host by shared memory, where both sides want that, and come so.
     """
 
     def __init__(
@@ -59,13 +61,24 @@ class ZmqTransport:
         incarnation: int | None = None,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
         security: Security = LOCAL,
+        shared_memory: bool = False,
         speaks_for: int = 1,
     ) -> None:
         self.node = node
         self.role = role
         self.run = run
         self.incarnation = new_incarnation() if incarnation is None else incarnation
-        self._endpoint = Endpoint(node, role, run, self.incarnation, limits, security, speaks_for)
+        shared_memory = shared_memory and not (bind or "").startswith("inproc")  # where nothing is copied anyway
+        self._endpoint = Endpoint(
+            node,
+            role,
+            run,
+            self.incarnation,
+            limits,
+            security,
+            shared_memory=shared_memory,
+            speaks_for=speaks_for,
+        )
         self.counters = self._endpoint.counters
         self._bind = bind
         self._advertise = advertise
@@ -82,6 +95,7 @@ class ZmqTransport:
         if self._context is None:
             self._context = zmq.Context()
         self._endpoint.start(receiver, on_error)
+        self._endpoint.shared.start(self._endpoint.loop, self.send)
         if self._bind is None:
             return
         try:
@@ -101,10 +115,11 @@ class ZmqTransport:
     def send(self, to: str | Sequence[str], message: Message, array: NDArray[Any] | None = None) -> None:
         if not self._endpoint.open:
             raise TransportClosed(self.node, "sends")
-        envelope = self._endpoint.numbered(message, array)
+        peers = (to,) if isinstance(to, str) else to
+        envelope = self._endpoint.numbered(message, array, len(peers))
         check_size(message, envelope.frames, self._endpoint.limits)
         lane = message.lane
-        for peer in (to,) if isinstance(to, str) else to:
+        for peer in peers:
             # A peer that was restarted elsewhere is answered where it dialed: the link leads to its old address, though
             # it may have ended by now.
             known = self._outbound.incarnation_of(peer)
@@ -113,6 +128,9 @@ class ZmqTransport:
             if not self._outbound.send(peer, lane, envelope) and not self._inbound.send(peer, lane, envelope):
                 reason = f"{peer} has not introduced itself on {lane}"
                 self._endpoint.send_failed(peer, envelope, "unreachable", reason)
+
+    def share(self, array: NDArray[Any]) -> NDArray[Any]:
+        return self._endpoint.shared.share(array)
 
     def sending(self, to: str) -> tuple[int, ...]:
         rounds = self._outbound.sending(to)
@@ -136,5 +154,6 @@ class ZmqTransport:
             linger_s = max(0.0, until - loop.time())
             self._outbound.close(linger_s)
             self._inbound.close(linger_s)
+            self._endpoint.shared.close()
             if self._own_context and self._context is not None:
                 await asyncio.to_thread(self._context.term)  # returns when the lingering sockets have, at the latest

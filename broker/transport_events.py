@@ -102,7 +102,8 @@ TransportEvent = LinkUp | LinkLost | MalformedMessage | SendFailed | ConnectionC
 class Counters:
     """Bytes of all frames, without the overhead of ZeroMQ and TCP, and messages, since the transport was opened.
 
-    ``sent_by_kind`` splits ``bytes_sent`` into the arrays (``weights``) and everything else (``control``).
+    ``sent_by_kind`` splits ``bytes_sent`` into the arrays (``weights``) and everything else (``control``). What goes by
+    shared memory counts as if it were sent; ``bytes_shared`` says how many of those bytes did.
     """
 
     bytes_sent: int = 0
@@ -112,4 +113,5 @@ class Counters:
     malformed: int = 0
     refused: int = 0
     send_failures: int = 0
+    bytes_shared: int = 0
     sent_by_kind: dict[str, int] = field(default_factory=lambda: {"weights": 0, "control": 0})

@@ -70,6 +70,12 @@ class Transport(Protocol):
         MessageTooLarge, TransportClosed
         """
 
+    def share(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return a vector that is to be sent where other processes of this host can read it; from any thread.
+
+        It is the vector itself, or a copy of it in shared memory, which is sent to them without another copy.
+        """
+
     def sending(self, to: str) -> tuple[int, ...]:
         """Return the rounds of the bulk messages to ``to`` that have not left this machine yet."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import nervenet
+from msgspec import UNSET
 
 from .messages import OLDEST, VERSION, Hello
 
@@ -29,9 +30,11 @@ class Spoken(NamedTuple):
 OURS = Spoken(OLDEST, VERSION, RELEASE)
 
 
-def hello(node: str, role: str, run: str, incarnation: int, ours: Spoken = OURS, proof: str = "") -> Hello:
+def hello(
+    node: str, role: str, run: str, incarnation: int, ours: Spoken = OURS, proof: str = "", host: str = ""
+) -> Hello:
     """Return the introduction of a node, with what it speaks."""
-    return Hello(node, role, run, incarnation, ours.newest, ours.oldest, ours.release, proof)
+    return Hello(node, role, run, incarnation, ours.newest, ours.oldest, ours.release, proof, host or UNSET)
 
 
 def spoken_by(message: Hello) -> Spoken:

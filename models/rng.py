@@ -21,10 +21,10 @@ def generator(seed: int, *address: str | int) -> np.random.Generator:
 
     Returns PCG64, seeded with the BLAKE2b digest of seed and address.
     """
-    digest = blake2b(digest_size=16)
+    parts = bytearray()
     for part in (seed, *address):
         text = part.encode() if isinstance(part, str) else str(int(part)).encode()
         # The length in front keeps ("ab", "c") and ("a", "bc") apart.
-        digest.update(b"%c%d:" % (b"s" if isinstance(part, str) else b"i", len(text)))
-        digest.update(text)
-    return np.random.default_rng(int.from_bytes(digest.digest(), "little"))
+        parts += b"%c%d:%b" % (b"s" if isinstance(part, str) else b"i", len(text), text)
+    digest = blake2b(parts, digest_size=16).digest()
+    return np.random.default_rng(int.from_bytes(digest, "little"))

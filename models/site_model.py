@@ -366,6 +366,16 @@ def check_weighable(model: object, what: str = "weights of rows or classes") -> 
     raise DataError(f"{name} takes no sample_weight, and so no {what}; models that do: {able}")
 
 
+def training_rows(site_model: SiteModel, agreed: AnyPreprocessing) -> Rows:
+    """Return the rows that a site trains on as its model takes them; it need not be built, but must have rows."""
+    rows = site_model._rows  # noqa: SLF001  (its own module; the class is long enough)
+    if rows is None:
+        raise RuntimeError("this site model has no rows of its own")
+    if site_model.built:
+        return site_model._training_rows()  # noqa: SLF001
+    return prepared(rows, agreed, site_model.model.dtype)
+
+
 def kept_rows(site_model: SiteModel, on: Literal["test", "holdout"] = "holdout") -> tuple[Any, ...] | None:
     """Return the raw rows that a built model is evaluated on: X in the agreed order of columns, y, and their weights if
     they have some; None without.

@@ -21,3 +21,7 @@ class Bucket:
             return False
         self._left -= count
         return True
+
+    def give(self, count: float = 1.0) -> None:
+        """Put back what was taken and not used."""
+        self._left = min(self._most, self._left + count)

@@ -13,8 +13,10 @@ from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 from .. import kernel
+from ..accept_filter import MOST, drop_from
 from ..limits import allowed
 from ..transport_events import ConnectionRefused
+from .shut_out import ShutOut
 from .table import Connection, ConnectionTable, Ending, Policy, already
 
 _TICK_S = 0.025
@@ -31,21 +33,28 @@ _WAITS = {"held_bytes", "unknown_bytes", "unknown_s", "unknown", "unknown_at_inb
 
 
 class Guard:
-    """Guards one socket; ``drain`` delivers what is there, some of it at least, and ``refused`` hears who was ended."""
+    """Guards one socket: ``refused`` hears who was ended; at the descriptor that ``listens`` a flood is kept out.
 
-    def __init__(
-        self, policy: Policy, refused: Callable[[ConnectionRefused], None], drain: Callable[[], None] = lambda: None
-    ) -> None:
+    ``drain`` delivers what is there, some of it at least.
+    """
+
+    def __init__(self, policy: Policy, refused: Callable[[ConnectionRefused], None], *, listens: int = -1) -> None:
         self.table = ConnectionTable(policy)
-        self.drain = drain
+        self.drain: Callable[[], None] = lambda: None
         self._refused = refused
         self._routes: dict[bytes, int] = {}  # by identity, over which connection it is answered
         self._loop = asyncio.get_running_loop()
         self._watch = Watch.of(self._loop)
         self._watch.add(self)
+        self._shut_out = ShutOut(MOST)
+        self._listening = listens, kernel.inode(listens)
+        self._reopen: asyncio.TimerHandle | None = None
 
     def close(self) -> None:
         self._watch.remove(self)
+        self._listening = -1, 0
+        if self._reopen is not None:
+            self._reopen.cancel()
 
     def accepted(self, descriptor: int) -> None:
         self._watch.wake()
@@ -55,6 +64,8 @@ class Guard:
         now = self._loop.time()
         for ending in self.table.accepted(descriptor, known, kernel.peer_of(descriptor), now):
             self.end(ending)
+            if ending.limit == self.table.policy.handshakes:
+                self._keep_out(ending.connection.address, now)
         found = self.table.get(descriptor)
         if found is not None and self._watch.connections > allowed("connections_in_all"):
             self.end(Ending(self.table.over(found, now), "connections_in_all", already("connections_in_all")))
@@ -75,8 +86,10 @@ class Guard:
 
     def introduced(self, descriptor: int, identity: bytes = b"") -> None:
         """Take note that a connection is no stranger's, and that answers to an identity go over it."""
-        self.table.introduced(descriptor)
         found = self.table.get(descriptor)
+        if found is not None and found.known and identity and self._routes.get(identity) == descriptor:
+            return  # as for almost every message
+        self.table.introduced(descriptor)
         if found is not None and identity:
             found.identity = identity
             self._routes[identity] = descriptor
@@ -145,6 +158,23 @@ class Guard:
             self._watch.give_back()
         if ending.reason:
             self._refused(ConnectionRefused(self.table.policy.service, connection.address, "", "", ending.reason))
+
+    def _keep_out(self, address: str, now: float) -> None:
+        """Have the system drop what comes from an address, for a moment: accepting costs most of a connection."""
+        if not self._listening[1] or not self._shut_out.beyond(address, self.table.per_s, now):
+            return
+        if not drop_from(*self._listening, self._shut_out.addresses):
+            self._listening = -1, 0  # which it does nowhere but on Linux; each is ended when it has come, then
+        elif self._reopen is None:
+            self._reopen = self._loop.call_at(self._shut_out.next() or now, self._let_in)
+
+    def _let_in(self) -> None:
+        self._reopen = None
+        if self._shut_out.over(self._loop.time()):
+            drop_from(*self._listening, self._shut_out.addresses)
+        due = self._shut_out.next()
+        if due is not None:
+            self._reopen = self._loop.call_at(due, self._let_in)
 
     def look(self, now: float) -> None:
         for connection in [each for each in self.table if kernel.inode(each.descriptor) != each.inode]:

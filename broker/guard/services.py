@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,10 +22,13 @@ _DRAINED = 256  # requests, of those that wait, before a connection is ended for
 
 
 class ServiceGuards:
-    """By service, for those ``services`` that have connections: over inproc nothing is guarded."""
+    """By service, for those ``services`` that have connections, with the descriptor at which each listens.
 
-    def __init__(self, services: Collection[str], refused: Callable[[ConnectionRefused], None]) -> None:
-        self.by_service = {service: Guard(_policy(service), refused) for service in services}
+    Over inproc nothing is guarded.
+    """
+
+    def __init__(self, services: Mapping[str, int], refused: Callable[[ConnectionRefused], None]) -> None:
+        self.by_service = {service: Guard(_policy(service), refused, listens=at) for service, at in services.items()}
         self._refused = refused
         self._monitors: dict[str, DisconnectMonitor] = {}
         self._directory = self.by_service.get("directory")

@@ -37,6 +37,10 @@ class Policy:
     together: bool = False  # of all connections from one address, and not of each
     strangers: str = "unknown"
     speaks_for: int = 1  # nodes whose messages one connection carries
+    handshakes: str = (
+        "handshakes"  # the row of how many may come from one address, and with ``_s`` of how many a second
+    )
+    counts_known: bool = True  # whether that counts those who have introduced themselves, too
 
 
 class Ending(NamedTuple):
@@ -90,6 +94,7 @@ class ConnectionTable:
         self._sent: dict[str, Bucket] = {}  # of bytes, by address
         self._answers: Bucket | None = None
         self._cut: dict[str, int] = {}  # by address, how many connections have closed and are not back
+        self._closed: dict[int, int] = {}  # by descriptor, the inode of the last connection that has closed
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -102,20 +107,26 @@ class ConnectionTable:
 
     def accepted(self, descriptor: int, inode: int, address: str, now: float) -> list[Ending]:
         """Take note of a connection that ZeroMQ has accepted."""
-        known = self._connections.get(descriptor)
-        if known is not None and known.inode == inode and not known.announced:  # something came before it was announced
-            known.announced, known.address = True, address
+        found = self._connections.get(descriptor)
+        early = found is not None and found.inode == inode and not found.announced  # something has come over it already
+        if found is None or not early:
+            self.closed(descriptor)
+            found = self._add(descriptor, inode, address, now)
+        found.announced, found.address = True, address
+        if early and found.known:
             return []
-        self.closed(descriptor)
-        found = self._add(descriptor, inode, address, now)
-        found.announced = True
-        if not self._may_come(address, now):
-            return [Ending(found, "handshakes", f"more than {allowed('handshakes_s')} connections a second come")]
+        if not self._pace_of_address(address, now).take(now):
+            return [Ending(found, self.policy.handshakes, f"more than {self.per_s} connections a second come")]
         if len(self._connections) > allowed("connections"):
             return [Ending(self.over(found, now), "connections", already("connections"))]
         if len(self._strangers) > allowed(self.policy.strangers):
             return [self._stranger(self.over(found, now))]
         return []
+
+    @property
+    def per_s(self) -> int:
+        """How many connections a second may come from one address."""
+        return allowed(f"{self.policy.handshakes}_s")
 
     def over(self, newest: Connection, now: float) -> Connection:
         """Return which connection is ended where there is one too many: a stranger that has had its time, if any."""
@@ -128,11 +139,14 @@ class ConnectionTable:
         if found is not None:
             found.known = True
             self._is_back(found)
+            if found.announced and not self.policy.counts_known:
+                self._pace_of_address(found.address, found.since).give()
 
     def closed(self, descriptor: int) -> None:
         self._strangers.pop(descriptor, None)
         found = self._connections.pop(descriptor, None)
         if found is not None:
+            self._closed[descriptor] = found.inode
             self.topic_bytes -= found.topic_bytes
             if not found.ended:
                 self._may_be_back(found)
@@ -150,9 +164,13 @@ class ConnectionTable:
     def came(self, descriptor: int, inode: Callable[[int], int], nbytes: int, frames: int, now: float) -> Ending | None:
         """Take note of a message that took ``nbytes`` of the connection; return why that is ended, if it is."""
         found = self._connections.get(descriptor)
+        if found is not None and found.ended and inode(descriptor) != found.inode:
+            self.closed(descriptor)  # that one; another has its descriptor by now, and neither has been announced
+            found = None
         if found is None:
             known = inode(descriptor)
-            if not known:  # it has closed already, and this was left of it
+            # It has closed already, and this was left of it. ZeroMQ announces that a moment before it closes it.
+            if not known or known == self._closed.get(descriptor):
                 return None
             found = self._add(descriptor, known, "", now)
         found.delivered += nbytes
@@ -298,8 +316,9 @@ class ConnectionTable:
             found.nbytes = Bucket(*self.policy.nbytes, now)
         return found.nbytes
 
-    def _may_come(self, address: str, now: float) -> bool:
-        return _of_address(self._paces, address, (allowed("handshakes"), allowed("handshakes_s")), now).take(now)
+    def _pace_of_address(self, address: str, now: float) -> Bucket:
+        """Return the bucket of the connections that come from an address."""
+        return _of_address(self._paces, address, (allowed(self.policy.handshakes), self.per_s), now)
 
     def _crowd(self, now: float) -> list[Ending]:
         """Return the oldest strangers, where there are too many; not those that may have said a word meanwhile."""

@@ -34,7 +34,7 @@ class Host:
     name : str
         Of this process, for the others: unique in the run.
     run : str
-    bind, advertise, context, limits, security
+    bind, advertise, context, limits, security, shared_memory
         As for `ZmqTransport`.
     nodes : int
         How many it hosts: so many times what may wait for one peer may wait for another process.
@@ -51,6 +51,7 @@ class Host:
         limits: Limits = DEFAULT_LIMITS,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
         security: Plain = LOCAL,
+        shared_memory: bool = False,
     ) -> None:
         self.name = name
         self._run = run
@@ -66,6 +67,7 @@ class Host:
             context=context,
             security=security,
             speaks_for=nodes,
+            shared_memory=shared_memory,
         )
         self._nodes: dict[str, HostedTransport] = {}
         self._early: dict[str, dict[str, tuple[str, Hello]]] = {}  # HELLOs to nodes that are not open yet
@@ -139,6 +141,9 @@ class Host:
         except MessageTooLarge as error:
             if (node := self._nodes.get(sender)) is not None:
                 node.fail(error)
+
+    def share(self, array: NDArray[Any]) -> NDArray[Any]:
+        return self._transport.share(array)
 
     def sending(self, host: str) -> tuple[int, ...]:
         return self._transport.sending(host)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..authority import wrong_caller, wrong_pair
 from ..codec import DEFAULT_LIMITS, Limits, check_size, decode, encode
+from ..enrollment import Enrollment
 from ..errors import BadAddress, ProtocolError, TransportClosed
 from ..messages import Departed, Hello, Lane, Message, Refused, tag_of
 from ..security.plain import LOCAL, Plain
@@ -75,6 +76,8 @@ class Carrier(Protocol):
         answers: bool = False,
     ) -> None: ...
 
+    def share(self, array: NDArray[Any]) -> NDArray[Any]: ...
+
     def sending(self, host: str) -> tuple[int, ...]: ...
 
     def moved(self, host: str) -> int: ...
@@ -100,6 +103,23 @@ class Dialed:
     early: list[tuple[Message, NDArray[Any] | None, int]]
     incarnation: int = 0  # that has answered; 0: none yet
     refused: bool = False
+
+
+def refusal_of(
+    said: Hello, sender: str, known: Peer | None, me: HostedTransport, enrollment: Enrollment, *, answers: bool
+) -> tuple[str, str] | None:
+    """Return code and reason why an introduction is not accepted, or None."""
+    if said.node != sender:
+        return "identity", f"{sender} introduces itself as {said.node}"
+    if common(spoken_by(said)) is None:
+        return "version", mismatch(said.node, spoken_by(said), me.node)
+    if said.run != me.run:
+        return "run", f"run '{said.run}'; this node belongs to run '{me.run}'"
+    if known is not None and known.incarnation > said.incarnation:
+        return "stale", f"{sender} has been started again since (incarnation {known.incarnation})"
+    wrong = None if answers else wrong_caller(said.node, said.role, me.role)
+    wrong = wrong or enrollment.refusal(said.run, said.node, said.role, said.incarnation, said.proof, me.node)
+    return None if wrong is None else ("identity", wrong)
 
 
 class HostedTransport:
@@ -189,6 +209,9 @@ class HostedTransport:
             message, array = decode([bytes(frame) for frame in frames], self._limits)
             for other in here:
                 self._loop.call_soon(other.take, self.node, self._host.name, message, array, size)
+
+    def share(self, array: NDArray[Any]) -> NDArray[Any]:
+        return self._host.share(array)
 
     def sending(self, to: str) -> tuple[int, ...]:
         peer = self._peers.get(to)
@@ -314,7 +337,7 @@ class HostedTransport:
         link = self._links.get(sender)
         if answers and (link is None or link.host != host):
             return
-        refusal = self._refusal(sender, said, answers=answers)
+        refusal = refusal_of(said, sender, self._peers.get(sender), self, self._enrollment, answers=answers)
         if refusal is not None:
             self.counters.refused += 1
             if refusal[0] == "identity":
@@ -347,22 +370,6 @@ class HostedTransport:
             self.send(sender, message, array)
         for message, array, nbytes in early:
             self.take(sender, host, message, array, nbytes)
-
-    def _refusal(self, sender: str, said: Hello, *, answers: bool) -> tuple[str, str] | None:
-        known = self._peers.get(sender)
-        if said.node != sender:
-            return "identity", f"{sender} introduces itself as {said.node}"
-        if common(spoken_by(said)) is None:
-            return "version", mismatch(said.node, spoken_by(said), self.node)
-        if said.run != self.run:
-            return "run", f"run '{said.run}'; this node belongs to run '{self.run}'"
-        if known is not None and known.incarnation > said.incarnation:
-            return "stale", f"{sender} has been started again since (incarnation {known.incarnation})"
-        wrong = None if answers else wrong_caller(said.node, said.role, self.role)
-        wrong = wrong or self._enrollment.refusal(
-            said.run, said.node, said.role, said.incarnation, said.proof, self.node
-        )
-        return None if wrong is None else ("identity", wrong)
 
     def _stranger(self, sender: str, host: str, message: Message, array: NDArray[Any] | None, nbytes: int) -> None:
         link = self._links.get(sender)

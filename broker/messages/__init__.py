@@ -31,7 +31,7 @@ CODES = frozenset(
 """Every code that a `Refused` or `Failed` may carry; docs/protocol.md says when."""
 
 Message = (
-    Hello | Heartbeat | Goodbye | Refused | Report | Receipt
+    Hello | SharedMemoryOffer | Heartbeat | Goodbye | Refused | Report | Receipt
     | Ready | Task | Update | Declined
     | PeerSurvey | PeerSurveys | CatchUp | Exchange | Propose | Accept | Decision | QueryDecision | Walk
     | GetModel | Model

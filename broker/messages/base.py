@@ -18,6 +18,7 @@ __all__ = [
     "Clock",
     "Count",
     "Encoding",
+    "Host",
     "Lane",
     "Mass",
     "Name",
@@ -29,6 +30,8 @@ __all__ = [
     "Role",
     "RunName",
     "Seconds",
+    "Secret",
+    "SocketName",
     "Version",
     "snake_case",
 ]
@@ -52,6 +55,9 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]  # no
 Role = Annotated[str, Meta(max_length=32)]
 RunName = Annotated[str, Meta(min_length=1, max_length=128)]
 Proof = Annotated[str, Meta(max_length=128)]
+Host = Annotated[str, Meta(max_length=64)]
+SocketName = Annotated[str, Meta(pattern=r"^nervenet-[0-9a-f]{32}\Z")]
+Secret = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Encoding = Annotated[str, Meta(max_length=64)]
 Parts = Annotated[tuple[str, ...], Meta(min_length=1, max_length=4)]
 

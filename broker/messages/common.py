@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from .base import OLDEST, Base, Bulk, Count, Name, Payload, Proof, Release, RunName, Version
+from msgspec import UNSET, UnsetType
 
-__all__ = ["Goodbye", "Heartbeat", "Hello", "Receipt", "Refused", "Report"]
+from .base import (
+    OLDEST,
+    Base,
+    Bulk,
+    Count,
+    Host,
+    Name,
+    Payload,
+    Proof,
+    Release,
+    RunName,
+    Secret,
+    SocketName,
+    Version,
+)
+
+__all__ = ["Goodbye", "Heartbeat", "Hello", "Receipt", "Refused", "Report", "SharedMemoryOffer"]
 
 
 class Hello(Base, frozen=True, forbid_unknown_fields=False):
@@ -14,6 +30,7 @@ class Hello(Base, frozen=True, forbid_unknown_fields=False):
 
     The node speaks every version of the protocol from ``oldest`` to ``version``. Nodes of all versions read it, as they
     do `Refused`: what a later one adds is passed over. ``proof`` shows that the node is of a launch (`Enrollment`).
+    ``host`` names the system on which it takes vectors through shared memory.
     """
 
     node: Name
@@ -24,6 +41,14 @@ class Hello(Base, frozen=True, forbid_unknown_fields=False):
     oldest: Version = OLDEST
     release: Release = ""
     proof: Proof = ""
+    host: Host | UnsetType = UNSET
+
+
+class SharedMemoryOffer(Base, frozen=True):
+    """The receiver may read vectors in the sender's memory: it connects to a Unix socket, and shows the secret."""
+
+    name: SocketName
+    secret: Secret
 
 
 class Heartbeat(Base, frozen=True):

@@ -5,7 +5,7 @@ layouts and aggregation stay as they are, and the personal arrays of what is sen
 what it was before.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ def personal_names(layout: Layout, names: Sequence[str]) -> tuple[str, ...]:
     Raises ValueError: a name that means none, with all there are, or names that mean all: nothing would be learned
     together.
     """
+    if not names:
+        return ()
     found: set[str] = set()
     for name in names:
         meant = {array for array in layout.names if array == name or array.startswith(f"{name}.")}
@@ -44,7 +46,9 @@ def with_arrays(layout: Layout, vector: Vector, arrays: Mapping[str, NDArray[Any
     return copy
 
 
-def arrays_of(layout: Layout, vector: Vector, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+def arrays_of(layout: Layout, vector: Vector, names: Collection[str]) -> dict[str, NDArray[Any]]:
     """Return copies of some arrays of a vector, by name."""
+    if not names:
+        return {}
     views = layout.views(vector)
     return {name: views[name].copy() for name in names}

@@ -48,6 +48,7 @@ class LocalTraining:
         self.seed = seed
         self._state: State = {}
         self._fresh: State | None = None
+        self._supported: LocalSettings | None = None  # those that were looked at last
 
     def get_state(self) -> State:
         """Return what later rounds depend on, the arrays read-only; empty if that is nothing."""
@@ -109,7 +110,9 @@ class LocalTraining:
         ArithmeticError
             Training diverged: there is no finite result.
         """
-        check_support(self.site_model.model, settings)
+        if settings is not self._supported:
+            check_support(self.site_model.model, settings)
+            self._supported = settings
         weights, control = self._split(received, settings)
         start = self._with_personal(weights, settings)
         state = self._state_before(counted)
@@ -132,9 +135,12 @@ class LocalTraining:
         if report.cancelled:
             metrics["partial"] = 1.0
 
-        mine = personal_names(self.site_model.layout, settings.personal)
-        sent = with_arrays(self.site_model.layout, after, arrays_of(self.site_model.layout, weights, mine))
-        state |= {PREFIX + name: array for name, array in arrays_of(self.site_model.layout, after, mine).items()}
+        sent = after
+        if settings.personal:
+            layout = self.site_model.layout
+            mine = personal_names(layout, settings.personal)
+            sent = with_arrays(layout, after, arrays_of(layout, weights, mine))
+            state |= {PREFIX + name: array for name, array in arrays_of(layout, after, mine).items()}
         vector: NDArray[Any] = sent
         if control is not None:
             # Of the personal arrays, where sent is what was received and c is zero, this is zero, too.
@@ -252,12 +258,14 @@ class LocalTraining:
         if received.ndim != 1 or received.size != len(parts) * layout.size:
             expected = f"{' and '.join(parts)}, {len(parts)} x {layout.size} elements, were expected"
             raise IncompatibleWeights("length", f"received an array of shape {received.shape}; {expected}")
-        pieces = received.reshape(len(parts), layout.size)
+        pieces = [received] if len(parts) == 1 else list(received.reshape(len(parts), layout.size))
         for piece in pieces:
             layout.check(piece)
         return pieces[0], pieces[1] if settings.control else None
 
     def _with_personal(self, weights: Vector, settings: LocalSettings) -> Vector:
+        if not settings.personal:
+            return weights
         names = personal_names(self.site_model.layout, settings.personal)
         arrays = {name: array for name, array in self._personal_arrays().items() if name in names}
         return with_arrays(self.site_model.layout, weights, arrays)

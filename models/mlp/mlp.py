@@ -96,7 +96,7 @@ class MLP(FlatModel):
         Glorot's uniform bound ``√(6 / (fan-in + fan-out))``, with 2 for 6 where the activation is logistic (Glorot &
         Bengio 2010, equation 16).
         """
-        self._output = "identity" if self.n_classes is None else "logistic" if self.n_classes == 2 else "softmax"
+        self.output = "identity" if self.n_classes is None else "logistic" if self.n_classes == 2 else "softmax"
         self._gradient = np.zeros_like(self.weights)
         p, g = self.arrays, self.layout.views(self._gradient)
         depth = len(self.hidden) + 1
@@ -131,7 +131,7 @@ class MLP(FlatModel):
         n, rows, target = len(X), min(work.batch_size, len(X)), work.steps(len(X))
         spans = Spans(X, *self._targets(y), rows)
         tools = {size: self._tools(size) for size in {rows, n % rows or rows}}
-        weights = None if weight is None else BatchWeights(weight, rows, self._update.gain, self._l2, self.dtype)
+        weights = None if weight is None else BatchWeights(weight, rows, self._update.gain, self.penalty, self.dtype)
         update = corrected(self._update, self.weights, self._gradient, work.proximal, correction)
         steps, seen, losses, cancelled = 0, 0, list[tuple[float, float]](), False
         with np.errstate(all="ignore"):  # a diverging model shows in its weights, which every receiver checks
@@ -165,7 +165,7 @@ class MLP(FlatModel):
     def predict(self, X: Array) -> Array:
         """Return class indices (int64), or targets for regression, one a row."""
         outputs = self._outputs(X)
-        match self._output:
+        match self.output:
             case "softmax":
                 return np.asarray(outputs.argmax(axis=1), dtype=np.int64)
             case "logistic":
@@ -177,7 +177,7 @@ class MLP(FlatModel):
         if self.n_classes is None:
             return None
         outputs = self._outputs(X)
-        return outputs if self._output == "softmax" else np.concatenate([1 - outputs, outputs], axis=1)
+        return outputs if self.output == "softmax" else np.concatenate([1 - outputs, outputs], axis=1)
 
     def _outputs(self, X: Array) -> Array:
         X = self.checked(X)
@@ -185,7 +185,7 @@ class MLP(FlatModel):
         with np.errstate(all="ignore"):
             for i in range(0, len(X), PREDICT_ROWS):
                 part = X[i : i + PREDICT_ROWS]
-                Pass(self._layers, len(part), self.activation, self._output).forward(part, outputs[i : i + len(part)])
+                Pass(self._layers, len(part), self.activation, self.output).forward(part, outputs[i : i + len(part)])
         return outputs
 
     def _tools(self, rows: int) -> tuple[Pass, Array, Array]:
@@ -193,23 +193,24 @@ class MLP(FlatModel):
         if rows not in self._passes:
             if len(self._passes) > 8:
                 self._passes.clear()
-            self._passes[rows] = Pass(self._layers, rows, self.activation, self._output)
+            self._passes[rows] = Pass(self._layers, rows, self.activation, self.output)
         scale = self._update.gain / rows
-        return self._passes[rows], np.array(scale, self.dtype), np.array(scale * self._l2, self.dtype)
+        return self._passes[rows], np.array(scale, self.dtype), np.array(scale * self.penalty, self.dtype)
 
     @property
-    def _l2(self) -> float:
+    def penalty(self) -> float:
+        """λ: `l2`, or what suits the task where that was left open."""
         return (1.0 if self.n_classes is None else 1e-4) if self.l2 is None else self.l2
 
     def _targets(self, y: Array) -> tuple[Array, Array | None]:
         """Return class indices and the one-hot row of each class; or targets, shape (rows, 1), and None."""
-        if self._output == "softmax":
+        if self.output == "softmax":
             return y, np.eye(self._layers[-1].b.size, dtype=self.dtype)
         return y.astype(self.dtype).reshape(-1, 1), None
 
     def _loss(self, spans: Spans, rows: int, weight: Array | None) -> tuple[float, float]:
         """Return the mean loss of the first rows of a span, and how much they count."""
-        found = mean_loss(spans.outputs[:rows], spans.Y[:rows], self._output, weight)
+        found = mean_loss(spans.outputs[:rows], spans.Y[:rows], self.output, weight)
         return found, float(rows if weight is None else weight.sum())
 
 

@@ -21,7 +21,8 @@ Scalar = Any  # a 0-d array of the vectors' dtype: NumPy multiplies by one faste
 class Optimizer:
     """One update rule, bound to the vectors it works on, of which the first `n_weights` elements are penalized.
 
-    `gain` is the factor that the gradient already has; `moments` are vectors by name, in the shape of the parameters.
+    Or to a stack of vectors, (count, n), each of which gets the bits that it would get by itself. `gain` is the factor
+    that the gradient already has; `moments` are vectors by name, in the shape of the parameters.
     """
 
     names: tuple[str, ...] = ()
@@ -30,12 +31,17 @@ class Optimizer:
         self, parameters: Vector, gradient: Vector, n_weights: int, learning_rate: float, momentum: float = 0.0
     ) -> None:
         self.parameters, self.gradient = parameters, gradient
-        self.weights, self.weight_gradient = parameters[:n_weights], gradient[:n_weights]
+        self.weights, self.weight_gradient = parameters[..., :n_weights], gradient[..., :n_weights]
         self.gain, self.learning_rate = -learning_rate, learning_rate
         self.momentum = np.array(momentum, parameters.dtype)
         self.scratch = np.empty_like(parameters)
-        self.weight_scratch = self.scratch[:n_weights]
+        self.weight_scratch = self.scratch[..., :n_weights]
         self.moments = {name: np.zeros_like(parameters) for name in self.names}
+
+    def rebind(self, parameters: Vector, moments: Mapping[str, Vector]) -> None:
+        """Work on other parameters of the same shape from now on, with moments of theirs."""
+        self.parameters, self.weights = parameters, parameters[..., : self.weights.shape[-1]]
+        self.moments = dict(moments)
 
     def set_rate(self, learning_rate: float) -> None:
         """Take steps of this size from now on; moments stay what they are."""

@@ -41,7 +41,11 @@ class ClientStateStore:
 
     @property
     def rounds(self) -> list[int]:
-        return sorted(self._states)
+        return sorted(self._states) if self._states else []
+
+    def newest_before(self, round: int) -> int:  # noqa: A002
+        """Return the last round before `round` of which there is a state, 0 where there is none."""
+        return max((known for known in self._states if known < round), default=0) if self._states else 0
 
     def put(self, round: int, state: Arrays, coordinator: int = 0) -> None:  # noqa: A002
         """Keep a copy of the state that training for a round ended with; call it before the update is sent.
@@ -85,7 +89,7 @@ class ClientStateStore:
         Should that turn out to be damaged, it goes on from one of the checkpoints before: the state that each of these
         starts from stays as well.
         """
-        known = sorted(n for n in self._states if n <= durable)
+        known = sorted(n for n in self._states if n <= durable) if self._states else []
         if not known:
             return
         # A client that was itself killed does not know what was durable before: the newest are the likeliest.
@@ -99,7 +103,7 @@ class ClientStateStore:
 
         With `coordinator`, those that were put for that incarnation of it stay: it is the client that came back.
         """
-        for number in [n for n in self._states if n > round]:
+        for number in [n for n in self._states if n > round] if self._states else ():
             same = coordinator is not None and self._read(number) is not None
             if not same or self._coordinators.get(number) != coordinator:
                 self._forget(number)

@@ -229,6 +229,7 @@ class NetworkConfig:
     suspect_after_s: Positive = 2.0  # silence after which a node is suspected: at least two heartbeats
     max_message_bytes: Annotated[int, Meta(ge=65536)] = 256 * 2**20  # of one message, and so of a model
     keys: Text | None = None  # folder of this node's key and of those that it allows: all connections are encrypted
+    shared_memory: bool = True  # large vectors to nodes of this user on this machine go by it (Linux); else by sockets
     insecure: bool = False  # leave this machine without keys: anybody on the way can read and forge everything
 
 
@@ -239,8 +240,7 @@ class ClusterConfig:
     # dask: workers of its own on this machine; dask://HOST:PORT, dask+tls://HOST:PORT: those of that scheduler; or what
     # an installed package brings. None: this machine, without an engine.
     on: Text | None = None
-    # How long the processes wait for workers, at first and where a worker is lost.
-    deadline_s: Positive = 60.0
+    deadline_s: Positive = 60.0  # how long the processes wait for workers, at first and where a worker is lost
 
 
 @dataclass(frozen=True, kw_only=True)

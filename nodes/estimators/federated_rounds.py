@@ -27,8 +27,8 @@ from ..federated.strategies.registry import build_strategy
 from ..federated.task_dispatch import choose
 from ..runtime import effects as e
 from ..runtime import events as ev
+from ..runtime.settling import settled
 from ..runtime.worker import Cancellation
-from .round_zero import settled
 from .run import Job, Learned, Progress, Record, left_out, stepwise
 
 COORDINATOR = "coordinator"

@@ -23,7 +23,7 @@ from ..gossip.rules import PeerRules
 from ..gossip.worker import GossipWorker
 from ..runtime import effects as e
 from ..runtime import events as ev
-from .round_zero import settled
+from ..runtime.settling import settled
 from .run import Job, Learned, Progress, Record, stepwise
 
 ROLE = "peer"

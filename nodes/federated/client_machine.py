@@ -73,7 +73,7 @@ class ClientMachine:
             return []
         own, coordinator = self._personalization, self.config.coordinator
         effects = self._handle(event, coordinator, now) if own is None else own.handle(event, now)
-        self.finished = any(isinstance(effect, e.Finish) for effect in effects)
+        self.finished = e.Finish in map(type, effects)
         return effects
 
     def _handle(self, event: ev.Event, coordinator: str, now: float) -> list[e.Effect]:

@@ -20,6 +20,8 @@ from .personalization import FINE_TUNE
 
 
 class ClientWorker(ModelWorker):
+    trains_at_once = True  # a task is one training: the loop is not held up by the next one, as that of a peer would be
+
     def __init__(
         self,
         site_model: SiteModel,
@@ -178,10 +180,10 @@ class ClientWorker(ModelWorker):
         self._at = self._newest(number)  # asked again: a damaged file has been passed over
 
     def _newest(self, number: int) -> int:
-        return max((known for known in self.states.rounds if known < number), default=0)
+        return self.states.newest_before(number)
 
     def _keep(self, effect: e.Train) -> None:
         self.states.put(effect.round, self.local.get_state(), effect.incarnation)
         self.states.prune(effect.durable)
-        if self.states.rounds:
+        if self.states.rounds:  # what carries nothing keeps nothing
             self._at = effect.round

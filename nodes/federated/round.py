@@ -47,6 +47,11 @@ class Round:
     def awaited(self) -> list[str]:
         return [name for name in self.asked if name not in self.admitted and name not in self.excused]
 
+    @property
+    def waiting(self) -> bool:
+        """Whether anybody is awaited; of many who are, nobody is looked at for it."""
+        return len(self.admitted) + len(self.excused) < len(self.asked) or bool(self.awaited())
+
     def excuse(self, name: str, reason: str, *, silent: bool = False) -> bool:
         """Wait no longer for a client; true if that is new. A firm reason takes the place of mere silence."""
         if self.closing or name not in self.asked or name in self.admitted:

@@ -149,7 +149,7 @@ class SyncRounds:
             return self._close(verdict, now)
         if current.step and self._cannot_go_on(current):
             return self.fail(f"{len(current.admitted)} of {len(current.asked)} sites answered, and all must", now)
-        if current.asked and not current.awaited() and not self._could_recover():
+        if current.asked and not current.waiting and not self._could_recover():
             reason = f"{len(current.admitted)} of at least {current.floor} clients answered, and nobody is left to ask"
             return self.fail(reason, now)
         return []

@@ -10,6 +10,7 @@ class NeighborTracker:
 
     `ring` are those that this peer tells of itself, in this order. By neighbor: `seen_in`, the round it last said it
     was in; `moving`, the rounds whose exchange it says is on its way; `departed`, the last round of one that has left.
+    By peer: `incarnations`, which one its last connection was of.
     """
 
     def __init__(self, ring: tuple[str, ...]) -> None:
@@ -17,10 +18,25 @@ class NeighborTracker:
         self.seen_in: dict[str, int] = {}
         self.moving: dict[str, tuple[int, ...]] = {}
         self.departed: dict[str, int] = {}
+        self.incarnations: dict[str, int] = {}
         self._there: set[str] = set()
         self._suspects: set[str] = set()
         self._lost: set[str] = set()
         self._next = 0
+
+    def connected(self, peer: str, incarnation: int) -> bool:
+        """Take note of whose connection it is; return whether the one before was of another incarnation.
+
+        Also of a peer that is not known yet: once it is, its models count, and they are of the incarnation that is
+        connected already.
+        """
+        before = self.incarnations.get(peer, incarnation)
+        self.incarnations[peer] = incarnation
+        return before != incarnation
+
+    def disconnected(self, peer: str) -> None:
+        """Take note that one of whom nothing counted has gone."""
+        self.incarnations.pop(peer, None)
 
     def welcome(self, peer: str, *, restarted: bool = False) -> None:
         self._expect(peer)

@@ -48,7 +48,6 @@ class PeerMachine:
         self.offer = ModelOffer(self.rounds, self.lifecycle)
         self.resumed: int | None = None
         self.superseded = False
-        self._incarnations: dict[str, int] = {}
 
     @property
     def status(self) -> str:
@@ -96,7 +95,7 @@ class PeerMachine:
         match event:
             case ev.Started():
                 return self._start(now)
-            case ev.LinkUp(peer, _, incarnation) if self._known(peer):
+            case ev.LinkUp(peer, _, incarnation):
                 return self._connected(peer, incarnation, now)
             case ev.LinkLost(peer) if peer in self.tracker.departed:
                 self.rounds.waits.disconnected.add(peer)
@@ -186,15 +185,15 @@ class PeerMachine:
         return self.lifecycle.start(now, announced=not self.checkpoints.held)
 
     def _connected(self, peer: str, incarnation: int, now: float) -> list[e.Effect]:
+        restarted = self.tracker.connected(peer, incarnation)
+        if not self._known(peer):
+            return []
         self.rounds.waits.disconnected.discard(peer)
-        effects: list[e.Effect] = []
-        restarted = self._incarnations.get(peer, incarnation) != incarnation
         self.tracker.welcome(peer, restarted=restarted)
+        effects: list[e.Effect] = [e.Forget(peer)] if restarted else []
         if restarted:
             self.rounds.inbox.forget(peer)
             self.rounds.outbox.renew(peer)
-            effects.append(e.Forget(peer))
-        self._incarnations[peer] = incarnation
         if self.status == "joining":
             return effects + self._ask_model(now)
         if peer not in self.membership.neighborhood.ever:
@@ -236,6 +235,8 @@ class PeerMachine:
         return peer in self.membership.neighborhood.ever or peer in self.membership.members
 
     def _observe(self, event: ev.Event, now: float) -> list[e.Effect]:
+        if isinstance(event, ev.LinkLost) and not self._known(event.peer):
+            self.tracker.disconnected(event.peer)
         effects: list[e.Effect] = []
         for each in self.membership.handle(event, now):
             effects += self._changed(each, now) if isinstance(each, Change) else [each]
@@ -282,7 +283,7 @@ class PeerMachine:
         )
 
     def _ask_model(self, now: float) -> list[e.Effect]:
-        return self.late_join.ask([p for p in self._incarnations if self.tracker.living(p)], now)
+        return self.late_join.ask([p for p in self.tracker.incarnations if self.tracker.living(p)], now)
 
     # ----------------------------------------------------------------------------------------------- time and failures
 

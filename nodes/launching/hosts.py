@@ -52,4 +52,5 @@ def host_of(
         limits=Limits(message_bytes=network.max_message_bytes),
         context=context,
         security=security,
+        shared_memory=network.shared_memory,
     )

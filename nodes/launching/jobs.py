@@ -14,6 +14,7 @@ from nervenet.models.data.written import written_to_dict
 from ..config.schema import Experiment
 from ..topology import TOPOLOGIES
 from .data_shares import DataShares
+from .hosts import ROLE
 
 
 def group_nodes(experiment: Experiment, names: Sequence[str]) -> list[Sequence[str]]:
@@ -55,6 +56,18 @@ def node_job(
     folder = checkpoint_dir(role, name)
     checkpoints = None if folder is None else str(folder)
     return {"name": name, "role": role, "checkpoint_dir": checkpoints, "run_dir": str(run_dir or "")}
+
+
+def group_job(
+    place: int, group: Sequence[str], roles: Mapping[str, str], enrolled: Mapping[str, str], *places: Any
+) -> dict[str, Any]:
+    """Return what a process, one of several by its place, is told of its nodes, and its name if they share an inbox.
+
+    `enrolled` has the roles of all that take part, by name: of hosts, too, the launcher's first.
+    """
+    hosts = [name for name, role in enrolled.items() if role == ROLE][1:]
+    nodes = [node_job(name, roles[name], *places) for name in group]
+    return {"nodes": nodes, "host": hosts[place] if hosts else None}
 
 
 def imported_modules(experiment: Experiment) -> list[str]:

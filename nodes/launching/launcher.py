@@ -30,7 +30,7 @@ from ..experiment.validation import (
 from ..federated.row_cap import capped_of
 from ..results.collect import collect, write_results
 from ..results.run_dir import RunDir, check_run_dir, new_default_dir
-from ..results.run_result import RunResult, run_ended
+from ..results.run_result import RunResult, node_result, run_completed, run_ended
 from ..results.score_reports import Judged
 from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import inbox_address
@@ -49,7 +49,7 @@ from .progress import Progress, somebody_watches
 from .report_server import ReportServer
 from .rlimits import allowed_files, allowed_processes
 from .roll import new_enrollment
-from .run_events import END_RELAYED_S, RunEvents, node_result, run_completed
+from .run_events import END_RELAYED_S, RunEvents
 from .supervisor import RunAborted, Supervisor, roles_of
 
 OnEvent: TypeAlias = Callable[[dict[str, Any]], None]
@@ -269,7 +269,6 @@ class _Launch:
                 on_pause=log.trim,
                 run_dir=self.run_dir.path.absolute(),
                 enrollment=enrollment,
-                hosts=hosts[1:],
                 engine=engine,
                 min_nodes=1 if self.run_dir.resumed is not None and experiment.mode == "federated" else None,
             )

@@ -7,6 +7,7 @@ logging, write to standard error (which is the run folder's log).
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -56,6 +57,16 @@ FEW_LINES = 3  # of each list, where all of them would not fit a message
 MOST_SOCKETS = 65_535  # of a context, by ZeroMQ
 LINGER_S = 5.0  # how long a broker serves on after SIGTERM: its launcher, which may have had it too, ends the run
 SWITCH_INTERVAL_S = 0.0005  # how long the event loop waits at most for a training thread to release the interpreter
+COLLECTOR = (10_000, 20, 20)  # objects, and collections of the generation before, between two looks for garbage
+
+
+def settle_process() -> None:
+    """Set for this whole process what an embedded node must leave alone: how often threads and collector take over.
+
+    A round makes some hundred objects, none of them garbage in a cycle: by default every third one is looked through.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.set_threshold(*COLLECTOR)
 
 
 def host(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
@@ -65,7 +76,7 @@ def host(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
     os.dup2(log, 2)
     os.close(log)
     _log_to_stderr()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    settle_process()
     match job["kind"]:
         case "broker":
             return asyncio.run(_until_terminated(_broker(job), job["stop_by"], LINGER_S))

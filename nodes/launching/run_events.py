@@ -15,7 +15,6 @@ from nervenet.broker.transport import new_incarnation
 
 from ..results.round_summaries import RoundSummaries
 from ..results.run_dir import RunDir
-from ..results.run_result import RunResult, run_ended
 from ..runtime.event_edge import Edge
 
 LAST_EVENTS_S = 1.0  # how long the end waits for events, which may be lost
@@ -158,33 +157,6 @@ class RunEvents:
         if kind not in self._failures:
             self._failures.add(kind)
             self.publish("warning", reason=f"{kind}: {error}")
-
-
-def run_completed(result: RunResult) -> dict[str, Any]:
-    """Return the fields of ``run.completed``."""
-    fields = run_ended(result)
-    figures = {"accuracy": result.get("accuracy"), "r2": result.get("r2"), "loss": result.get("loss")}
-    fields |= {key: value for key, value in figures.items() if value is not None}
-    if "stopped_by" in result:
-        fields |= {"stopped_by": result["stopped_by"], "reason": result["reason"]}
-    return fields
-
-
-def node_result(name: str, result: RunResult) -> dict[str, Any]:
-    """Return the fields of ``node.result``, what is known of one node at the end."""
-    known = result["by_node"][name]
-    fields = {
-        "subject": name,
-        "state": "lost" if name in result.lost else "done",
-        "completed_rounds": known.get("completed_rounds"),
-        "accuracy": known.get("accuracy"),
-        "r2": known.get("r2"),
-        "loss": known.get("loss"),
-        "evaluated_on": known.get("evaluated_on"),
-        "bytes_sent": known.get("bytes_sent"),
-        "bytes_received": known.get("bytes_received"),
-    }
-    return {key: value for key, value in fields.items() if value is not None}
 
 
 async def _within(seconds: float, happened: asyncio.Event) -> None:

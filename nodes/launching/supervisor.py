@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -23,7 +23,7 @@ from .baselines import BASELINE, too_large
 from .broker_process import BROKER, BrokerProcess
 from .data_shares import DataShares
 from .forkserver_client import ForkServerClient, ForkServerError
-from .jobs import data_job, hosted_nodes, node_job
+from .jobs import data_job, group_job, hosted_nodes
 from .placement.executor import Engine, ExecutorFailed
 from .processes import ProcessTable
 from .roll import to_job
@@ -78,7 +78,6 @@ class Supervisor:
     run_dir: Path | None = None  # where a coordinator saves its models
     on_pause: Callable[[], None] = lambda: None  # while it waits, once a second at least
     enrollment: Enrollment = OPEN  # what makes them nodes of this run
-    hosts: Sequence[str] = ()  # names of the processes that share an inbox, in the order in which they are started
     engine: Engine | None = None  # places clients and peers; None: they are forked here, as all others are
     min_nodes: int | None = None  # without which the run does not begin; None: as the experiment says
     ready: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -133,12 +132,10 @@ class Supervisor:
         """Start every node and wait until each is ready."""
         common = {**data_job("nodes", self.experiment, shares), "broker": self._broker.addresses["directory"]}
         empty = os.open(os.devnull, os.O_RDONLY)
-        hosts = iter(self.hosts)
         try:
-            for group, descriptors in hosted_nodes(self.experiment, self.roles, shares, empty):
-                nodes = [node_job(name, self.roles[name], self.checkpoint_dir, self.run_dir) for name in group]
-                job = {**common, "nodes": nodes, "host": next(hosts, None)}
-                await self._spawn(job, group, descriptors, beyond=group != ("coordinator",))
+            for place, (group, descriptors) in enumerate(hosted_nodes(self.experiment, self.roles, shares, empty)):
+                job = group_job(place, group, self.roles, self.enrollment.roles, self.checkpoint_dir, self.run_dir)
+                await self._spawn({**common, **job}, group, descriptors, beyond=group != ("coordinator",))
             if self.engine is not None:
                 await self._placed(self.engine)
         finally:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +24,8 @@ PARTS = 4  # the newest included, of equal size
 DROPPED = "events.dropped"  # the type of a line that stands for those of a node
 RUN_EVENTS = ("run.started", "run.completed", "run.failed")
 
+_SPELL_S = 0.002
+
 _PART = re.compile(r"events\.([1-9]\d*)\.jsonl\Z")
 
 
@@ -32,18 +36,23 @@ class LogInUse(Exception):
 class EventLog:
     """Appends lines to a folder's events; the parts together take about `max_bytes`.
 
-    `dropping` is called with the oldest part before it is removed. Raises `LogInUse`, or `OSError`.
+    `dropping` is called with the oldest part before it is removed: in a thread, because it takes seconds, and whoever
+    writes is an event loop. Raises `LogInUse`, or `OSError`.
     """
 
     def __init__(self, folder: Path, max_bytes: int, dropping: Callable[[Path], None]) -> None:
         self.folder, self.part_bytes = folder, max(1, max_bytes // PARTS)
+        self.in_haste = threading.Event()  # while not, what is dropped is dropped at leisure
         self._dropping = dropping
+        self._thread: threading.Thread | None = None
+        self._failure: Exception | None = None  # of the thread
         self._file, self._size = self._open()
         if self._size and not _ends_whole(folder / CURRENT):
             self._file.write(b"\n")  # the line that a killed process had begun
 
     def write(self, line: bytes) -> None:
         try:
+            self._raise_failure()
             if self._size and self._size + len(line) > self.part_bytes:
                 self._begin_anew()
         finally:  # where that fails the part goes on growing, and the next line tries again
@@ -53,8 +62,22 @@ class EventLog:
     def flush(self) -> None:
         self._file.flush()
 
+    def settle(self) -> None:
+        """Wait until what is to be dropped has been; raise what has gone wrong with it."""
+        self.in_haste.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._too_old():  # of late
+            self._drop()
+        self.in_haste.clear()
+        self._raise_failure()
+
     def close(self) -> None:
-        self._file.close()
+        try:
+            self.settle()
+        finally:
+            self._file.close()
 
     def _open(self) -> tuple[IO[bytes], int]:
         file = (self.folder / CURRENT).open("ab", buffering=1 << 16)
@@ -73,9 +96,29 @@ class EventLog:
         before = self._file
         self._file, self._size = self._open()
         before.close()
-        for part in older_parts(self.folder)[: 1 - PARTS]:
-            self._dropping(part)
-            part.unlink()
+        too_old = self._too_old()
+        if len(too_old) > 1:  # they come faster than they go
+            self.in_haste.set()
+        if too_old and (self._thread is None or not self._thread.is_alive()):
+            self._thread = threading.Thread(target=self._drop, name="drop-events", daemon=True)
+            self._thread.start()
+
+    def _too_old(self) -> list[Path]:
+        return older_parts(self.folder)[: 1 - PARTS]
+
+    def _drop(self) -> None:
+        try:
+            while too_old := self._too_old():
+                self._dropping(too_old[0])
+                too_old[0].unlink()
+        except Exception as error:  # noqa: BLE001  raised to whoever writes next, in whose thread it can be reported
+            self._failure = error
+        self.in_haste.clear()
+
+    def _raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
 
 def older_parts(folder: Path) -> list[Path]:
@@ -116,6 +159,17 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
                 continue
             if isinstance(event, dict):
                 yield event
+
+
+def at_leisure(events: Iterable[dict[str, Any]], in_haste: threading.Event) -> Iterator[dict[str, Any]]:
+    """Yield events, and rest for as long as was spent on them, unless in haste: other threads have work to do."""
+    began = time.monotonic()
+    for event in events:
+        yield event
+        spent_s = time.monotonic() - began
+        if spent_s > _SPELL_S:
+            in_haste.wait(spent_s)
+            began = time.monotonic()
 
 
 def kept_of(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

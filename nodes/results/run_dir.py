@@ -20,7 +20,7 @@ from ..config.schema import Experiment
 from ..runtime.printable import printable, printable_json
 from ..runtime.round_history import Reported, Row, rows_of
 from .earlier import Earlier, of_events
-from .event_log import CURRENT, FIRST, EventLog, LogInUse, kept_of, parts_of, read_events, read_parts
+from .event_log import CURRENT, FIRST, EventLog, LogInUse, at_leisure, kept_of, parts_of, read_events, read_parts
 from .round_metrics import FILE as ROUNDS
 from .round_metrics import RecordedRounds, read_rows, run_rows, with_dropped, with_earlier
 from .rows_file import RowsFile, changing_rows
@@ -208,6 +208,8 @@ class RunDir:
         """
 
         self.flush()
+        with self._noting_refusal():
+            self._events.settle()
         rows: list[Row] = []
         with self._noting_refusal(ROUNDS):
             known = {name: dict(row for part in parts for row in rows_of(*part)) for name, parts in reported.items()}
@@ -218,6 +220,15 @@ class RunDir:
             elif self.resumed is not None:
                 rows = with_earlier(rows, read_rows(self.path), self.resumed)
             self._write_rows(rows)
+        self._draw(rows, baseline)
+
+    def write_known_rounds(self, rows: Sequence[Row], baseline: Mapping[str, float | None] | None = None) -> None:
+        """Write the same of rows that are known already."""
+        with self._noting_refusal(ROUNDS):
+            self._write_rows(rows)
+        self._draw(rows, baseline)
+
+    def _draw(self, rows: Sequence[Row], baseline: Mapping[str, float | None] | None) -> None:
         if not installed("matplotlib"):
             return  # which `not_written` says beforehand
         from .plots import draw_curves
@@ -237,12 +248,12 @@ class RunDir:
         with changing_rows(self.path) as rows:
             if not self._has_dropped and self.resumed is not None:
                 rows.take(self.resumed + 1)  # what was done after the last checkpoint is done again
-            for count, event in enumerate(read_parts(part), 1):
+            for count, event in enumerate(at_leisure(read_parts(part), self._events.in_haste), 1):
                 recorded.add(event)
                 if count % AT_A_TIME == 0:
                     _add_rows(rows, recorded.take(max(recorded.numbers, default=0) - STILL_OPEN))
             _add_rows(rows, recorded.take())
-        lines = kept_of(read_parts(self.path / FIRST, part))
+        lines = kept_of(at_leisure(read_parts(self.path / FIRST, part), self._events.in_haste))
         write_atomically(self.path / FIRST, "".join(f"{to_json(line)}\n" for line in lines))
         self._has_dropped = True
 

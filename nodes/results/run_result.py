@@ -40,6 +40,7 @@ class RunResult(Mapping[str, Any]):
     baseline_s: float | None = None  # seconds that the baselines trained, concurrently with the run or after it
     startup_s: float | None = None  # and to the first round
     virtual_s: float | None = None  # how long a simulation took by the clock of its nodes
+    engine: str = ""  # what ran them: machines or rounds
     resumed_after: int | None = None  # the round after which this incarnation of the run went on
     earlier: Earlier = field(default_factory=Earlier)  # what the incarnations before it took
     last_round: int = 0  # that an event reported as complete: all that is known where no node is left to report
@@ -74,3 +75,30 @@ def run_ended(summary: Mapping[str, Any]) -> dict[str, Any]:
         "wall_s": summary["wall_s"],
         "bytes_sent": summary["bytes_sent"],
     }
+
+
+def run_completed(result: RunResult) -> dict[str, Any]:
+    """Return the fields of ``run.completed``."""
+    fields = run_ended(result)
+    figures = {"accuracy": result.get("accuracy"), "r2": result.get("r2"), "loss": result.get("loss")}
+    fields |= {key: value for key, value in figures.items() if value is not None}
+    if "stopped_by" in result:
+        fields |= {"stopped_by": result["stopped_by"], "reason": result["reason"]}
+    return fields
+
+
+def node_result(name: str, result: RunResult) -> dict[str, Any]:
+    """Return the fields of ``node.result``, what is known of one node at the end."""
+    known = result["by_node"][name]
+    fields = {
+        "subject": name,
+        "state": "lost" if name in result.lost else "done",
+        "completed_rounds": known.get("completed_rounds"),
+        "accuracy": known.get("accuracy"),
+        "r2": known.get("r2"),
+        "loss": known.get("loss"),
+        "evaluated_on": known.get("evaluated_on"),
+        "bytes_sent": known.get("bytes_sent"),
+        "bytes_received": known.get("bytes_received"),
+    }
+    return {key: value for key, value in fields.items() if value is not None}

@@ -86,6 +86,7 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
     further: dict[str, Any] = {
         "reason": result.reason,
         "virtual_s": None if result.virtual_s is None else round(result.virtual_s, 6),
+        "engine": result.engine,
         "scores": {name: over(name) for name in experiment.evaluation.scorers},
         "best": best and {"round": best["round"], **{key: _number(value) for key, value in best["metrics"].items()}},
         "sites": sites and {key: value for key, value in sites.items() if key != "source"},

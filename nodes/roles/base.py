@@ -43,6 +43,7 @@ class Role(ABC):
 
     role: ClassVar[str]
     binds: ClassVar[bool] = True
+    together_s: ClassVar[float] = 0.0  # within which rounds are reported together, of who goes on by itself
 
     @classmethod
     def from_parts(cls, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> Self:
@@ -93,7 +94,7 @@ class Role(ABC):
         self.experiment = experiment
         self.identity = identity
         self.session = Session(self.role, identity, experiment, binds=self.binds)
-        self._reports = RoundReports()
+        self._reports = RoundReports(self.together_s, lambda why: self.session.publish("warning", {"reason": why}))
         self._node: Node | None = None
 
     async def __aenter__(self) -> Self:
@@ -180,7 +181,7 @@ class Role(ABC):
 
         A coordinator's are evaluated: without a test set a round comes once the sites have judged its model, with the
         updates of the next one. A client's are those that it took part in, and `model` is the global one after them or,
-        with personalization, its own.
+        with personalization, its own. For who iterates later the last 1,024 are kept.
 
         Raises
         ------

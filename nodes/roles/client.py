@@ -20,6 +20,7 @@ from ..federated.client_machine import ClientConfig, ClientMachine
 from ..federated.client_worker import ClientWorker
 from ..runtime.identity import NodeIdentity
 from ..runtime.node import Publish
+from ..runtime.round_reports import TOGETHER_S
 from .base import Role
 
 
@@ -70,6 +71,7 @@ class Client(Role):
     """
 
     role = "client"
+    together_s = TOGETHER_S
     binds = False
 
     def __init__(

@@ -24,6 +24,7 @@ from ..federated.recovery import recall
 from ..federated.strategies.registry import build_strategy
 from ..runtime import events as ev
 from ..runtime.identity import NodeIdentity, members_of
+from ..runtime.round_reports import TOGETHER_S
 from .base import Role
 
 
@@ -75,6 +76,7 @@ class Coordinator(Role):
     """
 
     role = "coordinator"
+    together_s = TOGETHER_S
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeAlias
 
 from nervenet.broker import transport as t
@@ -21,10 +22,13 @@ from nervenet.broker.messages import Heartbeat
 from . import effects as e
 from . import events as ev
 from .auditing import Auditor
+from .timers import Timers
 from .worker import Worker
 
 Publish: TypeAlias = Callable[[str, Mapping[str, Any]], None]
 """Publishes an event of a type, with its fields."""
+
+_OVERTAKES = frozenset({e.Send, e.SetTimer, e.CancelTimer})
 
 
 class Node:
@@ -52,7 +56,7 @@ class Node:
         self.loop = asyncio.get_running_loop()
         self.finished: asyncio.Future[e.Finish] = self.loop.create_future()
         self._on_completed = on_completed
-        self._timers: dict[ev.Key, asyncio.TimerHandle] = {}
+        self._timers = Timers(self.loop, self._fire)
         self._events: deque[ev.Event] = deque()
         self._handling = False
         self._closed = False
@@ -61,6 +65,7 @@ class Node:
         self._auditor = auditor
         if auditor is not None:
             auditor.attach(self.later, transport.send, self._publish, self.fail)
+        worker.share = transport.share
         worker.start(lambda event: self.later(self.post, event))
 
     # -------------------------------------------------------------------------------------------------------- events in
@@ -73,8 +78,7 @@ class Node:
         self._handling = True
         try:
             while self._events and not self._closed:
-                for effect in self.machine.handle(self._events.popleft(), self.loop.time()):
-                    self._perform(effect)
+                self._perform_all(self.machine.handle(self._events.popleft(), self.loop.time()))
         except Exception as error:  # noqa: BLE001  (the owner of the node gets it, whatever it is)
             self.fail(error)
         finally:
@@ -113,28 +117,44 @@ class Node:
             self.loop.call_soon_threadsafe(call, *arguments)
 
     def _fire(self, key: ev.Key, due: float) -> None:
-        self._timers.pop(key, None)
         self.post(ev.TimerFired(key, due))
 
     # ------------------------------------------------------------------------------------------------------ effects out
+
+    def _perform_all(self, effects: Sequence[e.Effect]) -> None:
+        """Perform effects in their order; but a message to others overtakes what is only said of the run.
+
+        Others work on what they were sent while this node encodes its events. All else waits for what was to be said
+        before it: a checkpoint has what the events before it were counted to.
+        """
+        said: list[Callable[[], None]] = []
+        try:
+            for effect in effects:
+                if isinstance(effect, e.Publish):
+                    fields = self._counted(effect.type, effect.fields)
+                    said.append(partial(self._publish_event, effect.type, fields))
+                elif isinstance(effect, e.Completed):
+                    said.append(partial(self._on_completed, effect))
+                else:
+                    if said and type(effect) not in _OVERTAKES:
+                        _say(said)
+                    self._perform(effect)
+        finally:
+            if said:
+                _say(said)
 
     def _perform(self, effect: e.Effect) -> None:
         match effect:
             case e.Send(to, message, body):
                 (self._auditor or self.transport).send(to, message, body)
-            case e.Publish(kind, fields):
-                self._publish(kind, fields)
             case e.SetTimer(key, at):
-                self._cancel(key)
-                self._timers[key] = self.loop.call_at(at, self._fire, key, at)
+                self._timers.set(key, at)
             case e.CancelTimer(key):
-                self._cancel(key)
+                self._timers.cancel(key)
             case e.SendHeartbeat(to, number, state):
                 self._send_heartbeat(to, number, state)
             case e.CancelTraining(keep):
                 self.worker.cancellation.request(keep=keep)
-            case e.Completed():
-                self._on_completed(effect)
             case e.Link(peer, addresses):
                 self._link(peer, addresses)
             case e.Unlink(peer):
@@ -173,6 +193,10 @@ class Node:
             self.transport.send(idle, Heartbeat(round=number, state=state, sending=()))
 
     def _publish(self, kind: str, fields: Mapping[str, Any]) -> None:
+        self._publish_event(kind, self._counted(kind, fields))
+
+    def _counted(self, kind: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the fields of an event with what this node counts; of a round that is complete, up to now."""
         if kind == "round.completed" or (kind == "metric.local" and "duration_s" in fields):  # a client's own round
             counters = self.transport.counters
             sent, received = self._accounted
@@ -188,7 +212,7 @@ class Node:
             }
         elif kind == "round.started" and fields["round"] and self._began is None:
             self._began = (self.loop.time(), int(fields["round"]) - 1)
-        self._publish_event(kind, fields)
+        return fields
 
     def _pace(self, kind: str, number: int) -> dict[str, float]:
         """Return how many rounds a second this node has completed since its first one began."""
@@ -197,11 +221,6 @@ class Node:
         elapsed = self.loop.time() - self._began[0]
         return {"elapsed_s": elapsed, "rounds_per_s": (number - self._began[1]) / elapsed} if elapsed > 0 else {}
 
-    def _cancel(self, key: ev.Key) -> None:
-        timer = self._timers.pop(key, None)
-        if timer is not None:
-            timer.cancel()
-
     def mute(self) -> None:
         """Handle no more events; `close` is still to come."""
         self._closed = True
@@ -209,8 +228,13 @@ class Node:
     def close(self) -> None:
         """Stop handling events; timers and worker end. Idempotent."""
         self._closed = True
-        for key in list(self._timers):
-            self._cancel(key)
+        self._timers.close()
         self.worker.close()
         if self.finished.done() and not self.finished.cancelled():
             self.finished.exception()  # seen: a node that nobody waits for must not complain at exit
+
+
+def _say(said: list[Callable[[], None]]) -> None:
+    waiting, said[:] = said[:], []
+    for each in waiting:
+        each()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,15 +68,59 @@ class RoundReport:
         )
 
 
-class RoundReports:
-    """A queue between the machine and its owner, who iterates; it ends with the machine."""
+TOGETHER_S = 0.01  # rounds that follow each other within this time are reported together
+WAITING = 1_024  # rounds that are kept for an owner who iterates later, or never
 
-    def __init__(self) -> None:
+
+class RoundReports:
+    """A queue between the machine and its owner, who iterates; it ends with the machine.
+
+    The owner of a node that goes from round to round by itself gets those together that follow each other closely
+    (``together_s``): to wake it for each costs more than a round's messages do. The first after a pause comes at once.
+    The owner may have no use for any: of those that wait the last are kept; `warn` is told so.
+    """
+
+    def __init__(self, together_s: float = 0.0, warn: Callable[[str], None] = lambda _: None) -> None:
         self._queue: asyncio.Queue[e.Completed | e.Finish] = asyncio.Queue()
+        self._together_s = together_s
+        self._warn = warn
+        self._warned = False
+        self._held: list[e.Completed | e.Finish] = []
+        self._released_at = float("-inf")
+        self._later: asyncio.TimerHandle | None = None
         self.end: e.Finish | None = None
 
     def put(self, item: e.Completed | e.Finish) -> None:
-        self._queue.put_nowait(item)
+        self._held.append(item)
+        if isinstance(item, e.Finish) or not self._together_s:
+            self._release()
+        elif self._later is None:
+            loop = asyncio.get_running_loop()
+            if loop.time() >= self._released_at + self._together_s:
+                self._release()
+                self._released_at = loop.time()
+            else:
+                self._later = loop.call_at(self._released_at + self._together_s, self._release_in_time)
+
+    def _release_in_time(self) -> None:
+        self._released_at = asyncio.get_running_loop().time()
+        self._release()
+
+    def _release(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        for item in self._held:
+            if isinstance(item, e.Completed) and self._queue.qsize() >= WAITING:
+                self._queue.get_nowait()
+                self._say_that_nobody_iterates()
+            self._queue.put_nowait(item)
+        self._held.clear()
+
+    def _say_that_nobody_iterates(self) -> None:
+        if not self._warned:
+            self._warned = True
+            self._warn(f"nobody iterates over rounds(): the reports of the last {WAITING:,} rounds are kept for it")
 
     async def until(self, last: int | None) -> AsyncIterator[RoundReport]:
         """Yield each completed round up to `last` (None: as long as the machine goes on).

@@ -2,14 +2,17 @@
 
 Whatever touches a large vector or takes long happens here, never on the event loop. What an effect means to a role is
 the role's own affair (`RoleWorker`); threads, cancellation, the choice of what is done at once, and failures by name
-are the same for all.
+are the same for all. What takes less than the hop to a thread is done on the loop: see `submit`.
 """
 
 from __future__ import annotations
 
 import re
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeAlias
 
@@ -18,9 +21,19 @@ from nervenet.broker.messages import Payload
 
 from . import effects as e
 from . import events as ev
+from .outgoing import Share, shared
 
 INLINE_SUM = 262_144  # bytes of all vectors together; see `Worker.submit`
 INLINE_BYTES = 1 << 20  # below this, looking at every value (at most 50 us) costs less than a hop to another thread
+
+Call: TypeAlias = Callable[[], None]
+
+HOP_S = 2e-4  # what the hop to a thread and back costs on a busy machine, and so the longest training on the loop
+LAST = 8  # trainings that are looked at
+WAITED_S = 2e-3  # who takes longer each time, whatever the processor spends on it, waits for something
+LONG_S, STOPPED_S = 5e-3, 0.1
+
+_MAY_BE_SMALL = (e.Fold, e.Mix, e.Combine, e.Merge, e.CopyPart)
 
 Post: TypeAlias = Callable[[ev.Event], None]
 
@@ -39,8 +52,9 @@ class Cancellation:
         self._requested.set()
 
     def reset(self) -> None:
-        self._requested.clear()
-        self._discarded.clear()
+        if self._requested.is_set():
+            self._requested.clear()
+            self._discarded.clear()
 
     def requested(self) -> bool:
         return self._requested.is_set()
@@ -70,10 +84,12 @@ class Worker:
     def __init__(self, role: RoleWorker, name: str = "") -> None:
         self.role = role
         self.cancellation = Cancellation()
+        self.share: Share = lambda vector: vector  # puts a vector where it is sent from
         self._post: Post = _not_started
         self._jobs = Lane(f"worker {name}")
         self._concurrent = Lane(f"concurrent {name}")
         self._writer = Lane(f"writer {name}")
+        self._pace = Pace() if getattr(role, "trains_at_once", False) else None
 
     def start(self, post: Post) -> None:
         """Begin to work; `post` is called from the threads with each answer."""
@@ -83,15 +99,22 @@ class Worker:
         """Queue an effect and return None at once, or perform one that is small, and return its answer.
 
         Averaging 8 x 5,000 float32 takes 15 us, the hop to the thread and back 100 us. The thread is idle whenever a
-        mix is asked for, and the others that may be done at once touch nothing that its jobs do.
+        mix is asked for, and the others that may be done at once touch nothing that its jobs do. A training is done at
+        once, too, where the role admits it, the thread is idle and trainings have proven to be as short (`Pace`).
         """
-        if isinstance(effect, e.Fold | e.Mix | e.Combine | e.Merge | e.CopyPart) and _bytes(effect) <= INLINE_SUM:
+        if isinstance(effect, _MAY_BE_SMALL) and _bytes(effect) <= INLINE_SUM:
             return self.answer(effect)
         if isinstance(effect, e.Train | e.TrainAlone | e.Personalize):
             self.cancellation.reset()
-        concurrent = isinstance(effect, e.Combine | e.Merge | e.CopyPart)
         job = self.role.snapshot(effect)
-        (self._concurrent if concurrent else self._jobs).put(lambda: self._do(job))
+        if self._pace is not None and isinstance(effect, e.Train):
+            if self._pace.at_once and self._jobs.idle:
+                return self._pace.timed(partial(self.answer, job), at_once=True)
+            timed = partial(self._pace.timed, partial(self.answer, job), at_once=False)
+            self._jobs.put(lambda: self._posting(timed()))
+            return None
+        concurrent = isinstance(effect, e.Combine | e.Merge | e.CopyPart)
+        (self._concurrent if concurrent else self._jobs).put(lambda: self._posting(self.answer(job)))
         return None
 
     def when_done(self, then: Callable[[], None]) -> None:
@@ -104,6 +127,8 @@ class Worker:
 
         def unpacked() -> ev.Arrived:
             body, flaw = self.role.unpack(arrived.body, payload)
+            if flaw is None and body is arrived.body:
+                return arrived
             return replace(arrived, body=body, flaw=flaw)
 
         if arrived.body.nbytes <= INLINE_BYTES:
@@ -125,11 +150,10 @@ class Worker:
         if callable(answer):
             self._write(effect, answer)
             return None
-        return answer
+        return None if answer is None else shared(answer, self.share)
 
-    def _do(self, effect: e.Effect) -> None:
-        if (answer := self.answer(effect)) is not None:
-            self._post(answer)
+    def _posting(self, answer: ev.Event | None) -> Call | None:
+        return None if answer is None else partial(self._post, answer)
 
     def _write(self, effect: e.Effect, deferred: Deferred) -> None:
         done = threading.Event()
@@ -149,13 +173,55 @@ class Worker:
             done.wait()
 
 
+class Pace:
+    """Whether the next training is done on the event loop: once the last ones took less than a hop to a thread.
+
+    The loop stands still for that long. Of the last ones one may have taken longer, as when garbage was collected
+    meanwhile. One that takes `LONG_S` there all at once, or stops it for `STOPPED_S`, is the last one for a while, of
+    which each is twice as long as the one before. Processor time counts, not what other processes took meanwhile,
+    unless even the quickest of the last ones waited for something.
+    """
+
+    def __init__(self) -> None:
+        self._last: deque[tuple[float, float]] = deque(maxlen=LAST)  # seconds of processor time, and by the clock
+        self._pause = self._after = 0  # so many are done in the thread, now and when one has been long again
+        self.at_once = False
+
+    def timed(self, train: Callable[[], ev.Event | None], *, at_once: bool) -> ev.Event | None:
+        """Train, and take note of how long that has taken."""
+        wall, spent = time.perf_counter(), time.thread_time()
+        answer = train()
+        self.took(time.thread_time() - spent, time.perf_counter() - wall, at_once=at_once)
+        return answer
+
+    def took(self, spent_s: float, wall_s: float, *, at_once: bool) -> None:
+        self._last.append((spent_s, wall_s))
+        if self.at_once and wall_s <= HOP_S:
+            return  # as almost every time
+        self._pause = max(0, self._pause - 1)
+        if at_once and (spent_s > LONG_S or wall_s > STOPPED_S):
+            self._pause = self._after = max(LAST, 2 * self._after)
+        short = sum(spent <= HOP_S for spent, _ in self._last) >= LAST - 1
+        waits = min(wall for _, wall in self._last) > WAITED_S
+        self.at_once = short and not (waits or self._pause)
+
+
 class Lane:
+    """A thread that makes calls one by one; what a call returns is called next, when the thread is idle again."""
+
     def __init__(self, name: str) -> None:
         self.thread: threading.Thread | None = None
         self._name = name
-        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._calls: SimpleQueue[Callable[[], Call | None] | None] = SimpleQueue()
+        self._put = self._done = 0  # calls; each is counted by one thread alone
 
-    def put(self, call: Callable[[], None]) -> None:
+    @property
+    def idle(self) -> bool:
+        """Whether all that was put here is done."""
+        return self._put == self._done
+
+    def put(self, call: Callable[[], Call | None]) -> None:
+        self._put += 1
         if self.thread is None:
             self.thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self.thread.start()
@@ -166,7 +232,10 @@ class Lane:
 
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
-            call()
+            then = call()
+            self._done += 1
+            if then is not None:
+                then()
 
 
 def _bytes(effect: e.Fold | e.Mix | e.Combine | e.Merge | e.CopyPart) -> int:

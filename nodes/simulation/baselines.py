@@ -46,14 +46,13 @@ class Baselines:
         self._experiment, self._shares, self._stopped = experiment, shares, stopped
         self._train, self._test, self._parts = train, test, list(parts)
 
-    def train(self, rounds: int, publish: Callable[..., None]) -> None:
-        """Train for so many rounds; say how far that is."""
+    def train(self, rounds: int, publish: Callable[..., None]) -> str:
+        """Train for so many rounds; say how far that is. Return why that was not done, empty where it was."""
         if not self._experiment.evaluation.baseline:
-            return
+            return ""
         if reason := too_large(self._experiment, self._shares.rows, rounds):
-            publish("warning", reason=reason)
             self.figures = {}
-            return
+            return reason
         experiment = replace(self._experiment, rounds=rounds)
         began, models = time.monotonic(), itertools.count(1)
         rows, test, parts, kept = self._rows()
@@ -72,11 +71,12 @@ class Baselines:
         done()
         alone, scores = local_only(experiment, rows, parts, test, *common, done, kept)
         if self._stopped():
-            return
+            return ""
         if kept is not None:
             self.site_matrix = {"rows": kept.rows, "scores": scores}
         self.figures = {"centralised": centralised, "local_only_mean": alone}
         self.seconds = time.monotonic() - began
+        return ""
 
     def _rows(self) -> tuple[tuple[Any, ...], tuple[Any, ...], list[NDArray[np.intp]], SiteRowsKept | None]:
         experiment, owners = self._experiment, self._shares.test_sites

@@ -50,6 +50,7 @@ class VirtualNode(Simulated):
     counters: Counters = field(default_factory=Counters)
     dialed: set[str] = field(default_factory=set)
     connected: set[str] = field(default_factory=set)
+    training_began: float = 0.0
     messages: int = 0
     accounted: tuple[int, int] = (0, 0)
     began: tuple[float, int] | None = None  # when the first round started, by the real clock, and the round before it
@@ -142,6 +143,8 @@ class VirtualNodes(Simulation):
                 self.dial(node.name, peer)
             case e.Unlink(peer):
                 self._unlink(node, peer)
+            case e.CancelTraining(keep):
+                self._cut(node, keep=keep)
             case e.Completed():
                 self._progress_at = self.now
                 if node.until is not None and effect.round >= node.until:
@@ -149,8 +152,26 @@ class VirtualNodes(Simulation):
             case e.Finish():
                 self._progress_at = self.now
                 self._finish(node, effect)
+            case e.Train():
+                node.training_began = max(self.now, node.free_at)
+                super()._perform(node, effect)
             case _:
                 super()._perform(node, effect)
+
+    def _cut(self, node: VirtualNode, *, keep: bool) -> None:
+        """End the training that runs; `keep`: with what is done of it by now."""
+        cancel = getattr(node.worker, "cancel", None)
+        if node.training is None or cancel is None:
+            return
+        if not keep:
+            cancel()
+            self._cancel(node)
+            return
+        elapsed_s = max(0.0, self.now - node.training_began)
+        node.training, node.free_at = None, self.now
+        answer = cancel(elapsed_s)
+        if answer is not None:
+            self.at(self.now, lambda: self._post(node, answer))
 
     def publish(self, node: VirtualNode, kind: str, fields: Mapping[str, Any]) -> None:
         """Publish an event of a node, with what the node itself adds to it."""

@@ -9,6 +9,8 @@ from typing import Any
 
 from nervenet.broker.messages import MemberState
 from nervenet.models.data.written import WrittenColumns
+from nervenet.models.mlp.mlp import MLP
+from nervenet.models.model import Model
 from nervenet.models.site_model import SiteModel
 
 from ..checkpoint.client_state import ClientStateStore
@@ -39,6 +41,7 @@ from ..gossip.round_machine import PeerMachine, PeerRules
 from ..gossip.worker import GossipWorker
 from ..runtime.model_worker import ModelWorker
 from ..topology import TOPOLOGIES, Schedule, every_neighbor
+from .stacking import PreparedMLP
 
 COORDINATOR = "coordinator"
 INCARNATION = 1
@@ -57,12 +60,18 @@ class Rows:
     written: WrittenColumns = field(default_factory=dict)
 
 
-def site_model_of(experiment: Experiment, rows: Rows, name: str) -> SiteModel:
-    """Return the model of a node, tied to its rows, as its own process would make it."""
+def site_model_of(experiment: Experiment, rows: Rows, name: str, model: Model | None = None) -> SiteModel:
+    """Return the model of a node, tied to its rows, as its own process would make it; `model`, where it is never built
+    and may be shared.
+    """
     client = experiment.mode == "federated" and name != COORDINATOR
     at_clients = experiment.evaluation.sites or experiment.personalized
+    if model is None:
+        model = build_model(experiment)
+        if type(model) is MLP:
+            model = PreparedMLP.from_parameters(model.describe()["parameters"])
     return build_site_model(
-        build_model(experiment),
+        model,
         rows.nodes.get(name),
         experiment,
         columns=rows.columns,

@@ -8,6 +8,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from ..launching.baselines import BASELINE
+from ..results.round_metrics import SUMMARY
 from ..results.round_summaries import RoundSummaries
 from ..results.run_dir import RunDir
 from .machines import VirtualNode
@@ -62,6 +64,28 @@ class Recording:
         """Publish an event of the launcher, as which whoever has started the simulation counts."""
         self._record("launcher", "launcher", kind, fields)
 
+    def publish_baseline(self, kind: str, **fields: Any) -> None:
+        """Publish an event of the baselines, which a launch trains in a process of their own."""
+        self._record(BASELINE, BASELINE, kind, fields)
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """Write the line of a whole round of all peers."""
+        head = {"type": SUMMARY, "run": self._run, "node": "launcher", "role": "launcher", "incarnation": 0}
+        self._seq["launcher", SUMMARY] += 1
+        self._write([{**head, "seq": self._seq["launcher", SUMMARY], "time": time.time(), **line}])
+
+    def begun(self, at: float) -> None:
+        """Take note that the first round has begun."""
+        self.first_round_at = at
+
+    def watches(self, name: str) -> bool:
+        return name in self._watched
+
+    def show(self, node: str, role: str, kind: str, fields: Mapping[str, Any]) -> None:
+        """Hand an event to whoever watches, without writing it: a line of all peers says the same."""
+        if node in self._watched:
+            self._hand(self._event(node, role, kind, fields))
+
     def rest(self) -> None:
         """Record what is still held: nothing more is to come."""
         self._write(self._summaries.rest())
@@ -75,12 +99,17 @@ class Recording:
         return found
 
     def _record(self, node: str, role: str, kind: str, fields: Mapping[str, Any]) -> None:
+        event = self._event(node, role, kind, fields)
+        self._write(self._summaries.take(event))
+        if role not in ("client", "peer") or node in self._watched:
+            self._hand(event)
+
+    def _event(self, node: str, role: str, kind: str, fields: Mapping[str, Any]) -> Event:
         self._seq[node, kind] += 1
         head = {"type": kind, "run": self._run, "node": node, "role": role, "incarnation": INCARNATION}
-        event = {**head, "seq": self._seq[node, kind], "time": time.time(), **fields}
-        self._write(self._summaries.take(event))
-        if role in ("client", "peer") and node not in self._watched:
-            return
+        return {**head, "seq": self._seq[node, kind], "time": time.time(), **fields}
+
+    def _hand(self, event: Event) -> None:
         if len(self._waiting) >= WAITING:
             self._taken.clear()
             self._taken.wait(AT_MOST_S)

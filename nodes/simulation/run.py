@@ -2,50 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from nervenet.models.own_questions import asks
 
 from ..config.schema import Experiment
 from ..federated.client_worker import ClientWorker
 from ..federated.coordinator_machine import CoordinatorMachine
 from ..gossip.algorithms.registry import has_rounds
-from ..results.collect import collect
-from ..results.run_result import RunResult
+from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.model_worker import ModelWorker
-from ..runtime.round_history import Reported
+from ..runtime.settling import settled
+from ..runtime.simulator import Answer, SimulatedWorker
 from .churn import let_come_and_go
 from .machines import VirtualNode, VirtualNodes
 from .network import VirtualNetwork
 from .nodes import COORDINATOR, Machine, Peers, Rows, client, coordinator
+from .outcome import Outcome
 from .recording import Recording
+from .stacking import Stacks
 from .work import VirtualWorker, step_s
 
+FLOODED = 32  # peers, up to which the surveys of round 0 go from neighbor to neighbor; of n peers n² do
 PATIENCE = 10  # deadlines of a round, as the machines have it
 MOST_BYTES = 2**30  # of the rounds of one node, in one piece
 
 
-@dataclass
-class Outcome:
-    """What is reported of a run: by node its figures and its weights; `failed` says why there is no result."""
+class WithoutSurvey:
+    """A worker that tells nothing in round 0, which is settled for all at once."""
 
-    results: dict[str, dict[str, Any]] = field(default_factory=dict)
-    arrays: dict[str, Any] = field(default_factory=dict)
-    best: dict[str, Any] = field(default_factory=dict)
-    rounds: dict[str, list[Reported]] = field(default_factory=dict)
-    site_counts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    failed: str = ""
-    virtual_s: float = 0.0
+    def __init__(self, worker: SimulatedWorker) -> None:
+        self._worker = worker
 
-    def result(self, experiment: Experiment, lost: Mapping[str, str]) -> RunResult:
-        return collect(experiment, self.results, self.arrays, self.best, dict(lost))
-
-    def completed_rounds(self, experiment: Experiment) -> int:
-        """Return for how many rounds the baselines are to train."""
-        if experiment.evaluation.may_stop_early:
-            return int(self.results.get(COORDINATOR, {}).get("completed_rounds", 0))
-        return experiment.rounds
+    def __call__(self, effect: e.Effect) -> tuple[float, Answer]:
+        return (0.0, None) if isinstance(effect, e.Survey) else self._worker(effect)
 
 
 class MachineRun:
@@ -61,6 +53,7 @@ class MachineRun:
         patience_s += experiment.network.rejoin_deadline_s
         self._nodes = VirtualNodes(VirtualNetwork(simulation, self._seed), recording, patience_s)
         self._workers: dict[str, ModelWorker] = {}
+        self._stacks = Stacks()
         if experiment.mode == "federated":
             self._federated(rows, name)
         else:
@@ -105,10 +98,29 @@ class MachineRun:
             for other in () if by_rounds else peers.neighbors[name]:  # by rounds the machine links by itself
                 self._nodes.dial(name, other)
             self._nodes.post(name, ev.Proceed(experiment.rounds, last=not by_rounds))
+        model = self._workers[peers.names[0]].site_model.model
+        if len(peers.names) > FLOODED and experiment.init is None and not asks(model):
+            self._settle_at_once(peers.names)
+
+    def _settle_at_once(self, names: Sequence[str]) -> None:
+        """Settle round 0 once, from the statistics of all peers, in place of a flood in which each tells all others."""
+        nodes, workers = self._nodes, self._workers
+        for name in names:
+            nodes.nodes[name].worker = WithoutSurvey(nodes.nodes[name].worker)
+
+        def settle() -> None:
+            sites = {name: workers[name].site_model for name in names}
+            ready = settled([workers[names[0]]], sites, None)
+            nodes.post(names[0], ready)
+            agreed = e.ApplyAgreement(agreement=ready.agreement)
+            for name in names[1:]:
+                nodes.post(name, workers[name].apply_agreement(agreed))
+
+        nodes.at(self._experiment.simulation.latency_s, settle)
 
     def _enter(self, name: str, role: str, machine: Machine, worker: ModelWorker, until: int | None = None) -> None:
         seconds = step_s(self._experiment.simulation, self._seed, name)
-        node = self._nodes.enter(name, role, machine, worker, VirtualWorker(worker, seconds), until=until)
+        node = self._nodes.enter(name, role, machine, worker, VirtualWorker(worker, seconds, self._stacks), until=until)
         self._workers[name] = worker
         site = worker.site_model
         self._nodes.publish(node, "node.joined", {"pid": 0, "address": ""})

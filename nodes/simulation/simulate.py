@@ -17,6 +17,7 @@ from typing import Any
 from nervenet.broker.broker import Broker, relay_event
 
 from ..config.factory import node_names, with_preprocess
+from ..config.keys import ExperimentError
 from ..config.schema import Experiment
 from ..experiment.validation import (
     check_class_weight,
@@ -28,16 +29,17 @@ from ..experiment.validation import (
 )
 from ..launching.data_shares import DataShares, divided
 from ..launching.launcher import RunFailed, capped
-from ..launching.run_events import node_result, run_completed
 from ..results.collect import write_results
 from ..results.run_dir import RunDir, new_default_dir
-from ..results.run_result import RunResult, run_ended
+from ..results.run_result import RunResult, node_result, run_completed, run_ended
 from ..results.score_reports import Judged
 from ..runtime.event_types import INTERRUPTED
 from .baselines import Baselines
 from .nodes import Rows
+from .outcome import Outcome
 from .recording import WATCHED, Recording
-from .run import MachineRun, Outcome
+from .rounds import WholeRounds, why_not
+from .run import MachineRun
 
 BROKER = "tcp://127.0.0.1:*"
 
@@ -101,6 +103,7 @@ class _Simulate:
     broker: Broker = field(init=False)
     baselines: Baselines = field(init=False)
     outcome: Outcome = field(default_factory=Outcome)
+    by_rounds: bool = False  # whether it can be done by whole rounds, and may
     ended_at: float | None = None  # by the monotonic clock, when the nodes were done; the baselines may go on
 
     def __post_init__(self) -> None:
@@ -122,6 +125,10 @@ class _Simulate:
         test = self.test.arrays if len(self.test) else None
         of_nodes = {name: train.take(part).arrays for name, part in zip(names, parts, strict=True)}
         rows = Rows(of_nodes, test, shares.columns, shares.task, shares.written)
+        reason = why_not(experiment, rows)
+        if reason and experiment.simulation.engine == "rounds":
+            raise ExperimentError(_not_by_rounds(reason))
+        self.by_rounds = not reason and experiment.simulation.engine != "machines"
         async with AsyncExitStack() as stack:
             path = out or new_default_dir(experiment, datetime.now(UTC))
             self.run_dir = stack.enter_context(RunDir(path, max_log_bytes=experiment.max_log_bytes))
@@ -187,11 +194,25 @@ class _Simulate:
             publish("warning", reason=warning)
         # The baselines judge a model at all sites; no node of the run need give its own away for that.
         own = replace(experiment, evaluation=replace(experiment.evaluation, site_matrix=False))
-        MachineRun(own, rows, self.name, self.recording, self.stop.is_set).run(self.outcome)
+        self._engine(own, rows).run(self.outcome)
         if self.outcome.failed or self.stop.is_set():
             return
         self.ended_at = time.monotonic()
-        self.baselines.train(self.outcome.completed_rounds(experiment), publish)
+        rounds = self.outcome.completed_rounds(experiment)
+        if reason := self.baselines.train(rounds, self.recording.publish_baseline):
+            publish("warning", reason=reason)
+
+    def _engine(self, experiment: Experiment, rows: Rows) -> MachineRun | WholeRounds:
+        """Return what runs the nodes: whole rounds where they are asked for or come to the same, or the machines."""
+        if self.by_rounds:
+            run = WholeRounds(experiment, rows, self.recording, self.stop.is_set)
+            late = run.late()
+            if not late:
+                self.outcome.engine = "rounds"
+                return run
+            if experiment.simulation.engine == "rounds":
+                raise ExperimentError(_not_by_rounds(late))
+        return MachineRun(experiment, rows, self.name, self.recording, self.stop.is_set)
 
     def _end(self, status: str, reason: str) -> RunResult:
         self.recording.rest()
@@ -204,7 +225,10 @@ class _Simulate:
         else:
             self.recording.publish("run.failed", **run_ended(result), reason=result.reason)
         self.run_dir.flush()
-        self.run_dir.write_rounds(self.experiment.mode, self.outcome.rounds, result["baseline"])
+        if self.outcome.rows:
+            self.run_dir.write_known_rounds(self.outcome.rows, result["baseline"])
+        else:
+            self.run_dir.write_rounds(self.experiment.mode, self.outcome.rounds, result["baseline"])
         return result
 
     def _result(self, status: str, reason: str) -> RunResult:
@@ -221,7 +245,7 @@ class _Simulate:
         result.wall_s = (self.ended_at or time.monotonic()) - self.began_at
         first = self.recording.first_round_at
         result.startup_s = None if first is None else first - self.started_at
-        result.virtual_s = self.outcome.virtual_s
+        result.virtual_s, result.engine = self.outcome.virtual_s, self.outcome.engine
         return result
 
     # ------------------------------------------------------------------------------------------------ on the loop
@@ -238,6 +262,10 @@ class _Simulate:
         roles |= dict.fromkeys(names, "client" if federated else "peer")
         found = {"broker": {"role": "broker", "pid": os.getpid(), "address": self.broker.address}}
         return found | {name: {"role": role, "pid": os.getpid(), "address": ""} for name, role in roles.items()}
+
+
+def _not_by_rounds(reason: str) -> str:
+    return f"simulation.engine = 'rounds': {reason}; expected auto or machines"
 
 
 def _ignore(_: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ TABLE: dict[str, set[tuple[str, str]]] = {
     "carried": HOSTS,
     "carried_bulk": HOSTS,
     "departed": NODES | REPORTS | ANSWERS,
+    "shared_memory_offer": NODES | REPORTS | ANSWERS | HOSTS,
     "heartbeat": NODES,
     "goodbye": NODES,
     "ready": UP,
@@ -74,6 +76,11 @@ def test_a_message_is_taken_from_those_whose_business_it_is(tag: str) -> None:
     assert taken == TABLE[tag]
 
 
+def offered(delivered: list[Any], sender: str, message: Any) -> None:
+    """Stands for the transport, which takes an offer of shared memory for itself."""
+    delivered.append(Arrival(sender, message, None, 0))
+
+
 @pytest.mark.parametrize("tag", m.BY_TAG)
 def test_from_anybody_else_it_is_dropped_and_reported(tag: str) -> None:
     message, array = EXAMPLES[tag]
@@ -82,6 +89,8 @@ def test_from_anybody_else_it_is_dropped_and_reported(tag: str) -> None:
         endpoint = Endpoint("me", receiver, "demo", 1, Limits())
         endpoint.open = True
         endpoint._receiver = delivered.append
+        taken_by_transport = partial(offered, delivered)
+        endpoint.shared.offered = taken_by_transport  # type: ignore[method-assign]
         endpoint.refused = delivered.append  # type: ignore[method-assign]
         endpoint.deliver("somebody", sender, message.lane, (message, array, 10, 1), Arrivals())
         (item,) = delivered

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import zmq
+from nervenet.broker import events, relay
 from nervenet.broker import subscriber as events_module
 from nervenet.broker.broker import Broker
 from nervenet.broker.codec import Limits
 from nervenet.broker.directory import _Run
+from nervenet.broker.enrollment import Enrollment
 from nervenet.broker.errors import (
     AddressInUse,
     BadAddress,
@@ -20,9 +22,10 @@ from nervenet.broker.errors import (
     ProtocolError,
     RosterIncomplete,
 )
-from nervenet.broker.events import Publisher, decode_event, encode_event
+from nervenet.broker.events import Publisher, decode_event, decode_head, encode_event
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import Join
+from nervenet.broker.security.plain import Plain
 from nervenet.broker.sockets import reached_by, split_bind
 from nervenet.broker.subscriber import EventStream, Gaps
 from nervenet.nodes.monitoring.monitor import Monitor
@@ -348,6 +351,32 @@ def test_a_malformed_event_is_refused_by_name(frames):
 
 def test_an_event_survives_encoding_and_decoding():
     assert decode_event(encode_event(valid(names=["a"], x=None)), 65_536) == valid(names=["a"], x=None)
+
+
+def test_the_fields_of_every_event_are_read_without_the_others():
+    whole = valid(names=["a"] * 1_000, x={"y": [None]})
+    assert decode_head(encode_event(whole)) == valid()
+    for flaw in ({"seq": "1"}, {"node": None}, {"incarnation": True}):
+        with pytest.raises(ProtocolError):
+            decode_head(encode_event(valid(**flaw)))
+
+
+@pytest.mark.parametrize("head_first", [True, False])
+async def test_an_event_that_is_not_its_senders_business_is_not_decoded(head_first, monkeypatch):
+    """It may hold 60,000 numbers, which take some milliseconds."""
+    decoded: list[int] = []
+    if not head_first:  # the fault
+        monkeypatch.setattr(relay, "decode_head", relay.decode_event)
+    monkeypatch.setattr(events, "check_event", lambda _: decoded.append(1))
+    async with Broker("tcp://127.0.0.1:0", security=Plain(enrollment=Enrollment(b"s" * 32, {"a": "peer"}))) as broker:
+        publisher = Publisher("stranger", "peer", "demo", 1)
+        publisher.connect(broker.addresses["events_in"])
+        publisher.publish("metric.test", many=[1] * 1_000)
+        async with asyncio.timeout(30):
+            while not broker.counters.refused:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        await publisher.close()
+    assert bool(decoded) != head_first
 
 
 async def test_an_event_that_is_too_large_becomes_a_warning():

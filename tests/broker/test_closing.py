@@ -76,7 +76,7 @@ async def monitor_stopped_in_time(tcp) -> bool:
     """Whether a monitored socket whose connection ends as it is closed can be closed at all."""
     context = zmq.Context()
     inbox = sockets.make(context, "inbox.control", Limits())
-    address, _ = sockets.bind(inbox, "tcp://127.0.0.1:*")
+    address, _, _ = sockets.bind(inbox, "tcp://127.0.0.1:*")
     guard = disconnects.DisconnectMonitor(inbox, lambda _: None)
     other = zmq.Context()
     dialer = sockets.make(other, "link.control", Limits())

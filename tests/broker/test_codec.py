@@ -6,10 +6,12 @@ import random
 from typing import Any
 
 import msgpack
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nervenet.broker import codec
 from nervenet.broker.codec import SIGNATURE, Limits, check_size, decode, encode
 from nervenet.broker.errors import MessageTooLarge, ProtocolError
 from nervenet.broker.messages import (
@@ -58,6 +60,65 @@ def test_an_update_survives_encoding_and_decoding(round_, examples, metrics, fou
 def test_a_heartbeat_survives_encoding_and_decoding(round_, state, sending):
     message = Heartbeat(round_, state, tuple(sending))
     assert decode(encode(message)) == (message, None)
+
+
+plain_settings = st.dictionaries(words, st.none() | st.booleans() | st.integers(-(2**63), 2**63) | words, max_size=20)
+payloads = st.none() | st.builds(Payload, words, st.just("float32"), counts)
+frequent = st.one_of(
+    st.builds(Heartbeat, counts, words, st.lists(counts, max_size=5).map(tuple)),
+    st.builds(Exchange, counts, st.builds(Payload, words, st.just("float32"), counts), degree=counts),
+    st.builds(Update, counts, counts, counts, st.dictionaries(words, st.floats()), st.none(), payloads),
+    st.builds(
+        Task, counts, counts, st.just("train"), st.floats(0, 60), st.booleans(), plain_settings, payload=payloads
+    ),
+)
+
+
+def _numbered_header(message: Any, number: int) -> bytes:
+    fields = msgspec.to_builtins(message)
+    return SIGNATURE + msgpack.packb(fields | {"n": number})
+
+
+@given(frequent, st.integers(1, 2**63))
+def test_what_is_read_at_once_is_what_is_read_by_way_of_maps(message, number):
+    header = _numbered_header(message, number)
+    at_once = codec._read_at_once(header)
+    assert at_once is not None
+    assert repr(at_once) == repr(codec._read(header))
+    assert at_once[1] == number
+
+
+@given(frequent, st.integers(1, 2**63))
+def test_a_header_that_is_written_at_once_has_the_bytes_of_one_by_way_of_maps(message, number):
+    assert SIGNATURE + codec._packed(message, number) == _numbered_header(message, number)
+
+
+@given(frequent, st.integers(1, 2**20), st.data())
+def test_a_header_that_is_read_at_once_is_one_that_maps_are_read_from(message, number, data):
+    header = bytearray(_numbered_header(message, number))
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(3, len(header) - 1))
+        match data.draw(st.sampled_from(("change", "cut", "insert"))):
+            case "change":
+                header[place] = data.draw(st.integers(0, 255))
+            case "cut":
+                del header[place:]
+            case "insert":
+                header[place:place] = data.draw(st.binary(min_size=1, max_size=3))
+        if len(header) < 5:
+            return
+    at_once = codec._read_at_once(bytes(header))
+    if at_once is not None:
+        assert repr(at_once) == repr(codec._read(bytes(header)))
+
+
+def test_what_ends_like_a_number_and_is_none_is_left_to_the_maps():
+    message = Update(1, 0, 5, {"a": 1.0}, {"s": "x"}, None)
+    fields = msgspec.to_builtins(message)
+    for last in ({"s": "\xa1n\x05"}, {"s": {"n": 5}}, {"n": 5}):
+        header = SIGNATURE + msgpack.packb(fields | {"fields": last})
+        assert codec._read_at_once(header) is None
+        assert decode([header])[0] == msgspec.structs.replace(message, fields=last)
 
 
 def test_the_array_is_not_copied_by_encoding():

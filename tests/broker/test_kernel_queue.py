@@ -80,7 +80,7 @@ async def sending_once_zeromq_is_done(tcp, *, uploads: bool) -> tuple[int, ...]:
             sender, to, channel = server, "client", server._inbound._channels["bulk"]
             sender.send(to, Task(3, 0, "train", 5.0, False, {}, None, PAYLOAD), LARGE)
         async with asyncio.timeout(60):
-            while not all(tracker.done for sent in channel._shared.values() for _, tracker in sent):  # noqa: ASYNC110
+            while not all(one.tracker.done for sent in channel._leaving._handed.values() for one in sent):  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
         assert at_server.of(Update) + at_client.of(Task) == []
         said = sender.sending(to)
@@ -101,3 +101,43 @@ async def test_what_the_kernel_holds_is_still_being_sent(tcp, uploads):
 async def test_without_the_kernel_it_would_count_as_sent_before_it_has_left(tcp, monkeypatch):
     monkeypatch.setattr(KernelQueue, "unacknowledged", lambda _: 0)
     assert await sending_once_zeromq_is_done(tcp, uploads=True) == ()
+
+
+async def sending_to_one_of_two(tcp) -> tuple[int, ...]:
+    """What a node says is on its way to one that has it all, of what another has not taken."""
+    array = np.zeros(6_000_000, np.float32)  # more than the system takes of one that nobody reads
+    payload = Payload("00ff", "float32", array.size)
+    server, at_server = await tcp.open("server", binds=True)
+    slow, at_slow = await tcp.open("slow")
+    quick, at_quick = await tcp.open("quick")
+    async with Wire(server.addresses["bulk"]) as wire:
+        slow.link("server", {"control": server.addresses["control"], "bulk": wire.address})
+        await at_slow.first(LinkUp)
+        quick.link("server", server.addresses)
+        await at_quick.first(LinkUp)
+        async with asyncio.timeout(60):
+            while len(at_server.of(LinkUp)) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+        wire.reads = lambda _: False
+        server.send(("quick", "slow"), Task(3, 0, "train", 5.0, False, {}, None, payload), array)
+        await at_quick.first(Task)
+        channel, identity = server._inbound._channels["bulk"], server._inbound._peers.by_name["quick"].identity
+        connection = channel._leaving._kernel[identity]
+        async with asyncio.timeout(60):
+            while connection.unacknowledged():  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+        assert server.sending("slow") == (3,)
+        said = server.sending("quick")
+        wire.reads = lambda _: True
+        wire.changed.set()
+        await at_slow.first(Task)
+        return said
+
+
+async def test_what_another_has_not_taken_is_not_on_its_way_to_one_that_has(tcp):
+    assert await sending_to_one_of_two(tcp) == ()
+
+
+async def test_without_the_kernel_it_would_be_on_its_way_to_both(tcp, monkeypatch):
+    monkeypatch.setattr(KernelQueue, "clear", lambda _: False)
+    assert await sending_to_one_of_two(tcp) == (3,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from typing import Any
 
 from nervenet.broker.handshake import InboundPeers
@@ -110,7 +111,8 @@ async def reached_after_an_outage(tcp: Any) -> bool:
         node.link("server", {"control": control.address, "bulk": bulk.address})
         await at_node.first(LinkUp)
         await at_server.first(LinkUp)
-        bulk.refuses = lambda _port, _to: True
+        refusing = ExitStack()
+        refusing.enter_context(bulk.refusing())
         bulk.cut()
         control.cut()
         await at_server.first(LinkLost)
@@ -121,7 +123,7 @@ async def reached_after_an_outage(tcp: Any) -> bool:
         await at_server.first(Heartbeat)  # control is back
         up = len(at_server.of(LinkUp))
         if up == 1:
-            bulk.refuses = lambda _port, _to: False
+            refusing.close()
             await at_server.until(lambda: len(at_server.of(LinkUp)) == 2)
         server.send("node", REPORT)
         await asyncio.wait(

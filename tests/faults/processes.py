@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import psutil
-from relay import Bucket, Connection, Relay
+from relay import Connection, Relay
 from vocabulary import (
     AddressChange,
     ClockJump,
@@ -179,10 +179,8 @@ class LaunchedRun:
                         if isinstance(fault, AddressChange):
                             connection.abort()
             case Slow(_, for_s, delay_s, bytes_per_s):
-                relay = self.relay
-                relay.delay_s, relay.up, relay.down = delay_s, Bucket(bytes_per_s), Bucket(bytes_per_s)
-                await asyncio.sleep(for_s)
-                relay.delay_s, relay.up.bytes_per_s, relay.down.bytes_per_s = 0.0, None, None
+                with self.relay.slowed(delay_s, bytes_per_s):
+                    await asyncio.sleep(for_s)
             case DiskFull(node, _, for_s):
                 if pid := self.pid_of(node):
                     with disk_full(pid):
@@ -211,18 +209,15 @@ class LaunchedRun:
         """Cut off nodes; what they dial meanwhile is refused, or mute as well."""
         relay = self.relay
         pids = [pid for node in side if (pid := self.pid_of(node))]
-        relay.discerns = True
 
         def across(port: int, to: int) -> bool:
             ports = relay.of(pids)
             return (port in ports) != (to in ports)
 
         if severed:
-            relay.cut(lambda c: across(c.port, c.to))
-            relay.refuses = across
-            await asyncio.sleep(for_s)
-            relay.refuses = lambda _port, _to: False
-            relay.discerns = False
+            with relay.refusing(across):
+                relay.cut(lambda c: across(c.port, c.to))
+                await asyncio.sleep(for_s)
             return
         held: dict[Connection, bool] = {}
 
@@ -231,12 +226,8 @@ class LaunchedRun:
                 held[connection] = across(connection.port, connection.to)
             return held[connection]
 
-        relay.holds = holds
-        await asyncio.sleep(for_s)
-        relay.holds = lambda _: False
-        relay.discerns = False
-        relay.changed.set()
-        relay.changed = asyncio.Event()
+        with relay.holding(holds):
+            await asyncio.sleep(for_s)
 
 
 def path_of(first: Path) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, TypeAlias
@@ -52,8 +52,9 @@ class Line:
     """What connections go through: how long it delays, what it lets pass, and the connections that there are."""
 
     delay_s: float = 0.0
-    refuses: Callable[[int, int], bool] = lambda _port, _to: False  # new connections
-    holds: Callable[[Connection], bool] = lambda _: False  # what passes nothing for now, and loses nothing
+    refused: list[Callable[[int, int], bool]] = field(default_factory=list)  # which new connections, each for a while
+    held: list[Callable[[Connection], bool]] = field(default_factory=list)  # what passes nothing, and loses nothing
+    slow: list[tuple[float, float | None]] = field(default_factory=list)  # seconds, bytes a second
     reads: Callable[[Connection], bool] = lambda _: True  # while not, what is sent fills the buffers on the way
     up: Bucket = field(default_factory=lambda: Bucket(None))
     down: Bucket = field(default_factory=lambda: Bucket(None))
@@ -69,13 +70,50 @@ class Line:
             connection.abort()
             self.connections.remove(connection)
 
+    @contextmanager
+    def refusing(self, which: Callable[[int, int], bool] = lambda _port, _to: True) -> Iterator[None]:
+        """Refuse new connections, from a port to a port, within; several of these may overlap."""
+        self.refused.append(which)
+        try:
+            yield
+        finally:
+            self.refused.remove(which)
+
+    @contextmanager
+    def holding(self, which: Callable[[Connection], bool]) -> Iterator[None]:
+        """Pass nothing over connections within, and lose nothing; several of these may overlap."""
+        self.held.append(which)
+        try:
+            yield
+        finally:
+            self.held.remove(which)
+            self.changed.set()
+            self.changed = asyncio.Event()
+
+    @contextmanager
+    def slowed(self, delay_s: float, bytes_per_s: float | None) -> Iterator[None]:
+        """Delay everything within, and share out a bandwidth each way; of several that overlap each takes its part."""
+        one = delay_s, bytes_per_s
+        self.slow.append(one)
+        self._slow_down()
+        try:
+            yield
+        finally:
+            self.slow.remove(one)
+            self._slow_down()
+
+    def _slow_down(self) -> None:
+        self.delay_s = sum(delay_s for delay_s, _ in self.slow)
+        paces = [pace for _, pace in self.slow if pace is not None]
+        self.up.bytes_per_s = self.down.bytes_per_s = min(paces, default=None)
+
     async def recognize(self, port: int) -> None:
         """Find out who dials from a port, if that matters just now."""
 
     async def accept(self, host: str, to: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         port = writer.get_extra_info("peername")[1]
         await self.recognize(port)
-        if self.refuses(port, to):
+        if any(which(port, to) for which in self.refused):
             writer.transport.abort()
             return
         try:
@@ -119,7 +157,7 @@ class Line:
             due, data = await queue.get()
             if due > loop.time():
                 await asyncio.sleep(due - loop.time())
-            while self.holds(connection):
+            while any(which(connection) for which in self.held):
                 await self.changed.wait()
             if connection.mute or (data and sink.is_closing()):  # asyncio warns of each write to one that has ended
                 continue
@@ -168,7 +206,6 @@ class Relay(Line):
     def __init__(self, behind: str, front: str) -> None:
         super().__init__()
         self.behind, self.front = behind, front
-        self.discerns = False  # whether each new connection is held up until its owner can be found
         self._servers: dict[int, asyncio.Server] = {}
         self._sockets: list[Socket] = []
         self._next_look: asyncio.Future[None] | None = None
@@ -205,8 +242,13 @@ class Relay(Line):
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def recognize(self, port: int) -> None:
+        """Hold each new connection up until its owner can be found, while it depends on that what becomes of it."""
         for _ in range(3):  # a look that has begun already may have missed it; who has gone again is never found
-            if not self.discerns or self._next_look is None or any(port == known for _, known, *_ in self._sockets):
+            if (
+                not (self.refused or self.held)
+                or self._next_look is None
+                or any(port == known for _, known, *_ in self._sockets)
+            ):
                 return
             await self._next_look
 

@@ -13,6 +13,7 @@ from msgspec import structs
 from nervenet.broker import messages as m
 from nervenet.nodes.gossip.isolation import Isolation
 from nervenet.nodes.gossip.membership.edge_agreement import EdgeAgreement
+from nervenet.nodes.gossip.round_machine import PeerMachine
 from nervenet.nodes.gossip.waiting import WaitPolicy
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
@@ -61,9 +62,25 @@ def test_what_one_that_was_alone_has_sent_is_not_taken_back(monkeypatch: pytest.
 
 
 def test_an_edge_of_one_that_went_back_counts_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert breaches(Played(draw(WENT_BACK)).play()) == []
+    history = dataclasses.replace(draw(WENT_BACK), by_tree=False)
+    assert breaches(Played(history).play()) == []
     monkeypatch.setattr(EdgeAgreement, "outdated", lambda *_: {})
-    assert any(breach.startswith("mends: ") for breach in breaches(Played(draw(WENT_BACK)).play()))
+    assert any(breach.startswith("mends: ") for breach in breaches(Played(history).play()))
+
+
+UNKNOWN = 2099  # and of one in which a peer that was killed had been connected to one that did not know it yet
+
+
+def test_what_it_had_of_a_previous_incarnation_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of whom a peer is connected to before membership tells of that, too, it knows which incarnation it was."""
+    assert breaches(Played(draw(UNKNOWN)).play()) == []
+    connected = PeerMachine._connected
+
+    def of_known(self: PeerMachine, peer: str, incarnation: int, now: float) -> list[e.Effect]:
+        return connected(self, peer, incarnation, now) if self._known(peer) else []
+
+    monkeypatch.setattr(PeerMachine, "_connected", of_known)
+    assert [breach.split(":", 1)[0] for breach in breaches(Played(draw(UNKNOWN)).play())] == ["mass"]
 
 
 def test_the_same_history_gives_the_same_bits() -> None:

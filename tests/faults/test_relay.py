@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 from relay import Bucket, Relay, Wire
@@ -64,12 +64,10 @@ async def test_what_is_held_comes_late_and_what_is_mute_never(dial: Dial) -> Non
     async with echo() as address, Wire(address) as wire:
         one, other = await dial(wire.address), await dial(wire.address)
         assert await one.ask(b"a") == await other.ask(b"a") == b"a"
-        wire.holds = lambda connection: connection.port == one.port
-        held = asyncio.create_task(one.ask(b"late"))
-        assert await other.ask(b"now") == b"now"
-        assert not held.done()
-        wire.holds = lambda _: False
-        wire.changed.set()
+        with wire.holding(lambda connection: connection.port == one.port):
+            held = asyncio.create_task(one.ask(b"late"))
+            assert await other.ask(b"now") == b"now"
+            assert not held.done()
         assert await held == b"late"
         next(c for c in wire.connections if c.port == one.port).mute = True
         lost = asyncio.create_task(one.ask(b"lost"))
@@ -84,14 +82,33 @@ async def test_a_cut_ends_connections_and_new_ones_are_refused_as_long_as_it_is_
     async with echo() as address, Wire(address) as wire:
         one = await dial(wire.address)
         assert await one.ask(b"a") == b"a"
-        wire.refuses = lambda _port, _to: True
-        wire.cut()
-        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-            await one.ask(b"b")
-        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-            await (await dial(wire.address)).ask(b"c")
-        wire.refuses = lambda _port, _to: False
+        with wire.refusing():
+            wire.cut()
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await one.ask(b"b")
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await (await dial(wire.address)).ask(b"c")
         assert await (await dial(wire.address)).ask(b"d") == b"d"
+
+
+async def test_of_two_cuts_that_overlap_each_lasts_to_its_own_end(dial: Dial) -> None:
+    async with echo() as address, Wire(address) as wire:
+        one, other = await dial(wire.address), await dial(wire.address)
+        assert await one.ask(b"a") == await other.ask(b"a") == b"a"
+        first, second = ExitStack(), ExitStack()
+        first.enter_context(wire.refusing())
+        first.enter_context(wire.holding(lambda connection: connection.port == one.port))
+        second.enter_context(wire.refusing())
+        second.enter_context(wire.holding(lambda connection: connection.port == other.port))
+        held = asyncio.create_task(other.ask(b"late"))
+        first.close()
+        assert await one.ask(b"now") == b"now"
+        assert not held.done()
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await (await dial(wire.address)).ask(b"b")
+        second.close()
+        assert await held == b"late"
+        assert await (await dial(wire.address)).ask(b"c") == b"c"
 
 
 async def test_a_relay_stands_before_whatever_listens_behind_it(dial: Dial) -> None:

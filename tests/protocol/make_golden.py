@@ -67,6 +67,7 @@ EXAMPLES: dict[str, tuple[m.Message, Any]] = {
     m.tag_of(message): (message, array)
     for message, array in [
         (m.Hello("client-0", "client", "demo", 1_700_000_000_000_000, 1, 1, "0.1.0"), None),
+        (m.SharedMemoryOffer("nervenet-00112233445566778899aabbccddeeff", "0123456789abcdef" * 4), None),
         (m.Heartbeat(7, "training", (6, 7)), None),
         (m.Goodbye(7, "done"), None),
         (m.Refused("update", 3, "late", "round 3 is closed; this is round 4"), None),
@@ -116,6 +117,7 @@ EXAMPLES: dict[str, tuple[m.Message, Any]] = {
 }
 
 FURTHER: dict[str, tuple[m.Message, Any]] = {
+    "hello-host": (m.Hello("client-0", "client", "demo", 9, 1, 1, "0.1.0", "", "0123456789abcdef"), None),
     "task-question": (m.Task(0, 2, "survey", 30.0, False, {}, question={"ask": "spread", "mean": [0.5]}), None),
     "task-site": (m.Task(2, 0, "train", 30.0, False, {}, payload=FLOATS, strategy="fedavg", clients=3), WEIGHTS),
     "declined-by-policy": (m.Declined(2, 0, "found 50 rounds", "site.allow.max_rounds"), None),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from traceback import extract_tb
+from typing import Any
 
 import numpy as np
 from nervenet.models.weights import is_finite
@@ -106,21 +108,22 @@ def _not_finite(outcome: Outcome) -> str | None:
     return next((name for name, vector in named.items() if not is_finite(np.ravel(vector))), None)
 
 
-def _limit(vector: Vector) -> float:
+@cache
+def _limit(dtype: np.dtype[Any]) -> float:
     """Return what values must be below: two layers and a squared error take their fourth power."""
-    limit: float = float(np.finfo(vector.dtype).max) ** 0.25
+    limit: float = float(np.finfo(dtype).max) ** 0.25
     return limit
 
 
 def _is_huge(weights: Vector) -> bool:
-    return not float(np.dot(weights, weights)) < _limit(weights) ** 2  # one fast read; the values are finite
+    return not float(np.dot(weights, weights)) < _limit(weights.dtype) ** 2  # one fast read; the values are finite
 
 
 def _huge(contributions: Sequence[Contribution]) -> dict[str, str]:
     """Name those whose values no model has, so that one Byzantine client cannot end the run."""
     reasons = {}
     for c in contributions:
-        largest, limit = float(np.abs(c.body).max(initial=0)), _limit(c.body)
+        largest, limit = float(np.abs(c.body).max(initial=0)), _limit(c.body.dtype)
         if largest >= limit:
             reasons[c.client] = f"values must be below {limit:.3g}, or their powers overflow, found {largest:.3g}"
     return reasons

@@ -137,6 +137,26 @@ def test_connections_of_one_address_have_a_pace(limit):
     assert connections.accepted(4, 4, "10.0.0.7", 1.0) == []
 
 
+@pytest.mark.parametrize("counts_known", [False, True])
+def test_who_has_introduced_itself_leaves_the_pace_of_its_address_to_others(limit, counts_known):
+    limit("handshakes_at_inbox", 2)
+    connections = table(handshakes="handshakes_at_inbox", counts_known=counts_known)
+    for descriptor in range(10):
+        endings = connections.accepted(descriptor, descriptor, "10.0.0.7", 0.0)
+        connections.introduced(descriptor)
+    assert limits_of(endings) == ([(9, "handshakes_at_inbox")] if counts_known else [])
+
+
+def test_what_says_something_before_it_is_announced_is_of_that_pace_too(limit):
+    limit("handshakes_at_inbox", 1)
+    connections = table(handshakes="handshakes_at_inbox", counts_known=False)
+    for descriptor in (4, 5, 6):
+        connections.came(descriptor, lambda of: 100 + of, 10, 1, 0.0)
+    connections.introduced(4)
+    endings = [connections.accepted(each, 100 + each, "10.0.0.7", 0.0) for each in (4, 5, 6)]
+    assert [limits_of(each) for each in endings] == [[], [], [(6, "handshakes_at_inbox")]]
+
+
 def test_messages_and_bytes_have_a_pace(limit):
     limit("messages", 2)
     limit("messages_s", 1)
@@ -271,6 +291,29 @@ def test_what_came_before_its_connection_was_announced_counts():
     assert (connections.get(4).delivered, connections.get(4).known) == (100, True)
     connections.accepted(4, 78, "10.0.0.7", 0.2)  # another one, under the same descriptor
     assert (connections.get(4).delivered, connections.get(4).known) == (0, False)
+
+
+def test_what_is_left_of_a_connection_that_has_closed_makes_no_stranger():
+    """ZeroMQ announces an end a moment before it closes the descriptor."""
+    connections = table()
+    connections.accepted(4, 77, "", 0.0)
+    connections.closed(4)
+    assert connections.came(4, lambda _: 77, 100, 1, 0.1) is None
+    assert connections.came(4, lambda _: 0, 100, 1, 0.2) is None
+    assert len(connections) == 0
+    connections.came(4, lambda _: 78, 100, 1, 0.3)  # another one, under the same descriptor
+    assert len(connections) == 1
+
+
+def test_who_has_the_descriptor_of_one_that_was_ended_is_heard():
+    """Neither that it has closed nor that another one was accepted is announced yet."""
+    connections = table()
+    connections.accepted(4, 77, "", 0.0)
+    connections.ended(connections.get(4))
+    connections.came(4, lambda _: 77, 100, 1, 0.1)
+    assert connections.get(4).ended
+    connections.came(4, lambda _: 78, 100, 1, 0.2)
+    assert not connections.get(4).ended
 
 
 def test_a_thousand_nodes_of_one_machine_may_wait_to_be_read():

@@ -40,11 +40,11 @@ def test_back_propagation_is_the_derivative_of_the_loss(activation, n_classes):
     y = rng.standard_normal(6) if n_classes is None else rng.integers(0, n_classes, 6)
     labels, classes = model._targets(y)
     Y = labels if classes is None else classes[labels]
-    batch, outputs = Pass(model._layers, 6, activation, model._output), np.empty_like(Y)
+    batch, outputs = Pass(model._layers, 6, activation, model.output), np.empty_like(Y)
 
     def loss():
         batch.forward(X, outputs)
-        return mean_loss(outputs, Y, model._output) * (0.5 if n_classes is None else 1)
+        return mean_loss(outputs, Y, model.output) * (0.5 if n_classes is None else 1)
 
     loss()
     batch.backward(X, Y, outputs, np.array(1 / 6))

@@ -1,6 +1,7 @@
 """Events that rotate: bounded on the disk, and what is made of them is the same as if nothing had been dropped."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,8 @@ def recorded(folder: Path, max_bytes: int) -> tuple[list[dict[str, Any]], Any]:
     with RunDir(folder, existing=True, resumed=250, max_log_bytes=max_bytes) as second:
         for event in events(range(251, ROUNDS + 1), incarnation=2):
             assert second.record(event) is None
-        second.flush()
-        earlier = of_events(read_events(folder), {})
         second.write_rounds("federated", {})
+        earlier = of_events(read_events(folder), {})
     return read_rows(folder), (second.earlier, earlier)
 
 
@@ -113,9 +113,8 @@ def of_peers(folder: Path, max_bytes: int) -> tuple[list[dict[str, Any]], int]:
                 line = {"type": "round.summary", **head, "node": "launcher", "role": "launcher", "incarnation": 0}
                 both = {"peers": ["a", "b"], "consensus_distance": number / 10}
                 run.record(line | both | {"round.completed": {**done, "participants": [[1], [0]]}})
-        run.flush()
-        known = {event["incarnation"] for event in read_events(folder) if event.get("role") == "peer"}
         run.write_rounds("gossip", {})
+        known = {event["incarnation"] for event in read_events(folder) if event.get("role") == "peer"}
     return read_rows(folder), len(known)
 
 
@@ -138,6 +137,7 @@ def of_a_lone_peer(folder: Path, resumed: int | None) -> list[int]:
                 who = {"run": "r", "node": "a", "role": "peer", "incarnation": life, "round": number}
                 done = {"participants": ["b"], "closed_by": "all", "duration_s": 0.1}
                 run.record({"type": "round.completed", **who, **done, "time": float(number)})
+            run._events.settle()
             run.resumed = 200 if life else None
             run.write_rounds("gossip", {})
     return [row["round"] for row in read_rows(folder)]
@@ -167,6 +167,38 @@ def test_parts_are_read_in_order_and_the_newest_is_always_events_jsonl(tmp_path:
     log.close()
     assert [event["n"] for event in read_events(tmp_path)] == list(range(50 - len(list(read_events(tmp_path))), 50))
     assert json.loads((tmp_path / "events.jsonl").read_text().splitlines()[-1])["n"] == 49
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_who_writes_does_not_wait_until_a_part_is_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: bool
+) -> None:
+    """That takes seconds, and an event loop writes."""
+    if not apart:  # the fault
+        monkeypatch.setattr(threading.Thread, "start", lambda self: self.run())
+        monkeypatch.setattr(threading.Thread, "join", lambda *_: None)
+    by: set[int] = set()
+    log = EventLog(tmp_path, PARTS * 20, lambda _: by.add(threading.get_ident()))
+    for _ in range(PARTS + 1):
+        log.write(b"%019d\n" % 1)
+    log.close()
+    assert (threading.get_ident() in by) != apart
+    assert len(older_parts(tmp_path)) == PARTS - 1
+
+
+def test_what_went_wrong_with_a_part_is_raised_to_who_writes_next(tmp_path: Path) -> None:
+    def full(_part: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    log = EventLog(tmp_path, PARTS * 20, full)
+    for _ in range(PARTS):
+        log.write(b"%019d\n" % 1)
+    log.write(b"%019d\n" % 1)
+    with pytest.raises(OSError, match="No space left"):
+        log.settle()
+    assert len(older_parts(tmp_path)) == PARTS
+    with pytest.raises(OSError, match="No space left"):
+        log.close()
 
 
 def test_where_no_new_part_can_be_begun_the_old_one_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,7 @@ def summary_of(mode: str, task: str) -> dict[str, Any]:
         | ({"missing": {"client-1": "lost"}} if mode == "federated" else {}),
         majority=0.9,
         virtual_s=0.5,
+        engine="machines",
         preprocessing={"classes": ["no", "yes"], "class_weights": [0.5, 2.0]},
         weights=np.zeros(3),
         baseline={"centralised": 0.9, "local_only_mean": 0.8},

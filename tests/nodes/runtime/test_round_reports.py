@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import round_reports
 from nervenet.nodes.runtime.identity import NodeFailed
 from nervenet.nodes.runtime.round_reports import RoundReport, RoundReports
 
@@ -40,6 +41,22 @@ async def test_it_stops_at_the_last_round_asked_for_and_goes_on_there() -> None:
     assert [r.round async for r in reports.until(3)] == [3]
 
 
+@pytest.mark.parametrize("kept", [2, 10])
+async def test_of_rounds_that_nobody_iterates_over_the_last_are_kept(
+    kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else they would take memory for as long as a run goes on."""
+    monkeypatch.setattr(round_reports, "WAITING", kept)
+    said: list[str] = []
+    reports = RoundReports(warn=said.append)
+    for number in range(1, 6):
+        reports.put(completed(number))
+    reports.put(e.Finish("completed"))
+    found = [report.round async for report in reports.until(None)]
+    assert found == ([4, 5] if kept == 2 else [1, 2, 3, 4, 5])
+    assert len(said) == (kept == 2)
+
+
 async def test_a_failure_is_raised_where_somebody_waits() -> None:
     reports = RoundReports()
 
@@ -52,3 +69,24 @@ async def test_a_failure_is_raised_where_somebody_waits() -> None:
     reports.put(e.Finish("failed", "nobody was left"))
     with pytest.raises(NodeFailed, match="nobody was left"):
         await waiting
+
+
+async def test_the_owner_of_one_that_goes_on_by_itself_gets_together_what_follows_closely() -> None:
+    reports = RoundReports(together_s=0.05)
+    found = reports.until(None)
+    reports.put(completed(1))
+    assert (await anext(found)).round == 1
+    for number in (2, 3):
+        reports.put(completed(number))
+    assert reports._queue.empty(), "they wait for each other"
+    assert (await anext(found)).round == 2
+    assert not reports._queue.empty(), "and come at one time"
+    assert (await anext(found)).round == 3
+
+
+async def test_the_end_waits_for_nothing() -> None:
+    reports = RoundReports(together_s=60.0)
+    for number in (1, 2):
+        reports.put(completed(number))
+    reports.put(e.Finish("completed"))
+    assert [report.round async for report in reports.until(None)] == [1, 2]

@@ -11,7 +11,18 @@ from nervenet.broker.messages import Payload, Update
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
-from nervenet.nodes.runtime.worker import INLINE_BYTES, INLINE_SUM, Cancellation, Deferred, Worker
+from nervenet.nodes.runtime.worker import (
+    HOP_S,
+    INLINE_BYTES,
+    INLINE_SUM,
+    LAST,
+    LONG_S,
+    STOPPED_S,
+    Cancellation,
+    Deferred,
+    Pace,
+    Worker,
+)
 
 PATIENCE_S = 20.0
 
@@ -208,3 +219,95 @@ def test_the_last_state_is_not_waited_for_when_its_writer_breaks(
     worker.submit(e.SaveState(1, {}, last=True))
     worker.submit(e.Evaluate(2, "test"))
     assert given.get(timeout=PATIENCE_S) == ev.Evaluated(2, "test", {})
+
+
+class Brief(Role):
+    """One whose trainings take no time, and may be done on the loop."""
+
+    trains_at_once = True
+
+    def perform(self, effect: e.Effect, cancellation: Cancellation) -> ev.Event | Deferred | None:
+        if isinstance(effect, e.Train):
+            self.performed.append((effect, threading.current_thread().name))
+            return ev.Trained(effect.round, effect.attempt, None, 0, {})
+        return super().perform(effect, cancellation)
+
+
+def test_a_training_is_done_at_once_when_those_before_it_were_short_and_the_thread_is_idle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("nervenet.nodes.runtime.worker.HOP_S", PATIENCE_S)  # whatever else this machine does
+    role, answers = Brief(), Answers()
+    one = Worker(role, "a")
+    one.start(answers.put)
+    for number in range(LAST - 1):
+        assert one.submit(e.Train(number, 0, None, {})) is None
+        answers.get(timeout=PATIENCE_S)
+    one.when_done(lambda: answers.put(ev.Started()))
+    assert isinstance(answers.get(timeout=PATIENCE_S), ev.Started)
+    while not one._jobs.idle:
+        pass
+    assert one.submit(e.Train(9, 0, None, {})) == ev.Trained(9, 0, None, 0, {})
+    assert {thread for _, thread in role.performed} == {"worker a", threading.current_thread().name}
+    held = threading.Event()
+    one.when_done(lambda: held.wait(PATIENCE_S) and None)
+    assert one.submit(e.Train(10, 0, None, {})) is None, "the model is in use: it waits for its turn"
+    held.set()
+    assert answers.get(timeout=PATIENCE_S) == ev.Trained(10, 0, None, 0, {})
+    one.close()
+
+
+def paced(*seconds: float, at_once: bool = False) -> Pace:
+    pace = Pace()
+    for each in seconds:
+        pace.took(each, each, at_once=at_once)
+    return pace
+
+
+def test_only_trainings_that_have_proven_short_are_done_at_once() -> None:
+    assert not Pace().at_once
+    assert not paced(*[HOP_S / 2] * (LAST - 2)).at_once
+    assert paced(*[HOP_S / 2] * LAST).at_once
+    assert not paced(*[2 * HOP_S] * (LAST + 1)).at_once
+
+
+def test_one_of_the_last_may_have_taken_longer_and_no_two() -> None:
+    pace = paced(*[HOP_S / 2] * LAST, 2 * HOP_S)
+    assert pace.at_once
+    pace.took(2 * HOP_S, 2 * HOP_S, at_once=True)
+    assert not pace.at_once
+    for _ in range(LAST - 1):
+        pace.took(HOP_S / 2, HOP_S / 2, at_once=False)
+    assert pace.at_once
+
+
+def test_one_that_waits_for_something_is_never_short() -> None:
+    pace = Pace()
+    for _ in range(3 * LAST):
+        pace.took(0.0, 0.05, at_once=False)
+    assert not pace.at_once
+
+
+def test_one_that_is_held_up_by_other_processes_stays_short() -> None:
+    pace = paced(*[HOP_S / 2] * LAST)
+    for _ in range(LAST - 1):
+        pace.took(HOP_S / 2, 20 * HOP_S, at_once=True)
+    assert pace.at_once
+
+
+def test_each_long_one_on_the_loop_doubles_how_many_are_done_in_the_thread_then() -> None:
+    pace, needed = paced(*[HOP_S / 2] * LAST), []
+    for _ in range(4):
+        pace.took(2 * LONG_S, 2 * LONG_S, at_once=True)
+        count = 0
+        while not pace.at_once:
+            pace.took(HOP_S / 2, HOP_S / 2, at_once=False)
+            count += 1
+        needed.append(count)
+    assert needed == [LAST, 2 * LAST, 4 * LAST, 8 * LAST]
+
+
+def test_one_that_stops_the_loop_counts_as_long_whatever_it_waited_for() -> None:
+    pace = paced(*[HOP_S / 2] * LAST)
+    pace.took(HOP_S / 2, 2 * STOPPED_S, at_once=True)
+    assert not pace.at_once

@@ -20,7 +20,8 @@ Simulate = Callable[..., Awaitable[RunResult]]
 @pytest.mark.parametrize("mode", ["federated", "gossip"])
 async def test_it_leaves_the_run_folder_of_a_launch(mode: str, simulated: Simulate, tmp_path: Path) -> None:
     events: list[dict[str, Any]] = []
-    result = await simulated(mode=mode, calls={"on_event": events.append})
+    by_machines = {"simulation": {"engine": "machines"}}
+    result = await simulated(mode=mode, calls={"on_event": events.append}, **by_machines)
     found = {path.name for path in (tmp_path / "run").iterdir()}
     expected = {"experiment.toml", "nodes.json", "events.jsonl", "summary.json", "round_metrics.jsonl"}
     assert expected | {"model.safetensors", "model.json"} <= found

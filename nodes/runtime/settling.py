@@ -7,9 +7,9 @@ from typing import Any
 
 from nervenet.models.site_model import SiteModel
 
-from ..runtime import effects as e
-from ..runtime import events as ev
-from ..runtime.model_worker import ModelWorker
+from . import effects as e
+from . import events as ev
+from .model_worker import ModelWorker
 
 
 def settled(
