@@ -37,6 +37,8 @@ BETWEEN: dict[type[m.Message], frozenset[tuple[str, str]]] = {
     m.Update: _UP,
     m.Declined: _UP,
     m.Task: _DOWN,
+    m.GetChunk: _UP | _DOWN,
+    m.Chunk: _UP | _DOWN,
     **dict.fromkeys(
         (
             *(m.PeerSurvey, m.PeerSurveys, m.CatchUp, m.Exchange, m.Propose, m.Accept, m.Decision, m.QueryDecision),

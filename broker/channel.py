@@ -25,7 +25,7 @@ _TURN = 64  # messages handed over before others get the loop
 _TURN_S = 0.02  # or for so long
 _SHARED = allowed("shared_vector_bytes")
 _ZERO_COPY = 65_536  # bytes; below, a copy is cheaper than the bookkeeping of sharing
-_SHARED = 1_024  # bytes; from here on one copy for all receivers is cheaper than one for each
+_ONE_COPY = 1_024  # bytes; from here on one copy for all receivers is cheaper than one for each
 _SMALL_BYTES = 1 << 20  # while the queue of a peer is smaller than this, `queue` does not bound it
 _SMALL_QUEUE = 256  # but this does
 _NOBLOCK = int(zmq.NOBLOCK)  # plain integers: an operator on zmq's flags costs a microsecond
@@ -72,7 +72,7 @@ class Envelope(NamedTuple):
         header = len(frames[0])
         size = sum(map(len, frames))
         shared, array_bytes = None, size - header
-        if receivers > 1 and _SHARED <= array_bytes < _ZERO_COPY:
+        if receivers > 1 and _ONE_COPY <= array_bytes < _ZERO_COPY:
             shared = zmq.Frame(frames[1], copy=True)
         elif receivers > 1 and array_bytes >= _ZERO_COPY and COUNTS:
             # ZeroMQ tells pyzmq's own thread when it is done with an array: once for all receivers, where the system

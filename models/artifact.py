@@ -25,6 +25,7 @@ from .sklearn.skops_file import export
 from .table_preprocessing import AnyPreprocessing, preprocessing_of
 from .versions import SKLEARN, OtherVersion, checked_versions, installed_version, same_release, versions
 from .weights import IncompatibleWeights, Layout, Vector
+from .weights_file import plain_weights, write_weights
 
 FORMAT = 1
 """Of model.json: counts up when an older reader would misread a newer file."""
@@ -129,15 +130,9 @@ def save_weights(path: Path, layout: Layout, vector: Vector) -> str:
     Its folder is made if it is missing. Raises IncompatibleWeights when the vector does not fit the layout, or is not
     finite.
     """
-    from safetensors.numpy import save
-
     layout.check(vector)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A column of a table, say, has its numbers apart: safetensors 0.8.0 writes what lies between (findings/). One key
-    # of metadata and no more: it writes several in an order of its own each time.
-    content = save(dict(layout.views(np.ascontiguousarray(vector))), metadata={"layout": layout.hash})
-    _write(path, content)
-    return _digest(content)
+    return write_weights(path, layout, vector)
 
 
 def load_model(path: str | Path, *, model: object = None) -> SiteModel:
@@ -313,6 +308,10 @@ def _vector(path: Path, layout: Layout, digest: str) -> Vector:
 
     content = _checked(path, digest)
     try:
+        vector = plain_weights(content, layout)
+        if vector is not None:  # as this version writes it: nothing is copied
+            layout.check(vector)
+            return vector
         arrays = load(content)
         vector = np.empty(layout.size, layout.dtype)
         for name, view in layout.views(vector).items():

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from math import isfinite, nan
 from typing import Any, Literal, Protocol
 
@@ -14,20 +15,32 @@ Dtype = Literal["float32", "float64"]
 Capability = Literal["proximal", "correction", "fednova_normalizer", "sample_weight"]
 
 
+MOST_NAMED = 8  # models in one message
+
+
+def some_of(able: Sequence[str], near: str = "") -> str:
+    """Return names of models for a message: all of a few, of many those like `near` and where all are listed."""
+    if len(able) <= MOST_NAMED:
+        return ", ".join(able)
+    found = (get_close_matches(near, able, n=4, cutoff=0.5) if near else []) or list(able[:4])
+    return f"{', '.join(found)} and {len(able) - len(found)} more (nervenet explain model.name)"
+
+
 class _Refusal(TypeError):
     def __init__(self, message: str, able: Sequence[str]) -> None:
-        super().__init__(f"{message}. Models that can: {', '.join(able)}" if able else message)
+        self.able = tuple(able)
+        super().__init__(f"{message}. Models that can: {some_of(able, message.partition(' ')[0])}" if able else message)
 
 
 class CannotMerge(_Refusal):
-    """Copies of a model cannot be averaged. The message lists the models whose copies can, `able`."""
+    """Copies of a model cannot be averaged. `able` are the models whose copies can; the message names some of them."""
 
     def __init__(self, what: str, why: str, able: Sequence[str] = ()) -> None:
         super().__init__(f"{what} cannot be averaged: {why}", able)
 
 
 class LocalUnsupported(_Refusal):
-    """A model cannot train as a strategy asks. The message lists the models that can, `able`."""
+    """A model cannot train as a strategy asks. `able` are those that can; the message names some of them."""
 
     def __init__(self, what: str, why: str, able: Sequence[str] = ()) -> None:
         super().__init__(f"{what}: {why}", able)

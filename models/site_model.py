@@ -15,7 +15,7 @@ from .data.row_weights import relative
 from .data.written import WrittenColumns
 from .evaluate import evaluate
 from .held_model import HeldModel
-from .model import FitReport, LocalWork
+from .model import FitReport, LocalWork, some_of
 from .moments import IncompatibleSites
 from .own_questions import ASK, MOST_NUMBERS, OwnRows, agreed_in, answer_of, asks
 from .pipeline.given import AUTO, digest_of, given_pipeline, import_steps
@@ -25,7 +25,7 @@ from .rng import generator
 from .site_agreement import Agreed, Asking, agreement_questions
 from .site_answers import SiteAnswers
 from .site_coverage import check_covered, check_same_layout
-from .site_rows import SiteRows, check_targets
+from .site_rows import SiteRows, check_own_targets
 from .site_statistics import Scale, SiteStatistics
 from .stored_inputs import check_in_batches, stored_inputs
 from .summed import anchor, counted
@@ -143,7 +143,7 @@ class SiteModel(HeldModel):
 
     def _take(self, rows: SiteRows, told: str | None, holdout: float, min_rows: int, seed: int) -> None:
         """Take this site's rows, after the checks that need no other site."""
-        check_targets(rows.y, self.task, None if told else str(self.model.describe()["name"]).rpartition(".")[2])
+        check_own_targets(self.model, rows.y, self.task, told)
         rows.check_floor(min_rows)
         if rows.weight is not None:
             check_weighable(self.model, "weights of rows")
@@ -362,7 +362,7 @@ def check_weighable(model: object, what: str = "weights of rows or classes") -> 
     if "sample_weight" in getattr(model, "capabilities", ()):
         return
     name = str(model.describe()["name"]).rpartition(".")[2]  # type: ignore[attr-defined]
-    able = ", ".join(models_with("sample_weight"))
+    able = some_of(models_with("sample_weight"))
     raise DataError(f"{name} takes no sample_weight, and so no {what}; models that do: {able}")
 
 

@@ -172,6 +172,25 @@ def _width(X: NDArray[Any] | Table | StoredTable) -> int:
     return len(X.columns) if isinstance(X, Table | StoredTable) else int(X.shape[1])
 
 
+def check_own_targets(model: Any, y: NDArray[Any], task: Task | None, told: str | None) -> None:
+    """Raise DataError for targets that cannot be of this task, which the user has told or else the model demands, or
+    that the model has no use for.
+    """
+    check_targets(y, task, None if told else str(model.describe()["name"]).rpartition(".")[2])
+    check_domain(model, y)
+
+
+def check_domain(model: object, y: NDArray[Any]) -> None:
+    """Raise DataError for targets outside the domain of a model that says which one it has, by `check_targets`."""
+    check = getattr(model, "check_targets", None)
+    if check is None or y.dtype.kind not in "biuf":
+        return
+    try:
+        check(y)
+    except ValueError as error:
+        raise DataError(str(error)) from None
+
+
 def check_targets(y: NDArray[Any], task: Task | None, model: str | None) -> None:
     """Raise DataError for targets that cannot be of this task, which `model` (None: the user) demands."""
     if task == "regression" and y.dtype.kind == "U":

@@ -71,15 +71,18 @@ class Layout:
         parts = zip(self.names, self.shapes, pairwise(stops), strict=True)
         return {name: vector[start:stop].reshape(shape) for name, shape, (start, stop) in parts}
 
-    def check(self, vector: Vector) -> None:
-        """Raise IncompatibleWeights for a vector that is not flat, not finite, or of another dtype or length."""
+    def check(self, vector: Vector, *, values: bool = True) -> None:
+        """Raise IncompatibleWeights for a vector that is not flat, not finite, or of another dtype or length.
+
+        Without ``values`` these are not looked at: whoever handed them on has done that.
+        """
         if vector.ndim != 1:
             raise IncompatibleWeights("shape", f"{vector.ndim} dimensions, expected 1")
         if vector.dtype != self.dtype:
             raise IncompatibleWeights("dtype", f"dtype {vector.dtype}, expected {self.dtype}")
         if vector.size != self.size:
             raise IncompatibleWeights("length", f"{vector.size} elements, expected {self.size}")
-        if not is_finite(vector):
+        if values and not is_finite(vector):
             bad = vector.size - int(np.count_nonzero(np.isfinite(vector)))
             raise IncompatibleWeights("finite", f"{bad} of {vector.size} elements are NaN or infinite")
 

@@ -32,7 +32,7 @@ CODES = frozenset(
 
 Message = (
     Hello | SharedMemoryOffer | Heartbeat | Goodbye | Refused | Report | Receipt
-    | Ready | Task | Update | Declined
+    | Ready | Task | Update | Declined | GetChunk | Chunk
     | PeerSurvey | PeerSurveys | CatchUp | Exchange | Propose | Accept | Decision | QueryDecision | Walk
     | GetModel | Model
     | Carried | CarriedBulk | Departed

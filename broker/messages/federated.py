@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from .base import Base, Bulk, Clock, Count, Payload, Seconds
 
-__all__ = ["Declined", "Ready", "Task", "TaskKind", "Update"]
+__all__ = ["Chunk", "Declined", "GetChunk", "Manifest", "Ready", "Task", "TaskKind", "Update"]
 
 TaskKind = Literal["survey", "train", "evaluate", "alone", "judge", "finish"]
 """What a task may ask for; ``alone``: a model of this site's rows only; ``judge``: the figures of such a model."""
@@ -22,6 +22,17 @@ class Ready(Base, frozen=True):
     codecs: tuple[str, ...] = ()
 
 
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Describes an array that no message could carry: its receiver asks for it, range by range (`GetChunk`).
+
+    ``generation`` names the array among those of its sender's incarnation: two manifests with the same one are of the
+    same numbers.
+    """
+
+    payload: Payload
+    generation: Count
+
+
 class Task(Bulk, frozen=True):
     """One piece of work for a client, with training settings; ``deadline_s`` counts from its arrival.
 
@@ -30,7 +41,7 @@ class Task(Bulk, frozen=True):
     is how far the learning-rate schedule of the model has come. ``rounds`` is how many the run has; where
     ``work`` is finish or alone, how many were completed. ``question`` is what a survey asks; without one, for the
     statistics of the site. ``strategy`` is what becomes of the answers, ``clients`` how many are asked together: a site
-    may decline by them.
+    may decline by them. ``manifest`` stands in place of a payload that is too large for a message.
     """
 
     round: Count
@@ -48,10 +59,14 @@ class Task(Bulk, frozen=True):
     question: dict[str, Any] | UnsetType = UNSET
     strategy: str | UnsetType = UNSET
     clients: Count | UnsetType = UNSET
+    manifest: Manifest | UnsetType = UNSET
 
 
 class Update(Bulk, frozen=True):
-    """A client's answer to the task of (round, attempt); ``clock`` is that of the model after its training."""
+    """A client's answer to the task of (round, attempt); ``clock`` is that of the model after its training.
+
+    ``manifest`` stands in place of a payload that is too large for a message.
+    """
 
     round: Count
     attempt: Count
@@ -60,6 +75,25 @@ class Update(Bulk, frozen=True):
     fields: dict[str, Any] | None = None
     payload: Payload | None = None
     clock: Clock = 0.0
+    manifest: Manifest | UnsetType = UNSET
+
+
+class GetChunk(Base, frozen=True):
+    """Asks for ``length`` numbers from ``start`` on of the array of a generation, which a message of a round named."""
+
+    round: Count
+    generation: Count
+    start: Count
+    length: Count
+
+
+class Chunk(Bulk, frozen=True):
+    """The numbers from ``start`` on of the array of a generation, as many as its ``payload`` says."""
+
+    round: Count
+    generation: Count
+    start: Count
+    payload: Payload
 
 
 class Declined(Base, frozen=True):

@@ -87,7 +87,7 @@ def take(X: Inputs, rows: NDArray[Any], out: NDArray[Any]) -> None:
 def fetched(X: Inputs, pieces: Iterable[NDArray[Any]]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     """Yield ``rows, X[rows]`` for one piece of row indices after another; from disk many pieces at once."""
     if not isinstance(X, PreparedRows):
-        yield from ((rows, X[rows]) for rows in pieces)
+        yield from ((rows, X.take(rows, axis=0)) for rows in pieces)
         return
     most = span_rows(X, 1)
     held: list[NDArray[Any]] = []

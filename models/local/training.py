@@ -74,6 +74,7 @@ class LocalTraining:
         *,
         counted: bool = True,
         clock: float | None = None,
+        screened: bool = False,
     ) -> LocalResult:
         """Do one round's work; return what is sent. The model is left with the weights that training ended at.
 
@@ -98,6 +99,8 @@ class LocalTraining:
         clock : float
             How far the learning-rate schedule of the received weights has come: it is theirs, and never kept here.
             None: it begins.
+        screened : bool
+            Whether the values of `received` are known to be finite: they are not looked at again.
 
         Raises
         ------
@@ -113,7 +116,7 @@ class LocalTraining:
         if settings is not self._supported:
             check_support(self.site_model.model, settings)
             self._supported = settings
-        weights, control = self._split(received, settings)
+        weights, control = self._split(received, settings, screened=screened)
         start = self._with_personal(weights, settings)
         state = self._state_before(counted)
         shared = {name: state[name] for name in SHARED if name in state}
@@ -253,14 +256,16 @@ class LocalTraining:
         state |= {prefix + name: array for name, array in after.items()}
         return report
 
-    def _split(self, received: Vector, settings: LocalSettings) -> tuple[Vector, Vector | None]:
+    def _split(
+        self, received: Vector, settings: LocalSettings, *, screened: bool = False
+    ) -> tuple[Vector, Vector | None]:
         layout, parts = self.site_model.layout, settings.parts
         if received.ndim != 1 or received.size != len(parts) * layout.size:
             expected = f"{' and '.join(parts)}, {len(parts)} x {layout.size} elements, were expected"
             raise IncompatibleWeights("length", f"received an array of shape {received.shape}; {expected}")
         pieces = [received] if len(parts) == 1 else list(received.reshape(len(parts), layout.size))
         for piece in pieces:
-            layout.check(piece)
+            layout.check(piece, values=not screened)
         return pieces[0], pieces[1] if settings.control else None
 
     def _with_personal(self, weights: Vector, settings: LocalSettings) -> Vector:

@@ -148,8 +148,11 @@ class Adapter(ModelBase):
 
     def advance(self, X: Array, y: Array, batch: int, **weights: Array) -> bool:  # noqa: ARG002
         """Do one `partial_fit`; False if the estimator diverged: every receiver then sees weights that are NaN."""
+        from sklearn import config_context
+
         try:
-            with np.errstate(all="ignore"):
+            # Its parameters were checked as its arrays were made, and `fit` has checked the rows.
+            with np.errstate(all="ignore"), config_context(assume_finite=True, skip_parameter_validation=True):
                 self.working.partial_fit(X, y, **weights)
         except ValueError as error:
             if "overflow" not in str(error) and "non-finite" not in str(error):

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 from nervenet.broker.codec import plain
-from nervenet.broker.messages import Declined, GetModel, Message, Payload, tag_of
+from nervenet.broker.messages import Chunk, Declined, GetModel, Manifest, Message, Payload, tag_of
 from nervenet.broker.messages.base import Bulk
 from nervenet.broker.messages.common import Report
 
@@ -18,8 +18,16 @@ LONGEST = 500
 
 
 def is_recorded(message: Message) -> bool:
-    """Whether a message asks for something or tells something of a site; not signs of life, membership, reports."""
-    return isinstance(message, Bulk | Declined | GetModel) and not isinstance(message, Report)
+    """Whether a message asks for something or tells something of a site; not signs of life, membership, reports.
+
+    Nor the chunks of a vector: what is recorded of it is the message that announces it, with its hash.
+    """
+    return isinstance(message, Bulk | Declined | GetModel) and not isinstance(message, Report | Chunk)
+
+
+def carries(message: Message) -> bool:
+    """Whether a message travels with its array."""
+    return getattr(message, "payload", None) is not None
 
 
 def recorded(message: Message, body: Any) -> dict[str, Any]:
@@ -31,7 +39,7 @@ def recorded(message: Message, body: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"message": tag_of(message)}
     for name in message.__struct_fields__:
         value = getattr(message, name)
-        if value is None or value is UNSET or name in ("deadline_s", "payload"):
+        if value is None or value is UNSET or name in ("deadline_s", "payload", "manifest"):
             continue
         if isinstance(value, Mapping):
             found |= _of_map(name, value)
@@ -40,6 +48,9 @@ def recorded(message: Message, body: Any) -> dict[str, Any]:
         else:
             found[name] = str(value)[:LONGEST]
     payload: Payload | None = getattr(message, "payload", None)
+    manifest = getattr(message, "manifest", UNSET)
+    if isinstance(manifest, Manifest):
+        payload = manifest.payload
     if payload is not None:
         found |= {"layout": payload.layout[:LONGEST], "dtype": payload.dtype, "numbers": payload.length}
         found |= {"encoding": payload.encoding} if payload.encoding else {}

@@ -82,6 +82,8 @@ def shared_config_of(experiment: Experiment, site_model: SiteModel) -> dict[str,
         if (weights := experiment.training.class_weight) is not None:  # a coordinator tells them
             told = weights if isinstance(weights, str) else ", ".join(f"{k}={v:g}" for k, v in sorted(weights.items()))
             shared["training.class_weight"] = told
+        if experiment.training.trees != "own":
+            shared["training.trees"] = experiment.training.trees
         if experiment.data.min_frequency is not None:
             shared["data.min_frequency"] = experiment.data.min_frequency
         if experiment.init is not None:

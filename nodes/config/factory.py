@@ -83,8 +83,11 @@ def build_site_model(
     from nervenet.models.registry import as_model
     from nervenet.models.site_model import SiteModel
 
+    own = as_model(model)
+    if experiment.training.trees == "shared" and hasattr(own, "share_trees"):
+        own.share_trees()
     return SiteModel(
-        as_model(model),
+        own,
         *(data or (None, None)),
         columns=columns,
         task=task or experiment.data.task,

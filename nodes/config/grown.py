@@ -39,6 +39,8 @@ def problems(experiment: Experiment, model: object = None) -> Iterator[str]:
         yield f"init = {experiment.init!r}: {because}; leave it out"
     if experiment.evaluation.site_matrix:
         yield f"evaluation.site_matrix = true: {because}, and a site has none of its own; leave it out"
+    if experiment.training.trees == "shared":
+        yield from _unshared(experiment, model)
     if experiment.mode == "federated":
         for key in ("personal", "ditto", "fine_tune"):
             if value := getattr(federated, key):
@@ -54,6 +56,19 @@ def problems(experiment: Experiment, model: object = None) -> Iterator[str]:
         )
 
 
+def _unshared(experiment: Experiment, model: object) -> Iterator[str]:
+    from nervenet.models.sklearn.ensembles.growth import unshared
+
+    from .factory import build_model
+
+    weighted = "training.class_weight" if experiment.training.class_weight is not None else "data.weight"
+    if weighted != "data.weight" or experiment.data.weight is not None:
+        yield f"{weighted}: with training.trees = 'shared' rows have no weights; leave it out"
+    given = getattr(build_model(experiment) if model is None else model, "given", None)
+    for why in () if given is None else unshared(given):
+        yield f"training.trees = 'shared': {why}"
+
+
 def idle_training(experiment: Experiment, model: object = None) -> list[str]:
     """Return a line for each setting of how to train that was changed and has no effect; nothing for another model."""
     if not is_grown(experiment, model):
@@ -61,5 +76,5 @@ def idle_training(experiment: Experiment, model: object = None) -> list[str]:
     training, fresh = experiment.training, TrainingConfig()
     changed = [f.name for f in fields(fresh) if getattr(training, f.name) != getattr(fresh, f.name)]
     why = "on a model that is grown in round 0"
-    found = [f"training.{key} has no effect {why}" for key in changed if key not in ONE_PER_ROW]
+    found = [f"training.{key} has no effect {why}" for key in changed if key not in (*ONE_PER_ROW, "trees")]
     return [*found, f"rounds beyond 1 have no effect {why}"] if experiment.rounds > 1 else found

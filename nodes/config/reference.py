@@ -53,6 +53,10 @@ def explain(key: str) -> list[KeyInfo]:
     infos = all_keys()
     found = [info for info in infos if key in (info.key, info.key.rpartition(".")[2])]
     found = found or [info for info in infos if info.key.startswith(f"{key}.")]
+    if [info.key for info in found] == ["model.name"]:
+        from nervenet.models.registry import FAMILIES
+
+        found = [dataclasses.replace(found[0], meaning=f"{found[0].meaning}: {', '.join(sorted(FAMILIES))}")]
     if not found and key.startswith("model."):
         from .model_parameters import owners
 

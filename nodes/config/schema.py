@@ -63,12 +63,11 @@ class DataConfig:
     # .json file that describes one, as a run folder has it where a program gave the object.
     preprocess: Text = "auto"
     min_frequency: Count | None = None  # auto: categories that fewer rows of all sites have are taken together
-    # Which node holds which rows.
-    partition: Literal["iid", "dirichlet", "shards", "quantity", "column"] = "iid"
+    partition: Literal["iid", "dirichlet", "shards", "quantity", "column"] = "iid"  # which node holds which rows
     alpha: Positive = 0.5  # dirichlet and quantity: the smaller, the more unequal the nodes
     shards_per_node: Count = 2  # shards: how many runs of one label each node gets
-    # A site with fewer rows takes no part: the means and spreads that it tells in round 0 give one or two rows away.
-    # A draw that leaves a node with fewer is drawn again.
+    # A site with fewer rows takes no part: what it tells in round 0 gives one or two rows away. A draw that leaves a
+    # node with fewer is drawn again.
     min_rows: Count = 3
     column: str | None = None  # column: the one whose values say whose row it is
 
@@ -124,6 +123,7 @@ class TrainingConfig:
     # How much a row of each class counts: balanced (n / (classes x rows of the class), over the training rows of all
     # sites), or a table by label, 1 where one is left out. The coordinator's; under gossip the same at every peer.
     class_weight: Literal["balanced"] | dict[str, Positive] | None = None
+    trees: Literal["own", "shared"] = "own"  # of a forest: grown by each site on its own rows, or by all sites together
 
     @property
     def rule(self) -> str:
@@ -172,8 +172,7 @@ class FederatedConfig:
     # No round is opened before as many clients are there, and one with fewer answers fails: max(2, half of all who have
     # enrolled; of answers, half of those that are wanted of them). 1: the model of a round may be one client's own.
     min_clients: Count | None = None
-    # How long a round waits for `min_clients` to be there before the run fails; None: as long as clients wait for a
-    # coordinator, `network.rejoin_deadline_s`.
+    # How long a round waits for `min_clients` before the run fails; None: `network.rejoin_deadline_s`.
     wait_deadline_s: Positive | None = None
     # Nobody counts for more rows than this many times the median client's. Low: nobody takes the model over by a lie;
     # high: a site that does hold that many rows counts for all of them. And nobody for more than half of a round,
@@ -222,12 +221,13 @@ class NetworkConfig:
     transport: Literal["tcp", "ipc", "inproc"] = "tcp"  # tcp between machines; ipc and inproc on one, or in one process
     min_nodes: Count | None = None  # the roster is issued once this many have joined; all of them by default
     join_deadline_s: Positive = 30.0  # how long a run waits for its nodes
-    # How long nodes wait for others to be back: clients for a coordinator that has died or cannot be reached, a round
-    # for clients or peers enough.
+    # How long nodes wait for others to be back: clients for a coordinator that is away, a round for enough to go on.
     rejoin_deadline_s: Positive = 120.0
     heartbeat_s: Positive = 0.5  # between two signs of life
     suspect_after_s: Positive = 2.0  # silence after which a node is suspected: at least two heartbeats
-    max_message_bytes: Annotated[int, Meta(ge=65536)] = 256 * 2**20  # of one message, and so of a model
+    max_message_bytes: Annotated[int, Meta(ge=65536)] = 256 * 2**20  # federated, a larger model travels in chunks
+    chunk_bytes: Annotated[int, Meta(ge=4096)] = 4 * 2**20  # of such a chunk: what a cut may cost again
+    mapped: bool = False  # vectors of such a model lie in files: beside the checkpoints, else among the temporary ones
     keys: Text | None = None  # folder of this node's key and of those that it allows: all connections are encrypted
     shared_memory: bool = True  # large vectors to nodes of this user on this machine go by it (Linux); else by sockets
     insecure: bool = False  # leave this machine without keys: anybody on the way can read and forge everything

@@ -162,6 +162,20 @@ def idle_training(training: TrainingConfig, model: object) -> list[str]:
     return [f"training.{key} has no effect {why}" for key in changed if key not in ONE_PER_ROW]
 
 
+def missing_rows(experiment: Experiment, model: object) -> list[str]:
+    """Return a line where a round may close without a site that is there, of a summed model; else none."""
+    from nervenet.models.model import is_summed
+
+    quorum = experiment.federated.quorum
+    if experiment.mode != "federated" or quorum >= 1 or not is_summed(model):
+        return []
+    line = (
+        f"federated.quorum = {quorum:g}: a round may close before all sites have answered, and the rows of the others "
+        f"are then missing from the sums of {short_name(model)}"
+    )
+    return [line]
+
+
 def too_few_rounds(experiment: Experiment, model: object) -> list[str]:
     """Return a line where peers do not agree by the end of the run, and each then has a model of its own; else none."""
     from nervenet.models.model import in_one_round

@@ -14,7 +14,8 @@ MEANING: Mapping[str, str] = {
     "correlations": "products of two columns",
     "scores": "figures of a model on this site's hold-out",
     "reports": "predictions of the hold-out, counted by class",
-    "trees": "the trees that a forest grows on this site's rows: values of columns, rows of each class at each leaf",
+    "trees": "the trees that a forest grows on this site's rows: values of columns, rows of each class at each leaf; "
+    "of shared trees, rows of each class by bins of columns at each node",
     "site-matrix": "a model of this site's rows alone, and judgments of the other sites'",
 }
 """Every kind, and what it stands for."""
@@ -42,7 +43,12 @@ _DESCRIBE: Mapping[str, tuple[str, ...]] = {
     "counts": ("counts",),
     "co-moments": ("correlations",),
 }
-_MODEL: Mapping[str, tuple[str, ...]] = {"trees": ("trees",), "categories of columns": ("limits",)}
+_MODEL: Mapping[str, tuple[str, ...]] = {
+    "trees": ("trees",),
+    "histograms": ("trees",),
+    "order": ("quantiles",),
+    "categories of columns": ("limits",),
+}
 _PARTS = {"fit": _FIT, "describe": _DESCRIBE, "model": _MODEL}
 _WHOLE: Mapping[str, tuple[str, ...]] = {"statistics": ("moments",), "class counts": ("counts",)}
 

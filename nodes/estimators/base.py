@@ -12,6 +12,7 @@ from nervenet.models.data.data import Task
 from nervenet.models.model import Model, in_one_round, is_summed
 from nervenet.models.registry import as_model
 from nervenet.models.site_model import SiteModel
+from nervenet.models.weights import IncompatibleWeights
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
@@ -24,7 +25,7 @@ from .backends import BACKENDS
 from .delegated import if_inner_has
 from .experiments import experiment_of
 from .inputs import Checked, check_several, checked
-from .plain import fitted
+from .plain import fitted, replaced
 from .run import Job, Learned, Progress, Record
 from .sites import Division, Sites, sites_of
 
@@ -110,8 +111,15 @@ class LearningEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
     def _more(self, found: Checked, classes: Any) -> Self:
         """Do one more round on these rows, the first of all where there was none; `classes` are then all there are."""
         after = self._going_on()
+        if after is not None and type(self.estimator) is not self._learned_by:
+            raise ValueError(replaced(self.estimator, self._learned_by))
         targets, known = self._targets(found.y, None if classes is None else np.unique(np.asarray(classes)))
-        self._learn(found._replace(y=targets), known, after, more=True)
+        try:
+            self._learn(found._replace(y=targets), known, after, more=True)
+        except IncompatibleWeights as error:
+            if after is None:
+                raise
+            raise ValueError(f"{replaced(self.estimator, self._learned_by)} ({error})") from error
         return self
 
     def _known_classes(self, again: Any) -> NDArray[Any]:
@@ -265,7 +273,7 @@ class LearningEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         self.clients_ = sites.ids
         if classes is not None:
             self.classes_ = classes
-        self._progress, self._drawn_seed = learned.progress, seed
+        self._progress, self._drawn_seed, self._learned_by = learned.progress, seed, type(self.estimator)
 
     def _fitted(self, site_model: SiteModel, classes: NDArray[Any] | None, names: Any) -> Any:
         """Return the plain estimator that a model of the run is."""

@@ -34,3 +34,11 @@ def _named(estimator: Any, names: NDArray[Any] | None) -> Any:
     if names is not None:
         estimator.feature_names_in_ = np.asarray(names, object)
     return estimator
+
+
+def replaced(estimator: object, before: type) -> str:
+    """Return why `partial_fit` cannot go on with an estimator in place of one of the class `before`."""
+    return (
+        "partial_fit goes on from the weights of the calls before, which are those of another model than "
+        f"estimator = {type(estimator).__name__} has ({before.__name__}'s); call fit to begin anew"
+    )

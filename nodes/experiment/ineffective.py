@@ -10,7 +10,7 @@ from ..config import grown
 from ..config.idle_parameters import idle_lines
 from ..config.schema import Experiment
 from ..config.site_names import repeated
-from ..config.summed import idle_training, summed_model, too_few_rounds
+from ..config.summed import idle_training, missing_rows, summed_model, too_few_rounds
 
 STEERING = (
     "sites",
@@ -38,6 +38,8 @@ def warnings(experiment: Experiment) -> list[str]:
         rows.append(("model", _not_taken(experiment), why))
     if name != "mlp" and summed is None and not grown.is_grown(experiment):
         rows.append(("training", ("optimizer", "learning_rate", "momentum", "nesterov", "l2"), why))
+    if summed is None and not grown.is_grown(experiment):
+        rows.append(("training", ("trees",), f"on {name}, which is no forest"))
     if name == "sklearn.linear_model.LogisticRegression" and summed is None:
         rows.append(("training", ("batch_size",), "on LogisticRegression, whose solver takes all rows at a time"))
     unused = [key for key, schemes in PARTITIONS.items() if data.partition not in schemes]
@@ -59,7 +61,11 @@ def warnings(experiment: Experiment) -> list[str]:
     found += [f"data.sites: {line}" for line in repeated(data.sites or ())]
     found += idle_lines(name, experiment.model.parameters)
     if summed is not None:
-        found += [*idle_training(experiment.training, summed), *too_few_rounds(experiment, summed)]
+        found += [
+            *idle_training(experiment.training, summed),
+            *missing_rows(experiment, summed),
+            *too_few_rounds(experiment, summed),
+        ]
     found += grown.idle_training(experiment)
     weighted = experiment.training.class_weight is not None or data.weight is not None
     if weighted and experiment.training.batch_size == 1 and (name == "mlp" or "neural_network" in name):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from nervenet.models.model import Capability
 
 WILDCARDS = ("*", "0.0.0.0", "::", "[::]")
-
-HEADER_BYTES = 1_024  # of a message around the weights
 
 # A socket's path is limited to about 104 bytes, of which the nodes' own file names need some 40.
 IPC_FOLDER_BYTES = 64
@@ -345,47 +342,6 @@ def check_class_weight(experiment: Experiment, classes: Sequence[object] | None)
                 f"training.class_weight.{label}: there is no such class{suggest(label, labels)}; "
                 f"the target has {', '.join(labels)}"
             )
-
-
-def check_size(experiment: Experiment, columns: int, classes: int | None) -> None:
-    """Raise :class:`ExperimentError` for a model of more bytes than one message may carry."""
-    limit, model = experiment.network.max_message_bytes, build_model(experiment)
-    try:
-        if hasattr(model, "shapes"):
-            # Without building it: one that is far too large cannot even be built.
-            count = sum(map(prod, model.shapes(columns, classes).values()))
-        else:
-            from nervenet.models.rng import generator
-
-            count = model.build(columns, classes, generator(experiment.seed, "init")).size
-    except ValueError:
-        return  # what it cannot learn is told by who trains it
-    parts = _parts(experiment)
-    size = len(parts) * count * int(model.dtype.removeprefix("float")) // 8
-    if size + HEADER_BYTES > limit:
-        several = f" each in {len(parts)} parts ({', '.join(parts)})" if len(parts) > 1 else ""
-        raise ExperimentError(
-            f"model: {count:,} parameters of {model.dtype}{several} are {size:,} bytes, and a message carries at most "
-            f"network.max_message_bytes = {limit:,}; choose a smaller model, or raise that limit for all nodes"
-        )
-
-
-def _parts(experiment: Experiment) -> tuple[str, ...]:
-    """Return the vectors, each as long as the model, that one message carries."""
-    federated, gossip = experiment.federated, experiment.gossip
-    chosen = federated.strategy if experiment.mode == "federated" else gossip.algorithm
-    if chosen in (FederatedConfig.strategy, GossipConfig.algorithm):
-        return ("weights",)  # plain averaging: nothing has to be imported to know that
-    if experiment.mode == "federated":
-        from ..federated.strategies.registry import build_strategy
-
-        return build_strategy(federated.strategy, federated.arguments).demands.parts
-    from ..gossip.algorithms.registry import build_algorithm, has_rounds
-
-    if not has_rounds(gossip.algorithm):
-        return ("weights",)
-    parts: tuple[str, ...] = build_algorithm(gossip.algorithm, gossip.arguments, gossip.compression).needs.parts
-    return parts
 
 
 def check_initial(experiment: Experiment, columns: Sequence[str], classes: Sequence[object] | None) -> None:

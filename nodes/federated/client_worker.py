@@ -16,6 +16,7 @@ from ..runtime import events as ev
 from ..runtime.event_types import HOLDOUT
 from ..runtime.model_worker import ModelWorker, Scale, finite_only
 from ..runtime.worker import Cancellation, Deferred
+from .large.vectors import Received, Room
 from .personalization import FINE_TUNE
 
 
@@ -31,11 +32,13 @@ class ClientWorker(ModelWorker):
         states: ClientStateStore,
         scale: Scale = "standard",
         report_rows: int = 10,
+        room: Room | None = None,
     ) -> None:
         super().__init__(site_model, node=node, seed=seed, scale=scale)
         self._report_rows = report_rows  # of fewer nothing is counted for others
         self.local = LocalTraining(site_model, node=node, seed=seed)
         self.states = states
+        self._received = Received(room or Room())
         self.personal: Any = None  # this client's own model, a flat vector, once personalization has made one
         self._at = 0  # the round that `local` has the state of
         self._coordinator: int | None = None  # the incarnation that asked last
@@ -47,6 +50,8 @@ class ClientWorker(ModelWorker):
                 return self.train(effect, cancellation)
             case e.Personalize():
                 return self.personalize(effect, cancellation.requested)
+            case e.KeepRange():
+                return self._received.keep(effect)
             case e.TrainAlone():
                 return self.train_alone(effect, cancellation.requested)
             case e.Evaluate(number, which, body, plain=True):
@@ -154,8 +159,12 @@ class ClientWorker(ModelWorker):
     def _trained(
         self, body: Any, settings: LocalSettings, effect: e.Train, stop: Callable[[], bool], counted: bool
     ) -> Any:
+        screened = effect.body is not None  # when it arrived
+
         def train() -> Any:
-            return self.local.train(body, settings, effect.round, stop, counted=counted, clock=effect.clock)
+            return self.local.train(
+                body, settings, effect.round, stop, counted=counted, clock=effect.clock, screened=screened
+            )
 
         if not settings.encoding:
             return train()

@@ -14,6 +14,8 @@ from ..runtime import events as ev
 from ..runtime.model_worker import ModelWorker, Scale
 from ..runtime.worker import Cancellation, Deferred
 from .checkpoint_writer import CheckpointWriter
+from .large.range_fold import RangeFold
+from .large.vectors import Room
 from .sampling import share_of
 from .strategies import Contribution, State, Strategy
 from .strategies.safeguards import begun, guarded
@@ -35,15 +37,19 @@ class Aggregator:
     """Folds updates into the next model, one round after another.
 
     With `report` each fold also measures every update and names who is out of line, as `strategies.outliers` does: a
-    few more passes over them. `population` is what `population_of` returns.
+    few more passes over them. `population` is what `population_of` returns, `room` where large vectors are kept.
     """
 
-    def __init__(self, strategy: Strategy, population: int = 0, *, report: bool = False) -> None:
+    def __init__(
+        self, strategy: Strategy, population: int = 0, *, report: bool = False, room: Room | None = None
+    ) -> None:
         self.strategy = strategy
         self.population = population
+        self.room = room or Room()
         self.state: State = {}  # what the strategy remembers after the last round that was folded
         self._report = report
         self._kept: dict[int, dict[str, Any]] = {}
+        self._ranges: RangeFold | None = None
 
     def begin(self, weights: Any) -> Any:
         self.state = begun(self.strategy, weights, self.population)
@@ -80,6 +86,23 @@ class Aggregator:
         outgoing = self.outgoing(outcome.weights, outcome.outgoing)
         metrics = {**outcome.metrics, **(_outlier_report(effect.contributions) if self._report else {})}
         return ev.Folded(effect.round, effect.attempt, outcome.weights, outgoing, metrics, dict(outcome.rejected))
+
+    def fold_range(self, effect: e.FoldRange) -> ev.RangeFolded:
+        """Make one range of the next model; raises what `fold` raises."""
+        if self._ranges is None or self._ranges.number != effect.number:
+            self._ranges = None  # before there is room for another
+            self._rewind(effect.round)
+            self._ranges = RangeFold(effect.number, self.strategy, self.state, self.room)
+        return self._ranges.fold(effect)
+
+    def close_fold(self, effect: e.CloseFold) -> ev.Folded:
+        """Take over the next model, of which all ranges have been made."""
+        ranges, self._ranges = self._ranges, None
+        if ranges is None or ranges.number != effect.number:
+            raise RuntimeError(f"fold {effect.number} was not begun")
+        weights, self.state = ranges.result()
+        self._keep(effect.round, ())
+        return ev.Folded(effect.round, effect.attempt, weights, metrics=ranges.metrics)
 
     def _keep(self, number: int, parts: tuple[Any, ...]) -> None:
         arrays = {f"{STATE}{name}": array for name, array in self.state.items()}
@@ -132,6 +155,10 @@ class CoordinatorWorker(ModelWorker):
         match effect:
             case e.Fold():
                 return self.aggregator.fold(effect)
+            case e.FoldRange():
+                return self.aggregator.fold_range(effect)
+            case e.CloseFold():
+                return self.aggregator.close_fold(effect)
             case e.Checkpoint():
                 if self._writer is not None:
                     self._writer.write(effect)
@@ -147,7 +174,8 @@ class CoordinatorWorker(ModelWorker):
             from nervenet.models.local.personal import personal_names
 
             personal_names(self.site_model.layout, self._personal)
-        return replace(ready, outgoing=self.aggregator.begin(ready.body))
+        body = self.aggregator.room.moved(ready.body)
+        return replace(ready, body=body, outgoing=self.aggregator.begin(body))
 
 
 def _state_in(arrays: Mapping[str, Any]) -> State:

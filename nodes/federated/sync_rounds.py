@@ -244,8 +244,11 @@ class SyncRounds:
                 continue
             current.excused[name] = f"rejected: {reason}"
             effects += run.reject(name, current.number, current.key, ("values", reason))
+        for name, reason in event.missing.items():
+            if current.admitted.pop(name, None) is not None:
+                current.excused[name] = reason
         left, floor = len(current.admitted), max(1, current.floor)
-        if event.rejected and left < floor:
+        if (event.rejected or event.missing) and left < floor:
             return effects + self.fail(f"{left} of at least {floor} updates are left", now)
         run.registry.count((name, current.number) for name in current.admitted)
         # With their updates the sites say what they think of the model that was sent, the last round's.

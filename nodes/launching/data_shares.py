@@ -18,7 +18,7 @@ from nervenet.models.data.splits import hold_out, split, split_rows
 from nervenet.models.preprocessing import made_up
 from nervenet.models.rng import generator
 from nervenet.models.site_model import check_weighable, task_of
-from nervenet.models.site_rows import check_targets
+from nervenet.models.site_rows import check_domain, check_targets
 from nervenet.models.stored_inputs import check_in_batches
 from nervenet.models.tables.table import Table
 
@@ -104,11 +104,12 @@ def load_for(
     if datasets.stored(origin, in_memory_mb):
         check_in_batches(model, origin)
     found = _loaded(model, experiment, sites, origin, in_memory_mb)
-    if found.weight is not None:
-        try:
+    try:
+        check_domain(model, found.y)
+        if found.weight is not None:
             check_weighable(model, "weights of rows")
-        except DataError as error:
-            raise DataError(f"model.name: {error} ({found.name})") from None
+    except DataError as error:
+        raise DataError(f"model.name: {error} ({found.name})") from None
     return found
 
 

@@ -18,17 +18,17 @@ from nervenet.broker.transport_events import ConnectionRefused
 from ..config.factory import node_names, with_preprocess
 from ..config.schema import DataConfig, Experiment
 from ..config.summed import summed_model
+from ..experiment.model_size import check_size
 from ..experiment.validation import (
     check_class_weight,
     check_initial,
     check_members,
     check_preprocess,
-    check_size,
     check_task,
     validate,
 )
 from ..federated.row_cap import capped_of
-from ..results.collect import collect, write_results
+from ..results.collect import collect, saved_apart, write_results
 from ..results.run_dir import RunDir, check_run_dir, new_default_dir
 from ..results.run_result import RunResult, node_result, run_completed, run_ended
 from ..results.score_reports import Judged
@@ -393,8 +393,9 @@ class _Launch:
 
     def _write_results(self, status: str, reason: str) -> RunResult:
         supervisor, events = self.supervisor, self.events
-        reported = (supervisor.results, supervisor.arrays, supervisor.best, supervisor.lost)
-        result = collect(self.experiment, *map(dict, reported))
+        reports = dict(supervisor.results)
+        arrays, best = saved_apart(self.run_dir.path, reports, supervisor.arrays, supervisor.best)
+        result = collect(self.experiment, reports, arrays, best, dict(supervisor.lost))
         result.status, result.reason, result.task = status, reason, self.shares.task
         result.majority = self.shares.majority
         names = tuple(node_names(self.experiment))

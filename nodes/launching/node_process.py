@@ -29,7 +29,8 @@ from nervenet.models.data.written import MOST_AGREED, written_from_dict
 from ..config.compatibility import shared_config_of
 from ..config.factory import build_model, build_site_model
 from ..config.schema import Experiment, NetworkConfig
-from ..results.collect import save_models
+from ..federated.large.sizes import Sizes
+from ..results.collect import save_models, save_personal
 from ..results.run_result import RunResult
 from ..results.score_reports import Judged
 from ..roles.client import Client
@@ -388,6 +389,13 @@ async def _report(node: Node, failure: str, folder: str, experiment: Experiment)
     layout = site_model.layout
     fields |= {"layout": layout.to_dict(), "agreement": site_model.preprocessing.to_dict()}
     payload = Payload(layout=layout.hash, dtype=layout.dtype, length=layout.size)
+    if folder and not isinstance(node, Peer) and Sizes.of(experiment.network).too_large(payload):
+        # No report carries it: the launcher finds it in the run folder.
+        if isinstance(node, Client):
+            result = result_of(node.identity.name, node, failure)
+            await asyncio.to_thread(save_personal, experiment, Path(folder), node.identity.name, result, weights)
+        await _report_result(session.reports, fields | {"apart": True})
+        return
     best = node.best if isinstance(node, Coordinator) else None
     if best is not None and best.weights is not weights:
         await session.reports.report("best", fields["best"], best.weights, payload=payload)

@@ -55,6 +55,21 @@ def collect(
     return result
 
 
+def saved_apart(
+    path: Path, reports: Mapping[str, Mapping[str, Any]], arrays: Mapping[str, Any], best: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return `arrays` and `best` with what a coordinator has saved in a run folder, since no report carries it."""
+    from nervenet.models.artifact import read_model
+
+    arrays, best = dict(arrays), dict(best)
+    for name, fields in reports.items():
+        if fields.get("apart") and fields.get("models_saved"):
+            arrays[name] = read_model(path).weights
+            if fields.get("best"):
+                best[name] = read_model(path / f"{BEST}.json").weights
+    return arrays, best
+
+
 def write_results(experiment: Experiment, run_dir: RunDir, result: RunResult) -> None:
     """Write the models and the summary, which the result then has.
 
@@ -67,7 +82,7 @@ def write_results(experiment: Experiment, run_dir: RunDir, result: RunResult) ->
             save_models(experiment, run_dir.path, result)
     for name, weights in result.personal.items():
         with _noting(unwritten, f"the model of {name}", run_dir):
-            _save_personal(experiment, run_dir, name, result, weights)
+            save_personal(experiment, run_dir.path, name, result, weights)
     _fail(result, unwritten)
     report_scores(experiment, result)
     result.summary = summarize(experiment, result)
@@ -130,14 +145,14 @@ def report_scores(experiment: Experiment, result: RunResult) -> None:
     result.site_reports = site_reports(site_model, result.peers or common, judged)
 
 
-def _save_personal(experiment: Experiment, run_dir: RunDir, name: str, result: RunResult, weights: Any) -> None:
+def save_personal(experiment: Experiment, path: Path, name: str, result: RunResult, weights: Any) -> None:
     """Write a client's own model as the global one is written, so that whatever reads that reads this one."""
     from nervenet.models.artifact import CLOCK, save_model
 
     extra = {"client": name, "mode": experiment.mode, "data": experiment.data.label}
     if clock := result.reports[name].get("clock"):
         extra[CLOCK] = clock
-    save_model(run_dir.path / PERSONAL, _site_model(experiment, result), vector=weights, extra=extra, stem=name)
+    save_model(path / PERSONAL, _site_model(experiment, result), vector=weights, extra=extra, stem=name)
 
 
 def _site_model(experiment: Experiment, result: RunResult) -> SiteModel:

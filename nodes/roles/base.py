@@ -18,7 +18,7 @@ from ..config.compatibility import shared_config_of
 from ..config.idle_parameters import idle_lines_of
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
-from ..config.summed import idle_training, problems
+from ..config.summed import idle_training, missing_rows, problems
 from ..consent.requests import Policy
 from ..runtime import effects as e
 from ..runtime import events as ev
@@ -64,7 +64,12 @@ class Role(ABC):
         replace: bool = False,
         seed_peer: str = "",
     ) -> None:
-        lines = [*idle_lines_of(site_model.model), *idle_training(experiment.training, site_model.model)]
+        model = site_model.model
+        lines = [
+            *idle_lines_of(model),
+            *idle_training(experiment.training, model),
+            *missing_rows(experiment, model),
+        ]
         for line in (*lines, *grown.idle_training(experiment, site_model.model)):
             warnings.warn(line, stacklevel=3)  # where the program makes the node
         if site_model.examples:

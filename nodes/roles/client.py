@@ -18,6 +18,9 @@ from ..config.schema import Experiment, TrainingConfig
 from ..consent.requests import Policy
 from ..federated.client_machine import ClientConfig, ClientMachine
 from ..federated.client_worker import ClientWorker
+from ..federated.large.client import LargeClient
+from ..federated.large.sizes import Sizes
+from ..federated.large.vectors import Room
 from ..runtime.identity import NodeIdentity
 from ..runtime.node import Publish
 from ..runtime.round_reports import TOGETHER_S
@@ -128,10 +131,12 @@ class Client(Role):
         states = ClientStateStore(self.identity.checkpoint_dir, _from_thread(loop, session.publish))
         scale = self.experiment.data.scaling
         report_rows = self.experiment.evaluation.report_rows
+        room = Room.of(self.experiment.network, self.identity.checkpoint_dir)
         self._worker = ClientWorker(
-            self.model, node=name, seed=seed, states=states, scale=scale, report_rows=report_rows
+            self.model, node=name, seed=seed, states=states, scale=scale, report_rows=report_rows, room=room
         )
-        self._answer_to(coordinator, ClientMachine(config), self._worker)
+        machine = LargeClient(ClientMachine(config), Sizes.of(self.experiment.network))
+        self._answer_to(coordinator, machine, self._worker)
 
     @property
     def weights(self) -> Any:

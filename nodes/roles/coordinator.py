@@ -20,6 +20,9 @@ from ..federated.coordinator_machine import CoordinatorMachine
 from ..federated.coordinator_worker import Aggregator, CoordinatorWorker, population_of
 from ..federated.early_stopping import Stop
 from ..federated.evaluation import Best
+from ..federated.large.coordinator import LargeCoordinator
+from ..federated.large.sizes import Sizes
+from ..federated.large.vectors import Room
 from ..federated.recovery import recall
 from ..federated.strategies.registry import build_strategy
 from ..runtime import events as ev
@@ -136,6 +139,7 @@ class Coordinator(Role):
                 self._strategy,
                 population_of(self._strategy, experiment.nodes, federated.participation),
                 report=federated.report_outliers,
+                room=Room.of(experiment.network, identity.checkpoint_dir),
             ),
             node=identity.name,
             seed=experiment.seed,
@@ -163,7 +167,8 @@ class Coordinator(Role):
         has_test, model = self.model.has_test, self.model.model
         config = CoordinatorConfig.of(experiment, clients, self._strategy, has_test=has_test, model=model)
         self._state = self._machine(config)
-        self.session.attach(self._start(self._state, self._worker))
+        machine = LargeCoordinator(self._state, Sizes.of(experiment.network))
+        self.session.attach(self._start(machine, self._worker))
 
     def _machine(self, config: CoordinatorConfig) -> CoordinatorMachine:
         if self._past is None or self._ready is None:

@@ -21,7 +21,7 @@ from nervenet.broker.sockets import Security
 from ..audit.chain import OPENED
 from ..audit.log import AuditError, AuditLog
 from ..audit.place import audit_folder
-from ..audit.record import is_recorded, recorded
+from ..audit.record import carries, is_recorded, recorded
 from ..config.schema import Experiment
 from ..config.site import SiteConfig
 from .identity import NodeIdentity
@@ -87,7 +87,9 @@ class Auditor:
     def attach(self, later: Call, send: Send, publish: Publish, fail: Callable[[BaseException], None]) -> None:
         """Begin to work for a node of the running event loop, on which `later` calls, from any thread."""
         self._loop = asyncio.get_running_loop()
-        self._later, self._send, self._publish, self._fail = later, send, publish, fail
+        self._later, self._publish, self._fail = later, publish, fail
+        # What is only announced stays here with its vector, which is hashed for the record all the same.
+        self._send = lambda to, message, body: send(to, message, body if carries(message) else None)
 
     def received(self, sender: str, message: Message, body: Any) -> None:
         """Record a message that has come, if it asks for something or tells something."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
-from nervenet.broker.messages import Message
+from nervenet.broker.messages import Chunk, Message, Payload
 
 from .events import Body, Event, Key
 
@@ -38,6 +38,30 @@ class Send(Effect, frozen=True):
     to: Sequence[str]
     message: Message
     body: Body = None
+
+
+class Announce(Effect, frozen=True):
+    """Send a message whose array stays here until its receivers ask for it; `body` is that array, for the record."""
+
+    to: Sequence[str]
+    message: Message
+    body: Body
+
+
+class SendRange(Effect, frozen=True):
+    """Send that range of an array which the message names, and describes by its payload."""
+
+    to: str
+    message: Chunk
+    body: Body
+
+
+class Record(Effect, frozen=True):
+    """Record the message that a large array came for, now that it is all there."""
+
+    sender: str
+    message: Message
+    body: Body
 
 
 class SendHeartbeat(Effect, frozen=True):
@@ -150,6 +174,37 @@ class Fold(Effect, frozen=True):
     attempt: int
     body: Body
     contributions: Sequence[Contribution]
+
+
+class KeepRange(Effect, frozen=True):
+    """Put what has come of an array, from `start` on, into vector `number`, which `payload` describes; `RangeKept`."""
+
+    number: int
+    start: int
+    body: Body
+    payload: Payload
+
+
+class FoldRange(Effect, frozen=True):
+    """Make the next model from `start` on, as far as the updates' bodies reach; answered by `RangeFolded`.
+
+    `body` is the present model, whole. Ranges of one `number` make one fold; with a new one it begins again.
+    """
+
+    number: int
+    round: int
+    attempt: int
+    start: int
+    body: Body
+    contributions: Sequence[Contribution]
+
+
+class CloseFold(Effect, frozen=True):
+    """Take what the ranges of `number` have made for the next model; answered by `Folded`."""
+
+    number: int
+    round: int
+    attempt: int
 
 
 class Mix(Effect, frozen=True):

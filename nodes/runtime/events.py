@@ -173,8 +173,27 @@ class TrainedAlone(Event, frozen=True):
     body: Body
 
 
+class RangeKept(Event, frozen=True):
+    """What came of an array from `start` on is in vector `number`; `body` is that vector, whole or not yet."""
+
+    number: int
+    start: int
+    body: Body
+
+
+class RangeFolded(Event, frozen=True):
+    """The range from `start` on of fold `number` is made; `rejected` says whose updates must be left out of it all."""
+
+    number: int
+    start: int
+    rejected: Mapping[str, str] = {}
+
+
 class Folded(Event, frozen=True):
-    """The updates of (`round`, `attempt`) are the next model; `rejected` says whose were left out, and why."""
+    """The updates of (`round`, `attempt`) are the next model.
+
+    `rejected` says whose were left out since they were at fault, `missing` whose could not be fetched, each with why.
+    """
 
     round: int
     attempt: int
@@ -182,6 +201,7 @@ class Folded(Event, frozen=True):
     outgoing: Body = None
     metrics: Mapping[str, Any] = {}
     rejected: Mapping[str, str] = {}
+    missing: Mapping[str, str] = {}
 
 
 class Mixed(Event, frozen=True):

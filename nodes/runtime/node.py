@@ -159,6 +159,8 @@ class Node:
                 self._link(peer, addresses)
             case e.Unlink(peer):
                 self.transport.unlink(peer)
+            case e.SendRange() | e.Announce() | e.Record():
+                self._of_large_model(effect)
             case e.Finish("completed"):
                 # The worker may not have taken over the final model yet, and that is what the owner will look at.
                 self.worker.when_done(lambda: self.later(self._finish, effect))
@@ -168,6 +170,17 @@ class Node:
                 answer = self.worker.submit(effect)
                 if answer is not None:
                     self._events.append(answer)
+
+    def _of_large_model(self, effect: e.SendRange | e.Announce | e.Record) -> None:
+        match effect:
+            case e.SendRange(to, message, body):
+                self.transport.send(to, message, body[message.start : message.start + message.payload.length])
+            case e.Announce(to, message, body) if self._auditor is not None:
+                self._auditor.send(to, message, body)
+            case e.Announce(to, message):
+                self.transport.send(to, message)
+            case e.Record(sender, message, body) if self._auditor is not None:
+                self._auditor.received(sender, message, body)
 
     def _link(self, peer: str, addresses: Mapping[str, str]) -> None:
         try:

@@ -28,7 +28,7 @@ INLINE_BYTES = 1 << 20  # below this, looking at every value (at most 50 us) cos
 
 Call: TypeAlias = Callable[[], None]
 
-HOP_S = 2e-4  # what the hop to a thread and back costs on a busy machine, and so the longest training on the loop
+HOP_S = 5e-4  # the longest training on the loop: twice what the hop to a thread and back costs on a busy machine
 LAST = 8  # trainings that are looked at
 WAITED_S = 2e-3  # who takes longer each time, whatever the processor spends on it, waits for something
 LONG_S, STOPPED_S = 5e-3, 0.1
@@ -113,7 +113,7 @@ class Worker:
             timed = partial(self._pace.timed, partial(self.answer, job), at_once=False)
             self._jobs.put(lambda: self._posting(timed()))
             return None
-        concurrent = isinstance(effect, e.Combine | e.Merge | e.CopyPart)
+        concurrent = isinstance(effect, e.Combine | e.Merge | e.CopyPart | e.KeepRange)
         (self._concurrent if concurrent else self._jobs).put(lambda: self._posting(self.answer(job)))
         return None
 

@@ -19,11 +19,11 @@ from nervenet.broker.broker import Broker, relay_event
 from ..config.factory import node_names, with_preprocess
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
+from ..experiment.model_size import check_size
 from ..experiment.validation import (
     check_class_weight,
     check_initial,
     check_preprocess,
-    check_size,
     check_task,
     validate,
 )

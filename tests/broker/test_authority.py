@@ -40,6 +40,8 @@ TABLE: dict[str, set[tuple[str, str]]] = {
     "goodbye": NODES,
     "ready": UP,
     "task": DOWN,
+    "get_chunk": UP | DOWN,
+    "chunk": UP | DOWN,
     "update": UP,
     "declined": UP,
     "report": REPORTS,

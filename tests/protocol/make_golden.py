@@ -17,6 +17,7 @@ GOLDEN = Path(__file__).parent / "golden"
 WEIGHTS = np.array([1.0, -2.5, 3.25], np.float32)
 STATISTICS = np.array([150.0, 5.8, 102.2], np.float64)
 FLOATS = m.Payload("0123456789abcdef", "float32", 3)
+LARGE = m.Payload("0123456789abcdef", "float32", 250_000_000)
 DOUBLES = m.Payload("fedcba9876543210", "float64", 3)
 MEMBER = m.Member("client-0", "client", 1_700_000_000_000_000, 4711, {"control": "tcp://10.0.0.2:41000"}, "alive")
 NEWS = m.MemberState("peer-3", 9, "suspect", 1, {"control": "tcp://h:1", "bulk": "tcp://h:2"})
@@ -75,6 +76,8 @@ EXAMPLES: dict[str, tuple[m.Message, Any]] = {
         (m.Task(3, 1, "train", 30.0, True, {"epochs": 5}, {"center": [0.5]}, FLOATS), WEIGHTS),
         (m.Update(3, 1, 120, {"loss": 0.25}, FACTS, DOUBLES), STATISTICS),
         (m.Declined(3, 1, "out of time"), None),
+        (m.GetChunk(3, 2, 1_048_576, 3), None),
+        (m.Chunk(3, 2, 1_048_576, FLOATS), WEIGHTS),
         (m.PeerSurvey("peer-2", FACTS, DOUBLES), STATISTICS),
         (m.PeerSurveys(ANSWERED, {"columns": ["x"]}, DOUBLES), STATISTICS),
         (m.Carried("peer-1", ("peer-2", "peer-3"), {"t": "get_model"}, 15), None),
@@ -123,6 +126,8 @@ FURTHER: dict[str, tuple[m.Message, Any]] = {
     "declined-by-policy": (m.Declined(2, 0, "found 50 rounds", "site.allow.max_rounds"), None),
     "task-fit": (m.Task(0, 2, "survey", 30.0, False, {}, question=FIT), None),
     "task-table": (m.Task(1, 0, "train", 30.0, False, {"epochs": 5}, TABLE, FLOATS), WEIGHTS),
+    "task-manifest": (m.Task(3, 0, "train", 30.0, False, {}, manifest=m.Manifest(LARGE, 2)), None),
+    "update-manifest": (m.Update(3, 0, 120, {"loss": 0.25}, manifest=m.Manifest(LARGE, 2)), None),
     "update-table": (m.Update(0, 1, 120, {}, SURVEYED, DOUBLES), STATISTICS),
     "peer_survey-table": (m.PeerSurvey("peer-2", SURVEYED, DOUBLES), STATISTICS),
     "catch_up-fit": (m.CatchUp(3, FIT), None),

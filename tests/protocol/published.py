@@ -22,6 +22,8 @@ ROLES = {
     "nodes/federated/round_zero.py": ["coordinator"],
     "nodes/federated/quorum.py": ["coordinator"],
     "nodes/federated/sync_rounds.py": ["coordinator"],
+    "nodes/federated/large/folding.py": ["coordinator"],
+    "nodes/federated/large/leaving.py": ["coordinator"],
     "nodes/federated/async_buffer.py": ["coordinator"],
     "nodes/federated/coordinator_machine.py": ["coordinator"],
     "nodes/federated/client_registry.py": ["coordinator"],

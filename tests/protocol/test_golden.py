@@ -78,7 +78,7 @@ def test_the_document_names_every_field_and_the_lane(tag):
     assert f"(lane: {lane})" in text.splitlines()[0]
 
 
-@pytest.mark.parametrize("part", [m.Payload, m.Member, m.MemberState, m.Contact])
+@pytest.mark.parametrize("part", [m.Payload, m.Manifest, m.Member, m.MemberState, m.Contact])
 def test_the_document_names_the_fields_of_parts(part):
     text = section(m.snake_case(part.__name__))
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(part.__struct_fields__)

@@ -36,7 +36,7 @@ def trees_of(forest: Any, n_classes: int | None) -> Trees:
 
 
 def _tree(tree: Any, classes: Whole | None, width: int) -> Trees:
-    order = _preorder(tree.children_left, tree.children_right)
+    order = preorder(tree.children_left, tree.children_right)
     known = tree.value[order, 0, :]
     value = known
     if classes is not None:
@@ -56,7 +56,7 @@ def _tree(tree: Any, classes: Whole | None, width: int) -> Trees:
     )
 
 
-def _preorder(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
+def preorder(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the nodes of a tree in preorder, from the children of each; scikit-learn mostly has them so."""
     splits = np.flatnonzero(left != LEAF)
     if (left[splits] == splits + 1).all():

@@ -3,6 +3,8 @@
 A site grows its share of `n_estimators` by its rows, one tree at least. All nodes hold the same union, in the order of
 the sites' names, from round 0 on, and a `fit` leaves it as it is. Its probabilities, or targets, are the mean over all
 trees: that of the sites' forests, weighted by the number of their trees.
+
+After `share_trees` all sites grow every tree together instead: see `shared_trees`.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from ...rng import generator
 from ...weights import Array, IncompatibleWeights, Layout, Vector
 from ..adapters import Adapter
 from .fitted import fitted_forest, trees_of
+from .growth import growth_of, unshared
+from .shared_trees import PARTS, shared_answer, shared_questions
 from .trees import MalformedTrees, Trees, forest_layout, single_leaves
 
 ASK = "trees"
@@ -64,17 +68,32 @@ class ForestAdapter(Adapter):
         self._trees: Trees | None = None
         self._vector: Vector = np.zeros(0)
         self._told = False  # whether its trees are those of the sites
+        self.shared = False  # whether every tree is to be grown by all sites
+
+    def share_trees(self) -> None:
+        """Have all sites grow every tree together, from counts of their rows. Raises CannotMerge for what counts cannot
+        say.
+        """
+        for why in unshared(self.given):
+            raise CannotMerge(f"{self.name} with training.trees = 'shared'", why)
+        self.shared, self.capabilities = True, frozenset()
 
     def questions(self, sites: Sites) -> Questions[Settled]:
         self._check(sites)
-        shares = shares_of(self.given.n_estimators, sites.rows)
-        answers = yield {"ask": ASK, "trees": shares, "seed": sites.seed, "most": sites.most_numbers}
-        union = Trees.joined([_grown(site, answer, shares[site], sites) for site, answer in answers.items()])
+        if self.shared:
+            growth = growth_of(self.given, sites.n_features, sites.n_classes, sum(sites.rows.values()))
+            union = yield from shared_questions(growth, self.given.n_estimators, sites)
+        else:
+            shares = shares_of(self.given.n_estimators, sites.rows)
+            answers = yield {"ask": ASK, "trees": shares, "seed": sites.seed, "most": sites.most_numbers}
+            union = Trees.joined([_grown(site, answer, shares[site], sites) for site, answer in answers.items()])
         vector = union.to_vector()
         check_size("the forest of all sites", union, len(vector), sites.most_numbers)
         return Settled(union.shape, vector)
 
     def answer(self, question: Question, rows: OwnRows) -> Answer:
+        if question["ask"] in PARTS:
+            return self._counts(question, rows)
         check_fields(f"the question '{ASK}'", question, _FIELDS)
         if rows.site not in question["trees"]:
             raise MalformedQuestion(f"the question '{ASK}' has no number of trees for this site, {rows.site}")
@@ -85,6 +104,14 @@ class ForestAdapter(Adapter):
         vector = trees.to_vector()
         check_size("the forest of this site", trees, len(vector), int(question["most"]))
         return Answer(trees.shape, vector)
+
+    def _counts(self, question: Question, rows: OwnRows) -> Answer:
+        """Return what this site counts for trees that all grow together."""
+        for why in unshared(self.given):
+            raise MalformedQuestion(f"{self.name}, the model of this site, grows no trees with others: {why}")
+        if rows.weight is not None:
+            raise IncompatibleSites(f"{self.name} with training.trees = 'shared' takes no weights of rows or classes")
+        return shared_answer(question, rows, growth_of(self.given, rows.X.shape[1], rows.n_classes, len(rows.y)))
 
     def set_shape(self, shape: Mapping[str, int] | None) -> None:
         found = dict(shape or {"trees": 1, "nodes": 1})
@@ -159,7 +186,7 @@ class ForestAdapter(Adapter):
     def _check(self, sites: Sites) -> None:
         """Raise IncompatibleSites for what can be known of the sites before a tree is grown."""
         wanted = self.given.n_estimators
-        if wanted < len(sites.rows):
+        if wanted < len(sites.rows) and not self.shared:
             raise IncompatibleSites(
                 f"{self.name} has {wanted} trees for {len(sites.rows)} sites, each of which grows one at least: "
                 f"n_estimators must be at least {len(sites.rows)}"

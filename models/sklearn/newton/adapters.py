@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...weights import Layout
+from ...weights import Array, Layout
 from ..statistics import Arrays, Block, Shapes, StatisticsAdapter
 from .inference import Inference, inference
 from .likelihoods import Binomial, Tweedie
@@ -139,6 +139,10 @@ class TweedieAdapter(NewtonAdapter):
         if not self.given.fit_intercept and not self.likelihood.any_mean:
             return "fit_intercept", "without an intercept it starts at means of 0, at which no row has a likelihood"
         return super().refusal()
+
+    def check_targets(self, y: Array) -> None:
+        """Raise ValueError for targets outside the domain, before a site takes part with them."""
+        self.likelihood.check_targets(np.asarray(y, np.float64))
 
     def problem(self, n_features: int, n_classes: int | None) -> LinearProblem:  # noqa: ARG002
         return LinearProblem(self.likelihood, n_features, intercept=self.centered, alpha=float(self.given.alpha))

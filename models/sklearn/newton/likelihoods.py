@@ -119,7 +119,8 @@ class Tweedie:
             return
         least, allowed = float(y.min()), "above 0" if self.power >= 2 else "at least 0"
         if least < 0 or (self.power >= 2 and least == 0):
-            raise ValueError(f"{self.name} with power={self.power:g} needs targets {allowed}, found {least:g}")
+            power = f" with power={self.power:g}" if self.name == "TweedieRegressor" else ""
+            raise ValueError(f"{self.name}{power} needs targets {allowed}, found {least:g}")
 
     def start(self, mean: float) -> float:
         mean = mean if mean > 0 or (self.power == 0 and not self.logarithmic) else 1.0

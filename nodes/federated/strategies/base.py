@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -81,7 +81,11 @@ class Outcome:
 
 
 class Strategy(Protocol):
-    """Makes one model of many. A frozen dataclass whose fields are its arguments under ``[federated]``."""
+    """Makes one model of many. A frozen dataclass whose fields are its arguments under ``[federated]``.
+
+    One whose ``by_coordinate`` is true makes each number of the next model, and of its state, of what stands in that
+    place of all that it is given: a model that no message can carry is then folded range by range.
+    """
 
     @property
     def demands(self) -> Demands:
@@ -116,6 +120,8 @@ class Strategy(Protocol):
 
 class Stateless:
     """What strategies inherit that remember nothing, ask for plain training, and take any number of updates."""
+
+    by_coordinate: ClassVar[bool] = False
 
     @property
     def demands(self) -> Demands:

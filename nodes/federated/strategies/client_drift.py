@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from nervenet.models.aggregate import combine
@@ -28,6 +29,7 @@ class FedProx(Composed):
     models.
     """
 
+    by_coordinate: ClassVar[bool] = True
     mu: NotNegative = 0.1
 
     @property
@@ -78,6 +80,8 @@ class FedNova(Stateless):
     It believes what clients say of their work, within a thousandfold of the median client's. One that says nothing,
     such as a model whose optimizer has no normalizer (Adam), is rejected by name.
     """
+
+    by_coordinate: ClassVar[bool] = True
 
     @property
     def demands(self) -> Demands:

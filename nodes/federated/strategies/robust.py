@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 from ...config.ranges import Count, Natural, NotNegative, Positive
 from . import robust_parts as parts
@@ -23,6 +24,8 @@ class Median(Composed):
     Tolerates any minority: n >= 2f + 1. Slower than the mean on skewed data, where the median client is not the mean.
     """
 
+    by_coordinate: ClassVar[bool] = True
+
     @cached_property
     def pipeline(self) -> Pipeline:
         return Pipeline(weigh=equally, combine=parts.CoordinateMedian())
@@ -35,6 +38,7 @@ class TrimmedMean(Composed):
     Needs n >= 2f + 1 updates in every round that counts.
     """
 
+    by_coordinate: ClassVar[bool] = True
     f: Natural = 1
 
     @cached_property

@@ -105,7 +105,7 @@ def _not_finite(outcome: Outcome) -> str | None:
     named = {"the next global model": outcome.weights}
     named |= {f"the strategy's {key!r}": array for key, array in outcome.state.items() if array.dtype.kind == "f"}
     named |= {f"the part {place} that goes out": part for place, part in enumerate(outcome.outgoing, 1)}
-    return next((name for name, vector in named.items() if not is_finite(np.ravel(vector))), None)
+    return next((name for name, vector in named.items() if not is_finite(vector.reshape(-1))), None)
 
 
 @cache

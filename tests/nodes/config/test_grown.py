@@ -10,6 +10,9 @@ from nervenet.nodes.experiment.loader import checked_experiment
 FOREST = {"name": "sklearn.ensemble.RandomForestClassifier", "n_estimators": 20}
 
 
+SHARED = {"trees": "shared"}
+
+
 def made(**tables: Any) -> Any:
     return checked_experiment({"model": FOREST, **tables})
 
@@ -31,6 +34,9 @@ def test_one_round_where_it_is_left_open() -> None:
         ({"federated": {"fine_tune": 2}}, "federated.fine_tune = 2"),
         ({"federated": {"compression": "float16"}}, "federated.compression = 'float16'.*rounded trees are none"),
         ({"mode": "gossip", "gossip": {"algorithm": "choco"}}, "gossip.algorithm = 'choco'"),
+        ({"model": FOREST | {"max_leaf_nodes": 9}, "training": SHARED}, "training.trees = 'shared': max_leaf_nodes"),
+        ({"training": SHARED | {"class_weight": "balanced"}}, "training.class_weight: with training.trees = 'shared'"),
+        ({"data": {"name": "a.csv", "weight": "w"}, "training": SHARED}, "data.weight: with training.trees = 'shared'"),
     ],
 )
 def test_what_a_forest_has_no_use_for_is_refused(tables: dict[str, Any], message: str) -> None:
@@ -49,6 +55,12 @@ def test_settings_of_steps_are_named() -> None:
         "training.learning_rate has no effect on a model that is grown in round 0",
         "rounds beyond 1 have no effect on a model that is grown in round 0",
     ]
+
+
+def test_trees_that_all_sites_grow_are_of_a_forest() -> None:
+    assert warnings(made(training=SHARED)) == []
+    found = warnings(checked_experiment({"training": SHARED}))
+    assert found == ["training.trees has no effect on mlp, which is no forest"]
 
 
 def check_a_strategy_that_a_forest_cannot_follow_is_named_by_its_key() -> None:

@@ -92,7 +92,7 @@ def test_each_key_of_the_policy_is_decided_about() -> None:
 
 def test_each_question_that_is_asked_tells_something_that_has_a_name() -> None:
     asked = [{"ask": ask, "part": part} for ask, parts in (("fit", FITTED), ("describe", DESCRIBED)) for part in parts]
-    asked += [{"ask": "model", "part": part} for part in ("trees", "categories of columns")]
+    asked += [{"ask": "model", "part": part} for part in ("trees", "histograms", "order", "categories of columns")]
     for question in [{}, {"ask": "statistics"}, {"ask": "class counts"}, *asked]:
         assert told_by(question) <= set(MEANING), question
     assert told_by({}, categories=True) == {"moments", "categories"}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models import CannotMerge
-from nervenet.nodes import FederatedClassifier, FederatedRegressor
+from nervenet.nodes import FederatedClassifier, FederatedRegressor, GossipClassifier
 from nervenet.nodes.estimators import experiments, federated_rounds, inputs
 from numpy.typing import NDArray
 from sklearn import config_context
@@ -16,9 +16,10 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression, SGDClassifier, SGDRegressor
+from sklearn.linear_model import LogisticRegression, Perceptron, SGDClassifier, SGDRegressor
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -328,3 +329,16 @@ def test_they_would_be_ignored(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> N
     X, y = rows
     learned = federated().fit(X, y).partial_fit(X, y, classes=["a", "b"])
     assert list(learned.classes_) == ["setosa", "versicolor", "virginica"]
+
+
+@pytest.mark.parametrize("cls", [FederatedClassifier, GossipClassifier])
+def test_another_wrapped_estimator_cannot_go_on_from_the_first_ones_weights(cls: Any) -> None:
+    X, y = np.arange(60.0).reshape(20, 3), np.arange(20) % 2
+    found = cls(SGDClassifier(), random_state=0).partial_fit(X, y, classes=[0, 1])
+    found.set_params(estimator__alpha=0.01).partial_fit(X, y)  # the same, with another setting
+    assert found.n_iter_ == 2
+    with pytest.raises(ValueError, match=r"estimator = Perceptron has \(SGDClassifier's\); call fit to begin anew"):
+        found.set_params(estimator=Perceptron()).partial_fit(X, y)
+    wide = cls(MLPClassifier((4,)), random_state=0).partial_fit(X, y, classes=[0, 1])
+    with pytest.raises(ValueError, match=r"call fit to begin anew .*elements"):
+        wide.set_params(estimator__hidden_layer_sizes=(5,)).partial_fit(X, y)

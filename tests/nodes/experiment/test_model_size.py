@@ -7,11 +7,16 @@ import pytest
 from nervenet.models import MLP
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.experiment.validation import check_size
+from nervenet.nodes.experiment.model_size import check_size
 
 
 def plan(more: dict[str, Any] | None = None, **model: Any) -> Experiment:
-    return Experiment.from_dict({"model": model, "network": {"max_message_bytes": 65_536}, **(more or {})})
+    """An experiment of gossip, where a model is one message, unless `more` says otherwise."""
+    chosen = {"mode": "gossip", "model": model, "network": {"max_message_bytes": 65_536}, **(more or {})}
+    return Experiment.from_dict(chosen)
+
+
+FEDERATED = {"mode": "federated"}
 
 
 def check_it_is_refused(**model: Any) -> None:
@@ -38,15 +43,38 @@ def test_with_room_for_the_weights_alone_it_would_be_let_through(monkeypatch: py
     """A message has a header, too: 65,536 bytes of weights do not fit into one of 65,536."""
     hidden = [2_047]  # 16,379 parameters, 65,516 bytes
     check_it_is_refused(hidden=hidden)
-    monkeypatch.setattr("nervenet.nodes.experiment.validation.HEADER_BYTES", 0)
+    monkeypatch.setattr("nervenet.nodes.experiment.model_size.HEADER_BYTES", 0)
     with pytest.raises(pytest.fail.Exception):
         check_it_is_refused(hidden=hidden)
 
 
 IN_TWO_PARTS: list[dict[str, Any]] = [
-    {"federated": {"strategy": "scaffold"}},
-    {"mode": "gossip", "gossip": {"algorithm": "gradient-tracking"}},
+    {"mode": "federated", "federated": {"strategy": "scaffold"}},
+    {"gossip": {"algorithm": "gradient-tracking"}},
 ]
+
+
+def test_a_federated_run_has_larger_models_in_chunks() -> None:
+    check_size(plan(FEDERATED, hidden=[1_000_000, 1_000_000]), 4, 3)
+    with pytest.raises(ExperimentError, match="under gossip a model is one message: a federated run takes larger ones"):
+        check_size(plan(hidden=[2_050]), 4, 3)
+
+
+UNSUITED: list[tuple[dict[str, Any], str]] = [
+    ({"strategy": "krum"}, r"federated.strategy = 'krum' needs each update as a whole: fedavg, fedprox"),
+    ({"strategy": "norm-bound"}, "needs each update as a whole"),
+    ({"strategy": "qfedavg"}, "needs each update as a whole"),
+    ({"strategy": "fedbuff"}, "has no rounds"),
+    ({"strategy": "scaffold"}, "sends control beside the weights"),
+    ({"compression": "float16"}, "federated.compression = 'float16' encodes whole vectors"),
+    ({"report_outliers": True}, "federated.report_outliers measures whole updates"),
+]
+
+
+@pytest.mark.parametrize(("federated", "reason"), UNSUITED)
+def test_what_needs_whole_vectors_refuses_them_by_name(federated: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ExperimentError, match=reason):
+        check_size(plan({**FEDERATED, "federated": federated}, hidden=[2_050]), 4, 3)
 
 
 def check_parts_count(more: dict[str, Any]) -> None:
@@ -65,14 +93,14 @@ def test_all_parts_that_travel_together_must_fit(more: dict[str, Any]) -> None:
 def test_counting_the_weights_alone_would_let_them_through(
     more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nervenet.nodes.experiment.validation._parts", lambda _: ("weights",))
+    monkeypatch.setattr("nervenet.nodes.experiment.model_size._parts", lambda _: ("weights",))
     with pytest.raises(pytest.fail.Exception):
         check_parts_count(more)
 
 
 def test_the_type_is_the_models_own() -> None:
     """Pegasos may have a default of its own, and says itself what it cannot learn."""
-    build_model = "nervenet.nodes.experiment.validation.build_model"
+    build_model = "nervenet.nodes.experiment.model_size.build_model"
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(build_model, lambda _: MLP((2_000,), dtype="float64"))
         with pytest.raises(ExperimentError, match=r"16,003 parameters of float64 are 128,024 bytes"):

@@ -88,6 +88,12 @@ def test_settings_of_steps_are_named_as_without_effect() -> None:
     assert warnings(load_experiment(overrides=LINEAR)) == []
 
 
+def test_a_round_that_may_close_without_a_site_is_named() -> None:
+    [line] = warnings(load_experiment(overrides={**LINEAR, "federated.quorum": 0.5}))
+    assert line.startswith("federated.quorum = 0.5: a round may close before all sites have answered, and the rows")
+    assert warnings(load_experiment(overrides={"federated.quorum": 0.5})) == []  # a mean of some sites is one, too
+
+
 def test_too_few_rounds_of_mixing_are_named() -> None:
     (line,) = warnings(load_experiment(overrides={**GOSSIP, "rounds": 20}))
     assert line.startswith("rounds = 20: on gossip.topology = 'ring' it takes 106 until the sums of all have reached")

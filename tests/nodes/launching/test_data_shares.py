@@ -227,3 +227,12 @@ def test_a_node_by_hand_tells_it_too(tmp_path: Path) -> None:
     site, notes = standalone._site_model("client", "run", experiment, None)
     assert site.answer({}).fields["written"] == {"x": {"formats": ["1,5"], "gaps": None}}
     assert notes == ("north.csv: cells separated by semicolons, decimal commas in x",)
+
+
+def test_targets_outside_the_models_domain_are_refused_with_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "counts.csv"
+    path.write_text("a,y\n" + "".join(f"{k},{k - 2}\n" for k in range(30)))
+    model = {"name": "sklearn.linear_model.PoissonRegressor"}
+    experiment = Experiment.from_dict({"data": {"name": str(path), "task": "regression"}, "model": model})
+    with pytest.raises(DataError, match=r"model\.name: PoissonRegressor needs targets at least 0, found -2 \(.*counts"):
+        divide(experiment)

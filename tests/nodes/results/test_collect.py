@@ -53,12 +53,12 @@ def test_each_clients_own_model_is_loaded_as_the_common_one_is(tmp_path: Path) -
 
 
 def test_of_weights_alone_nothing_could_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def weights_alone(experiment: Any, run_dir: RunDir, name: str, result: RunResult, weights: Any) -> None:
+    def weights_alone(experiment: Any, path: Path, name: str, result: RunResult, weights: Any) -> None:
         from nervenet.models.weights import Layout
 
-        save_weights(run_dir.path / "personal" / f"{name}.safetensors", Layout.from_dict(dict(result.layout)), weights)
+        save_weights(path / "personal" / f"{name}.safetensors", Layout.from_dict(dict(result.layout)), weights)
 
-    monkeypatch.setattr(collect, "_save_personal", weights_alone)
+    monkeypatch.setattr(collect, "save_personal", weights_alone)
     written(tmp_path / "run")
     with pytest.raises(ModelFileError, match=r"client-0\.json: no such file"):
         load_model(tmp_path / "run" / "personal" / "client-0.safetensors")

@@ -82,6 +82,24 @@ async def test_all_nodes_hold_the_union(mode: str) -> None:
         assert set(node.model.predict(site(5, [0, 1, 2])[0])) == set(LABELS)
 
 
+@pytest.mark.parametrize("mode", ["federated", "gossip"])
+async def test_trees_that_all_sites_grow_together_are_the_same_everywhere(mode: str) -> None:
+    plan = Experiment.from_dict({"mode": mode, "nodes": 3, "rounds": 1, "seed": 4, "training": {"trees": "shared"}})
+
+    def nodes_of(address: str) -> list[Any]:
+        here: dict[str, Any] = {"broker": address, "run": "forest", "experiment": plan}
+        if mode == "gossip":
+            return [Peer(forest(), data, name=name, holdout=0.0, **here) for name, data in SITES.items()]
+        clients = [Client(forest(), data, name=name, holdout=0.0, **here) for name, data in SITES.items()]
+        return [Coordinator(forest(), test=site(9, [0, 1, 2]), **here), *clients]
+
+    nodes = await run(nodes_of)
+    found = nodes[0].model.get_weights()
+    assert all(np.array_equal(node.model.get_weights(), found) for node in nodes)
+    roots = {tree.tree_.n_node_samples[0] for tree in nodes[0].model.model.estimator.estimators_}
+    assert roots == {90}  # the rows of all sites
+
+
 async def test_another_coordinator_goes_on_with_the_forest_of_the_first(tmp_path: Path) -> None:
     nodes = await run(federated, tmp_path)
     past = recall(tmp_path, nodes[0].experiment)

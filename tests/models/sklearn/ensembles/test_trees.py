@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nervenet.models.sklearn.ensembles.fitted import _preorder, fitted_forest, trees_of
+from nervenet.models.sklearn.ensembles.fitted import fitted_forest, preorder, trees_of
 from nervenet.models.sklearn.ensembles.trees import (
     LEAF,
     MalformedTrees,
@@ -164,7 +164,7 @@ def test_whatever_passes_the_check_is_walked_to_its_leaves(feature, data):
 
 def test_any_order_of_nodes_becomes_preorder():
     left, right = np.array([2, LEAF, LEAF, 4, LEAF]), np.array([3, LEAF, LEAF, 1, LEAF])
-    assert _preorder(left, right).tolist() == [0, 2, 3, 4, 1]
+    assert preorder(left, right).tolist() == [0, 2, 3, 4, 1]
 
 
 @pytest.mark.parametrize(("trees", "nodes"), [(1, 1), (1, 7), (3, 3), (4, 10)])

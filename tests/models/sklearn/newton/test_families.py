@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nervenet.models.data.data import DataError
 from nervenet.models.local.alone import train_alone
 from nervenet.models.model import CannotMerge, LocalWork
 from nervenet.models.registry import as_model
+from nervenet.models.site_model import SiteModel
 from nervenet.models.sklearn.newton import adapters, newton_steps
 from sklearn.linear_model import (
     ElasticNet,
@@ -179,7 +181,17 @@ def test_rounds_after_the_last_step_change_nothing() -> None:
 
 
 def test_targets_outside_the_domain_are_named() -> None:
-    with pytest.raises(ValueError, match=r"GammaRegressor with power=2 needs targets above 0, found 0"):
+    for estimator, message in (
+        (GammaRegressor(), r"GammaRegressor needs targets above 0, found 0"),
+        (TweedieRegressor(power=3), r"TweedieRegressor with power=3 needs targets above 0, found 0"),
+    ):
+        with pytest.raises(DataError, match=message):  # before the site has joined
+            SiteModel(estimator, X, TARGETS["counts"])
+
+
+def test_without_that_check_they_are_found_while_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.models.site_rows.check_domain", lambda *_: None)
+    with pytest.raises(ValueError, match="above 0, found 0"):
         learn(GammaRegressor(), skewed((X, TARGETS["counts"])))
 
 

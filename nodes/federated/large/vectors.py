@@ -1,0 +1,118 @@
+"""Room for large vectors: in memory, or in a file that is mapped into it and that the system may push out."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from nervenet.broker.messages import Payload
+from numpy.typing import NDArray
+
+from ...config.schema import NetworkConfig
+from ...runtime import effects as e
+from ...runtime import events as ev
+
+Vector = NDArray[Any]
+
+
+class Room:
+    """Makes vectors; those of more than `above` bytes in files of `folder`, if there is one.
+
+    Nobody else sees these files, and they end with their vectors.
+    """
+
+    def __init__(self, folder: Path | None = None, above: int = 0) -> None:
+        self.folder = folder
+        self.above = above
+
+    @classmethod
+    def of(cls, network: NetworkConfig, folder: Path | None) -> Self:
+        """Return the room of a node, whose checkpoints are in `folder`."""
+        return cls((folder or Path(tempfile.gettempdir())) if network.mapped else None, network.max_message_bytes)
+
+    def new(self, size: int, dtype: Any) -> Vector:
+        """Return a vector whose numbers are of any value.
+
+        Raises
+        ------
+        OSError
+            The disk is full, or the folder cannot be written.
+        """
+        nbytes = size * np.dtype(dtype).itemsize
+        if self.folder is None or nbytes <= self.above:
+            return np.empty(size, dtype)
+        self.folder.mkdir(0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self.folder, prefix=".vector-") as file:
+            _reserve(file.fileno(), nbytes)
+            mapped = mmap.mmap(file.fileno(), nbytes)
+        return np.frombuffer(mapped, dtype)
+
+    def moved(self, vector: Vector) -> Vector:
+        """Return the same numbers in this room, read-only: a copy in a file, or the very vector in memory."""
+        if self.folder is None or vector.nbytes <= self.above:
+            return vector
+        found = self.new(vector.size, vector.dtype)
+        for start in range(0, vector.size, _BLOCK):
+            found[start : start + _BLOCK] = vector[start : start + _BLOCK]
+            written(found, start, start + _BLOCK)
+        return sealed(found)
+
+
+_BLOCK = 1 << 20  # numbers
+
+
+def _reserve(descriptor: int, nbytes: int) -> None:
+    """Give a file its size, on the disk too where the system can: a mapped file that finds no room ends the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, nbytes)
+    else:
+        os.ftruncate(descriptor, nbytes)
+
+
+def sealed(vector: Vector) -> Vector:
+    """Return a view that cannot be written."""
+    view = vector.view()
+    view.flags.writeable = False
+    return view
+
+
+def written(vector: Vector, start: int, stop: int) -> None:
+    """Take a range of a mapped vector out of this process's memory, now that it is in the file's; of others nothing."""
+    base = vector.base
+    while isinstance(base, np.ndarray):
+        base = base.base
+    mapped = base.obj if isinstance(base, memoryview) else base
+    if not isinstance(mapped, mmap.mmap) or not hasattr(mapped, "madvise"):
+        return
+    page = mmap.PAGESIZE
+    first = start * vector.itemsize // page * page
+    last = min(stop * vector.itemsize, len(mapped)) // page * page
+    if last > first:
+        mapped.madvise(mmap.MADV_DONTNEED, first, last - first)
+
+
+class Received:
+    """The vector that is being received; `keep` answers each range that has come."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._number = -1
+        self._vector: Vector | None = None
+
+    def keep(self, effect: e.KeepRange) -> ev.RangeKept:
+        payload: Payload = effect.payload
+        if self._vector is None or effect.number != self._number:
+            self._vector = None  # before there is another one
+            self._number, self._vector = effect.number, self._room.new(payload.length, payload.dtype)
+        stop = effect.start + len(effect.body)
+        self._vector[effect.start : stop] = effect.body
+        written(self._vector, effect.start, stop)
+        return ev.RangeKept(effect.number, effect.start, sealed(self._vector))
+
+    def forget(self) -> None:
+        """Hold the vector no longer: whoever has it goes on to."""
+        self._vector, self._number = None, -1
