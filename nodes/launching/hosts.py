@@ -11,6 +11,7 @@ from nervenet.broker.sockets import Security
 from ..config.factory import node_names
 from ..config.schema import Experiment, NetworkConfig
 from ..runtime.identity import inbox_address
+from .launch_keys import has_keys
 
 ROLE = "host"
 
@@ -22,7 +23,7 @@ def host_names(experiment: Experiment) -> list[str]:
     """
     network, count = experiment.network, experiment.process_count
     nodes = node_names(experiment)
-    if count >= len(nodes) or network.keys is not None or network.transport == "inproc":
+    if count >= len(nodes) or has_keys(experiment) or network.transport == "inproc":
         return []
     prefix = ROLE
     while any(name.startswith(f"{prefix}-") for name in nodes):

@@ -123,18 +123,16 @@ class Worker:
 
     def unpack(self, arrived: ev.Arrived) -> ev.Arrived | None:
         """Return the event with its array decoded and looked at, or None: a large one is posted when that is done."""
-        payload = getattr(arrived.message, "payload", None)
-
-        def unpacked() -> ev.Arrived:
-            body, flaw = self.role.unpack(arrived.body, payload)
-            if flaw is None and body is arrived.body:
-                return arrived
-            return replace(arrived, body=body, flaw=flaw)
-
         if arrived.body.nbytes <= INLINE_BYTES:
-            return unpacked()
-        self._concurrent.put(lambda: self._post(unpacked()))
+            return self._unpacked(arrived)
+        self._concurrent.put(lambda: self._post(self._unpacked(arrived)))
         return None
+
+    def _unpacked(self, arrived: ev.Arrived) -> ev.Arrived:
+        body, flaw = self.role.unpack(arrived.body, getattr(arrived.message, "payload", None))
+        if flaw is None and body is arrived.body:
+            return arrived
+        return replace(arrived, body=body, flaw=flaw)
 
     def close(self) -> None:
         self.cancellation.request()
@@ -185,19 +183,31 @@ class Pace:
     def __init__(self) -> None:
         self._last: deque[tuple[float, float]] = deque(maxlen=LAST)  # seconds of processor time, and by the clock
         self._pause = self._after = 0  # so many are done in the thread, now and when one has been long again
+        self._look = 0  # so many more are looked at on the loop
         self.at_once = False
 
     def timed(self, train: Callable[[], ev.Event | None], *, at_once: bool) -> ev.Event | None:
-        """Train, and take note of how long that has taken."""
-        wall, spent = time.perf_counter(), time.thread_time()
+        """Train, and take note of how long that has taken.
+
+        The processor time of a thread takes longer to ask for than any other clock: on the loop it is looked at once
+        the time by the clock has not been short.
+        """
+        look = self._look > 0 or not at_once
+        spent = time.thread_time() if look else 0.0
+        began = time.perf_counter()
         answer = train()
-        self.took(time.thread_time() - spent, time.perf_counter() - wall, at_once=at_once)
+        wall = time.perf_counter() - began
+        if look:
+            self.took(time.thread_time() - spent, wall, at_once=at_once)
+        elif wall > HOP_S:
+            self._look = LAST
+            if wall > STOPPED_S:
+                self.took(0.0, wall, at_once=True)
         return answer
 
     def took(self, spent_s: float, wall_s: float, *, at_once: bool) -> None:
         self._last.append((spent_s, wall_s))
-        if self.at_once and wall_s <= HOP_S:
-            return  # as almost every time
+        self._look = max(0, self._look - 1)
         self._pause = max(0, self._pause - 1)
         if at_once and (spent_s > LONG_S or wall_s > STOPPED_S):
             self._pause = self._after = max(LAST, 2 * self._after)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.results.run_result import RunResult
+from nervenet.nodes.simulation import room
 from nervenet.nodes.simulation.mixing import Mixing
 
 Simulate = Callable[..., Awaitable[RunResult]]
@@ -131,3 +132,16 @@ async def test_many_peers_settle_round_0_at_once_on_what_they_would_have_flooded
     at_once = await simulated(out="at-once", **tables)
     assert bits(at_once) == bits(flooded)
     assert at_once["bytes_sent"] < flooded["bytes_sent"]
+
+
+async def test_more_machines_than_fit_are_refused_before_they_fill_the_memory(
+    simulated: Simulate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(room, "_memory", lambda: 1e5)
+    lossy = {"mode": "gossip", "simulation": {"loss": 0.1}}
+    with pytest.raises(ExperimentError, match=r"nodes = 4: .* 0.0 GB; whole rounds take far less, but .*loss"):
+        await simulated(**lossy)
+    assert not (tmp_path / "run").exists()
+    await simulated(mode="gossip")
+    monkeypatch.undo()
+    await simulated(out="fits", **lossy)
