@@ -41,14 +41,13 @@ from .forkserver_client import ForkServerClient
 from .hosts import ROLE, host_names, host_of
 from .jobs import group_nodes, import_ahead, imported_modules
 from .launch_keys import check_keys, launch_keys
-from .machine_limits import check_machine
+from .machine_limits import check_this_machine
 from .nodes_log import NodesLog
 from .nodes_there import nodes_json, remove_sockets
 from .placement.executor import open_engine
 from .placement.own_rows import agreed_task, unread
 from .progress import Progress, somebody_watches
 from .report_server import ReportServer
-from .rlimits import allowed_files, allowed_processes
 from .roll import new_enrollment
 from .run_events import END_RELAYED_S, RunEvents
 from .supervisor import RunAborted, Supervisor, roles_of
@@ -198,10 +197,7 @@ class _Launch:
             check_members(experiment, names)
             check_keys(experiment)
             groups, hosts = (group_nodes(experiment, names), host_names(experiment)) if engine is None else ([], [])
-            limits = dict(zip(("own_files", "files"), allowed_files(), strict=True)) | {
-                "processes": allowed_processes()
-            }
-            check_machine(experiment, groups, **limits, shared=bool(hosts))
+            check_this_machine(experiment, groups, shared=bool(hosts))
             if resume is not None:
                 from ..results.resume import reopen, rewind_peers
 

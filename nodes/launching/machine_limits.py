@@ -10,7 +10,7 @@ from ..config.factory import build_schedule, node_names
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
 from .launch_keys import has_keys
-from .rlimits import open_files
+from .rlimits import allowed_files, allowed_processes, open_files
 
 # Open files, counted in real runs and rounded up: of a process, of a hosted node by itself, of a link between peers
 # (both ends dial, on two lanes), of a node at the launcher, and at the broker and the coordinator.
@@ -91,6 +91,13 @@ def check_machine(
             f"nodes = {count}, processes = {len(groups)}: they need about {threads:,} processes and threads, and "
             f"{processes:,} are allowed; raise the limit (ulimit -u, or pids.max of the container), or have fewer"
         )
+
+
+def check_this_machine(experiment: Experiment, groups: Sequence[Sequence[str]], *, shared: bool) -> None:
+    """Refuse a run that this machine does not allow as it is: see `check_machine`."""
+    own, files = allowed_files()
+    limits = {"own_files": own, "files": files, "processes": allowed_processes()}
+    check_machine(experiment, groups, **limits, shared=shared)
 
 
 def _process(experiment: Experiment) -> int:
