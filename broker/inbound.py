@@ -338,8 +338,7 @@ def _policy(endpoint: Endpoint, lane: Lane) -> Policy:
         f"inbox.{endpoint.role}",
         allowed("held_bytes") if lane is Lane.CONTROL else limits.message_bytes + limits.header_bytes,
         strangers="unknown_at_inbox",
-        handshakes="handshakes_at_inbox",
-        counts_known=False,
+        proves=True,
         speaks_for=endpoint.speaks_for,
     )
 
