@@ -145,6 +145,9 @@ class Host:
     def share(self, array: NDArray[Any]) -> NDArray[Any]:
         return self._transport.share(array)
 
+    def lend(self, nbytes: int) -> NDArray[Any] | None:
+        return self._transport.lend(nbytes)
+
     def sending(self, host: str) -> tuple[int, ...]:
         return self._transport.sending(host)
 
@@ -196,7 +199,7 @@ class Host:
         """Say HELLO once more to those that have not answered: they may not have been open."""
         self._timer = self._loop.call_later(GREET_S, self._greet)
         for node in list(self._nodes.values()):
-            node.greet_all()
+            node.greet()
 
     def _failed(self, error: BaseException) -> None:
         self._failure = error

@@ -78,6 +78,8 @@ class Carrier(Protocol):
 
     def share(self, array: NDArray[Any]) -> NDArray[Any]: ...
 
+    def lend(self, nbytes: int) -> NDArray[Any] | None: ...
+
     def sending(self, host: str) -> tuple[int, ...]: ...
 
     def moved(self, host: str) -> int: ...
@@ -213,6 +215,9 @@ class HostedTransport:
     def share(self, array: NDArray[Any]) -> NDArray[Any]:
         return self._host.share(array)
 
+    def lend(self, nbytes: int) -> NDArray[Any] | None:
+        return self._host.lend(nbytes)
+
     def sending(self, to: str) -> tuple[int, ...]:
         peer = self._peers.get(to)
         return () if peer is None or peer.host == self._host.name else self._host.sending(peer.host)
@@ -240,16 +245,10 @@ class HostedTransport:
 
     # Called by the host, and by other nodes of it
 
-    def greet(self, host: str, node: str = "") -> None:
-        """Say HELLO to those of another process, or to one node, that have not answered."""
+    def greet(self, host: str = "", node: str = "") -> None:
+        """Say HELLO to those that have not answered: of one process, or to one node; once more to all."""
         for peer, link in self._links.items():
-            if link.host == host and not link.incarnation and node in ("", peer):
-                self._greet(peer)
-
-    def greet_all(self) -> None:
-        """Say HELLO again to all that have not answered."""
-        for peer, link in self._links.items():
-            if not link.incarnation:
+            if not link.incarnation and host in ("", link.host) and node in ("", peer):
                 self._greet(peer)
 
     def fail(self, error: BaseException) -> None:
