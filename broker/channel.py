@@ -113,8 +113,7 @@ class Channel:
         self._deliver = deliver
         self._dropped = dropped
         self._counters = counters
-        self._queue = queue * peers
-        self._small_queue, self._small_bytes = _SMALL_QUEUE * peers, _SMALL_BYTES * peers
+        self._queue, self._small_queue, self._small_bytes = (peers * n for n in (queue, _SMALL_QUEUE, _SMALL_BYTES))
         self._addressed = addressed
         self._large = large
         self._most = most_frames + 1 + addressed  # one more than a message has proves that it is malformed
