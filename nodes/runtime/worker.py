@@ -18,11 +18,13 @@ from typing import Any, Protocol, TypeAlias
 
 from msgspec.structs import replace
 from nervenet.broker.messages import Payload
+from nervenet.models.new_vector import Lend, made_in
 
 from . import effects as e
 from . import events as ev
 from .outgoing import Share, shared
 
+_SENT = (e.Train, e.Fold, e.Mix, e.Combine, e.CopyPart)  # what comes of them is sent, or may be
 INLINE_SUM = 262_144  # bytes of all vectors together; see `Worker.submit`
 INLINE_BYTES = 1 << 20  # below this, looking at every value (at most 50 us) costs less than a hop to another thread
 
@@ -85,6 +87,7 @@ class Worker:
         self.role = role
         self.cancellation = Cancellation()
         self.share: Share = lambda vector: vector  # puts a vector where it is sent from
+        self.lend: Lend = lambda _: None  # has one made there
         self._post: Post = _not_started
         self._jobs = Lane(f"worker {name}")
         self._concurrent = Lane(f"concurrent {name}")
@@ -142,13 +145,19 @@ class Worker:
     def answer(self, effect: e.Effect) -> ev.Event | None:
         """Perform one effect here and now; whatever the model raises becomes a named event."""
         try:
-            answer = self.role.perform(effect, self.cancellation)
+            answer = self._performed(effect)
         except BaseException as error:  # noqa: BLE001  (a SystemExit of a user's model, too, must not end the thread unsaid)
             return _failed(effect, error)
         if callable(answer):
             self._write(effect, answer)
             return None
         return None if answer is None else shared(answer, self.share)
+
+    def _performed(self, effect: e.Effect) -> ev.Event | Deferred | None:
+        if not isinstance(effect, _SENT):
+            return self.role.perform(effect, self.cancellation)
+        with made_in(self.lend):
+            return self.role.perform(effect, self.cancellation)
 
     def _posting(self, answer: ev.Event | None) -> Call | None:
         return None if answer is None else partial(self._post, answer)

@@ -161,7 +161,8 @@ class _Simulate:
         except asyncio.CancelledError as error:
             interrupted, why = error, str(error) or INTERRUPTED
             self.stop.set()
-            await asyncio.wait([working])
+            await _to_its_end(working)
+            working.exception()  # seen: that it was stopped is what counts
             if self.ended_at is None:
                 status, reason = INTERRUPTED, why
             else:
@@ -171,10 +172,8 @@ class _Simulate:
         if status == "completed" and self.outcome.failed:
             status, reason = "failed", self.outcome.failed
         ending = asyncio.ensure_future(asyncio.to_thread(self._end, status, reason))
-        try:
-            result = await asyncio.shield(ending)
-        except asyncio.CancelledError as error:  # it is over in seconds, and leaves a whole folder
-            interrupted, result = error, await ending
+        interrupted = await _to_its_end(ending) or interrupted  # it is over in seconds, and leaves a whole folder
+        result = ending.result()
         self._hand_on()
         if interrupted is not None:
             raise interrupted
@@ -268,6 +267,17 @@ class _Simulate:
         roles |= dict.fromkeys(names, "client" if federated else "peer")
         found = {"broker": {"role": "broker", "pid": os.getpid(), "address": self.broker.address}}
         return found | {name: {"role": role, "pid": os.getpid(), "address": ""} for name, role in roles.items()}
+
+
+async def _to_its_end(work: asyncio.Future[Any]) -> BaseException | None:
+    """Wait for what ends soon and must, however often this is cancelled; return the first cancellation."""
+    cancelled: BaseException | None = None
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancelled = cancelled or error
+    return cancelled
 
 
 def _not_by_rounds(reason: str) -> str:
