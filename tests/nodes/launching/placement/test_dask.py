@@ -131,7 +131,7 @@ class KilledWorker(Exception):
         (FutureCancelledError("key cancelled\nTry again."), [], ["the Dask scheduler has gone, or the tasks of this"]),
         (
             KilledWorker("4 died\nSee the logs."),
-            [(0, "its workers died, one after another: 4 workers died")],
+            [(0, "its workers died, one after another: 4 died")],
             [],
         ),
         (ValueError("no\nnot at all"), [(0, "given up by Dask: ValueError: no")], []),
