@@ -260,10 +260,12 @@ class Channel:
                 else:
                     socket.send(frames[1], _NOBLOCK)
         except zmq.Again:
+            self._poll_again()  # a send that has failed may have consumed the edge, too
             return False
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
+            self._poll_again()
             self._dropped(self, to, envelope, False)
             return True
         if tracker is not None:

@@ -91,8 +91,7 @@ class Inbound:
     def _policy(self, lane: Lane) -> Policy:
         limits = self._endpoint.limits
         held = allowed("held_bytes") if lane is Lane.CONTROL else limits.message_bytes + limits.header_bytes
-        service = f"inbox.{self._endpoint.role}"
-        return Policy(service, held, strangers="unknown_at_inbox", handshakes="handshakes_at_inbox", counts_known=False)
+        return Policy(f"inbox.{self._endpoint.role}", held, strangers="unknown_at_inbox", proves=True)
 
     def send(self, to: str, lane: Lane, envelope: Envelope) -> bool:
         peer = self._peers.by_name.get(to)

@@ -33,15 +33,13 @@ LIMITS: dict[str, Limit] = {
     "handshake_s": Limit(10, "seconds for ZeroMQ's handshake", "two turns over the slowest network"),
     "unknown": Limit(1_024, "connections to a broker's socket without a first request", "all nodes start at once"),
     "unknown_at_inbox": Limit(512, "the same to a lane of a node, without a HELLO", "each takes about 30 kB of ZeroMQ"),
+    "unknown_in_all": Limit(1_280, "the same of all sockets of a process", "40 MB of ZeroMQ"),
     "unknown_grace_s": Limit(2, "seconds for which the newest is ended in place of one", "all nodes come back at once"),
     "connections": Limit(2_048, "connections at a socket", "the newest is ended, or a stranger that has had its time"),
     "connections_in_all": Limit(4_096, "connections of a process", "the same; 120 MB of ZeroMQ"),
     "handshakes": Limit(2_000, "connections at once from one address", "as many nodes may start on one machine"),
     "handshakes_s": Limit(200, "and then connections a second", "with keys each takes half a millisecond"),
-    "handshakes_at_inbox": Limit(
-        512, "the same to a lane of a node, of those without a HELLO", "all nodes start at once"
-    ),
-    "handshakes_at_inbox_s": Limit(100, "and then connections a second", "each costs 0.2 ms, whoever answers"),
+    "handshakes_unknown_s": Limit(100, "connections a second without a HELLO", "at once as many as may be unknown"),
     "refusals": Limit(1_000, "refused HELLOs that are answered at once", "the others are ended without a word"),
     "refusals_s": Limit(50, "and then a second", "who is not answered says HELLO again"),
     "held_bytes": Limit(16 * MIB, "bytes that came and are no whole message yet", "1,000 events that had waited"),

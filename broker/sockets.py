@@ -62,7 +62,9 @@ _ROUTER = {zmq.ROUTER_MANDATORY: 1, zmq.ROUTER_HANDOVER: 1}
 # Exponential backoff (milliseconds): with a maximum above the first pause, ZeroMQ doubles the pause at each attempt. It
 # adds jitter only where no maximum is set (libzmq 4.3.5 reports 50, 100, 200, 400, 800, 1000, 1000 exactly), so `make`
 # scales the pauses of each socket by a random factor.
-_RECONNECT = {zmq.RECONNECT_IVL: 50, zmq.RECONNECT_IVL_MAX: 1_000}
+# An attempt without an answer is given up before the system's own repetitions become rare (after 1, 2, 4, 8 s): where
+# attempts are dropped because of a flood from the same address, one in some gets through.
+_RECONNECT = {zmq.RECONNECT_IVL: 50, zmq.RECONNECT_IVL_MAX: 1_000, zmq.CONNECT_TIMEOUT: 3_000}
 # Nodes that lost the same server at the same moment reconnect spread over half of each pause.
 _JITTER = (0.75, 1.25)
 _RANDOM = SystemRandom()  # unseeded: an embedded node must not advance its host's random numbers

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import zmq
 from numpy.typing import NDArray
 
@@ -119,6 +120,9 @@ class ZmqTransport:
 
     def share(self, array: NDArray[Any]) -> NDArray[Any]:
         return self._endpoint.shared.share(array)
+
+    def lend(self, nbytes: int) -> NDArray[np.uint8] | None:
+        return self._endpoint.shared.lend(nbytes)
 
     def sending(self, to: str) -> tuple[int, ...]:
         rounds = self._outbound.sending(to)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
 from numpy.typing import NDArray
 
 from .messages import Message
@@ -22,8 +23,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True):
     """A message of a peer that has introduced itself; ``array`` is read-only, ``nbytes`` the size of all frames."""
 
     sender: str

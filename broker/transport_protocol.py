@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .messages import Message
@@ -74,6 +75,12 @@ class Transport(Protocol):
         """Return a vector that is to be sent where other processes of this host can read it; from any thread.
 
         It is the vector itself, or a copy of it in shared memory, which is sent to them without another copy.
+        """
+
+    def lend(self, nbytes: int) -> NDArray[np.uint8] | None:
+        """Return memory in which a vector can be made that is sent without a copy; None if there is none to lend.
+
+        From any thread. It is taken back when neither it nor any array in it is alive.
         """
 
     def sending(self, to: str) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from math import isfinite
 
 import numpy as np
 
+from .new_vector import new_vector
 from .parallel import WORTH_THREADS, over_blocks
 from .weights import BLOCK, IncompatibleWeights, Vector
 
@@ -90,7 +91,7 @@ def _checked(vectors: Sequence[Vector], coefficients: Sequence[float], out: Vect
     if not all(isfinite(c) for c in coefficients):
         raise ValueError("a coefficient is not finite")
     model = check_alike(vectors if out is None else (*vectors, out))
-    return np.empty(model.shape, model.dtype) if out is None else out
+    return new_vector(model.size, model.dtype) if out is None else out
 
 
 def check_alike(vectors: Sequence[Vector]) -> Vector:

@@ -10,6 +10,7 @@ import numpy as np
 from .checks import checked_inputs, checked_targets, checked_weights
 from .data.prepared import PreparedRows, fetched
 from .model import Capability, Dtype, FitReport, LocalUnsupported, LocalWork
+from .new_vector import laid_out
 from .weights import Array, Layout, Vector
 
 NO_WEIGHTS = "its training takes no sample_weight, and so neither data.weight nor training.class_weight"
@@ -186,7 +187,7 @@ class FlatModel(ModelBase):
 
     def get_weights(self) -> Vector:
         self.layout  # noqa: B018 - raises before build()
-        return self.weights.copy()
+        return laid_out([self.weights])
 
     def set_weights(self, vector: Vector) -> None:
         self.layout.check(vector)

@@ -26,5 +26,6 @@ def generator(seed: int, *address: str | int) -> np.random.Generator:
         text = part.encode() if isinstance(part, str) else str(int(part)).encode()
         # The length in front keeps ("ab", "c") and ("a", "bc") apart.
         parts += b"%c%d:%b" % (b"s" if isinstance(part, str) else b"i", len(text), text)
-    digest = blake2b(parts, digest_size=16).digest()
-    return np.random.default_rng(int.from_bytes(digest, "little"))
+    words = np.frombuffer(blake2b(parts, digest_size=16).digest(), "<u4")
+    # As numpy.random.default_rng of the digest as a number, which it would take apart again.
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))

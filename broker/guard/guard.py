@@ -7,6 +7,7 @@ it does so once a second, and at once when this process has grown: 25 ms of a fl
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable
 from typing import ClassVar
@@ -29,6 +30,8 @@ _GIVE_BACK_S = 2.0
 _ANSWERED_S = 0.25  # in which who is refused may read why
 _CHECKED = 1 << 20  # bytes of answers to one connection after which it is looked at at once
 _UNREAD = {"lag_bytes", "unread_bytes", "unread_in_all"}
+_ADDRESSES = 4_096  # of those who left
+_PACES = {"handshakes_s", "handshakes_unknown_s"}
 _WAITS = {"held_bytes", "unknown_bytes", "unknown_s", "unknown", "unknown_at_inbox"}
 
 
@@ -47,6 +50,7 @@ class Guard:
         self._watch = Watch.of(self._loop)
         self._watch.add(self)
         self._shut_out = ShutOut(MOST)
+        self._left: dict[str, float] = {}  # by address, when a connection that had introduced itself has closed
         self._listening = listens, kernel.inode(listens)
         self._reopen: asyncio.TimerHandle | None = None
 
@@ -64,11 +68,18 @@ class Guard:
         now = self._loop.time()
         for ending in self.table.accepted(descriptor, known, kernel.peer_of(descriptor), now):
             self.end(ending)
-            if ending.limit == self.table.policy.handshakes:
-                self._keep_out(ending.connection.address, now)
+            if ending.limit in _PACES and not self._awaits(ending.connection.address, now):
+                self._keep_out(ending.connection.address, allowed(ending.limit), now)
         found = self.table.get(descriptor)
-        if found is not None and self._watch.connections > allowed("connections_in_all"):
-            self.end(Ending(self.table.over(found, now), "connections_in_all", already("connections_in_all")))
+        if found is None or found.ended:
+            return
+        for limit, count in (
+            ("connections_in_all", self._watch.connections),
+            ("unknown_in_all", self._watch.strangers),
+        ):
+            if count > allowed(limit):
+                self.end(Ending(self.table.over(found, now), limit, already(limit)))
+                break
 
     def address_of(self, descriptor: int) -> str:
         found = self.table.get(descriptor)
@@ -82,6 +93,10 @@ class Guard:
         if found is not None:
             self.table.closed(descriptor)
             self._watch.has_closed()
+            if found.known and not found.ended and self.table.policy.proves:
+                if len(self._left) >= _ADDRESSES:
+                    self._left.clear()
+                self._left[found.address] = self._loop.time()
         return found
 
     def introduced(self, descriptor: int, identity: bytes = b"") -> None:
@@ -159,9 +174,13 @@ class Guard:
         if ending.reason:
             self._refused(ConnectionRefused(self.table.policy.service, connection.address, "", "", ending.reason))
 
-    def _keep_out(self, address: str, now: float) -> None:
+    def _awaits(self, address: str, now: float) -> bool:
+        """Return whether one from there was cut off a while ago: it would have to try for seconds, among a flood."""
+        return now - self._left.get(address, -math.inf) < allowed("unknown_s")
+
+    def _keep_out(self, address: str, per_s: int, now: float) -> None:
         """Have the system drop what comes from an address, for a moment: accepting costs most of a connection."""
-        if not self._listening[1] or not self._shut_out.beyond(address, self.table.per_s, now):
+        if not self._listening[1] or not self._shut_out.beyond(address, per_s, now):
             return
         if not drop_from(*self._listening, self._shut_out.addresses):
             self._listening = -1, 0  # which it does nowhere but on Linux; each is ended when it has come, then
@@ -217,6 +236,11 @@ class Watch:
     def connections(self) -> int:
         """How many there are, of all guards."""
         return sum(len(guard.table) for guard in self._guards)
+
+    @property
+    def strangers(self) -> int:
+        """How many have not introduced themselves, of all guards."""
+        return sum(guard.table.strangers for guard in self._guards)
 
     def add(self, guard: Guard) -> None:
         if self._resident is None:

@@ -36,10 +36,7 @@ class Policy:
     nbytes: tuple[int, int] | None = None  # at once, and a second
     together: bool = False  # of all connections from one address, and not of each
     strangers: str = "unknown"
-    handshakes: str = (
-        "handshakes"  # the row of how many may come from one address, and with ``_s`` of how many a second
-    )
-    counts_known: bool = True  # whether that counts those who have introduced themselves, too
+    proves: bool = False  # whether an introduction shows that it is one of the run's
 
 
 class Ending(NamedTuple):
@@ -89,7 +86,8 @@ class ConnectionTable:
         self.topic_bytes = 0
         self._connections: dict[int, Connection] = {}
         self._strangers: dict[int, Connection] = {}  # the oldest first
-        self._paces: dict[str, Bucket] = {}  # of connections, and
+        self._paces: dict[str, Bucket] = {}  # of connections,
+        self._paces_of_strangers: dict[str, Bucket] = {}  # of those that do not introduce themselves, and
         self._sent: dict[str, Bucket] = {}  # of bytes, by address
         self._answers: Bucket | None = None
         self._cut: dict[str, int] = {}  # by address, how many connections have closed and are not back
@@ -114,8 +112,11 @@ class ConnectionTable:
         found.announced, found.address = True, address
         if early and found.known:
             return []
-        if not self._pace_of_address(address, now).take(now):
-            return [Ending(found, self.policy.handshakes, f"more than {self.per_s} connections a second come")]
+        if not _of_address(self._paces, address, (allowed("handshakes"), allowed("handshakes_s")), now).take(now):
+            return [Ending(found, "handshakes_s", f"more than {allowed('handshakes_s')} connections a second come")]
+        if not self._pace_of_strangers(address, now).take(now):
+            most = f"{allowed('handshakes_unknown_s')} connections a second"
+            return [Ending(found, "handshakes_unknown_s", f"more than {most} come that do not introduce themselves")]
         if len(self._connections) > allowed("connections"):
             return [Ending(self.over(found, now), "connections", already("connections"))]
         if len(self._strangers) > allowed(self.policy.strangers):
@@ -123,9 +124,9 @@ class ConnectionTable:
         return []
 
     @property
-    def per_s(self) -> int:
-        """How many connections a second may come from one address."""
-        return allowed(f"{self.policy.handshakes}_s")
+    def strangers(self) -> int:
+        """How many connections have not introduced themselves."""
+        return len(self._strangers)
 
     def over(self, newest: Connection, now: float) -> Connection:
         """Return which connection is ended where there is one too many: a stranger that has had its time, if any."""
@@ -138,8 +139,8 @@ class ConnectionTable:
         if found is not None:
             found.known = True
             self._is_back(found)
-            if found.announced and not self.policy.counts_known:
-                self._pace_of_address(found.address, found.since).give()
+            if found.announced:
+                self._pace_of_strangers(found.address, found.since).give()
 
     def closed(self, descriptor: int) -> None:
         self._strangers.pop(descriptor, None)
@@ -314,9 +315,10 @@ class ConnectionTable:
             found.nbytes = Bucket(*self.policy.nbytes, now)
         return found.nbytes
 
-    def _pace_of_address(self, address: str, now: float) -> Bucket:
-        """Return the bucket of the connections that come from an address."""
-        return _of_address(self._paces, address, (allowed(self.policy.handshakes), self.per_s), now)
+    def _pace_of_strangers(self, address: str, now: float) -> Bucket:
+        """Return the bucket of the connections from an address that have not introduced themselves."""
+        size = allowed(self.policy.strangers), allowed("handshakes_unknown_s")
+        return _of_address(self._paces_of_strangers, address, size, now)
 
     def _crowd(self, now: float) -> list[Ending]:
         """Return the oldest strangers, where there are too many; not those that may have said a word meanwhile."""
@@ -330,7 +332,7 @@ class ConnectionTable:
 
 def already(limit: str) -> str:
     """Return why the newest connection is ended, where there are as many as there may be."""
-    return f"there are {allowed(limit):,} connections already"
+    return f"there are {allowed(limit):,} connections already{' that have said nothing' * limit.startswith('unknown')}"
 
 
 def _of_address(buckets: dict[str, Bucket], address: str, size: tuple[int, int], now: float) -> Bucket:

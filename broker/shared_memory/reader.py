@@ -11,7 +11,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import RLock
-from weakref import finalize
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +37,19 @@ class Releases:
         self._local, self._loop, self._process = local, loop, os.getpid()
         self._lock = RLock()  # a release may begin within another, where the collector runs
         self._unsaid: list[Released] = []
+        self._held: dict[int, tuple[ref[NDArray[np.uint8]], Released]] = {}
 
-    def release(self, region: int, generation: int) -> None:
+    def hold(self, view: NDArray[np.uint8], region: int, generation: int) -> None:
+        """Release a reference when a view is no more."""
+        watch = ref(view, self._let_go)
+        self._held[id(watch)] = (watch, Released(region, generation))
+
+    def _let_go(self, watch: ref[NDArray[np.uint8]]) -> None:
+        _, released = self._held.pop(id(watch))
         if os.getpid() != self._process:  # a copy of this process lets go of its copy of the array
             return
         with self._lock:
-            self._unsaid.append(Released(region, generation))
+            self._unsaid.append(released)
             self._say()
 
     def _say(self) -> None:
@@ -113,7 +120,7 @@ class Reader:
         writer.generations[reference.region] = reference.generation
         part = memory[reference.offset : reference.offset + reference.length]
         view: NDArray[np.uint8] = np.frombuffer(part, np.uint8)
-        finalize(view, writer.releases.release, reference.region, reference.generation).atexit = False
+        writer.releases.hold(view, reference.region, reference.generation)
         return view.data  # through which every array that is made of it keeps the view
 
     def forget(self, peer: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ProtocolError
@@ -91,6 +92,12 @@ class SharedMemory:
         if self._writer is None or array.nbytes < allowed("shared_vector_bytes"):
             return array
         return self._writer.share(array)
+
+    def lend(self, nbytes: int) -> NDArray[np.uint8] | None:
+        """Return memory for a vector that is to be sent; None if nobody reads here; from any thread."""
+        if self._writer is None or nbytes < allowed("shared_vector_bytes"):
+            return None
+        return self._writer.lend(nbytes)
 
     def reference(self, peer: str, array: memoryview) -> bytes | None:
         """Return what is sent in place of an array; None if the array is to be sent."""

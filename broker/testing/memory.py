@@ -173,6 +173,9 @@ class MemoryTransport:
     def share(self, array: NDArray[Any]) -> NDArray[Any]:
         return array
 
+    def lend(self, nbytes: int) -> None:  # noqa: ARG002  (the contract's)
+        return None
+
     def sending(self, to: str) -> tuple[int, ...]:  # noqa: ARG002  (the contract's)
         return ()
 

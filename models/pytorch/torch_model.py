@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from ..base import FitJob, ModelBase, plain
 from ..data.prepared import fetched
 from ..model import Capability, FitReport, LocalUnsupported, LocalWork
+from ..new_vector import laid_out
 from ..weights import Array, Layout, Vector
 from .state import KEPT, OPTIMIZER, copy_into, optimizer_arrays, restore_optimizer, split_state, to_array
 
@@ -137,7 +138,7 @@ class TorchModel(ModelBase):
 
     def get_weights(self) -> Vector:
         self.layout  # noqa: B018 - raises before build()
-        return np.concatenate([to_array(each).ravel().astype(self.dtype) for each in self._merged.values()])
+        return laid_out([to_array(each).astype(self.dtype, copy=False) for each in self._merged.values()])
 
     def set_weights(self, vector: Vector) -> None:
         self.layout.check(vector)

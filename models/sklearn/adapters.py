@@ -22,6 +22,7 @@ from ..base import FitJob, ModelBase, plain
 from ..data.prepared import fetched
 from ..evaluate import evaluate
 from ..model import Dtype, FitReport
+from ..new_vector import laid_out
 from ..weights import Array, Layout, Vector
 
 CHUNK = 4096
@@ -105,7 +106,7 @@ class Adapter(ModelBase):
 
     def get_weights(self) -> Vector:
         self.layout  # noqa: B018 - raises before build()
-        return np.concatenate([array.ravel() for array in self.read().values()])
+        return laid_out(list(self.read().values()))
 
     def set_weights(self, vector: Vector) -> None:
         self.layout.check(vector)

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from ..base import FitJob
 from ..data.prepared import Inputs
 from ..model import CannotMerge, Capability, FitReport
+from ..new_vector import laid_out
 from ..weights import Array, Layout, Vector
 from .adapters import Adapter
 
@@ -152,7 +153,7 @@ class StatisticsAdapter(Adapter):
 
     def get_weights(self) -> Vector:
         self.layout  # noqa: B018 - raises before build()
-        return self.vector.copy()
+        return laid_out([self.vector])
 
     def set_weights(self, vector: Vector) -> None:
         self.layout.check(vector)

@@ -15,6 +15,7 @@ from msgspec import Meta
 from nervenet.models.tables.suffixes import SUFFIXES, kind_of
 
 from ..topology import default_degree, default_probability
+from .cluster import ClusterConfig
 from .keys import GATHERED, ExperimentError, check_keys, convert, keys_of, override
 from .ranges import Count, Natural, NotNegative, Part, Positive, Probability, Share, Text
 from .simulation import SimulationConfig
@@ -231,16 +232,6 @@ class NetworkConfig:
     keys: Text | None = None  # folder of this node's key and of those that it allows: all connections are encrypted
     shared_memory: bool = True  # large vectors to nodes of this user on this machine go by it (Linux); else by sockets
     insecure: bool = False  # leave this machine without keys: anybody on the way can read and forge everything
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusterConfig:
-    """Where launch places the processes of clients or peers; broker and coordinator are on its own machine."""
-
-    # dask: workers of its own on this machine; dask://HOST:PORT, dask+tls://HOST:PORT: those of that scheduler; or what
-    # an installed package brings. None: this machine, without an engine.
-    on: Text | None = None
-    deadline_s: Positive = 60.0  # how long the processes wait for workers, at first and where a worker is lost
 
 
 @dataclass(frozen=True, kw_only=True)

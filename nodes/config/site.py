@@ -1,6 +1,7 @@
 """The table [site]: what a site takes part in, whatever others ask of it, and what it keeps a record of."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from .ranges import Count, Text
@@ -38,7 +39,7 @@ class AllowConfig:
     # trees, site-matrix (docs/security.md). []: nothing, and so no round 0.
     statistics: tuple[Statistic, ...] | None = None
 
-    @property
+    @cached_property
     def everything(self) -> bool:
         """Whether nothing is limited."""
         return self == AllowConfig()

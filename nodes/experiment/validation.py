@@ -75,7 +75,7 @@ def _rows(experiment: Experiment) -> Iterator[str]:
     said = [key for key in OF_COLUMNS if getattr(data, key) != getattr(DataConfig, key, {})]
     if said:
         data.options  # noqa: B018 - says where columns are given two kinds, or two roles
-    if data.sites and experiment.nodes != len(data.sites):
+    if data.sites and experiment.nodes != len(data.sites) and experiment.cluster.data == "launcher":
         yield (
             f"nodes = {experiment.nodes}: expected {len(data.sites)}, one for each file of data.sites "
             f"({', '.join(site_names(data.sites))})"

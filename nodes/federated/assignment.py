@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 from nervenet.broker import messages as m
 
 from ..runtime import effects as e
@@ -13,8 +11,7 @@ from ..runtime import events as ev
 PARTIAL = 0.8  # share of a task's deadline after which a client answers with the work it has done, where it may
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(Struct, frozen=True):
     """A task with the handle of the weights that came with it."""
 
     task: m.Task

@@ -14,6 +14,9 @@ from nervenet.models.data.written import written_to_dict
 from ..config.schema import Experiment
 from .data_shares import DataShares
 
+OWN_ROWS = "own_rows"
+"""Of a job of one node whose rows lie at its worker: where, as {"file": path} or {"held": what they are called}."""
+
 
 def group_nodes(experiment: Experiment, names: Sequence[str]) -> list[Sequence[str]]:
     """Return which clients or peers share a process."""
@@ -22,16 +25,18 @@ def group_nodes(experiment: Experiment, names: Sequence[str]) -> list[Sequence[s
 
 
 def hosted_nodes(
-    experiment: Experiment, roles: Mapping[str, str], shares: DataShares, empty: int
+    experiment: Experiment, roles: Mapping[str, str], shares: DataShares, empty: int, server_last: bool = False
 ) -> Iterator[tuple[tuple[str, ...], list[int]]]:
     """Yield the nodes that each process hosts, and the descriptors of their rows: the test set, then their shares.
 
-    `empty` stands for rows that a process does not get.
+    `empty` stands for rows that a process does not get. A coordinator comes first; last where the places
+    of the others may take long, since it waits only so long for its clients.
     """
     training_nodes = [name for name, role in roles.items() if role != "coordinator"]
     data = dict(zip(training_nodes, shares.nodes, strict=True))
     server = [["coordinator"]] if "coordinator" in roles else []
-    for group in [*server, *group_nodes(experiment, training_nodes)]:
+    groups = group_nodes(experiment, training_nodes)
+    for group in [*groups, *server] if server_last else [*server, *groups]:
         evaluates = any(roles[name] != "client" for name in group)
         yield tuple(group), [shares.test if evaluates else empty, *(data.get(name, empty) for name in group)]
 

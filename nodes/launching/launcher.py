@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -44,6 +44,7 @@ from .machine_limits import check_machine
 from .nodes_log import NodesLog
 from .nodes_there import nodes_json, remove_sockets
 from .placement.executor import open_engine
+from .placement.own_rows import agreed_task, unread
 from .progress import Progress, somebody_watches
 from .report_server import ReportServer
 from .rlimits import allowed_files, allowed_processes
@@ -88,6 +89,7 @@ async def launch(
     progress: bool | None = None,
     shares: Callable[[Experiment], DataShares] = divide,
     on: object | None = None,
+    data: object | None = None,
 ) -> RunResult:
     """Run an experiment in real processes: on this machine, or where a cluster engine places them.
 
@@ -122,6 +124,9 @@ async def launch(
         Where each node's rows come from; by default what the experiment says under ``data``.
     on
         A client or a cluster of an engine, such as a ``distributed.Client``, in place of ``cluster.on``.
+    data
+        A collection of that engine, such as a Dask DataFrame: its partitions are the sites, each at a node where it
+        lies, in place of what the experiment says of `nodes` and ``data.name``.
 
     Returns
     -------
@@ -145,7 +150,7 @@ async def launch(
         if progress or (progress is None and somebody_watches(sys.stderr)):
             on_event = _both(Progress(_to_stderr, time.monotonic).event, on_event or _ignore)
         called = (on_event or _ignore, on_address or _ignore, on_run_dir or _ignore, on_target or _ignore)
-        return await _Launch(experiment, fork_server, *called, started_at, shares, on).run(out, resume)
+        return await _Launch(experiment, fork_server, *called, started_at, shares, on, data).run(out, resume)
     finally:
         fork_server.close()
 
@@ -163,6 +168,7 @@ class _Launch:
     started_at: float
     divide: Callable[[Experiment], DataShares]
     on: object | None = None
+    data: object | None = None
     run_dir: RunDir = field(init=False)
     shares: DataShares = field(init=False)
     events: RunEvents = field(init=False)
@@ -178,19 +184,21 @@ class _Launch:
 
     async def run(self, out: Path | None, resume: Path | None) -> RunResult:
         """Return the result; see `launch`."""
-        experiment = self.experiment
-        names = node_names(experiment)
-        check_members(experiment, names)
-        opening = open_engine(experiment, self.on, self._said)
-        own, files = allowed_files()
-        groups = group_nodes(experiment, names)
-        check_machine(experiment, groups, own_files=own, files=files, processes=allowed_processes())
-        if modules := imported_modules(experiment):
+        if modules := imported_modules(self.experiment):
             self.fork_server.preload(modules)
         async with AsyncExitStack() as stack:
+            opening = open_engine(self.experiment, self.on, self.data, self._said)
             engine = None if opening is None else await stack.enter_async_context(opening)
-            check_keys(experiment)
+            if engine is not None:  # with a node for each site there, and this launcher's own addresses
+                self.experiment = replace(engine.experiment, network=self.experiment.network)
+            experiment = self.experiment
             reached = experiment if engine is None else engine.experiment
+            names = node_names(experiment)
+            check_members(experiment, names)
+            check_keys(experiment)
+            own, files = allowed_files()
+            groups = group_nodes(experiment, names) if engine is None else []
+            check_machine(experiment, groups, own_files=own, files=files, processes=allowed_processes())
             if resume is not None:
                 from ..results.resume import reopen, rewind_peers
 
@@ -199,7 +207,8 @@ class _Launch:
                 self.run_dir = stack.enter_context(reopen(resume, experiment))
                 if experiment.mode == "gossip":
                     rewind_peers(self.run_dir)
-            self.shares = await asyncio.to_thread(self.divide, experiment)
+            divided = unread if engine is not None and engine.rows_there else self.divide
+            self.shares = await asyncio.to_thread(divided, experiment)
             stack.callback(self.shares.close)
             if self.shares.target:
                 self.on_target(self.shares.target)
@@ -207,12 +216,8 @@ class _Launch:
                 from nervenet.models.pipeline.given import STEPS
 
                 self.fork_server.preload(STEPS)  # once, and not once a node
-            check_task(experiment, self.shares.task, self.shares.features)
-            check_class_weight(experiment, self.shares.classes)
-            columns, classes = self.shares.columns, self.shares.classes
-            check_size(experiment, self.shares.features, None if classes is None else len(classes))
-            if resume is None:
-                check_initial(experiment, columns, classes)
+            if divided is not unread:
+                self._check_data(initial=resume is None)
             if resume is None:
                 path = out or new_default_dir(experiment, datetime.now(UTC))
                 self.run_dir = stack.enter_context(RunDir(path, max_log_bytes=experiment.max_log_bytes))
@@ -272,6 +277,15 @@ class _Launch:
             # Whatever happens from here on, no child outlives this block.
             stack.push_async_callback(self.supervisor.stop, STOP_S)
             return await self._supervised(report_server)
+
+    def _check_data(self, *, initial: bool) -> None:
+        """Refuse what the data rule out; of rows that nobody has read yet, the nodes find it in round 0."""
+        experiment, shares = self.experiment, self.shares
+        check_task(experiment, shares.task, shares.features)
+        check_class_weight(experiment, shares.classes)
+        check_size(experiment, shares.features, None if shares.classes is None else len(shares.classes))
+        if initial:
+            check_initial(experiment, shares.columns, shares.classes)
 
     async def _supervised(self, report_server: ReportServer) -> RunResult:
         supervisor = self.supervisor
@@ -373,7 +387,7 @@ class _Launch:
             "rounds": experiment.rounds,
             "data": experiment.data.label,
             "model": experiment.model.name,
-            "rows": self.shares.rows,
+            **({"rows": self.shares.rows} if self.shares.rows else {}),
         }
         return fields if self.run_dir.resumed is None else {**fields, "resumed_after": self.run_dir.resumed}
 
@@ -392,7 +406,8 @@ class _Launch:
         reports = dict(supervisor.results)
         arrays, best = saved_apart(self.run_dir.path, reports, supervisor.arrays, supervisor.best)
         result = collect(self.experiment, reports, arrays, best, dict(supervisor.lost))
-        result.status, result.reason, result.task = status, reason, self.shares.task
+        result.status, result.reason = status, reason
+        result.task = self.shares.task or agreed_task(result.preprocessing)
         result.majority = self.shares.majority
         names = tuple(node_names(self.experiment))
         result.judged = Judged(self.shares.test_rows(), self.shares.test_sites, names, counts=supervisor.site_counts)
@@ -410,7 +425,7 @@ def capped(experiment: Experiment, shares: DataShares) -> list[str]:
     weighted = shares.weighted or experiment.training.class_weight is not None
     if experiment.mode == "gossip" or weighted:  # then it is the weights that are compared, round by round
         return []
-    if summed_model(experiment) is not None:  # of which all count alike
+    if summed_model(experiment) is not None or not shares.sizes:  # all count alike, or nobody has read them yet
         return []
     names = node_names(experiment)
     return capped_of(dict(zip(names, shares.sizes, strict=True)), experiment.federated.max_examples_ratio)

@@ -37,7 +37,7 @@ def check_machine(
     experiment
         The run.
     groups
-        The names of the clients or peers of each process.
+        The names of the clients or peers of each process on this machine.
     own_files, files
         How many files this process may open, and each of its children.
     processes
@@ -62,7 +62,7 @@ def check_machine(
                 f"nodes = {count}: {who} needs about {needed:,} open files, and {allowed:,} are allowed; "
                 f"{raising}, or have fewer --nodes{see('out-of-files')}"
             )
-    largest, of = max((files_of_process(experiment, names), len(names)) for names in groups)
+    largest, of = max(((files_of_process(experiment, names), len(names)) for names in groups), default=(0, 1))
     if largest > files:
         each = (largest - process) / of
         fitting = int((files - process) // each)
@@ -71,7 +71,7 @@ def check_machine(
             f"processes = {len(groups)}: a process of {of} nodes needs about {largest:,} open files, and {files:,} "
             f"are allowed; {raising}, or have {way}{see('out-of-files')}"
         )
-    threads = SERVICES + THREADS * len(groups) + NODE_THREADS * count
+    threads = SERVICES + THREADS * len(groups) + NODE_THREADS * sum(map(len, groups))
     if threads > processes:
         raise ExperimentError(
             f"nodes = {count}, processes = {len(groups)}: they need about {threads:,} processes and threads, and "

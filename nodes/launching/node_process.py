@@ -40,6 +40,7 @@ from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import NodeIdentity
 from ..runtime.report_client import ReportClient, ReportFailed, report_once
 from ..runtime.secured import closing_gate, on_key_warning, security_of
+from .jobs import OWN_ROWS
 from .machine_limits import files_of_process
 from .nodes_log import BestEffort
 from .rlimits import OUT_OF_RESOURCES, ran_out
@@ -279,10 +280,10 @@ def _build(
         build_model(experiment),
         share,
         experiment,
-        columns=job["columns"],
+        columns=job["columns"] or None,
         task=job["task"],
         test=None if role == "client" else test,
-        holdout=experiment.data.test_size if role == "client" and at_clients else 0.0,
+        holdout=experiment.data.test_size if (role == "client" and at_clients) or OWN_ROWS in job else 0.0,
         written=written_from_dict(job, job["columns"], MOST_AGREED),
     )
     folder = Path(spec["checkpoint_dir"]) if spec["checkpoint_dir"] else None

@@ -31,6 +31,7 @@ from .roll import to_job
 STOP_AT_MOST_S = 30.0  # how long nodes that are stopped may take to report, as long as one after the other does
 STOP_A_NODE_S = 0.3  # and each that a process hosts, in the time that it has for a sign of life
 LEFT_S = 1.0  # how long after a node the launcher hears of a signal that both were sent
+HERE = ("coordinator",)  # the nodes that are on the launcher's machine wherever the others are
 STOPPED = {"ended with exit code 0", *(f"killed by {name}" for name in ("SIGTERM", "SIGINT", "SIGHUP"))}
 
 
@@ -133,9 +134,11 @@ class Supervisor:
         common = {**data_job("nodes", self.experiment, shares), "broker": self._broker.addresses["directory"]}
         empty = os.open(os.devnull, os.O_RDONLY)
         try:
-            for group, descriptors in hosted_nodes(self.experiment, self.roles, shares, empty):
+            for group, descriptors in hosted_nodes(self.experiment, self.roles, shares, empty, self.engine is not None):
+                if group == HERE and self.engine is not None:
+                    await self._placed(self.engine)
                 nodes = [node_job(name, self.roles[name], self.checkpoint_dir, self.run_dir) for name in group]
-                await self._spawn({**common, "nodes": nodes}, group, descriptors, beyond=group != ("coordinator",))
+                await self._spawn({**common, "nodes": nodes}, group, descriptors, beyond=group != HERE)
             if self.engine is not None:
                 await self._placed(self.engine)
         finally:
@@ -146,17 +149,16 @@ class Supervisor:
         self._check()
 
     async def _placed(self, engine: Engine) -> None:
-        """Wait until the engine has places for all of its processes; what else ends the run meanwhile ends this."""
+        """Wait until an engine has places for all of its processes; what else ends the run meanwhile ends this."""
         placing = asyncio.ensure_future(engine.placed())
         placing.add_done_callback(lambda _: self._processes.notify())
         try:
             await self._until(placing.done, inf, "")  # it has a deadline of its own
-            await placing
+            placing.result()
         except ExecutorFailed as error:
             raise RunAborted(str(error)) from error
         finally:
             placing.cancel()
-        self.progressed()
 
     async def start_baselines(self, shares: DataShares, rounds: int) -> None:
         """Start the baselines of so many rounds, at low priority, unless they are switched off or too large."""
@@ -351,8 +353,7 @@ class Supervisor:
             saying.cancel()
 
     def _say_who_is_missing(self) -> None:
-        missing = sorted(self.survivors() - set(self.results))
-        if missing:
+        if missing := sorted(self.survivors() - set(self.results)):
             what = f"{len(missing)} nodes have yet to report what they have learned: {listed(missing)}"
             self.publish("warning", reason=f"{what}; a second signal does not wait for them")
 

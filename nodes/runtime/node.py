@@ -65,7 +65,7 @@ class Node:
         self._auditor = auditor
         if auditor is not None:
             auditor.attach(self.later, transport.send, self._publish, self.fail)
-        worker.share = transport.share
+        worker.share, worker.lend = transport.share, transport.lend
         worker.start(lambda event: self.later(self.post, event))
 
     # -------------------------------------------------------------------------------------------------------- events in

@@ -18,17 +18,19 @@ from typing import Any, Protocol, TypeAlias
 
 from msgspec.structs import replace
 from nervenet.broker.messages import Payload
+from nervenet.models.new_vector import Lend, made_in
 
 from . import effects as e
 from . import events as ev
 from .outgoing import Share, shared
 
+_SENT = (e.Train, e.Fold, e.Mix, e.Combine, e.CopyPart)  # what comes of them is sent, or may be
 INLINE_SUM = 262_144  # bytes of all vectors together; see `Worker.submit`
 INLINE_BYTES = 1 << 20  # below this, looking at every value (at most 50 us) costs less than a hop to another thread
 
 Call: TypeAlias = Callable[[], None]
 
-HOP_S = 2e-4  # what the hop to a thread and back costs on a busy machine, and so the longest training on the loop
+HOP_S = 5e-4  # the longest training on the loop: twice what the hop to a thread and back costs on a busy machine
 LAST = 8  # trainings that are looked at
 WAITED_S = 2e-3  # who takes longer each time, whatever the processor spends on it, waits for something
 LONG_S, STOPPED_S = 5e-3, 0.1
@@ -85,6 +87,7 @@ class Worker:
         self.role = role
         self.cancellation = Cancellation()
         self.share: Share = lambda vector: vector  # puts a vector where it is sent from
+        self.lend: Lend = lambda _: None  # has one made there
         self._post: Post = _not_started
         self._jobs = Lane(f"worker {name}")
         self._concurrent = Lane(f"concurrent {name}")
@@ -123,18 +126,16 @@ class Worker:
 
     def unpack(self, arrived: ev.Arrived) -> ev.Arrived | None:
         """Return the event with its array decoded and looked at, or None: a large one is posted when that is done."""
-        payload = getattr(arrived.message, "payload", None)
-
-        def unpacked() -> ev.Arrived:
-            body, flaw = self.role.unpack(arrived.body, payload)
-            if flaw is None and body is arrived.body:
-                return arrived
-            return replace(arrived, body=body, flaw=flaw)
-
         if arrived.body.nbytes <= INLINE_BYTES:
-            return unpacked()
-        self._concurrent.put(lambda: self._post(unpacked()))
+            return self._unpacked(arrived)
+        self._concurrent.put(lambda: self._post(self._unpacked(arrived)))
         return None
+
+    def _unpacked(self, arrived: ev.Arrived) -> ev.Arrived:
+        body, flaw = self.role.unpack(arrived.body, getattr(arrived.message, "payload", None))
+        if flaw is None and body is arrived.body:
+            return arrived
+        return replace(arrived, body=body, flaw=flaw)
 
     def close(self) -> None:
         self.cancellation.request()
@@ -144,13 +145,19 @@ class Worker:
     def answer(self, effect: e.Effect) -> ev.Event | None:
         """Perform one effect here and now; whatever the model raises becomes a named event."""
         try:
-            answer = self.role.perform(effect, self.cancellation)
+            answer = self._performed(effect)
         except BaseException as error:  # noqa: BLE001  (a SystemExit of a user's model, too, must not end the thread unsaid)
             return _failed(effect, error)
         if callable(answer):
             self._write(effect, answer)
             return None
         return None if answer is None else shared(answer, self.share)
+
+    def _performed(self, effect: e.Effect) -> ev.Event | Deferred | None:
+        if not isinstance(effect, _SENT):
+            return self.role.perform(effect, self.cancellation)
+        with made_in(self.lend):
+            return self.role.perform(effect, self.cancellation)
 
     def _posting(self, answer: ev.Event | None) -> Call | None:
         return None if answer is None else partial(self._post, answer)
@@ -185,19 +192,31 @@ class Pace:
     def __init__(self) -> None:
         self._last: deque[tuple[float, float]] = deque(maxlen=LAST)  # seconds of processor time, and by the clock
         self._pause = self._after = 0  # so many are done in the thread, now and when one has been long again
+        self._look = 0  # so many more are looked at on the loop
         self.at_once = False
 
     def timed(self, train: Callable[[], ev.Event | None], *, at_once: bool) -> ev.Event | None:
-        """Train, and take note of how long that has taken."""
-        wall, spent = time.perf_counter(), time.thread_time()
+        """Train, and take note of how long that has taken.
+
+        The processor time of a thread takes longer to ask for than any other clock: on the loop it is looked at once
+        the time by the clock has not been short.
+        """
+        look = self._look > 0 or not at_once
+        spent = time.thread_time() if look else 0.0
+        began = time.perf_counter()
         answer = train()
-        self.took(time.thread_time() - spent, time.perf_counter() - wall, at_once=at_once)
+        wall = time.perf_counter() - began
+        if look:
+            self.took(time.thread_time() - spent, wall, at_once=at_once)
+        elif wall > HOP_S:
+            self._look = LAST
+            if wall > STOPPED_S:
+                self.took(0.0, wall, at_once=True)
         return answer
 
     def took(self, spent_s: float, wall_s: float, *, at_once: bool) -> None:
         self._last.append((spent_s, wall_s))
-        if self.at_once and wall_s <= HOP_S:
-            return  # as almost every time
+        self._look = max(0, self._look - 1)
         self._pause = max(0, self._pause - 1)
         if at_once and (spent_s > LONG_S or wall_s > STOPPED_S):
             self._pause = self._after = max(LAST, 2 * self._after)

@@ -38,6 +38,7 @@ from ..gossip.asynchronous.worker import AsyncGossipWorker
 from ..gossip.membership.service import MembershipRules, MembershipService
 from ..gossip.membership.swim import SwimRules
 from ..gossip.round_machine import PeerMachine, PeerRules
+from ..gossip.survey_tree import FEWEST, SpanningTree
 from ..gossip.worker import GossipWorker
 from ..runtime.model_worker import ModelWorker
 from ..topology import TOPOLOGIES, Schedule, every_neighbor
@@ -141,6 +142,8 @@ class Peers:
         }
         self.schedule = self.layout(self.names)
         self.neighbors = every_neighbor(self.schedule)
+        near = self.neighbors
+        self._tree = SpanningTree.over(near) if len(near) >= FEWEST else None
         self._shared_config: dict[str, Any] | None = None
 
     def layout(self, members: Sequence[str]) -> Schedule:
@@ -200,6 +203,7 @@ class Peers:
         return PeerRules(
             name=name,
             members=tuple(self.names),
+            tree=self._tree,
             timing=experiment.timing,
             evaluation=experiment.evaluation,
             evaluate_on="test" if site_model.has_test else "holdout",

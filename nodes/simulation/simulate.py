@@ -38,10 +38,12 @@ from .baselines import Baselines
 from .nodes import Rows
 from .outcome import Outcome
 from .recording import WATCHED, Recording
+from .room import check_room
 from .rounds import WholeRounds, why_not
 from .run import MachineRun
 
 BROKER = "tcp://127.0.0.1:*"
+HANDED_EVERY_S = 0.05  # how long an event may wait for whoever watches
 
 OnEvent = Callable[[dict[str, Any]], None]
 
@@ -129,6 +131,8 @@ class _Simulate:
         if reason and experiment.simulation.engine == "rounds":
             raise ExperimentError(_not_by_rounds(reason))
         self.by_rounds = not reason and experiment.simulation.engine != "machines"
+        if not self.by_rounds:
+            check_room(experiment, reason or "simulation.engine = 'machines'")
         async with AsyncExitStack() as stack:
             path = out or new_default_dir(experiment, datetime.now(UTC))
             self.run_dir = stack.enter_context(RunDir(path, max_log_bytes=experiment.max_log_bytes))
@@ -142,7 +146,8 @@ class _Simulate:
                 self.run_dir,
                 experiment.evaluation.every,
                 names[:WATCHED],
-                lambda: loop.call_soon_threadsafe(self._hand_on),
+                # Not at once: each time the two threads change places, the simulation waits for the interpreter.
+                lambda: loop.call_soon_threadsafe(loop.call_later, HANDED_EVERY_S, self._hand_on),
             )
             self.run_dir.write_nodes(self._nodes(names))
             return await self._supervised(rows)
@@ -156,7 +161,8 @@ class _Simulate:
         except asyncio.CancelledError as error:
             interrupted, why = error, str(error) or INTERRUPTED
             self.stop.set()
-            await asyncio.wait([working])
+            await _to_its_end(working)
+            working.exception()  # seen: that it was stopped is what counts
             if self.ended_at is None:
                 status, reason = INTERRUPTED, why
             else:
@@ -166,10 +172,8 @@ class _Simulate:
         if status == "completed" and self.outcome.failed:
             status, reason = "failed", self.outcome.failed
         ending = asyncio.ensure_future(asyncio.to_thread(self._end, status, reason))
-        try:
-            result = await asyncio.shield(ending)
-        except asyncio.CancelledError as error:  # it is over in seconds, and leaves a whole folder
-            interrupted, result = error, await ending
+        interrupted = await _to_its_end(ending) or interrupted  # it is over in seconds, and leaves a whole folder
+        result = ending.result()
         self._hand_on()
         if interrupted is not None:
             raise interrupted
@@ -212,6 +216,7 @@ class _Simulate:
                 return run
             if experiment.simulation.engine == "rounds":
                 raise ExperimentError(_not_by_rounds(late))
+            check_room(experiment, late)
         return MachineRun(experiment, rows, self.name, self.recording, self.stop.is_set)
 
     def _end(self, status: str, reason: str) -> RunResult:
@@ -262,6 +267,17 @@ class _Simulate:
         roles |= dict.fromkeys(names, "client" if federated else "peer")
         found = {"broker": {"role": "broker", "pid": os.getpid(), "address": self.broker.address}}
         return found | {name: {"role": role, "pid": os.getpid(), "address": ""} for name, role in roles.items()}
+
+
+async def _to_its_end(work: asyncio.Future[Any]) -> BaseException | None:
+    """Wait for what ends soon and must, however often this is cancelled; return the first cancellation."""
+    cancelled: BaseException | None = None
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancelled = cancelled or error
+    return cancelled
 
 
 def _not_by_rounds(reason: str) -> str:

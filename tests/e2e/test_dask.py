@@ -47,7 +47,7 @@ async def test_the_result_is_that_of_a_plain_launch(tmp_path: Path) -> None:
     assert on_dask["status"] == "completed"
     assert on_dask["undisturbed"]
     assert {key: on_dask[key] for key in ("accuracy", "loss")} == {key: plain[key] for key in ("accuracy", "loss")}
-    assert any("3 processes share 2 workers of 2 threads" in each for each in said)
+    assert any("3 processes share 2 workers with 2 threads" in each for each in said)
     assert '"client-2"' in (tmp_path / "dask" / "nodes.log").read_text(), "what nodes write is in the run folder"
 
 
@@ -61,7 +61,7 @@ async def test_the_nodes_of_a_killed_worker_start_again_at_another(tmp_path: Pat
             async with distributed.Client(found.scheduler_address, asynchronous=True, set_as_default=False) as client:
                 await client.wait_for_workers(2, timeout=60)
             on = f"dask://{found.scheduler_address.partition('://')[2]}"
-            settings = {**QUICK, "rounds": 6, "federated.min_clients": 2, "cluster.on": on}
+            settings = {**QUICK, "rounds": 40, "training.epochs": 60, "federated.min_clients": 2, "cluster.on": on}
             events: list[dict[str, Any]] = []
 
             def on_event(event: dict[str, Any]) -> None:
@@ -75,7 +75,7 @@ async def test_the_nodes_of_a_killed_worker_start_again_at_another(tmp_path: Pat
                 worker.kill()
             await worker.wait()
     assert result["status"] == "completed"
-    assert result["completed_rounds"] == 6
+    assert result["completed_rounds"] == 40
     assert result["nodes_lost"] == []
     assert not result["undisturbed"]
     said = [str(event.get("reason")) for event in events if event["type"] == "warning"]
@@ -83,13 +83,28 @@ async def test_the_nodes_of_a_killed_worker_start_again_at_another(tmp_path: Pat
     assert any(": started again at worker tcp://" in each for each in said)
 
 
+async def test_rows_that_lie_at_the_workers_are_read_there(tmp_path: Path) -> None:
+    for number in range(2):
+        rows = [f"{a},{(a + number) % 7},{'yes' if a > 20 else 'no'}" for a in range(number, 40, 2)]
+        (tmp_path / f"site{number}.csv").write_text("\n".join(["a,b,sick", *rows]))
+    settings = {"rounds": 2, "data.sites": [str(tmp_path / "*.csv")], "data.target": "sick", "cluster.data": "workers"}
+    async with cluster(1, "inproc") as found:
+        result = await launch(load_experiment(None, settings), on=found, out=tmp_path / "run")
+    assert result["status"] == "completed"
+    assert sorted(result["by_node"]) == ["coordinator", "site0", "site1"]
+    assert result["task"] == "classification"
+    assert result["evaluated_on"] == "holdout"
+    assert result["sites"]["sites"] == 2
+    assert result["baseline"] is None, "nobody has the rows of all"
+
+
 async def test_without_workers_the_wait_ends_at_its_deadline() -> None:
     said: list[str] = []
     experiment = load_experiment(None, {**QUICK, "cluster.deadline_s": 0.1})
-    async with cluster(0, "inproc") as found, open_dask(Wanted(experiment, "", found, said.append)) as executor:
+    async with cluster(0, "inproc") as found, open_dask(Wanted(experiment, "", found, None, said.append)) as executor:
         executor.attach()
         assert await executor.spawn({"nodes": [{"name": "client-0"}]}, [], within_s=1) == 0
-        waits = r"1 of 1 processes wait for a worker; there are none, after 0\.1 s"
+        waits = r"1 of 1 processes wait for a worker; the engine has none, after 0\.1 s"
         with pytest.raises(ExecutorFailed, match=waits):
             await executor.placed()
         ended: list[tuple[int, int | str]] = []

@@ -62,11 +62,17 @@ class ClassMomentsAdapter(StatisticsAdapter):
         return found
 
 
-def checked_priors(priors: object, classes: int) -> Array | None:
-    """Return given priors as an array, None where none are; ValueError unless each class has one of at least 0."""
+def checked_priors(priors: object, classes: int, *, shares: bool = False) -> Array | None:
+    """Return given priors as an array, None where none are; ValueError unless each class has one of at least 0, and
+    `shares` come to 1.
+    """
     if priors is None:
         return None
     found: Array = np.asarray(priors, np.float64)
-    if found.shape != (classes,) or (found < 0).any() or not found.sum():
-        raise ValueError(f"priors={priors!r}; a number of at least 0 for each of the {classes} classes is allowed")
+    fit = found.shape == (classes,) and not (found < 0).any() and found.sum() > 0
+    if not fit or (shares and not np.isclose(found.sum(), 1.0)):
+        allowed = (
+            f"a number of at least 0 for each of the {classes} classes{', 1 together,' if shares else ''} is allowed"
+        )
+        raise ValueError(f"priors={priors!r}; {allowed}")
     return found

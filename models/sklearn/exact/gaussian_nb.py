@@ -6,6 +6,7 @@ import numpy as np
 
 from ..statistics import Arrays, Block, Shapes, StatisticsAdapter, whole
 from ..sums import class_moments, variance
+from .by_class import checked_priors
 
 
 class GaussianNBAdapter(StatisticsAdapter):
@@ -35,13 +36,4 @@ class GaussianNBAdapter(StatisticsAdapter):
 
     def set_task(self, n_features: int, n_classes: int | None) -> None:
         super().set_task(n_features, n_classes)
-        check_priors(self.given.priors, n_classes or 0)
-
-
-def check_priors(priors: object, classes: int) -> None:
-    """Raise ValueError for priors that are not one of each class, none negative, 1 together."""
-    if priors is None:
-        return
-    found = np.asarray(priors, np.float64)
-    if found.shape != (classes,) or (found < 0).any() or not np.isclose(found.sum(), 1.0):
-        raise ValueError(f"priors={priors!r}; a share of each of the {classes} classes that the sites have, 1 together")
+        checked_priors(self.given.priors, n_classes or 0, shares=True)

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from nervenet.models.aggregate import combine
+from nervenet.models.new_vector import copied
 from nervenet.models.rng import generator
 from nervenet.models.weights import BLOCK, IncompatibleWeights, Vector
 from numpy.typing import NDArray
@@ -84,7 +85,7 @@ def layered(sizes: Sequence[int]) -> tuple[Part, ...]:
 
 
 def taken(vector: Vector, part: Part) -> Vector:
-    return np.array(vector[part.where])
+    return copied(vector[part.where])
 
 
 def merged(mine: Vector, theirs: Vector, shares: Shares, part: Part = WHOLE) -> Vector:

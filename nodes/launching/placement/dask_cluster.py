@@ -17,19 +17,25 @@ from typing import TYPE_CHECKING, Any
 
 from nervenet.models.extras import require
 
+from ...config.factory import node_names
 from ...config.keys import ExperimentError
 from ...config.schema import Experiment, NetworkConfig
+from ...config.site_names import site_names
+from ...experiment.validation import validate
 from .executor import Wanted
 from .link import host_of, is_within, readable
-from .placing import Placing
+from .placing import Placing, workers_in_words
+from .sites_there import SiteFile, look, sites_at
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
     from .dask_executor import DaskExecutor
 
 CONNECT_S = 10.0  # in which a scheduler must answer
 PROBE_S = 10.0  # and its workers
+PARTITIONS = "partitions"  # the name of data whose sites are those of a data frame
+LOOK_S = 60.0  # in which they say which files they have
 CLOSE_S = 10.0  # in which a cluster of this launch's own ends
 
 
@@ -50,10 +56,11 @@ async def open_dask(wanted: Wanted) -> AsyncIterator[DaskExecutor]:
         experiment = _reached(wanted.experiment, scheduler, threads)
         _check_link([scheduler, *threads], experiment)
         await _check_versions(client, threads)
+        experiment, sites = await _sites(client, experiment, wanted.data)
         from .dask_executor import DaskExecutor
 
         placing = Placing(experiment.cluster.deadline_s, version("nervenet"), reachable=_reaches(experiment))
-        executor = DaskExecutor(client, experiment, placing, threads)
+        executor = DaskExecutor(client, experiment, placing, threads, sites)
         stack.push_async_callback(executor.close)
         yield executor
 
@@ -69,8 +76,12 @@ async def _connected(wanted: Wanted, stack: AsyncExitStack) -> Client:
         address, security = _of_program(given)
         options["security"] = security
     elif not address:
-        count = min(wanted.experiment.process_count, os.cpu_count() or 1)
-        wanted.say(f"starting a Dask cluster of {count} workers on this machine")
+        count = os.cpu_count() or 1
+        if (
+            wanted.data is None and wanted.experiment.cluster.data == "launcher"
+        ):  # else nobody has counted the sites yet
+            count = min(wanted.experiment.process_count, count)
+        wanted.say(f"starting a Dask cluster on this machine: {workers_in_words([1] * count)}")
         cluster = LocalCluster(
             n_workers=count,
             threads_per_worker=1,
@@ -95,7 +106,7 @@ async def _connected(wanted: Wanted, stack: AsyncExitStack) -> Client:
         why = str(error).partition("\n")[0] or type(error).__name__
         raise ExperimentError(
             f"cluster.on = {wanted.experiment.cluster.on or address!r}: no Dask scheduler answers at {address} within "
-            f"{CONNECT_S:g} s ({why}); is it running, and may this machine reach it?"
+            f"{CONNECT_S:g} s ({why}); is it running, encrypted (dask+tls://HOST:PORT), within reach of this machine?"
         ) from None
     return client
 
@@ -189,6 +200,48 @@ async def _check_versions(client: Client, workers: Mapping[str, int]) -> None:
                 f"cluster.on: worker {worker} has {has}, and this is {own}: install the same there "
                 f'(pip install "nervenet=={own}")'
             )
+
+
+async def _sites(
+    client: Client, experiment: Experiment, frame: Any
+) -> tuple[Experiment, Mapping[str, SiteFile | Future] | None]:
+    """Return the experiment with a node for each site whose rows lie at the workers, and where; None: none do."""
+    there = experiment.cluster.data == "workers"
+    if frame is None and not there:
+        return experiment, None
+    if frame is not None:
+        parts = _partitions(frame)
+        partitions = client.compute(parts)
+        named = replace(experiment.data, name=PARTITIONS, sites=())
+        found = _with_own_rows(replace(experiment, nodes=len(partitions), data=named))
+        return found, dict(zip(node_names(found), partitions, strict=True))
+    patterns = experiment.data.sites
+    if not patterns:
+        raise ExperimentError("cluster.data = 'workers': expected data.sites (--sites), the paths of the files there")
+    looking = client.run(look, patterns)
+    sites = sites_at(await _within(LOOK_S, looking, "the workers do not say which files they have"), patterns)
+    found = _with_own_rows(replace(experiment, nodes=len(sites), data=replace(experiment.data, sites=tuple(sites))))
+    return found, {name: sites[str(path)] for name, path in site_names(found.data.sites).items()}
+
+
+def _partitions(frame: Any) -> list[Any]:
+    """Return the partitions of a Dask DataFrame, each to be computed where its data are."""
+    if not hasattr(frame, "to_delayed") or not hasattr(frame, "npartitions"):
+        raise ExperimentError(f"data: expected a Dask DataFrame, found {type(frame).__name__}")
+    return list(frame.to_delayed())
+
+
+def _with_own_rows(experiment: Experiment) -> Experiment:
+    """Return the experiment as nodes run it that bring their own rows: each in its process, judged on its own."""
+    if experiment.process_count != experiment.nodes:
+        raise ExperimentError(
+            f"processes = {experiment.processes}: expected one for each of the {experiment.nodes} sites whose rows lie "
+            "at the workers; leave it out"
+        )
+    evaluation = replace(experiment.evaluation, baseline=False, sites=experiment.mode == "federated")
+    found = replace(experiment, evaluation=evaluation)
+    validate(found)
+    return found
 
 
 def _reaches(experiment: Experiment) -> Callable[[str], str]:

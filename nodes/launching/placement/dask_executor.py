@@ -15,11 +15,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ...config.schema import Experiment
-from ..jobs import imported_modules
+from ..jobs import OWN_ROWS, imported_modules
 from .delivery import Delivery, contents, keys_of, mark_of
 from .executor import ExecutorFailed
 from .place import hold_place, put
 from .placing import Deliver, Effect, Exited, Place, Placing, Release, Say, shared_threads
+from .sites_there import SiteFile
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -45,6 +46,8 @@ class DaskExecutor:
         Knows who has a place where.
     threads
         Of each worker, by its address.
+    sites
+        Where the rows of each node lie, by its name: in a file at some workers, or held by Dask; None: they are sent.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class DaskExecutor:
         experiment: Experiment,
         placing: Placing,
         threads: Mapping[str, int],
+        sites: Mapping[str, SiteFile | Future] | None = None,
     ) -> None:
         self.experiment = experiment
         self.exited: Callable[[int, int | str], None] = lambda _number, _how: None
@@ -61,6 +65,8 @@ class DaskExecutor:
         self._client = client
         self._placing = placing
         self._threads = dict(threads)
+        self._sites = sites
+        self.rows_there = sites is not None
         self._topic = f"nervenet-{client.id}"
         self._futures: dict[int, Future] = {}
         self._deliveries: dict[int, tuple[Mapping[str, Any], Sequence[bytes]]] = {}
@@ -93,23 +99,28 @@ class DaskExecutor:
         # The first is the log of this machine; a worker has its own.
         self._deliveries[number] = job, [contents(descriptor) for descriptor in descriptors[1:]]
         self._placing.wanted(number, nodes, monotonic())
-        # Spread, where there are workers to choose from; Dask chooses where that one is gone.
-        near = sorted(self._threads)
-        where = [near[number % len(near)]] if near else None
+        held: tuple[Future, ...] = ()
+        match None if self._sites is None else self._sites[nodes[0]]:
+            case None:
+                # Spread, where there are workers to choose from; Dask chooses where that one is gone.
+                near = sorted(self._threads)
+                where = {"workers": [near[number % len(near)]], "allow_other_workers": True} if near else {}
+            case SiteFile(path, workers):
+                self._deliveries[number] = {**job, OWN_ROWS: {"file": path}}, []
+                where = {"workers": list(workers)}
+            case partition:
+                self._deliveries[number] = {**job, OWN_ROWS: {"held": f"the partition of {nodes[0]}"}}, []
+                held, where = (partition,), {}
         self._futures[number] = self._client.submit(
-            hold_place,
-            self._topic,
-            number,
-            key=f"{self._topic}-{number}",
-            pure=False,
-            workers=where,
-            allow_other_workers=where is not None,
+            hold_place, self._topic, number, *held, key=f"{self._topic}-{number}", pure=False, **where
         )
         self._start(self._follow(number, self._futures[number]))
         return number
 
     async def placed(self) -> None:
         """Wait until every process has a place, and deliver to all."""
+        if self._placing.begun:
+            return
         if said := shared_threads(len(self._futures), tuple(self._threads.values())):
             self.waits(said)
         try:

@@ -58,16 +58,20 @@ class Engine(Executor, Protocol):
     Attributes
     ----------
     experiment
-        As it is run there: with addresses at which its nodes and this launcher reach each other.
+        As it is run there: with addresses at which its nodes and this launcher reach each other, and a node for each
+        site whose rows lie there.
+    rows_there
+        Whether the rows lie there: then no process is sent any.
     finished
         Asked whether nothing is missing of some nodes, so that they need no other place where theirs is lost.
     """
 
     experiment: Experiment
+    rows_there: bool
     finished: Callable[[tuple[str, ...]], bool]
 
     async def placed(self) -> None:
-        """Wait until every process that was asked for has a place, and begin them.
+        """Wait until every process that was asked for has a place, and begin them; at once if they have begun.
 
         Raises
         ------
@@ -89,6 +93,8 @@ class Wanted:
         empty: an engine of its own, here.
     client
         What a program has given in place of an address: a client or a cluster of that engine; None: nothing.
+    data
+        A collection of that engine whose parts are the sites; None: there is none.
     say
         Takes what is waited for while it is opened.
     """
@@ -96,6 +102,7 @@ class Wanted:
     experiment: Experiment
     address: str
     client: object | None
+    data: object | None
     say: Callable[[str], None]
 
 
@@ -114,7 +121,7 @@ EXECUTORS: Registry[Open] = Registry(
 
 
 def open_engine(
-    experiment: Experiment, client: object | None, say: Callable[[str], None]
+    experiment: Experiment, client: object | None, data: object | None, say: Callable[[str], None]
 ) -> AbstractAsyncContextManager[Engine] | None:
     """Return what opens the engine that an experiment, or a program, asks for; None: this machine.
 
@@ -125,10 +132,14 @@ def open_engine(
     """
     on = experiment.cluster.on
     if on is None and client is None:
+        if data is not None or experiment.cluster.data != "launcher":
+            what = "data" if data is not None else f"cluster.data = {experiment.cluster.data!r}"
+            raise ExperimentError(f"{what}: lies at the workers of an engine; expected cluster.on (--on) with it")
         return None
     scheme, _, address = (on or _name_of(client)).partition("://")
     name, _, transport = scheme.partition("+")
-    return EXECUTORS[name](Wanted(experiment, f"{transport}://{address}" if transport else address, client, say))
+    address = f"{transport}://{address}" if transport else address
+    return EXECUTORS[name](Wanted(experiment, address, client, data, say))
 
 
 def _name_of(client: object) -> str:

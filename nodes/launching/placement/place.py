@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from ...results.run_dir import NODES_LOG
+from ..jobs import OWN_ROWS
 from .delivery import Delivery, mark_of, remove_keys, write_keys
 from .link import host_of, is_within
+from .own_rows import with_own_rows
 from .worker_host import WorkerHost, in_file, worker_host
 
 SILENT_S = 60.0  # without a sign of the launcher, after which a place is given up
@@ -29,10 +31,11 @@ LEFT = "given back"
 _places: dict[str, queue.SimpleQueue[tuple[str, Any]]] = {}
 
 
-def hold_place(topic: str, number: int) -> int | str:
+def hold_place(topic: str, number: int, held: object = None) -> int | str:
     """Hold a place for process `number` of a run, and return how it ended: its exit code, or words.
 
-    `topic` is that of the run's events.
+    `topic` is that of the run's events. `held` are the rows of the process's node, where Dask has them: it has chosen
+    this worker for that they are here.
     """
     from distributed import get_worker, secede
 
@@ -45,7 +48,7 @@ def hold_place(topic: str, number: int) -> int | str:
         with worker_host() as host:
             said = {"number": number, "token": token, "worker": worker.address, "version": version("nervenet")}
             worker.log_event(topic, said)
-            return _hold(host, inbox, worker.address, folder)
+            return _hold(host, inbox, worker.address, folder, held)
     finally:
         del _places[token]
         remove_keys(folder)
@@ -63,7 +66,9 @@ def put(token: str, kind: str, value: Any = None) -> bool:
     return True
 
 
-def _hold(host: WorkerHost, inbox: queue.SimpleQueue[tuple[str, Any]], address: str, folder: Path) -> int | str:
+def _hold(
+    host: WorkerHost, inbox: queue.SimpleQueue[tuple[str, Any]], address: str, folder: Path, held: object
+) -> int | str:
     pid = 0
     ending = ""  # why the process is being ended
     while True:
@@ -78,7 +83,7 @@ def _hold(host: WorkerHost, inbox: queue.SimpleQueue[tuple[str, Any]], address: 
         match kind:
             case "job":
                 try:
-                    pid = _start(host, value, inbox, address, folder)
+                    pid = _start(host, value, inbox, address, folder, held)
                 except Exception as error:  # noqa: BLE001  (whatever it is, the launcher hears of it)
                     return f"could not be started: {type(error).__name__}: {error}"
             case "signal" if pid:
@@ -94,7 +99,7 @@ def _hold(host: WorkerHost, inbox: queue.SimpleQueue[tuple[str, Any]], address: 
 
 
 def _start(
-    host: WorkerHost, packed: bytes, inbox: queue.SimpleQueue[tuple[str, Any]], address: str, folder: Path
+    host: WorkerHost, packed: bytes, inbox: queue.SimpleQueue[tuple[str, Any]], address: str, folder: Path, held: object
 ) -> int:
     """Start the process of a delivery and return its id."""
     delivery = Delivery.unpack(packed)
@@ -108,7 +113,11 @@ def _start(
     job = at_worker(delivery.job, address, folder if delivery.keys else None, shared=shared)
     descriptors = [_log(run_dir if shared else None)]
     try:
-        descriptors += map(in_file, delivery.files)
+        if OWN_ROWS in job:
+            job, rows = with_own_rows(job, held)
+            descriptors += [in_file(b""), rows]  # there is no test set: the node holds some of its rows out
+        else:
+            descriptors += map(in_file, delivery.files)
         return host.spawn(job, descriptors, lambda how: inbox.put(("exited", how)))
     finally:
         for descriptor in descriptors:

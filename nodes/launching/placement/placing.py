@@ -183,13 +183,13 @@ class Placing:
     def lacking(self, there: Sequence[int]) -> str:
         """Return who waits for what."""
         waiting, asked = len(self.waiting), sum(not process.ended for process in self._processes.values())
-        return f"{waiting} of {asked} processes wait for a worker; there are {workers_in_words(there)}"
+        return f"{waiting} of {asked} processes wait for a worker; the engine has {workers_in_words(there)}"
 
 
 def workers_in_words(threads: Sequence[int]) -> str:
     """Return how many workers there are, and their threads."""
-    count = len(threads)
-    return "none" if not count else f"{count} worker{'s' * (count != 1)} of {sum(threads)} threads"
+    count, total = len(threads), sum(threads)
+    return "none" if not count else f"{count} worker{'s' * (count != 1)} with {total} thread{'s' * (total != 1)}"
 
 
 def shared_threads(processes: int, threads: Sequence[int]) -> str:

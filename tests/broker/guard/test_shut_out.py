@@ -18,6 +18,7 @@ from nervenet.broker.guard import guard, shut_out
 from nervenet.broker.guard.shut_out import SHUT_S, ShutOut
 from nervenet.broker.kernel import inode
 from nervenet.broker.limits import LIMITS
+from nervenet.broker.transport_events import LinkLost, LinkUp
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="no other system has filters for a listening socket")
 DEADLINE_S = 30.0
@@ -121,6 +122,17 @@ class Dialer:
         _, writable, _ = select.select([], [self.socket], [], within_s)
         return bool(writable) and self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
 
+    def ended(self) -> bool:
+        """Whether the other side has ended it; what that has sent is read."""
+        try:
+            while self.socket.recv(1 << 12):
+                pass
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass
+        return True
+
 
 @pytest.fixture
 def dial():
@@ -153,8 +165,8 @@ def test_the_system_takes_the_program(dial):
 @pytest.mark.parametrize("filters", [True, False])
 async def test_who_comes_too_often_is_not_accepted_any_more(tcp, limit, dial, monkeypatch, filters):
     """Else each costs an accept, a handshake and what a guard does about it."""
-    limit("handshakes_at_inbox", 2)
-    limit("handshakes_at_inbox_s", 1)
+    limit("handshakes", 2)
+    limit("handshakes_s", 1)
     monkeypatch.setattr(shut_out, "SHUT_S", 1e6)
     if not filters:
         monkeypatch.setattr(guard, "drop_from", lambda *_: False)
@@ -170,9 +182,31 @@ async def test_who_comes_too_often_is_not_accepted_any_more(tcp, limit, dial, mo
 
 
 @linux
+@pytest.mark.parametrize("cut_off", [True, False])
+async def test_where_one_was_cut_off_nobody_is_kept_out_until_it_is_back(tcp, limit, dial, monkeypatch, cut_off):
+    """It would have to try again and again, among those of a flood."""
+    limit("handshakes", 3)
+    limit("handshakes_s", 1)
+    monkeypatch.setattr(shut_out, "SHUT_S", 1e6)
+    if not cut_off:
+        limit("unknown_s", 0)
+    server, at_server = await tcp.open("server", binds=True)
+    client, _ = await tcp.open("client")
+    client.link("server", server.addresses)
+    await at_server.first(LinkUp)
+    watched = server._inbound._guards["control"]
+    await client.close(0.0)
+    await at_server.first(LinkLost)
+    host, _, port = server.addresses["control"].removeprefix("tcp://").rpartition(":")
+    many = [dial((host, int(port))) for _ in range(4)]
+    await until(lambda: sum(one.ended() for one in many) >= 2)
+    assert bool(watched._shut_out.addresses) != cut_off
+
+
+@linux
 async def test_and_after_a_while_is_let_in_again(tcp, limit, dial, monkeypatch):
-    limit("handshakes_at_inbox", 1)
-    limit("handshakes_at_inbox_s", 1_000)
+    limit("handshakes", 1)
+    limit("handshakes_s", 1_000)
     monkeypatch.setattr(shut_out, "SHUT_S", 0.05)
     server, _ = await tcp.open("server", binds=True)
     host, _, port = server.addresses["control"].removeprefix("tcp://").rpartition(":")

@@ -243,9 +243,10 @@ async def test_what_many_connections_took_is_given_back(tcp, raw, monkeypatch, m
         await until(lambda: given)
 
 
+@pytest.mark.parametrize("row", ["connections_in_all", "unknown_in_all"])
 @pytest.mark.parametrize("most", [3, MUCH])
-async def test_connections_of_all_sockets_are_counted_together(tcp, raw, limit, most):
-    limit("connections_in_all", most)
+async def test_connections_of_all_sockets_are_counted_together(tcp, raw, limit, most, row):
+    limit(row, most)
     server, _ = await tcp.open("server", binds=True)
     made = [raw(server.addresses[lane]) for _ in range(3) for lane in ("control", "bulk")]
     guards = server._inbound._guards.values()

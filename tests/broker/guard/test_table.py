@@ -132,29 +132,30 @@ def test_connections_of_one_address_have_a_pace(limit):
     limit("handshakes", 2)
     connections = table()
     endings = [connections.accepted(k, k, "10.0.0.7", 0.0) for k in range(3)]
-    assert [limits_of(each) for each in endings] == [[], [], [(2, "handshakes")]]
+    assert [limits_of(each) for each in endings] == [[], [], [(2, "handshakes_s")]]
     assert connections.accepted(3, 3, "10.0.0.8", 0.0) == []
     assert connections.accepted(4, 4, "10.0.0.7", 1.0) == []
 
 
-@pytest.mark.parametrize("counts_known", [False, True])
-def test_who_has_introduced_itself_leaves_the_pace_of_its_address_to_others(limit, counts_known):
-    limit("handshakes_at_inbox", 2)
-    connections = table(handshakes="handshakes_at_inbox", counts_known=counts_known)
+@pytest.mark.parametrize("introduces_itself", [True, False])
+def test_who_has_introduced_itself_leaves_the_pace_of_its_address_to_others(limit, introduces_itself):
+    limit("unknown", 2)
+    connections = table()
     for descriptor in range(10):
         endings = connections.accepted(descriptor, descriptor, "10.0.0.7", 0.0)
-        connections.introduced(descriptor)
-    assert limits_of(endings) == ([(9, "handshakes_at_inbox")] if counts_known else [])
+        if introduces_itself:
+            connections.introduced(descriptor)
+    assert limits_of(endings) == ([] if introduces_itself else [(9, "handshakes_unknown_s")])
 
 
 def test_what_says_something_before_it_is_announced_is_of_that_pace_too(limit):
-    limit("handshakes_at_inbox", 1)
-    connections = table(handshakes="handshakes_at_inbox", counts_known=False)
+    limit("handshakes", 1)
+    connections = table()
     for descriptor in (4, 5, 6):
         connections.came(descriptor, lambda of: 100 + of, 10, 1, 0.0)
     connections.introduced(4)
     endings = [connections.accepted(each, 100 + each, "10.0.0.7", 0.0) for each in (4, 5, 6)]
-    assert [limits_of(each) for each in endings] == [[], [], [(6, "handshakes_at_inbox")]]
+    assert [limits_of(each) for each in endings] == [[], [], [(6, "handshakes_s")]]
 
 
 def test_messages_and_bytes_have_a_pace(limit):

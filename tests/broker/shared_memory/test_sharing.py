@@ -15,6 +15,7 @@ from nervenet.broker.shared_memory import host, writer
 from nervenet.broker.shared_memory.budget import OF_PROCESS, Budget
 from nervenet.broker.shared_memory.local_messages import Shown, pack
 from nervenet.broker.shared_memory.pool import Pool
+from nervenet.broker.shared_memory.reference import Reference
 from nervenet.broker.shared_memory.region import can_be_made
 from nervenet.broker.shared_memory.sharing import Partner
 from nervenet.broker.transport import LinkLost, LinkUp, MalformedMessage
@@ -168,7 +169,10 @@ async def test_where_it_cannot_be_all_goes_by_the_socket(tcp: Any, monkeypatch: 
     assert not pair.box.of(MalformedMessage)
 
 
-async def test_one_copy_serves_all_receivers(tcp: Any) -> None:
+async def test_one_copy_serves_all_receivers(tcp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Reference] = []
+    pack = Reference.pack
+    monkeypatch.setattr(Reference, "pack", lambda reference: sent.append(reference) or pack(reference))
     sender, at_sender = await tcp.open("sender", binds=True, shared_memory=True)
     names = [f"receiver-{k}" for k in range(3)]
     boxes = {}
@@ -176,17 +180,19 @@ async def test_one_copy_serves_all_receivers(tcp: Any) -> None:
         receiver, boxes[name] = await tcp.open(name, shared_memory=True)
         receiver.link("sender", sender.addresses)
     await at_sender.until(lambda: len(at_sender.of(LinkUp)) == len(names))
-    number = 0
-    while sender.counters.bytes_shared < len(names) * 3 * 4 * SIZE:
+    number, last = 0, list[Reference]()
+    while len(last) < len(names):
         number += 1
+        sent.clear()
         sender.send(names, task(number), sender.share(np.full(SIZE, number, np.float32)))
         for box in boxes.values():
             arrived = await box.first(Task, lambda item, n=number: item.message.round == n)
             assert (arrived.array == number).all()
             box.items.clear()
             del arrived
+        last = list(sent)
         assert number < 60
-    assert len(sender._endpoint.shared._writer._pool) <= 3
+    assert len({(reference.region, reference.generation) for reference in last}) == 1
 
 
 async def test_both_ways_and_a_part_of_a_vector(pair: Pair) -> None:

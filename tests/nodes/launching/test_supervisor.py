@@ -543,3 +543,67 @@ async def test_baselines_are_reported() -> None:
     await scenario.supervisor.wait_for_baselines(5.0)
     assert scenario.supervisor.baselines == {"centralised": 0.9, "local_only_mean": None}
     assert scenario.supervisor.baseline_s == 1.5
+
+
+class FakeEngine(FakeForkServer):
+    """An engine whose places come when a test says so."""
+
+    def __init__(self, supervised: Callable[[int, dict[str, Any]], None]) -> None:
+        super().__init__()
+        self.asked, self.there = asyncio.Event(), asyncio.Event()
+        self.supervised = supervised
+        self.on_spawn = lambda _pid, _job: None
+
+    async def placed(self) -> None:
+        self.asked.set()
+        await self.there.wait()
+        for pid, job in self.jobs.items():
+            self.supervised(pid, job)
+
+
+def engaged(mode: str) -> tuple[Scenario, FakeEngine]:
+    scenario = Scenario(mode=mode)
+    engine = FakeEngine(scenario.report_ready)
+    scenario.supervisor.engine = engine  # type: ignore[assignment]
+    scenario.supervisor.__post_init__()
+    return scenario, engine
+
+
+async def test_a_coordinator_is_started_when_its_clients_have_places() -> None:
+    """It waits `network.join_deadline_s` for them, and an engine may need longer to place them."""
+    scenario, engine = engaged("federated")
+    starting = asyncio.create_task(scenario.started())
+    await engine.asked.wait()
+    assert len(engine.jobs) == 3
+    assert [job["kind"] for job in scenario.fork_server.jobs.values()] == ["broker"]
+    engine.there.set()
+    await starting
+    names = [spec["name"] for job in scenario.fork_server.jobs.values() for spec in job.get("nodes", ())]
+    assert names == ["coordinator"], "the only node on the launcher's machine"
+
+
+async def test_a_node_that_was_stopped_with_its_worker_is_not_lost_yet() -> None:
+    scenario, engine = engaged("gossip")
+    engine.there.set()
+    await scenario.started()
+    scenario.result("peer-1", failed="interrupted")
+    assert "peer-1" not in scenario.supervisor.results
+    assert ("warning", {"reason": "peer-1 was interrupted at its worker; it is not lost yet"}) in scenario.published
+    assert not scenario.supervisor.engine.finished(("peer-1",))  # type: ignore[union-attr]
+    scenario.result("peer-1", "peer-2", "peer-0")
+    await scenario.results()
+    assert scenario.lost == []
+    assert scenario.supervisor.engine.finished(("peer-1",))  # type: ignore[union-attr]
+
+
+async def test_what_an_engine_gives_up_is_lost_in_its_words() -> None:
+    scenario, engine = engaged("gossip")
+    engine.there.set()
+    await scenario.started()
+    engine.exited(engine.pid_of("peer-1"), "lost with worker tcp://10.0.0.1:1")
+    assert scenario.lost == [("peer-1", "lost with worker tcp://10.0.0.1:1")]
+    engine.exited(engine.pid_of("peer-2"), -signal.SIGKILL)
+    assert scenario.lost[1:] == [("peer-2", "killed by SIGKILL")]
+    engine.died("the scheduler has gone")
+    with pytest.raises(RunAborted, match="the scheduler has gone"):
+        await scenario.results()

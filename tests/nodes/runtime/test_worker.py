@@ -311,3 +311,26 @@ def test_one_that_stops_the_loop_counts_as_long_whatever_it_waited_for() -> None
     pace = paced(*[HOP_S / 2] * LAST)
     pace.took(HOP_S / 2, 2 * STOPPED_S, at_once=True)
     assert not pace.at_once
+
+
+def test_one_on_the_loop_that_has_turned_slow_is_found_out_by_the_second_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = {"wall": 0.0, "spent": 0.0}
+    monkeypatch.setattr("nervenet.nodes.runtime.worker.time.perf_counter", lambda: clock["wall"])
+    monkeypatch.setattr("nervenet.nodes.runtime.worker.time.thread_time", lambda: clock["spent"])
+
+    def taking(seconds: float) -> Callable[[], None]:
+        def train() -> None:
+            clock["wall"] += seconds
+            clock["spent"] += seconds
+
+        return train
+
+    pace, on_the_loop = paced(*[HOP_S / 2] * LAST), 0
+    for _ in range(100):
+        pace.timed(taking(HOP_S / 2), at_once=pace.at_once)
+    while pace.at_once:
+        pace.timed(taking(2 * HOP_S), at_once=True)
+        on_the_loop += 1
+    assert on_the_loop == 3

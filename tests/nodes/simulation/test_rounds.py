@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.results.run_result import RunResult
+from nervenet.nodes.simulation import room
 from nervenet.nodes.simulation.mixing import Mixing
+from nervenet.nodes.simulation.nodes import Rows
+from nervenet.nodes.simulation.rounds import why_not
 
 Simulate = Callable[..., Awaitable[RunResult]]
 
@@ -95,7 +99,6 @@ async def test_without_bandwidth_and_jitter_every_round_takes_as_long_as_by_the_
         ({"mode": "federated"}, "a federation goes by the machines"),
         ({"gossip": {"algorithm": "sgp"}}, "sends and remembers more than a model"),
         ({"gossip": {"algorithm": "ad-psgd"}}, "has no rounds"),
-        ({"model": {"name": "sklearn.linear_model.SGDClassifier", "loss": "log_loss"}}, "not the built-in network"),
         ({"simulation": {"loss": 0.1}}, "simulation.loss"),
         ({"simulation": {"lifetime_s": 9.0}}, "simulation.lifetime_s"),
         ({"simulation": {"latency_s": 0.2}}, "pings would come back after 0.4 s"),
@@ -112,6 +115,13 @@ async def test_what_the_machines_alone_can_do_is_refused_by_name(
     with pytest.raises(ExperimentError, match=f"simulation.engine = 'rounds': .*{reason}.*expected auto or machines"):
         await simulated(**tables)
     assert not (tmp_path / "run").exists()
+
+
+def test_other_models_are_trained_one_by_one() -> None:
+    tables = {"mode": "gossip", "model": {"name": "sklearn.linear_model.SGDClassifier", "loss": "log_loss"}}
+    assert why_not(Experiment.from_dict({**tables, "nodes": 2}), Rows({}, None, (), "classification")) == (
+        "model.name = 'sklearn.linear_model.SGDClassifier' is not the built-in network"
+    )
 
 
 async def test_where_a_peer_would_not_wait_for_another_the_machines_decide(simulated: Simulate) -> None:
@@ -131,3 +141,16 @@ async def test_many_peers_settle_round_0_at_once_on_what_they_would_have_flooded
     at_once = await simulated(out="at-once", **tables)
     assert bits(at_once) == bits(flooded)
     assert at_once["bytes_sent"] < flooded["bytes_sent"]
+
+
+async def test_more_machines_than_fit_are_refused_before_they_fill_the_memory(
+    simulated: Simulate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(room, "_memory", lambda: 1e5)
+    lossy = {"mode": "gossip", "simulation": {"loss": 0.1}}
+    with pytest.raises(ExperimentError, match=r"nodes = 4: .* 0.0 GB; whole rounds take far less, but .*loss"):
+        await simulated(**lossy)
+    assert not (tmp_path / "run").exists()
+    await simulated(mode="gossip")
+    monkeypatch.undo()
+    await simulated(out="fits", **lossy)

@@ -94,21 +94,15 @@ async def test_stopped_it_leaves_a_readable_folder(simulated: Simulate, tmp_path
 
 async def test_a_monitor_attaches_while_it_runs(simulated: Simulate) -> None:
     heard: list[str] = []
-    attached = asyncio.Event()
-    watching: list[asyncio.Task[None]] = []
-
-    async def watch(address: str) -> None:
-        async with EventStream(address) as events:
-            attached.set()
-            async for event in events:
-                heard.append(event["type"])
-                if event["type"] == "run.completed":
-                    return
-
-    def on_address(address: str) -> None:
-        watching.append(asyncio.create_task(watch(address)))
-
-    async with asyncio.timeout(20):
-        await simulated(rounds=30, calls={"on_address": on_address})
-        await watching[0]
+    address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    running = asyncio.ensure_future(simulated(rounds=100_000, calls={"on_address": address.set_result}))
+    async with asyncio.timeout(60), EventStream(await address) as events:
+        async for event in events:
+            heard.append(event["type"])
+            if event["type"] == "round.completed":
+                running.cancel()
+            if event["type"] == "run.failed":
+                break
+    with pytest.raises(asyncio.CancelledError):
+        await running
     assert "round.completed" in heard

@@ -195,6 +195,16 @@ def test_without_that_check_they_are_found_while_it_trains(monkeypatch: pytest.M
         learn(GammaRegressor(), skewed((X, TARGETS["counts"])))
 
 
+def test_means_stay_above_zero_where_the_link_does_not_see_to_that() -> None:
+    rng = np.random.default_rng(1)
+    inputs = rng.normal(size=(300, 3))
+    y = np.maximum(inputs @ [0.5, 0.3, 0] + 1, 0.05) * rng.gamma(5, 0.2, size=300) + 1e-6
+    found = learn(TweedieRegressor(power=3, link="identity", alpha=0), skewed((inputs, y)), rounds=15).model
+    sums: Any = found.sums()  # type: ignore[attr-defined]
+    assert found.estimator.predict(inputs).min() > 0  # type: ignore[attr-defined]
+    assert np.abs(sums["gradient"] / sums["weight"]).max() < 1e-5
+
+
 def test_a_start_without_a_likelihood_is_refused() -> None:
     with pytest.raises(CannotMerge, match="fit_intercept=False"):
         as_model(TweedieRegressor(power=1.5, link="identity", fit_intercept=False))

@@ -26,7 +26,7 @@ async def test_a_scheduler_that_is_not_there_is_said_within_a_deadline(monkeypat
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
-        opening = open_engine(load_experiment(None, {**QUICK, "cluster.on": f"dask://{address}"}), None, _ignore)
+        opening = open_engine(load_experiment(None, {**QUICK, "cluster.on": f"dask://{address}"}), None, None, _ignore)
         assert opening is not None
         with pytest.raises(ExperimentError, match=f"no Dask scheduler answers at tcp://{address} within 0.2 s"):
             async with opening:
@@ -35,8 +35,8 @@ async def test_a_scheduler_that_is_not_there_is_said_within_a_deadline(monkeypat
 
 def test_unknown_engines_are_named() -> None:
     with pytest.raises(ExperimentError, match=r"cluster\.on = 'dusk': expected one of dask.*did you mean dask"):
-        open_engine(Experiment.from_dict({"cluster": {"on": "dusk://10.0.0.1:1"}}), None, _ignore)
-    assert open_engine(Experiment(), None, _ignore) is None
+        open_engine(Experiment.from_dict({"cluster": {"on": "dusk://10.0.0.1:1"}}), None, None, _ignore)
+    assert open_engine(Experiment(), None, None, _ignore) is None
 
 
 class Workers:
@@ -96,5 +96,19 @@ def test_an_address_may_say_how_its_link_is_encrypted(monkeypatch: pytest.Monkey
     asked: list[Wanted] = []
     monkeypatch.setattr(dask_cluster, "open_dask", asked.append)
     for on in ("dask", "dask://h:1", "dask+tls://h:1"):
-        open_engine(Experiment.from_dict({"cluster": {"on": on}}), None, _ignore)
+        open_engine(Experiment.from_dict({"cluster": {"on": on}}), None, None, _ignore)
     assert [wanted.address for wanted in asked] == ["", "h:1", "tls://h:1"]
+
+
+def test_rows_at_workers_are_for_an_engine_and_for_a_process_each() -> None:
+    there = Experiment.from_dict({"cluster": {"data": "workers"}})
+    with pytest.raises(ExperimentError, match=r"cluster\.data = 'workers': lies at the workers of an engine"):
+        open_engine(there, None, None, _ignore)
+    with pytest.raises(ExperimentError, match="data: lies at the workers of an engine"):
+        open_engine(Experiment(), None, object(), _ignore)
+    with pytest.raises(ExperimentError, match="data: expected a Dask DataFrame, found list"):
+        asyncio.run(dask_cluster._sites(None, Experiment(), []))  # type: ignore[arg-type]
+    with pytest.raises(ExperimentError, match=r"expected data\.sites"):
+        asyncio.run(dask_cluster._sites(None, there, None))  # type: ignore[arg-type]
+    with pytest.raises(ExperimentError, match="processes = 2: expected one for each of the 3 sites"):
+        dask_cluster._with_own_rows(Experiment.from_dict({"nodes": 3, "processes": 2}))

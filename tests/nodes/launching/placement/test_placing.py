@@ -76,11 +76,11 @@ def test_without_another_worker_a_process_is_given_up_at_the_deadline() -> None:
 def test_while_workers_are_awaited_it_is_said_at_once_and_then_now_and_then() -> None:
     machine = placing()
     machine.announced(0, A, "1")
-    words = "1 of 2 processes wait for a worker; there are 1 worker of 1 threads"
+    words = "1 of 2 processes wait for a worker; the engine has 1 worker with 1 thread"
     assert machine.tick(SAY_FIRST_S - 0.1, (1,)) == []
     assert machine.tick(SAY_FIRST_S, (1,)) == [Say(words)]
     assert machine.tick(SAY_FIRST_S + SAY_EVERY_S - 0.1, (1,)) == []
-    assert machine.tick(SAY_FIRST_S + SAY_EVERY_S, ()) == [Say(words.replace("1 worker of 1 threads", "none"))]
+    assert machine.tick(SAY_FIRST_S + SAY_EVERY_S, ()) == [Say(words.replace("1 worker with 1 thread", "none"))]
 
 
 @pytest.mark.parametrize(
@@ -104,5 +104,5 @@ def test_an_end_is_told_once() -> None:
 
 def test_processes_that_share_threads_are_told_of() -> None:
     assert shared_threads(2, (1, 1)) == ""
-    assert shared_threads(3, (1, 1)).startswith("3 processes share 2 workers of 2 threads")
-    assert workers_in_words((4,)) == "1 worker of 4 threads"
+    assert shared_threads(3, (1, 1)).startswith("3 processes share 2 workers with 2 threads")
+    assert workers_in_words((4,)) == "1 worker with 4 threads"

@@ -1,0 +1,48 @@
+"""Where a new vector is made: in memory of this process, unless whoever is going to send it lends some."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import reduce
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Lend: TypeAlias = Callable[[int], NDArray[np.uint8] | None]
+"""Returns memory of so many bytes, or None."""
+
+_OF_THREAD = threading.local()
+
+
+@contextmanager
+def made_in(lend: Lend) -> Iterator[None]:
+    """Have the new vectors of this thread be made, meanwhile, in memory that is lent."""
+    before = getattr(_OF_THREAD, "lend", None)
+    _OF_THREAD.lend = lend
+    try:
+        yield
+    finally:
+        _OF_THREAD.lend = before
+
+
+def new_vector(size: int, dtype: DTypeLike) -> NDArray[Any]:
+    """Return a vector, shape (size,), of any values."""
+    lend: Lend | None = getattr(_OF_THREAD, "lend", None)
+    room = None if lend is None else lend(size * np.dtype(dtype).itemsize)
+    return np.empty(size, dtype) if room is None else room.view(dtype)
+
+
+def copied(vector: NDArray[Any]) -> NDArray[Any]:
+    """Return a new vector that is equal to one."""
+    copy = new_vector(vector.size, vector.dtype)
+    copy[:] = vector
+    return copy
+
+
+def laid_out(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return a new vector of the elements of one or more arrays, one after another, each in C order."""
+    dtype = reduce(np.promote_types, (array.dtype for array in arrays))  # result_type takes a few dozen at the most
+    return np.concatenate([each.ravel() for each in arrays], out=new_vector(sum(each.size for each in arrays), dtype))
