@@ -20,7 +20,7 @@ from .delivery import Delivery, contents, keys_of, mark_of
 from .executor import ExecutorFailed
 from .place import hold_place, put
 from .placing import Deliver, Effect, Exited, Place, Placing, Release, Say, shared_threads
-from .sites_there import SiteFile
+from .sites_there import SiteFile, machines_of
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -107,7 +107,7 @@ class DaskExecutor:
                 where = {"workers": [near[number % len(near)]], "allow_other_workers": True} if near else {}
             case SiteFile(path, workers):
                 self._deliveries[number] = {**job, OWN_ROWS: {"file": path}}, []
-                where = {"workers": list(workers)}
+                where = {"workers": machines_of(workers)}
             case partition:
                 self._deliveries[number] = {**job, OWN_ROWS: {"held": f"the partition of {nodes[0]}"}}, []
                 held, where = (partition,), {}
