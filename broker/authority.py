@@ -18,7 +18,8 @@ _PEERS = frozenset({("peer", "peer")})
 _REPORTING = ("coordinator", "peer", "broker", "baseline", *_CLIENTS)
 _REPORTS = frozenset((role, "launcher") for role in _REPORTING)
 _ANSWERS = frozenset(("launcher", role) for role in _REPORTING)
-_ANY = _UP | _DOWN | _PEERS | _REPORTS | _ANSWERS
+_HOSTS = frozenset({("host", "host")})
+_ANY = _UP | _DOWN | _PEERS | _REPORTS | _ANSWERS | _HOSTS
 _NOBODY: frozenset[tuple[str, str]] = frozenset()
 
 BETWEEN: dict[type[m.Message], frozenset[tuple[str, str]]] = {
@@ -29,6 +30,9 @@ BETWEEN: dict[type[m.Message], frozenset[tuple[str, str]]] = {
     m.Goodbye: _UP | _DOWN | _PEERS,
     m.Report: _REPORTS,
     m.Receipt: _ANSWERS | _PEERS,
+    m.Carried: _HOSTS,
+    m.CarriedBulk: _HOSTS,
+    m.Departed: _ANY - _HOSTS,
     m.Ready: _UP,
     m.Update: _UP,
     m.Declined: _UP,

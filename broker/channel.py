@@ -90,6 +90,7 @@ class Channel:
     messages may wait for one peer, or 256 of less than a megabyte together; beyond that the oldest is dropped, because
     newer ones supersede it. ``large``: arrays are expected and received without a copy. ``keyed``: connections are
     authenticated, and `user` is asked for. ``heard`` is asked of each message first, ``refer`` of each long array.
+    ``peers`` share it at the other end, so that so many times as much may wait.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Channel:
         dropped: Callable[[Channel, bytes, Envelope, bool], None] = lambda *_: None,
         counters: Counters,
         queue: int = 1,
+        peers: int = 1,
         addressed: bool = False,
         large: bool = False,
         most_frames: int = 2,
@@ -111,7 +113,7 @@ class Channel:
         self._deliver = deliver
         self._dropped = dropped
         self._counters = counters
-        self._queue = queue
+        self._queue, self._small_queue, self._small_bytes = (peers * n for n in (queue, _SMALL_QUEUE, _SMALL_BYTES))
         self._addressed = addressed
         self._large = large
         self._most = most_frames + 1 + addressed  # one more than a message has proves that it is malformed
@@ -147,8 +149,8 @@ class Channel:
             waiting = self._waiting[to] = deque()
         # A few large messages may wait, or many small ones: memory is what must be bounded.
         if len(waiting) >= self._queue and (
-            len(waiting) >= _SMALL_QUEUE
-            or sum(each.array_bytes for each in waiting) + envelope.array_bytes > _SMALL_BYTES
+            len(waiting) >= self._small_queue
+            or sum(each.array_bytes for each in waiting) + envelope.array_bytes > self._small_bytes
         ):
             self._dropped(self, to, waiting.popleft(), True)
         waiting.append(envelope)

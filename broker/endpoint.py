@@ -54,12 +54,14 @@ class Endpoint:
         security: Security = LOCAL,
         *,
         shared_memory: bool = False,
+        speaks_for: int = 1,
     ) -> None:
         self.node = node
         self.role = role
         self.security = security
         self.run = run
         self.limits = limits
+        self.speaks_for = speaks_for  # nodes: so many times as much waits for one connection
         self.counters = Counters()
         self.shared = SharedMemory(run, wanted=shared_memory)
         self._number = 0  # of the last message that was sent
@@ -99,7 +101,9 @@ class Endpoint:
                 return  # repeated when they are needed
             peer, connected = peer_of(identity)
             if full and connected:
-                self.send_failed(peer, envelope, "slow", f"{_QUEUE[lane]} messages wait for {peer} already")
+                self.send_failed(
+                    peer, envelope, "slow", f"{_QUEUE[lane] * self.speaks_for} messages wait for {peer} already"
+                )
             else:
                 self.send_failed(peer, envelope, "unreachable", f"no connection to {peer}")
 
@@ -109,6 +113,7 @@ class Endpoint:
             dropped=dropped,
             counters=self.counters,
             queue=_QUEUE[lane],
+            peers=self.speaks_for,
             addressed=addressed,
             large=lane is Lane.BULK,
             keyed=not isinstance(self.security, Plain),

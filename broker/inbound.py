@@ -69,7 +69,9 @@ class Inbound:
                 raise
             guard = None
             if not place.startswith("inproc"):
-                guard = self._guards[lane] = Guard(self._policy(lane), self._endpoint.refused, listens=descriptor)
+                guard = self._guards[lane] = Guard(
+                    _policy(self._endpoint, lane), self._endpoint.refused, listens=descriptor
+                )
             receive = partial(self._receive, lane)
             channel = self._channels[lane] = self._endpoint.channel(
                 socket,
@@ -87,11 +89,6 @@ class Inbound:
         security = self._endpoint.security
         if self._listeners and not isinstance(security, Plain):
             self._unwatch = security.gate.watch(self._list_changed)
-
-    def _policy(self, lane: Lane) -> Policy:
-        limits = self._endpoint.limits
-        held = allowed("held_bytes") if lane is Lane.CONTROL else limits.message_bytes + limits.header_bytes
-        return Policy(f"inbox.{self._endpoint.role}", held, strangers="unknown_at_inbox", proves=True)
 
     def send(self, to: str, lane: Lane, envelope: Envelope) -> bool:
         peer = self._peers.by_name.get(to)
@@ -333,6 +330,17 @@ class Inbound:
             limit = f"a frame over {self._endpoint.limits.message_bytes:,} bytes does that"
             reason = f"the bulk connection of {peer.node} closed while its control connection is open"
             self._endpoint.notify(ConnectionClosed(f"{reason}; {limit}"))
+
+
+def _policy(endpoint: Endpoint, lane: Lane) -> Policy:
+    limits = endpoint.limits
+    return Policy(
+        f"inbox.{endpoint.role}",
+        allowed("held_bytes") if lane is Lane.CONTROL else limits.message_bytes + limits.header_bytes,
+        strangers="unknown_at_inbox",
+        proves=True,
+        speaks_for=endpoint.speaks_for,
+    )
 
 
 def _what(error: ProtocolError) -> str:

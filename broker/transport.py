@@ -41,6 +41,8 @@ class ZmqTransport:
     limits : Limits, optional
     incarnation : int, optional
         Larger at each start of the node of this name.
+    speaks_for : int
+        How many nodes' messages it carries: of a process that hosts several.
     context : zmq.Context, optional
         Its owner terminates it. inproc works within one context only. By default the transport has its own; a port that
         it has bound in another's is free a moment after `close`, and not at once.
@@ -61,13 +63,23 @@ class ZmqTransport:
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
         security: Security = LOCAL,
         shared_memory: bool = False,
+        speaks_for: int = 1,
     ) -> None:
         self.node = node
         self.role = role
         self.run = run
         self.incarnation = new_incarnation() if incarnation is None else incarnation
         shared_memory = shared_memory and not (bind or "").startswith("inproc")  # where nothing is copied anyway
-        self._endpoint = Endpoint(node, role, run, self.incarnation, limits, security, shared_memory=shared_memory)
+        self._endpoint = Endpoint(
+            node,
+            role,
+            run,
+            self.incarnation,
+            limits,
+            security,
+            shared_memory=shared_memory,
+            speaks_for=speaks_for,
+        )
         self.counters = self._endpoint.counters
         self._bind = bind
         self._advertise = advertise

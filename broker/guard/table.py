@@ -37,6 +37,7 @@ class Policy:
     together: bool = False  # of all connections from one address, and not of each
     strangers: str = "unknown"
     proves: bool = False  # whether an introduction shows that it is one of the run's
+    speaks_for: int = 1  # nodes whose messages one connection carries
 
 
 class Ending(NamedTuple):
@@ -281,7 +282,8 @@ class ConnectionTable:
         return Ending(found, "unread_bytes", f"leaves {allowed('unread_bytes'):,} bytes of answers unread")
 
     def _add(self, descriptor: int, inode: int, address: str, now: float) -> Connection:
-        messages = Bucket(allowed("messages"), allowed("messages_s"), now)
+        nodes = self.policy.speaks_for
+        messages = Bucket(nodes * allowed("messages"), nodes * allowed("messages_s"), now)
         found = Connection(descriptor, inode, address, now, False, messages, caught_up=self.relayed)
         self._connections[descriptor] = self._strangers[descriptor] = found
         return found

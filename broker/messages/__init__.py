@@ -14,6 +14,7 @@ from .common import *
 from .directory import *
 from .federated import *
 from .gossip import *
+from .hosting import *
 from .membership import *
 
 CODES = frozenset(
@@ -34,6 +35,7 @@ Message = (
     | Ready | Task | Update | Declined | GetChunk | Chunk
     | PeerSurvey | PeerSurveys | CatchUp | Exchange | Propose | Accept | Decision | QueryDecision | Walk
     | GetModel | Model
+    | Carried | CarriedBulk | Departed
     | Ping | Ack | Gossip | Shuffle | Edge | GetPeers | Peers
     | Join | Joined | Leave | RenewLease | GetRoster | Roster | GetSnapshot | Snapshot
     | GetEventAddresses | EventAddresses | GetBrokerInfo | BrokerInfo | DialBack | Ok | Failed

@@ -21,7 +21,6 @@ from .survey_tree import SpanningTree, TreeRelay
 
 SELDOM = 7  # heartbeats that are left out, at the most
 AT_ONCE = 32  # answers that a neighbor is sent again with one heartbeat: a flood of them would only slow the flood
-FIRST = 3  # heartbeats that are left out before the first time, where there is a tree that brings them sooner
 
 Answer: TypeAlias = tuple[Mapping[str, Any], ev.Body]
 
@@ -55,7 +54,7 @@ class SurveyFlood:
         self._held: dict[int, dict[str, Answer]] = {0: {}}  # of the question before, the open one, the next one
         numbers = {member: place for place, member in enumerate(members)} if tree is None else tree.numbers
         self._deliveries = Deliveries(numbers)
-        self._relay = None if tree is None else TreeRelay(tree.sides(name))
+        self._relay = None if tree is None else TreeRelay(tree.sides(name), len(members))
         self._taken = 0  # answers so far
         self._counted = 0  # that were taken at the last reminder
         self._reminded: dict[str, int] = {}  # how many answers a neighbor has been sent again
@@ -81,11 +80,11 @@ class SurveyFlood:
     def greet(self, peer: str, *, restarted: bool = False) -> list[e.Effect]:
         """Send a neighbor that is linked anew what it may lack: all, but where a tree is on its way to bring it."""
         relay, deliveries = self._relay, self._deliveries
+        if relay is not None and not relay.linked(peer, anew=restarted):
+            return self._pass_on()  # each of two that dial each other has word of both connections
         if restarted or relay is None:
             deliveries.forgot(peer)
         lost = deliveries.relinked(peer)
-        if relay is not None:
-            relay.linked(peer, anew=restarted)
         effects: list[e.Effect] = []
         for step, there in self._there():
             wanted = there if restarted or relay is None else deliveries.lacks(peer, step, lost.get(step, 0) & there)
@@ -127,7 +126,7 @@ class SurveyFlood:
             self._relay.beat(waiting=quiet and not self.complete)
             effects += self.spread()
         for peer in peers if quiet else ():
-            if self._spared.setdefault(peer, 0 if self._relay is None else FIRST):
+            if self._spared.setdefault(peer, 0 if self._relay is None else min(SELDOM, self._relay.patience)):
                 self._spared[peer] -= 1
                 continue
             self._spared[peer] = pause = self._pauses.get(peer, 0)

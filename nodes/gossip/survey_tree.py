@@ -15,7 +15,8 @@ from functools import cached_property
 
 FEWEST = 17  # members from which a tree is worth it: few messages are quicker than long ways
 FAN = 8  # members below one, where the graph allows it: who has all below it encodes for all
-QUIET = 6  # heartbeats without an answer after which the tree is taken for cut
+QUIET = 2  # heartbeats without an answer after which the tree is taken for cut,
+EACH = 32  # and one more for so many members: they start at once, and share the cores
 
 
 @dataclass(frozen=True)
@@ -78,23 +79,32 @@ class SpanningTree:
 class TreeRelay:
     """Decides when a peer passes answers on along the tree, and when the tree is taken for cut (`spreading`)."""
 
-    def __init__(self, sides: Mapping[str, int]) -> None:
+    def __init__(self, sides: Mapping[str, int], members: int) -> None:
         self.spreading = False
+        self.patience = members // EACH
         self._sides = sides
         self.reached: set[str] = set()  # neighbors that were linked once
+        self._lost: set[str] = set()  # and have lost that link
         self._done: set[tuple[int, str]] = set()  # questions of which a neighbor has been sent all of this side
         self._quiet = 0
 
-    def linked(self, peer: str, *, anew: bool) -> None:
-        """Take note of a link; to one that was started `anew` this side has to be told again."""
+    def linked(self, peer: str, *, anew: bool) -> bool:
+        """Take note of a link; return whether what was sent before may be lost, and not just the other end's link come.
+
+        To one that was started `anew` this side has to be told again.
+        """
+        lost = peer in self._lost
+        self._lost.discard(peer)
         self.reached.add(peer)
         if anew:
             self._done = {key for key in self._done if key[1] != peer}
+        return lost or anew
 
     def cut(self, peer: str) -> None:
         """Take note that a link has ended: what it was to carry goes other ways."""
-        if peer in self._sides and peer in self.reached:
-            self.spreading = True
+        if peer in self.reached:
+            self._lost.add(peer)
+            self.spreading |= peer in self._sides
 
     def came(self, source: str, found: int) -> None:
         """Take note of who has brought a set of answers: not by the tree, and it is cut elsewhere."""
@@ -105,7 +115,7 @@ class TreeRelay:
     def beat(self, *, waiting: bool) -> None:
         """Take note of a heartbeat, while more is `waiting` to be heard and nothing has come since the one before."""
         self._quiet = self._quiet + 1 if waiting else 0
-        self.spreading |= self._quiet >= QUIET
+        self.spreading |= self._quiet >= QUIET + self.patience
 
     def ready(self, step: int, there: int) -> dict[str, int]:
         """Return the neighbors that are to be sent this side's answers to a question, with its set; once.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 from nervenet.models.data.written import written_to_dict
 
 from ..config.schema import Experiment
+from ..topology import TOPOLOGIES
 from .data_shares import DataShares
+from .hosts import ROLE
 
 OWN_ROWS = "own_rows"
 """Of a job of one node whose rows lie at its worker: where, as {"file": path} or {"held": what they are called}."""
@@ -21,6 +24,11 @@ OWN_ROWS = "own_rows"
 def group_nodes(experiment: Experiment, names: Sequence[str]) -> list[Sequence[str]]:
     """Return which clients or peers share a process."""
     count = min(experiment.process_count, len(names))
+    if (
+        experiment.mode == "gossip"
+    ):  # neighbors on a ring or a grid are near each other by name: they exchange in memory
+        bounds = [len(names) * i // count for i in range(count + 1)]
+        return [names[start:end] for start, end in pairwise(bounds)]
     return [names[i::count] for i in range(count)]
 
 
@@ -61,12 +69,26 @@ def node_job(
     return {"name": name, "role": role, "checkpoint_dir": checkpoints, "run_dir": str(run_dir or "")}
 
 
+def group_job(
+    place: int, group: Sequence[str], roles: Mapping[str, str], enrolled: Mapping[str, str], *places: Any
+) -> dict[str, Any]:
+    """Return what a process, one of several by its place, is told of its nodes, and its name if they share an inbox.
+
+    `enrolled` has the roles of all that take part, by name: of hosts, too, the launcher's first.
+    """
+    hosts = [name for name, role in enrolled.items() if role == ROLE][1:]
+    nodes = [node_job(name, roles[name], *places) for name in group]
+    return {"nodes": nodes, "host": hosts[place] if hosts else None}
+
+
 def imported_modules(experiment: Experiment) -> list[str]:
     """Return what this experiment's nodes import beyond the fork server's own: once, and not once a node."""
     modules = []
     if experiment.model.name.startswith("sklearn."):
         modules += ["nervenet.models.sklearn.adapters", experiment.model.name.rpartition(".")[0]]
     if experiment.mode == "gossip":
+        if TOPOLOGIES[experiment.gossip.topology].drawn:
+            modules.append("networkx")
         modules.append("nervenet.models.compress")  # ten milliseconds of every peer's first training
     if experiment.evaluation.scorers:
         modules.append("sklearn.metrics")

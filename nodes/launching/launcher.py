@@ -38,16 +38,16 @@ from ..runtime.report_client import REPORT_SERVER
 from ..runtime.secured import RefusalEvents, close_gate, on_key_warning, security_of
 from .data_shares import DataShares, divide
 from .forkserver_client import ForkServerClient
+from .hosts import ROLE, host_names, host_of
 from .jobs import group_nodes, import_ahead, imported_modules
 from .launch_keys import check_keys, launch_keys
-from .machine_limits import check_machine
+from .machine_limits import check_this_machine
 from .nodes_log import NodesLog
 from .nodes_there import nodes_json, remove_sockets
 from .placement.executor import open_engine
 from .placement.own_rows import agreed_task, unread
 from .progress import Progress, somebody_watches
 from .report_server import ReportServer
-from .rlimits import allowed_files, allowed_processes
 from .roll import new_enrollment
 from .run_events import END_RELAYED_S, RunEvents
 from .supervisor import RunAborted, Supervisor, roles_of
@@ -196,9 +196,8 @@ class _Launch:
             names = node_names(experiment)
             check_members(experiment, names)
             check_keys(experiment)
-            own, files = allowed_files()
-            groups = group_nodes(experiment, names) if engine is None else []
-            check_machine(experiment, groups, own_files=own, files=files, processes=allowed_processes())
+            groups, hosts = (group_nodes(experiment, names), host_names(experiment)) if engine is None else ([], [])
+            check_this_machine(experiment, groups, shared=bool(hosts))
             if resume is not None:
                 from ..results.resume import reopen, rewind_peers
 
@@ -229,7 +228,7 @@ class _Launch:
                 launch_keys(reached, names_and_roles, self.run_dir.path, self.fork_server.remove_at_end)
             )
             network = secured.network
-            enrollment = new_enrollment(names_and_roles)
+            enrollment = new_enrollment({**names_and_roles, **dict.fromkeys(hosts, ROLE)})
             security = security_of(network, REPORT_SERVER, enrollment=enrollment)
             stack.callback(close_gate, security)
             on_key_warning(security, self._said)
@@ -244,6 +243,7 @@ class _Launch:
                     security=security,
                     on_refused=self._refused,
                     roles=enrollment.roles,
+                    host=host_of(next(iter(hosts), None), self.name, network, security),
                 )
             )
             log = stack.enter_context(NodesLog(self.run_dir.path, experiment.max_log_bytes))
@@ -261,7 +261,7 @@ class _Launch:
                 secured,
                 self.name,
                 self.fork_server,
-                dict(report_server.transport.addresses),
+                report_server.addresses,
                 log.descriptor,
                 lambda node, reason: self.events.publish("node.lost", subject=node, reason=reason),
                 self.events.publish,

@@ -10,25 +10,35 @@ from ..config.factory import build_schedule, node_names
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
 from .launch_keys import has_keys
-from .rlimits import open_files
+from .rlimits import allowed_files, allowed_processes, open_files
 
 # Open files, counted in real runs and rounded up: of a process, of a hosted node by itself, of a link between peers
 # (both ends dial, on two lanes), of a node at the launcher, and at the broker and the coordinator.
 PROCESS, NODE, LINK, AT_LAUNCHER, AT_SERVER = 48, 18, 6, 3, 2
 INPROC_LINK = 2  # no connection beneath
+# The same where the nodes of a process share an inbox: of a node, and of a link between two processes.
+HOSTED_NODE, HOST_LINK = 5, 8
 # What keys add: the authenticator of a process, and the sockets that watch each handshake.
 KEYED_PROCESS, KEYED_NODE, KEYED_LINK = 12, 8, 4
 # Processes and threads: of the launcher, its broker and the coordinator, of a process, of a node in it.
 SERVICES, THREADS, NODE_THREADS = 24, 5, 2
 
 
-def files_of_process(experiment: Experiment, names: Sequence[str]) -> int:
-    """Return how many files a process opens at most that hosts these clients or peers."""
+def files_of_process(experiment: Experiment, names: Sequence[str], *, shared: bool = False) -> int:
+    """Return how many files a process opens at most that hosts these clients or peers; `shared`: behind one inbox."""
+    if shared:
+        return PROCESS + HOSTED_NODE * len(names) + HOST_LINK * (experiment.process_count + 1)
     return _process(experiment) + _files_of_nodes(experiment, names)
 
 
 def check_machine(
-    experiment: Experiment, groups: Sequence[Sequence[str]], *, own_files: int, files: int, processes: int
+    experiment: Experiment,
+    groups: Sequence[Sequence[str]],
+    *,
+    own_files: int,
+    files: int,
+    processes: int,
+    shared: bool = False,
 ) -> None:
     """Refuse a run that this machine does not allow.
 
@@ -42,6 +52,8 @@ def check_machine(
         How many files this process may open, and each of its children.
     processes
         How many processes and threads there may be.
+    shared
+        Whether the nodes of a process share an inbox.
 
     Raises
     ------
@@ -52,17 +64,19 @@ def check_machine(
     members = count + (experiment.mode == "federated")
     raising = "raise the limit (ulimit -n)"
     process = _process(experiment)
-    needs = {"the launcher": (open_files() + process + AT_LAUNCHER * members, own_files)}
+    linked = HOST_LINK * (len(groups) + 1) if shared else AT_LAUNCHER * members
+    needs = {"the launcher": (open_files() + process + linked, own_files)}
     needs["the broker"] = (process + AT_SERVER * (members + 2), files)
     if experiment.mode == "federated":
-        needs["the coordinator"] = (process + AT_SERVER * (members + 2), files)
+        needs["the coordinator"] = (process + (linked if shared else AT_SERVER * (members + 2)), files)
     for who, (needed, allowed) in needs.items():
         if needed > allowed:
             raise ExperimentError(
                 f"nodes = {count}: {who} needs about {needed:,} open files, and {allowed:,} are allowed; "
                 f"{raising}, or have fewer --nodes{see('out-of-files')}"
             )
-    largest, of = max(((files_of_process(experiment, names), len(names)) for names in groups), default=(0, 1))
+    counted = ((files_of_process(experiment, names, shared=shared), len(names)) for names in groups)
+    largest, of = max(counted, default=(0, 1))
     if largest > files:
         each = (largest - process) / of
         fitting = int((files - process) // each)
@@ -77,6 +91,13 @@ def check_machine(
             f"nodes = {count}, processes = {len(groups)}: they need about {threads:,} processes and threads, and "
             f"{processes:,} are allowed; raise the limit (ulimit -u, or pids.max of the container), or have fewer"
         )
+
+
+def check_this_machine(experiment: Experiment, groups: Sequence[Sequence[str]], *, shared: bool) -> None:
+    """Refuse a run that this machine does not allow as it is: see `check_machine`."""
+    own, files = allowed_files()
+    limits = {"own_files": own, "files": files, "processes": allowed_processes()}
+    check_machine(experiment, groups, **limits, shared=shared)
 
 
 def _process(experiment: Experiment) -> int:

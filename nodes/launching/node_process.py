@@ -12,8 +12,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import zmq
 from nervenet.broker.enrollment import Enrollment
 from nervenet.broker.errors import MessageTooLarge
+from nervenet.broker.hosting import Host
 from nervenet.broker.messages import Payload
 from nervenet.broker.sockets import Security
 from nervenet.models.data.written import MOST_AGREED, written_from_dict
@@ -40,6 +41,8 @@ from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import NodeIdentity
 from ..runtime.report_client import ReportClient, ReportFailed, report_once
 from ..runtime.secured import closing_gate, on_key_warning, security_of
+from ..runtime.shared_agreement import SharedAgreements
+from .hosts import host_of
 from .jobs import OWN_ROWS
 from .machine_limits import files_of_process
 from .nodes_log import BestEffort
@@ -168,6 +171,18 @@ def _mute(hosted: Sequence[Node]) -> None:
         node.session.mute()
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What the nodes of one process have in common: the test rows, the context, the inbox if they share one."""
+
+    test: tuple[Any, ...] | None
+    context: zmq.Context[zmq.Socket[bytes]]
+    secure: Callable[[str], Security]
+    host: Host | None
+    hosted: list[Node]
+    agreements: SharedAgreements
+
+
 async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: list[Node]) -> int:
     experiment = Experiment.from_dict(job["experiment"])
     # The baselines have it, and no model need leave its site for that.
@@ -176,7 +191,7 @@ async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: lis
     test = shares[0]
     # One I/O thread and one set of descriptors for all nodes of this process.
     context = zmq.Context()
-    wanted = files_of_process(experiment, [spec["name"] for spec in job["nodes"]])
+    wanted = files_of_process(experiment, [spec["name"] for spec in job["nodes"]], shared=bool(job.get("host")))
     context.max_sockets = min(max(wanted, context.max_sockets), MOST_SOCKETS)
     specs = zip(job["nodes"], shares[1:], strict=True)
     network, enrollment = experiment.network, from_job(job)
@@ -190,8 +205,17 @@ async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: lis
         gate = Gate(Path(network.keys), on_warning=warn)
         secure = partial(_secured_by, network, gate, enrollment)
     try:
-        async with asyncio.TaskGroup() as group:
-            nodes = [group.create_task(_node(job, experiment, *each, test, context, hosted, secure)) for each in specs]
+        async with AsyncExitStack() as stack:
+            name = job.get("host")
+            host = None
+            if name:
+                of_nodes = len(job["nodes"])
+                host = host_of(name, job["run"], network, secure(name), nodes=of_nodes, context=context)
+            if host is not None:
+                await stack.enter_async_context(host)
+            shared = Shared(test, context, secure, host, hosted, SharedAgreements())
+            async with asyncio.TaskGroup() as group:
+                nodes = [group.create_task(_node(job, experiment, *each, shared)) for each in specs]
     finally:
         if network.keys is not None:
             gate.close()
@@ -215,10 +239,7 @@ async def _node(
     experiment: Experiment,
     spec: Mapping[str, Any],
     share: tuple[Any, ...] | None,
-    test: tuple[Any, ...] | None,
-    context: zmq.Context[zmq.Socket[bytes]],
-    hosted: list[Node],
-    secure: Callable[[str], Security],
+    shared: Shared,
 ) -> int:
     import structlog
 
@@ -226,9 +247,9 @@ async def _node(
     log = structlog.get_logger().bind(node=name, role=role)
     failure = ""
     try:
-        node = _build(job, experiment, spec, share, test, context, secure(name))
+        node = _build(job, experiment, spec, share, shared)
         async with node:
-            hosted.append(node)
+            shared.hosted.append(node)
             log.info("started", pid=os.getpid())
             try:
                 async for _ in node.rounds():
@@ -252,7 +273,12 @@ async def _node(
             where = (job["report_server"], job["run"], name, role)
             # With too few open files a connection may never come: that wait must end.
             await report_once(
-                *where, "result", fields, within_s=5 if ran_out(error) else None, context=context, security=secure(name)
+                *where,
+                "result",
+                fields,
+                within_s=5 if ran_out(error) else None,
+                context=shared.context,
+                security=shared.secure(name),
             )
         except ReportFailed as final:
             log.error("ends unreported", reason=str(final))
@@ -270,9 +296,7 @@ def _build(
     experiment: Experiment,
     spec: Mapping[str, Any],
     share: tuple[Any, ...] | None,
-    test: tuple[Any, ...] | None,
-    context: zmq.Context[zmq.Socket[bytes]],
-    security: Security,
+    shared: Shared,
 ) -> Node:
     role = spec["role"]
     at_clients = experiment.evaluation.sites or experiment.personalized
@@ -282,7 +306,7 @@ def _build(
         experiment,
         columns=job["columns"] or None,
         task=job["task"],
-        test=None if role == "client" else test,
+        test=None if role == "client" else shared.test,
         holdout=experiment.data.test_size if (role == "client" and at_clients) or OWN_ROWS in job else 0.0,
         written=written_from_dict(job, job["columns"], MOST_AGREED),
     )
@@ -294,8 +318,10 @@ def _build(
         job["report_server"],
         shared_config_of(experiment, site_model),
         folder,
-        context=context,
-        security=security,
+        context=shared.context,
+        security=shared.secure(spec["name"]),
+        host=shared.host,
+        agreements=shared.agreements,
         replace=True,  # the launcher knows what has become of the previous process
         audit_dir=audit_dir_of(experiment.site, spec["run_dir"], usual=False),
     )

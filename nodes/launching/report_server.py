@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
+from nervenet.broker.hosting import Host
+from nervenet.broker.hosting.transport import hosted_addresses
 from nervenet.broker.messages import Receipt, Refused, Report
 from nervenet.broker.security.plain import LOCAL
 from nervenet.broker.sockets import Security
+from nervenet.broker.transport_protocol import new_incarnation
 
 from ..runtime.report_client import REPORT_SERVER
 from .report_rules import ReportRules
@@ -23,7 +27,7 @@ class ReportServer:
 
     `on_report` is called with (node, kind, fields, array or None), once a report; `on_refused` with who was not let in,
     or has reported what it has no business to; `failed` fails where the transport does. `roles` are those of who may
-    report.
+    report; `host`: through it reports come, too.
     """
 
     def __init__(
@@ -37,10 +41,13 @@ class ReportServer:
         security: Security = LOCAL,
         on_refused: Callable[[t.ConnectionRefused], None] = lambda _: None,
         roles: Mapping[str, str],
+        host: Host | None = None,
     ) -> None:
         limits = Limits(message_bytes=max_message_bytes)
         where: dict[str, Any] = {"bind": bind, "advertise": advertise, "limits": limits, "security": security}
         self.transport = t.ZmqTransport(REPORT_SERVER, "launcher", run, **where)
+        self._host = host
+        self._hosted = None if host is None else host.transport(REPORT_SERVER, "launcher", new_incarnation())
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._on_report = on_report
         self._on_refused = on_refused
@@ -48,11 +55,23 @@ class ReportServer:
         self._seen: dict[str, tuple[int, set[int]]] = {}  # by process: its incarnation, and the ids of its reports
 
     async def __aenter__(self) -> ReportServer:
-        await self.transport.open(self._receive, self._fail)
+        await self.transport.open(partial(self._receive, self.transport), self._fail)
+        if self._host is not None and self._hosted is not None:
+            await self._host.__aenter__()
+            await self._hosted.open(partial(self._receive, self._hosted), self._fail)
         return self
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where processes reach it; those that host several nodes by way of this one's host."""
+        hosted = {} if self._hosted is None else hosted_addresses(self._hosted.addresses)
+        return {**self.transport.addresses, **hosted}
 
     async def close(self) -> None:
         """Close all connections; nothing more is received. Idempotent."""
+        if self._host is not None and self._hosted is not None:
+            await self._hosted.close(0.5)
+            await self._host.__aexit__()
         await self.transport.close(0.5)
 
     async def __aexit__(self, *_: object) -> None:
@@ -60,7 +79,7 @@ class ReportServer:
         if self.failed.done():
             self.failed.exception()
 
-    def _receive(self, item: t.Arrival | t.TransportEvent) -> None:
+    def _receive(self, transport: t.Transport, item: t.Arrival | t.TransportEvent) -> None:
         match item:
             case t.Arrival(sender, Report(kind=kind, id=number, fields=fields), array):
                 _, seen = self._seen.setdefault(sender, (0, set()))
@@ -68,11 +87,11 @@ class ReportServer:
                     refusal = self._rules.refusal(sender, kind, fields)
                     if refusal is not None:
                         self._on_refused(t.ConnectionRefused("inbox.launcher", "", "", sender, refusal))
-                        self.transport.send(sender, Refused("report", 0, "identity", refusal))
+                        transport.send(sender, Refused("report", 0, "identity", refusal))
                         return
                     seen.add(number)
                     self._on_report(sender, kind, fields, array)
-                self.transport.send(sender, Receipt(id=number))
+                transport.send(sender, Receipt(id=number))
             case t.LinkUp(peer, _, incarnation) if self._seen.get(peer, (0,))[0] != incarnation:
                 # A process of that name has started, perhaps again, and counts its reports from one. One that has only
                 # connected again repeats what was not acknowledged.

@@ -23,7 +23,7 @@ from .baselines import BASELINE, too_large
 from .broker_process import BROKER, BrokerProcess
 from .data_shares import DataShares
 from .forkserver_client import ForkServerClient, ForkServerError
-from .jobs import data_job, hosted_nodes, node_job
+from .jobs import data_job, group_job, hosted_nodes
 from .placement.executor import Engine, ExecutorFailed
 from .processes import ProcessTable
 from .roll import to_job
@@ -134,18 +134,18 @@ class Supervisor:
         common = {**data_job("nodes", self.experiment, shares), "broker": self._broker.addresses["directory"]}
         empty = os.open(os.devnull, os.O_RDONLY)
         try:
-            for group, descriptors in hosted_nodes(self.experiment, self.roles, shares, empty, self.engine is not None):
+            placed = hosted_nodes(self.experiment, self.roles, shares, empty, self.engine is not None)
+            for place, (group, descriptors) in enumerate(placed):
                 if group == HERE and self.engine is not None:
                     await self._placed(self.engine)
-                nodes = [node_job(name, self.roles[name], self.checkpoint_dir, self.run_dir) for name in group]
-                await self._spawn({**common, "nodes": nodes}, group, descriptors, beyond=group != HERE)
+                job = group_job(place, group, self.roles, self.enrollment.roles, self.checkpoint_dir, self.run_dir)
+                await self._spawn({**common, **job}, group, descriptors, beyond=group != HERE)
             if self.engine is not None:
                 await self._placed(self.engine)
         finally:
             os.close(empty)
-        deadline_s = self.experiment.network.join_deadline_s
-        everybody = "not every node was ready"  # within that time of the one before: they share the cores
-        await self._until(lambda: self.survivors() <= set(self.ready), deadline_s, everybody, of_progress=True)
+        by_s, late = self.experiment.network.join_deadline_s, "not every node was ready"  # by then after the one before
+        await self._until(lambda: self.survivors() <= set(self.ready), by_s, late, of_progress=True)
         self._check()
 
     async def _placed(self, engine: Engine) -> None:

@@ -163,6 +163,7 @@ class Peer(Role):
             self._worker = GossipWorker(site_model, self._algorithm, writer=self._writer, **common)
         else:
             self._worker = AsyncGossipWorker(site_model, **common)
+        self._worker.shared = identity.agreements
         self._neighbors: tuple[str, ...] = ()
         self._state: PeerMachine | AsyncPeerMachine | None = None
         self._membership: MembershipService | None = None  # of a run by rounds
@@ -196,11 +197,11 @@ class Peer(Role):
         schedule = build_schedule(experiment, founders)
         near = every_neighbor(schedule)
         self._neighbors = near.get(name, ())
-        tree = SpanningTree.over(near) if name in near and len(near) >= FEWEST else None
+        self._tree = SpanningTree.over(near) if name in near and len(near) >= FEWEST else None
         if self._algorithm is not None:
-            self._state = self._synchronous(self._algorithm, members, schedule, roster, tree)
+            self._state = self._synchronous(self._algorithm, members, schedule, roster)
         else:
-            self._state = self._asynchronous(members, tree)
+            self._state = self._asynchronous(members)
         self._prepare_writer()
         node = self._start(self._state, self._worker)
         if self._algorithm is None:  # else the machine links by itself, and learns from others who was started again
@@ -230,12 +231,7 @@ class Peer(Role):
         return sorted({*self._membership.linked, *self.session.connections.connected})
 
     def _synchronous(
-        self,
-        algorithm: Algorithm,
-        members: Mapping[str, Member],
-        schedule: Schedule,
-        roster: Roster,
-        tree: SpanningTree | None,
+        self, algorithm: Algorithm, members: Mapping[str, Member], schedule: Schedule, roster: Roster
     ) -> PeerMachine:
         experiment, needs, session = self.experiment, algorithm.needs, self.session
         mixing = experiment.gossip.mixing or suitable_mixing(needs, schedule)
@@ -265,7 +261,6 @@ class Peer(Role):
         return PeerMachine(
             replace(
                 self._rules(founders),
-                tree=tree,
                 needs=needs,
                 encoding=encoding_of(algorithm),
                 min_peers=max(experiment.gossip.min_peers or 0, experiment.site.allow.min_clients or 0),
@@ -276,11 +271,10 @@ class Peer(Role):
             self._membership,
         )
 
-    def _asynchronous(self, members: Collection[str], tree: SpanningTree | None) -> AsyncPeerMachine:
+    def _asynchronous(self, members: Collection[str]) -> AsyncPeerMachine:
         experiment = self.experiment
         rules = replace(
             self._rules(members),
-            tree=tree,
             neighbors=self._neighbors,
             seed=experiment.seed,
             incarnation=self.session.incarnation,
@@ -298,6 +292,7 @@ class Peer(Role):
             evaluation=experiment.evaluation,
             evaluate_on="test" if self.model.has_test else "holdout",
             settings=task_settings(experiment, self.model.model),
+            tree=self._tree,
             policy=Policy.of(experiment, self.identity.run, self.model),
         )
 

@@ -13,11 +13,13 @@ from typing import Any
 
 import zmq
 from nervenet.broker.authority import SERVICES
+from nervenet.broker.hosting import Host
 from nervenet.broker.messages import Member, Roster
 from nervenet.broker.sockets import Security
 
 from ..config.keys import ExperimentError
 from ..config.schema import NetworkConfig
+from .shared_agreement import SharedAgreements
 
 RESERVED = SERVICES  # who publish and report by these names are no nodes
 
@@ -39,6 +41,8 @@ class NodeIdentity:
     previous_incarnation: int = 0  # which it resumes: the new one is larger, whatever its clock says
     min_nodes: int | None = None  # that must join before it begins; None: as many as the experiment says
     context: zmq.Context[zmq.Socket[bytes]] | None = None  # shared with other nodes of the process; its owner ends it
+    host: Host | None = None  # through which it is reached, with other nodes of the process; None: it has own sockets
+    agreements: SharedAgreements | None = None  # of such nodes, in round 0
     patient: bool = False  # waits for its broker and the other nodes as long as it takes, whatever the deadline to join
     replace: bool = False  # takes its name even from a node that still answers
     seed_peer: str = ""  # control address of a living peer of a run that has begun, in place of `broker`

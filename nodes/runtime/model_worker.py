@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from nervenet.broker.messages import Payload
 from nervenet.models.data.data import DataError
 from nervenet.models.moments import IncompatibleSites
+from nervenet.models.site_agreement import Agreed
 from nervenet.models.site_model import SiteModel
 from nervenet.models.table_preprocessing import AnyPreprocessing, preprocessing_of
 from nervenet.models.weights import Vector, is_finite, sketch
@@ -16,6 +17,7 @@ from nervenet.models.weights import Vector, is_finite, sketch
 from . import effects as e
 from . import events as ev
 from .inquiry import Inquiry, check_size, survey
+from .shared_agreement import SharedAgreements
 from .worker import Cancellation, Deferred
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class ModelWorker:
         self._init = init
         self._initial = initial
         self._sketches = sketches
+        self.shared: SharedAgreements | None = None  # with other nodes of the process
         self._inquiry = Inquiry(lambda rows: site_model.questions(scale, rows, seed))
 
     def snapshot(self, effect: e.Effect) -> e.Effect:
@@ -109,7 +112,10 @@ class ModelWorker:
                 raise IncompatibleSites(
                     f"what others have agreed on cannot be used here: {type(error).__name__}: {error}"
                 ) from error
-        found = self._inquiry.take(effect)
+        if self.shared is None:
+            found = self._inquiry.take(effect)
+        else:
+            found = self.shared.of(effect, lambda: self._inquiry.take(effect), _shareable)
         if isinstance(found, ev.NextQuestion):
             return found
         agreement = found.preprocessing
@@ -167,6 +173,11 @@ class ModelWorker:
             raise ValueError("no layout is settled yet")
         layout = self.site_model.layout
         return parse(payload.encoding).decode(array, layout.size, layout.dtype, parts=len(payload.parts))
+
+
+def _shareable(found: object) -> bool:
+    """Whether a dialog is over, with nothing in what was agreed that a model would go on changing."""
+    return isinstance(found, Agreed) and found.weights is None
 
 
 def payload_of(site_model: SiteModel) -> Payload:

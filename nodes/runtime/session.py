@@ -19,7 +19,7 @@ from nervenet.broker.messages import Goodbye, Hello, Join, Member, Peers, Roster
 from nervenet.broker.peer_discovery import NO_ANSWER, check_name_free, discover_peers
 from nervenet.broker.versions import hello
 
-from ..config.schema import Experiment
+from ..config.schema import Experiment, NetworkConfig
 from .auditing import Auditor, opened_fields
 from .connections import Connections
 from .identity import NodeIdentity, inbox_address, seed_of
@@ -35,6 +35,27 @@ ANSWER_S = 2.0  # in which a peer that has this one's name answers, if it lives
 FOREVER_S = 1e9  # a deadline that the others can be told of
 JOIN_DEADLINE = "network.join_deadline_s"  # by which a node's owner knows its deadline
 BACKLOG = 10_000  # messages that are kept until there is a node to take them
+
+
+def new_transport(
+    session: Session, network: NetworkConfig, context: zmq.Context[zmq.Socket[bytes]], *, binds: bool
+) -> t.Transport:
+    """Return the transport of a node: its own sockets, or its end of what its process shares."""
+    identity, incarnation = session.identity, session.incarnation
+    if identity.host is not None:
+        return identity.host.transport(identity.name, session.role, incarnation, binds=binds)
+    return t.ZmqTransport(
+        identity.name,
+        session.role,
+        identity.run,
+        bind=inbox_address(network) if binds else None,
+        advertise=network.advertise,
+        limits=Limits(message_bytes=network.max_message_bytes),
+        incarnation=incarnation,
+        context=context,
+        security=session.security,
+        shared_memory=network.shared_memory,
+    )
 
 
 class Session:
@@ -77,18 +98,7 @@ class Session:
         """Take an incarnation number that is larger than the previous one, whatever the clock says."""
         identity, network = self.identity, self.experiment.network
         self.incarnation = max(t.new_incarnation(), previous + 1)
-        self.transport = t.ZmqTransport(
-            identity.name,
-            self.role,
-            identity.run,
-            bind=inbox_address(network) if self._binds else None,
-            advertise=network.advertise,
-            limits=Limits(message_bytes=network.max_message_bytes),
-            incarnation=self.incarnation,
-            context=self._context,
-            security=self.security,
-            shared_memory=network.shared_memory,
-        )
+        self.transport = new_transport(self, network, self._context, binds=self._binds)
         self.publisher = Publisher(
             identity.name, self.role, identity.run, self.incarnation, context=self._context, security=self.security
         )

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import zmq
 from nervenet.broker.codec import Limits, decode, encode
+from nervenet.broker.hosting import Host, HostedTransport
 from nervenet.broker.messages import VERSION, Hello, Payload, Task
 from nervenet.broker.testing import MemoryNetwork, MemoryTransport
 from nervenet.broker.transport import ZmqTransport
 from nervenet.broker.transport_events import Arrival
+from nervenet.broker.transport_protocol import new_incarnation
 
 DEADLINE_S = 60.0
 
@@ -66,11 +68,12 @@ class World:
         self.context: zmq.Context[Any] = zmq.Context()
         self._folder = folder
         self._open: list[Any] = []
+        self._hosts: dict[str, Host] = {}
 
     def where(self, node: str, port: int | None = None) -> str:
         """Where a node binds."""
         match self.carrier:
-            case "tcp":
+            case "tcp" | "hosted" | "hosted-apart":
                 return f"tcp://127.0.0.1:{port or '*'}"
             case "ipc":
                 return f"ipc://{self._folder}/{node}"
@@ -80,8 +83,14 @@ class World:
     async def open(self, node: str, *, binds: bool = False, port: int | None = None, **options: Any) -> tuple[Any, Box]:
         """A transport and the box it delivers to."""
         run = options.pop("run", "demo")
-        if self.carrier == "memory":
-            transport: Any = MemoryTransport(node, "node", run, network=self.network, binds=binds, **options)
+        if self.carrier.startswith("hosted"):
+            # One process for all; or apart, each its own, and the same one again at the same port.
+            alone = node if port else f"{node}-{len(self._hosts)}"
+            host = await self._host("all" if self.carrier == "hosted" else alone)
+            options.setdefault("incarnation", new_incarnation())
+            transport: Any = HostedTransport(host, node, "node", run, binds=binds, **options)
+        elif self.carrier == "memory":
+            transport = MemoryTransport(node, "node", run, network=self.network, binds=binds, **options)
         else:
             bind = self.where(node, port) if binds else None
             # Where somebody else is to bind the same port afterwards: a context of one's own ends with its sockets, so
@@ -93,10 +102,18 @@ class World:
         self._open.append(transport)
         return transport, box
 
+    async def _host(self, name: str) -> Host:
+        if name not in self._hosts:
+            host = Host(f"host-{name}", "demo", bind=self.where(""), context=self.context)
+            self._hosts[name] = await host.__aenter__()
+        return self._hosts[name]
+
     async def close(self) -> None:
         """Close everything."""
         for transport in self._open:
             await transport.close(0.0)
+        for host in self._hosts.values():
+            await host.__aexit__()
         self.context.term()
 
 
@@ -131,7 +148,7 @@ class Stranger:
         return self.socket.recv_multipart()
 
 
-@pytest.fixture(params=["tcp", "ipc", "inproc", "memory"])
+@pytest.fixture(params=["tcp", "ipc", "inproc", "memory", "hosted", "hosted-apart"])
 async def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """The same world over each carrier."""
     world = World(request.param, tmp_path_factory.mktemp("w"))
@@ -159,6 +176,12 @@ async def stranger(tcp: World) -> AsyncIterator[Callable[[str], Stranger]]:
     yield make
     for one in made:
         one.socket.close()
+
+
+@pytest.fixture
+def box() -> type[Box]:
+    """What collects the events of a transport."""
+    return Box
 
 
 @pytest.fixture

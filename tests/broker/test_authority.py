@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 
 UP, DOWN, PEERS = {("client", "coordinator")}, {("coordinator", "client")}, {("peer", "peer")}
+HOSTS = {("host", "host")}
 REPORTS = {(role, "launcher") for role in ("client", "coordinator", "peer", "broker", "baseline")}
 ANSWERS = {(b, a) for a, b in REPORTS}
 NODES = UP | DOWN | PEERS
@@ -29,9 +30,12 @@ GOSSIP = (
 )
 
 TABLE: dict[str, set[tuple[str, str]]] = {
-    "hello": NODES | REPORTS | ANSWERS,
-    "shared_memory_offer": NODES | REPORTS | ANSWERS,
-    "refused": NODES | REPORTS | ANSWERS,
+    "hello": NODES | REPORTS | ANSWERS | HOSTS,
+    "refused": NODES | REPORTS | ANSWERS | HOSTS,
+    "carried": HOSTS,
+    "carried_bulk": HOSTS,
+    "departed": NODES | REPORTS | ANSWERS,
+    "shared_memory_offer": NODES | REPORTS | ANSWERS | HOSTS,
     "heartbeat": NODES,
     "goodbye": NODES,
     "ready": UP,
@@ -59,7 +63,7 @@ def examples() -> Any:
 
 
 EXAMPLES = examples()
-NAMED = ("client", "coordinator", "peer", "launcher", "broker", "baseline", "monitor")
+NAMED = ("client", "coordinator", "peer", "launcher", "broker", "baseline", "monitor", "host")
 
 
 def test_every_kind_of_message_has_a_row() -> None:

@@ -154,7 +154,8 @@ class Placing:
             process.place, process.lost, process.since = None, worker, now
             waiting += process.nodes
         if waiting:
-            effects.append(Say(f"worker {worker} is gone: {listed(waiting, SHOWN)} start again where there is a place"))
+            who = listed(waiting, SHOWN)
+            effects.append(Say(f"worker {worker} is gone: {who} to start again where there is a place"))
             self._said_at = now
         return effects
 

@@ -32,6 +32,14 @@ class SiteFile:
     workers: tuple[str, ...]
 
 
+def machines_of(workers: Sequence[str]) -> list[str]:
+    """Return where a process may be that reads a file which these workers see: at any worker of their machines.
+
+    A worker that is started again has another address, and the same disk. One within this process has no machine.
+    """
+    return sorted({each if each.startswith("inproc://") else host_of(each) for each in workers})
+
+
 def look(patterns: Sequence[str]) -> list[Seen]:
     """Return what matches each pattern on this machine; ``HOST:/PATTERN`` is looked for on any."""
     found: list[Seen] = []

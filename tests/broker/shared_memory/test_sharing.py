@@ -115,6 +115,7 @@ async def test_an_array_stays_as_it_was_as_long_as_somebody_holds_it(pair: Pair)
 
 
 async def test_who_never_releases_costs_a_way_by_the_socket(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    await pair.send()
     pair.writer._pool = Pool(2, 1 << 20)
     await pair.settle()
     kept = [await pair.send() for _ in range(6)]

@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -216,7 +217,7 @@ def test_how_the_files_write_their_columns_reaches_every_node(tmp_path: Path, mo
     shares.close()
     job = data_job("nodes", chosen, shares) | {"broker": "", "run": "r", "report_server": {}}
     spec = {"name": "north", "role": "client", "checkpoint_dir": None, "run_dir": None}
-    node_process._build(job, chosen, spec, None, None, None, None)  # type: ignore[arg-type]
+    node_process._build(job, chosen, spec, None, Mock(test=None, secure=lambda _: None))
     assert built == [{"x": Written(("1,5",))}]
 
 

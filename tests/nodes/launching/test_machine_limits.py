@@ -24,10 +24,12 @@ PLENTY = 2**40
 QUICK: dict[str, Any] = {"data": {"name": "iris"}, "evaluation": {"baseline": False}}
 
 
-def check(nodes: int, processes: int, *, files: int = PLENTY, own: int | None = None, **more: Any) -> None:
+def check(
+    nodes: int, processes: int, *, files: int = PLENTY, own: int | None = None, shared: bool = False, **more: Any
+) -> None:
     experiment = Experiment.from_dict({"nodes": nodes, "processes": processes, **more})
     groups = group_nodes(experiment, default_node_names(nodes, "peer"))
-    check_machine(experiment, groups, own_files=own or files, files=files, processes=PLENTY)
+    check_machine(experiment, groups, own_files=own or files, files=files, processes=PLENTY, shared=shared)
 
 
 def test_a_hundred_nodes_in_two_processes_fit_into_the_usual_limit() -> None:
@@ -42,6 +44,12 @@ def test_what_does_not_fit_is_refused_with_both_figures_and_the_way_out() -> Non
         check(500, 100, own=1024)
     with pytest.raises(ExperimentError, match=r"the broker needs about .* fewer --nodes"):
         check(500, 100, files=1024, own=PLENTY)
+
+
+def test_behind_one_inbox_five_hundred_fit_where_a_hundred_did() -> None:
+    check(500, 4, files=1100, own=PLENTY, shared=True, mode="gossip")
+    with pytest.raises(ExperimentError, match=r"125 nodes needs about .* 1,100 are .*--processes"):
+        check(500, 4, files=1100, own=PLENTY, mode="gossip")
 
 
 def test_every_link_between_peers_counts() -> None:
@@ -84,7 +92,7 @@ def launched(limits: str, arguments: str, cwd: Path, program: str = "-m nervenet
     return done.returncode, done.stdout + done.stderr
 
 
-FEW = "launch --nodes 12 --processes 2 --rounds 2 --data iris --set evaluation.baseline=false --quiet --out run"
+FEW = "launch --nodes 24 --processes 2 --rounds 2 --data iris --set evaluation.baseline=false --quiet --out run"
 
 
 @pytest.mark.e2e
@@ -106,8 +114,8 @@ import asyncio, sys
 from pathlib import Path
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching import launcher
-launcher.check_machine = lambda *_, **__: None
-experiment = Experiment.from_dict({"mode": sys.argv[1], "nodes": 18, "processes": 1, "evaluation": {"baseline": False}})
+launcher.check_this_machine = lambda *_, **__: None
+experiment = Experiment.from_dict({"mode": sys.argv[1], "nodes": 40, "processes": 1, "evaluation": {"baseline": False}})
 try:
     asyncio.run(launcher.launch(experiment, out=Path("run")))
 except launcher.RunFailed as failed:
@@ -147,7 +155,7 @@ async def test_the_count_covers_what_a_run_opens(warm_launches: None, tmp_path: 
     groups = {pid: [name for name, of in pids.items() if of == pid] for pid in most}
     assert len(groups) == 2
     for pid, names in groups.items():
-        counted = files_of_process(experiment, names)
+        counted = files_of_process(experiment, names, shared=True)
         assert most[pid] <= counted, (most, counted)
         assert counted - PROCESS < 2 * most[pid]  # nor is it far from it: nothing is refused that works
 

@@ -172,7 +172,7 @@ async def reported_again_after(failure: Exception, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(node_process, "report_once", report_once)
     job = {"report_server": {}, "run": "r"}
     spec = {"name": "a", "role": "client", "run_dir": ""}
-    rest: tuple[Any, ...] = (None, None, None, [], lambda _: None)
+    rest: tuple[Any, ...] = (None, SimpleNamespace(context=None, secure=lambda _: None, hosted=[]))
     return await node_process._node(job, Experiment(), spec, *rest), len(again)
 
 

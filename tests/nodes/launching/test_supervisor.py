@@ -125,7 +125,7 @@ async def test_each_node_gets_its_own_share_and_only_evaluators_the_test_set() -
 async def test_peers_are_spread_over_the_processes_asked_for() -> None:
     scenario = await Scenario(mode="gossip", processes=2).started()
     groups = [[n["name"] for n in job["nodes"]] for job in scenario.fork_server.jobs.values() if job["kind"] == "nodes"]
-    assert groups == [["peer-0", "peer-2"], ["peer-1"]]
+    assert groups == [["peer-0"], ["peer-1", "peer-2"]], "neighbors by name share one"
     for pid, job in scenario.fork_server.jobs.items():
         if job["kind"] == "nodes":
             assert scenario.fork_server.descriptors[pid] == [9, 13, *(10 + int(n["name"][-1]) for n in job["nodes"])]
@@ -569,17 +569,43 @@ def engaged(mode: str) -> tuple[Scenario, FakeEngine]:
     return scenario, engine
 
 
-async def test_a_coordinator_is_started_when_its_clients_have_places() -> None:
-    """It waits `network.join_deadline_s` for them, and an engine may need longer to place them."""
+async def started_before_its_clients_have_places() -> tuple[list[str], Scenario]:
+    """Return what the launcher's machine has when the clients of a run wait for places."""
     scenario, engine = engaged("federated")
     starting = asyncio.create_task(scenario.started())
     await engine.asked.wait()
     assert len(engine.jobs) == 3
-    assert [job["kind"] for job in scenario.fork_server.jobs.values()] == ["broker"]
+    kinds = [job["kind"] for job in scenario.fork_server.jobs.values()]
     engine.there.set()
     await starting
+    return kinds, scenario
+
+
+async def test_a_coordinator_is_started_when_its_clients_have_places() -> None:
+    """It waits `network.join_deadline_s` for them, and an engine may need longer to place them."""
+    kinds, scenario = await started_before_its_clients_have_places()
+    assert kinds == ["broker"]
     names = [spec["name"] for job in scenario.fork_server.jobs.values() for spec in job.get("nodes", ())]
     assert names == ["coordinator"], "the only node on the launcher's machine"
+
+
+async def test_started_first_it_would_wait_for_clients_without_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosted, here = supervisor.hosted_nodes, supervisor.HERE
+    monkeypatch.setattr(supervisor, "hosted_nodes", lambda *args: hosted(*args[:4]))
+    monkeypatch.setattr(supervisor.Supervisor, "_placed", placed_once_all_are_asked_for(here))
+    kinds, _ = await started_before_its_clients_have_places()
+    assert kinds == ["broker", "nodes"]
+
+
+def placed_once_all_are_asked_for(here: tuple[str, ...]) -> Callable[..., Any]:
+    """The wait for places as it would be if a coordinator came before it."""
+    assert here == ("coordinator",)
+
+    async def placed(supervised: Supervisor, engine: FakeEngine) -> None:
+        if len(engine.jobs) == 3:
+            await engine.placed()
+
+    return placed
 
 
 async def test_a_node_that_was_stopped_with_its_worker_is_not_lost_yet() -> None:
@@ -607,3 +633,13 @@ async def test_what_an_engine_gives_up_is_lost_in_its_words() -> None:
     engine.died("the scheduler has gone")
     with pytest.raises(RunAborted, match="the scheduler has gone"):
         await scenario.results()
+
+
+async def test_taken_for_its_own_end_it_would_be_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "interrupted_alone", lambda *_: False)
+    scenario, engine = engaged("gossip")
+    engine.there.set()
+    await scenario.started()
+    scenario.result("peer-1", failed="interrupted")
+    assert "peer-1" in scenario.supervisor.results
+    assert scenario.supervisor.engine.finished(("peer-1",))  # type: ignore[union-attr]

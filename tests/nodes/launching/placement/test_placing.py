@@ -47,7 +47,7 @@ def test_nothing_is_delivered_before_all_have_a_place() -> None:
 def test_the_processes_of_a_lost_worker_start_again_where_there_is_a_place() -> None:
     machine = begun()
     [said] = machine.worker_gone(A.worker, 5.0)
-    assert said == Say(f"worker {A.worker} is gone: client-0 start again where there is a place")
+    assert said == Say(f"worker {A.worker} is gone: client-0 to start again where there is a place")
     assert machine.place_of(0) is None
     again, deliver = machine.announced(0, C, "1")
     assert again == Say(f"client-0: started again at worker {C.worker}, since {A.worker} is gone")

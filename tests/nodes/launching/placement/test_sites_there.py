@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from nervenet.nodes.config.keys import ExperimentError
-from nervenet.nodes.launching.placement.sites_there import SiteFile, look, sites_at
+from nervenet.nodes.launching.placement.sites_there import SiteFile, look, machines_of, sites_at
 
 A1, A2, B = "tcp://10.0.0.1:1", "tcp://10.0.0.1:2", "tcp://10.0.0.2:1"
 
@@ -48,3 +48,8 @@ def test_a_pattern_that_matches_nowhere_is_named() -> None:
         sites_at({A1: [[]]}, ["/data/*"])
     with pytest.raises(ExperimentError, match=r"none are there"):
         sites_at({}, ["/data/*"])
+
+
+def test_a_site_may_be_at_any_worker_of_the_machines_that_see_its_file() -> None:
+    assert machines_of([A2, A1, B]) == ["10.0.0.1", "10.0.0.2"], "one that comes back has another port"
+    assert machines_of(["inproc://10.0.0.1/7/4"]) == ["inproc://10.0.0.1/7/4"]
