@@ -23,6 +23,7 @@ from .limits import allowed
 from .messages import VERSION, GetPeers, Hello, Lane, Message, Refused, tag_of
 from .security.plain import Plain
 from .security.roles import VISITOR
+from .shared_memory.reference import is_reference
 from .sockets import advertised, bind, discard, make, split_bind
 from .transport_events import ConnectionClosed, ConnectionRefused, LinkLost, LinkUp
 
@@ -149,6 +150,10 @@ class Inbound:
             sender = self._sender(lane, peer, frames)
             if sender is None:
                 return
+        if peer is not None and is_reference(frames[1:]) and not self._speaks(lane, peer):
+            # Before it is read: that counts it as come, and its release would have the memory written again.
+            self._not_greeted(lane, identity, "", 0)
+            return
         received = self._endpoint.read(self._peers.name_of(identity), frames, known=peer is not None)
         if isinstance(received, ProtocolError):
             self._fault(lane)
@@ -162,7 +167,7 @@ class Inbound:
             self._welcome(lane, identity, message, sender)
         elif peer is not None and sender is not None and _oversteps(peer, message):
             self._listeners[lane].refuse(sender, f"{sender.name} is no member yet, and sent {tag_of(message)}")
-        elif peer is not None and lane in peer.lanes and not self._displaces(lane, peer):
+        elif peer is not None and self._speaks(lane, peer):
             if lane is Lane.BULK:
                 descriptor = self._channels[lane].descriptor()
                 self._channels[lane].carried(identity, descriptor)
@@ -174,17 +179,21 @@ class Inbound:
                     self._established(peer)
             self._endpoint.deliver(peer.node, peer.role, lane, received, peer.arrivals[lane])
         elif not isinstance(message, Refused):  # two nodes that refuse each other would never stop
-            self._fault(lane)
-            reason = f"{self._endpoint.node} has not received your HELLO on {lane}"
-            self._refuse(lane, identity, tag_of(message), getattr(message, "round", 0), "stranger", reason)
+            self._not_greeted(lane, identity, tag_of(message), getattr(message, "round", 0))
 
-    def _displaces(self, lane: Lane, peer: InboundPeer) -> bool:
-        if lane not in self._guards:
-            return False
+    def _not_greeted(self, lane: Lane, identity: bytes, about: str, round_: int) -> None:
+        self._fault(lane)
+        reason = f"{self._endpoint.node} has not received your HELLO on {lane}"
+        self._refuse(lane, identity, about, round_, "stranger", reason)
+
+    def _speaks(self, lane: Lane, peer: InboundPeer) -> bool:
+        """Return whether a peer has said HELLO on a lane, over the connection of the message being delivered."""
+        if lane not in peer.lanes or lane not in self._guards:
+            return lane in peer.lanes
         descriptor = self._channels[lane].descriptor()
         if peer.descriptors.get(lane) == descriptor:  # as for almost every message
-            return False
-        return speaks_displaced(lane, peer, descriptor, self._guards[lane], self._monitors[lane].drain)
+            return True
+        return not speaks_displaced(lane, peer, descriptor, self._guards[lane], self._monitors[lane].drain)
 
     def _sender(self, lane: Lane, peer: InboundPeer | None, frames: list[Any]) -> Entry | None:
         """Return whose key a message came by; None if it was revoked, or is not that of the peer that it speaks for."""
