@@ -118,9 +118,9 @@ async def left_by_a_launcher_that_hears_nothing(
     """Cancel a run of whose end no report arrives: what a monitor has heard, and whether there is a model."""
     receive = ReportServer._receive
 
-    def deaf(server: ReportServer, item: Any) -> None:
+    def deaf(server: ReportServer, transport: Any, item: Any) -> None:
         if not isinstance(item, Arrival) or item.message.kind == "ready":
-            receive(server, item)
+            receive(server, transport, item)
 
     monkeypatch.setattr(ReportServer, "_receive", deaf)
     monkeypatch.setattr(launcher, "STOP_S", 1.0)
