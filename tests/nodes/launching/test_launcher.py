@@ -12,7 +12,7 @@ from nervenet.models.data.data import DataError
 from nervenet.nodes import launch
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.launching import jobs, launcher, supervisor
+from nervenet.nodes.launching import jobs, launcher
 from nervenet.nodes.launching.launcher import RunFailed
 from nervenet.nodes.launching.report_server import ReportServer
 from nervenet.nodes.launching.supervisor import RunAborted, Supervisor
@@ -159,7 +159,7 @@ async def test_a_broker_stopped_first_and_a_model_that_only_the_launcher_writes_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node_job = jobs.node_job
-    monkeypatch.setattr(supervisor, "node_job", lambda *of: {**node_job(*of), "run_dir": ""})
+    monkeypatch.setattr(jobs, "node_job", lambda *of: {**node_job(*of), "run_dir": ""})
 
     async def stop_all(running: Supervisor, within_s: float, *_: Any) -> None:
         running._stopping = True
