@@ -225,10 +225,10 @@ async def reports_taken(*, once: bool) -> list[str]:
     )
     server.transport.send = lambda *_: None  # type: ignore[method-assign, assignment]
     report = t.Arrival("a", Report("result", 1, {}), None, 9)
-    server._receive(t.LinkUp("a", "client", 5, False))
-    server._receive(report)
-    server._receive(t.LinkUp("a", "client", 5 if once else 6, False))
-    server._receive(report)
+    server._receive(server.transport, t.LinkUp("a", "client", 5, False))
+    server._receive(server.transport, report)
+    server._receive(server.transport, t.LinkUp("a", "client", 5 if once else 6, False))
+    server._receive(server.transport, report)
     return taken
 
 
