@@ -23,7 +23,7 @@ from .limits import allowed
 from .messages import VERSION, GetPeers, Hello, Lane, Message, Refused, tag_of
 from .security.plain import Plain
 from .security.roles import VISITOR
-from .shared_memory.reference import is_reference
+from .shared_memory.reference import REFERENCE_BYTES
 from .sockets import advertised, bind, discard, make, split_bind
 from .transport_events import ConnectionClosed, ConnectionRefused, LinkLost, LinkUp
 
@@ -145,12 +145,10 @@ class Inbound:
 
     def _receive(self, lane: Lane, identity: bytes, frames: list[Any]) -> None:
         peer = self._peers.by_identity.get(identity)
-        sender: Entry | None = None
-        if lane in self._listeners:
-            sender = self._sender(lane, peer, frames)
-            if sender is None:
-                return
-        if peer is not None and is_reference(frames[1:]) and not self._speaks(lane, peer):
+        sender = self._sender(lane, peer, frames) if lane in self._listeners else None
+        if sender is None and lane in self._listeners:
+            return
+        if peer is not None and _may_refer(frames) and not self._speaks(lane, peer):
             # Before it is read: that counts it as come, and its release would have the memory written again.
             self._not_greeted(lane, identity, "", 0)
             return
@@ -188,11 +186,9 @@ class Inbound:
 
     def _speaks(self, lane: Lane, peer: InboundPeer) -> bool:
         """Return whether a peer has said HELLO on a lane, over the connection of the message being delivered."""
-        if lane not in peer.lanes or lane not in self._guards:
-            return lane in peer.lanes
         descriptor = self._channels[lane].descriptor()
-        if peer.descriptors.get(lane) == descriptor:  # as for almost every message
-            return True
+        if lane not in peer.lanes or lane not in self._guards or peer.descriptors.get(lane) == descriptor:
+            return lane in peer.lanes
         return not speaks_displaced(lane, peer, descriptor, self._guards[lane], self._monitors[lane].drain)
 
     def _sender(self, lane: Lane, peer: InboundPeer | None, frames: list[Any]) -> Entry | None:
@@ -360,3 +356,8 @@ def _what(error: ProtocolError) -> str:
 def _oversteps(peer: InboundPeer, message: Message) -> bool:
     """Return whether one who is no member yet, under a temporary name, does more than to ask who there is."""
     return peer.node.startswith(VISITOR) and not isinstance(message, GetPeers)
+
+
+def _may_refer(frames: list[Any]) -> bool:
+    """Return whether a message may have a reference to shared memory."""
+    return len(frames) == 2 and len(frames[1]) == REFERENCE_BYTES

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from ..errors import ProtocolError
 
@@ -39,8 +38,3 @@ class Reference(NamedTuple):
         if len(frame) != REFERENCE_BYTES or frame[:4] != MAGIC:
             raise ProtocolError("malformed", "a reference to shared memory has 40 bytes and begins with NVSM")
         return cls(*_FORM.unpack(frame)[1:])
-
-
-def is_reference(arrays: Sequence[Any]) -> bool:
-    """Return whether what follows the header of a message may be a reference."""
-    return len(arrays) == 1 and len(arrays[0]) == REFERENCE_BYTES

@@ -310,7 +310,7 @@ async def test_a_reference_of_who_took_an_identity_does_not_count(tcp: Any) -> N
 async def test_read_before_that_is_found_out_it_would_release_what_is_held(
     tcp: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbound, "is_reference", lambda _: False)
+    monkeypatch.setattr(inbound, "_may_refer", lambda _: False)
     assert await counts_a_forged_reference(tcp)
 
 
