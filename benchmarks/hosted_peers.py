@@ -1,36 +1,54 @@
-"""Many peers in a few processes: whether 256 of them, hosted in 4, learn the digits, how fast and in how much memory.
+"""Many nodes in a few processes: how soon they begin, how fast they are, and in how much memory and how many files.
 
-Each has some six rows; what is measured is everything around the learning. The launcher's own command is run, and
-watched from outside (/proc, so on Linux only): the largest resident size of each process that hosts peers.
+The launcher's own command is run, and its processes are watched from outside (/proc, so on Linux only). `own MB` is the
+memory that is a process's alone (private pages), by node; `files` the open files of all processes that host nodes. The
+floor beside it is that of the machine: what one process takes that only imports what a node imports, and how long.
 
-    python benchmarks/hosted_peers.py [--peers 256] [--processes 4] [--rounds 10] [--topologies ring random-regular]
+    python benchmarks/hosted_peers.py [--nodes 256] [--processes 4] [--rounds 10] [--topologies ring random-regular]
+    python benchmarks/hosted_peers.py --nodes 500 --data synthetic --topologies ring
+    python benchmarks/hosted_peers.py --mode federated --nodes 1000 --data synthetic --participation 0.1
 
-2026-11, 2 cores of a shared machine that was busy with other work, 256 peers in 4 processes, 10 rounds of 5 epochs:
-ring 36.6 s in all, begun after 23.1 s, 0.46 s a round, 290 MB a process, no false alarm; random-regular (degree 4)
-53.2 s, begun after 30.6 s, 0.99 s a round, 368 MB, 708 false alarms.
+2026-11, 2 cores of a shared machine, ahead of the other work on it, floor .41 s: 256 peers, 10 rounds: ring begun after
+4.1 s, .17 s a round; random-regular (degree 4) 3.5 s, .42 s; 1.8 MB of its own a peer, 1,740 to 1,770 files, no false
+alarm (before they shared an inbox and met by a tree: 17 to 23 s, 1.1 s, 11,068 files). 500 peers on a ring: begun after
+11.7 to 13.6 s, 2.9 MB, 3,212 files (187 s, 11,052 files).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 LIMIT_S = 600.0
 
 
-def peak_mb(pid: int) -> float:
-    """Return the largest resident size that a process has had, in MB; 0 where it has gone."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1000 for line in lines if line.startswith("VmHWM")), 0.0)
+FLOOR = "import time; t = time.perf_counter(); import nervenet.nodes.roles.peer, nervenet.models.mlp; print(t)"
+
+
+@dataclass
+class Watched:
+    """The most that was seen of one process."""
+
+    own_mb: float = 0.0
+    resident_mb: float = 0.0
+    files: int = 0
+
+    def look(self, pid: int) -> None:
+        """Look at a process, if it is still there."""
+        with suppress(OSError, ValueError):
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            sizes = {line.split(":")[0]: int(line.split()[1]) / 1000 for line in rollup.splitlines()[1:]}
+            own = sizes["Private_Clean"] + sizes["Private_Dirty"]
+            self.own_mb, self.resident_mb = max(self.own_mb, own), max(self.resident_mb, sizes["Rss"])
+            self.files = max(self.files, len(list(Path(f"/proc/{pid}/fd").iterdir())))
 
 
 def measure(topology: str, options: argparse.Namespace) -> bool:
@@ -40,19 +58,20 @@ def measure(topology: str, options: argparse.Namespace) -> bool:
         settings = {
             "evaluation.baseline": "false",
             "network.join_deadline_s": options.join_s,
-            "gossip.deadline_s": 120,
+            f"{options.mode}.deadline_s": 120,
         } | ({"gossip.degree": 4} if topology == "random-regular" else {})
-        command = [sys.executable, "-m", "nervenet.scripts.main", "launch", "--mode", "gossip", "--data", "digits"]
-        command += ["--nodes", options.peers, "--processes", options.processes, "--rounds", options.rounds]
-        command += ["--topology", topology, "--out", out, "--quiet"]
-        command += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+        command = [sys.executable, "-m", "nervenet.scripts.main", "launch", "--mode", options.mode]
+        command += ["--data", options.data, "--nodes", options.nodes, "--processes", options.processes]
+        command += ["--rounds", options.rounds, "--out", out, "--quiet"]
+        more = ["--topology", topology] if options.mode == "gossip" else ["--participation", options.participation]
+        command += [*more, *(word for key, value in settings.items() for word in ("--set", f"{key}={value}"))]
         began = time.monotonic()
         running = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        peaks: dict[int, float] = {}
+        seen: dict[int, Watched] = {}
         while running.poll() is None and time.monotonic() < began + LIMIT_S:
             for pid in hosts(out):
-                peaks[pid] = max(peaks.get(pid, 0.0), peak_mb(pid))
-            time.sleep(0.1)
+                seen.setdefault(pid, Watched()).look(pid)
+            time.sleep(0.25)
         running.kill()
         _, said = running.communicate()
         wall_s = time.monotonic() - began
@@ -60,20 +79,24 @@ def measure(topology: str, options: argparse.Namespace) -> bool:
             print(f"{topology:16} failed after {wall_s:.0f} s: {said.decode().strip()[-300:]}", flush=True)
             return False
         summary = json.loads((out / "summary.json").read_text())
-        events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
-        done: dict[int, list[float]] = {}
-        for event in events:
-            if event["type"] == "round.completed":
-                done.setdefault(event["round"], []).append(event["time"])
-        first, last = max(done[0]), max(done[options.rounds])
-        alarms = sum(event["type"] in ("node.suspect", "node.lost") for event in events)
+        log = (out / "events.jsonl").read_text()
+        events = [json.loads(line) for line in log.splitlines()]
+    alarms = sum(event["type"] in ("node.suspect", "node.lost") for event in events)
+    own = sum(each.own_mb for each in seen.values()) / options.nodes
+    files = sum(each.files for each in seen.values())
     print(
-        f"{topology:16} {summary['completed_rounds']:6d} {wall_s:7.1f} {first - events[0]['time']:8.1f} "
-        f"{(last - first) / options.rounds:10.2f} {statistics.fmean(peaks.values()):9.0f} {max(peaks.values()):8.0f} "
-        f"{alarms:7d} {summary['accuracy']:9.3f}",
+        f"{topology:16} {summary['completed_rounds']:6d} {wall_s:7.1f} {begun(events):8.1f} "
+        f"{summary['round_s_median']:10.3f} {own:7.2f} {max((e.resident_mb for e in seen.values()), default=0):7.0f} "
+        f"{files:6d} {len(log) / options.rounds / 1000:8.1f} {alarms:7d} {summary['accuracy']:9.3f}",
         flush=True,
     )
     return bool(summary["completed_rounds"] == options.rounds)
+
+
+def begun(events: list[dict[str, Any]]) -> float:
+    """Return after how many seconds the last node had round 0 behind it."""
+    first = [event["time"] for event in events if event["type"] == "round.completed" and event["round"] == 0]
+    return float(max(first, default=float("nan")) - events[0]["time"])
 
 
 def hosts(out: Path) -> set[int]:
@@ -82,24 +105,30 @@ def hosts(out: Path) -> set[int]:
         nodes = json.loads((out / "nodes.json").read_text())
     except (OSError, ValueError):
         return set()
-    return {int(node["pid"]) for node in nodes.values() if node.get("role") == "peer" and node.get("pid")}
+    return {int(node["pid"]) for node in nodes.values() if node.get("role") in ("peer", "client") and node.get("pid")}
 
 
 def main() -> int:
     """Print the table; 1 if a run did not do all its rounds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", type=int, default=256)
+    parser.add_argument("--mode", choices=["gossip", "federated"], default="gossip")
+    parser.add_argument("--nodes", type=int, default=256)
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--participation", type=float, default=1.0)
     parser.add_argument("--join-s", type=int, default=180)
     parser.add_argument("--topologies", nargs="+", default=["ring", "random-regular"])
     options = parser.parse_args()
-    print(f"{options.peers} peers in {options.processes} processes, digits, {options.rounds} rounds")
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", FLOOR], check=True, stdout=subprocess.DEVNULL)
+    print(f"{options.nodes} nodes in {options.processes} processes, {options.data}, {options.rounds} rounds")
+    print(f"floor: {time.perf_counter() - began:.2f} s for one process that imports what a node imports")
     print(
         f"{'topology':16} {'rounds':>6} {'wall s':>7} {'begun s':>8} {'a round s':>10} "
-        f"{'mean MB':>9} {'most MB':>8} {'alarms':>7} {'accuracy':>9}"
+        f"{'own MB':>7} {'most MB':>7} {'files':>6} {'kB/round':>8} {'alarms':>7} {'accuracy':>9}"
     )
-    whole = [measure(topology, options) for topology in options.topologies]
+    whole = [measure(each, options) for each in (options.topologies if options.mode == "gossip" else ["federated"])]
     return 0 if all(whole) else 1
 
 

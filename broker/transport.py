@@ -18,7 +18,7 @@ from .codec import DEFAULT_LIMITS, Limits, check_size
 from .endpoint import Endpoint
 from .errors import TransportClosed
 from .inbound import Inbound
-from .messages import Message
+from .messages import Message, SharedMemoryOffer
 from .outbound import Outbound
 from .security.plain import LOCAL
 from .sockets import Security
@@ -96,7 +96,7 @@ class ZmqTransport:
         if self._context is None:
             self._context = zmq.Context()
         self._endpoint.start(receiver, on_error)
-        self._endpoint.shared.start(self._endpoint.loop, self.send)
+        self._endpoint.shared.start(self._endpoint.loop, self._offer)
         if self._bind is None:
             return
         try:
@@ -129,6 +129,10 @@ class ZmqTransport:
             if not self._outbound.send(peer, lane, envelope) and not self._inbound.send(peer, lane, envelope):
                 reason = f"{peer} has not introduced itself on {lane}"
                 self._endpoint.send_failed(peer, envelope, "unreachable", reason)
+
+    def _offer(self, peer: str, offer: SharedMemoryOffer) -> None:
+        if self._endpoint.open:  # or it was closed since what was to be sent next was to go by shared memory
+            self.send(peer, offer)
 
     def share(self, array: NDArray[Any]) -> NDArray[Any]:
         return self._endpoint.shared.share(array)

@@ -68,6 +68,11 @@ class ModelBase:
     def set_state(self, state: Mapping[str, Array]) -> None:
         """Put back what `get_state` returned."""
 
+    @property
+    def runs_foreign_code(self) -> bool:
+        """Whether training runs code that neither this package nor scikit-learn brings, and that may do anything."""
+        return not type(self).__module__.startswith(f"{__package__}.")
+
     def set_task(self, n_features: int, n_classes: int | None) -> None:
         """Keep the number of columns and classes; ValueError for a task that this family cannot learn."""
         if n_features < 1:

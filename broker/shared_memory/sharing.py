@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,11 @@ from ..errors import ProtocolError
 from ..limits import allowed
 from ..messages import Hello, SharedMemoryOffer
 from .host import host_of
-from .reader import Reader
 from .reference import Reference
-from .writer import Writer
+
+if TYPE_CHECKING:  # nodes that never share a vector need neither
+    from .reader import Reader
+    from .writer import Writer
 
 _LONGEST_S = 60.0  # between two offers to one that does not connect
 
@@ -57,7 +59,6 @@ class SharedMemory:
         """Begin; ``tell`` sends an offer to a node."""
         if self.host:
             self._loop, self._tell = loop, tell
-            self._writer, self._reader = Writer(loop), Reader(loop)
 
     def met(self, hello: Hello) -> None:
         """Take note of who has introduced itself."""
@@ -71,8 +72,13 @@ class SharedMemory:
             self._partners[hello.node] = Partner(hello.incarnation)
 
     def offered(self, peer: str, offer: SharedMemoryOffer) -> None:
-        if self._reader is not None and peer in self._partners:
-            self._reader.offered(peer, offer)
+        if self._loop is None or peer not in self._partners:
+            return
+        if self._reader is None:
+            from .reader import Reader
+
+            self._reader = Reader(self._loop)
+        self._reader.offered(peer, offer)
 
     def cut(self, peer: str) -> None:
         """Take note that the connection of a node was cut, or is made again: what was on its way may be lost."""
@@ -102,8 +108,12 @@ class SharedMemory:
     def reference(self, peer: str, array: memoryview) -> bytes | None:
         """Return what is sent in place of an array; None if the array is to be sent."""
         partner = self._partners.get(peer)
-        if partner is None or self._writer is None or self._loop is None:
+        if partner is None or self._loop is None:
             return None
+        if self._writer is None:
+            from .writer import Writer
+
+            self._writer = Writer(self._loop)
         if self._writer.has(peer):
             return self._writer.reference(peer, array)
         if partner.due(self._loop.time()):
@@ -123,4 +133,4 @@ class SharedMemory:
         for side in (self._writer, self._reader):
             if side is not None:
                 side.close()
-        self._writer = self._reader = None
+        self._writer = self._reader = self._loop = None

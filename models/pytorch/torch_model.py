@@ -66,6 +66,7 @@ class TorchModel(ModelBase):
     """
 
     in_batches = True
+    runs_foreign_code = True  # the module's, and PyTorch's random numbers are waited for
 
     def __init__(
         self,

@@ -77,6 +77,12 @@ class Adapter(ModelBase):
             setattr(exported, name, value)
         return exported
 
+    @property
+    def runs_foreign_code(self) -> bool:
+        parts = (self.given, *self.given.get_params().values())  # those of the estimators within it, too
+        brought = {str(getattr(part, "__module__", None) or "builtins").partition(".")[0] for part in parts}
+        return super().runs_foreign_code or not brought <= {"sklearn", "numpy", "builtins"}
+
     def describe(self) -> dict[str, Any]:
         """Return import path and parameters, but not random_state: the run's seed addresses what is random."""
         parameters = {k: plain(v) for k, v in self.given.get_params(deep=False).items() if k != "random_state"}

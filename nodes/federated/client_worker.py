@@ -21,8 +21,6 @@ from .personalization import FINE_TUNE
 
 
 class ClientWorker(ModelWorker):
-    trains_at_once = True  # a task is one training: the loop is not held up by the next one, as that of a peer would be
-
     def __init__(
         self,
         site_model: SiteModel,
@@ -35,6 +33,9 @@ class ClientWorker(ModelWorker):
         room: Room | None = None,
     ) -> None:
         super().__init__(site_model, node=node, seed=seed, scale=scale)
+        # A task is one training: the loop is not held up by the next one, as that of a peer would be. Foreign code may
+        # wait for something, run a loop of its own, or keep something for its thread alone.
+        self.trains_at_once = not getattr(site_model.model, "runs_foreign_code", True)
         self._report_rows = report_rows  # of fewer nothing is counted for others
         self.local = LocalTraining(site_model, node=node, seed=seed)
         self.states = states

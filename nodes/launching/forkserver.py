@@ -27,8 +27,8 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -225,10 +225,16 @@ def _remove(descriptor: int, path: str) -> None:
 
 
 def _preload(modules: list[str], pipe: int, at_end: Callable[[], None]) -> None:
-    """Import what children will need, under a timer that ends this process with its launcher meanwhile.
+    """Import what children will need. What cannot be imported fails in the child that needs it."""
+    with _ending_with_launcher(pipe, at_end):
+        for module in modules:
+            with suppress(Exception):
+                importlib.import_module(module)
 
-    `at_end` is called then. What cannot be imported fails in the child that needs it.
-    """
+
+@contextmanager
+def _ending_with_launcher(pipe: int, at_end: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Look now and then, while imports take seconds, whether the launcher has ended; call `at_end`, and end, then."""
     closed = select.poll()
     closed.register(pipe, select.POLLHUP)
 
@@ -240,9 +246,7 @@ def _preload(modules: list[str], pipe: int, at_end: Callable[[], None]) -> None:
     signal.signal(signal.SIGALRM, look)
     signal.setitimer(signal.ITIMER_REAL, 0.25, 0.25)
     try:
-        for module in modules:
-            with suppress(Exception):
-                importlib.import_module(module)
+        yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -276,8 +280,9 @@ def main(sock_fd: int, pipe: int) -> None:
     raise_soft_limits()  # children inherit them
     # structlog imports rich for tracebacks on a terminal, where it is there: 9 MB that no child needs.
     sys.modules["rich"] = None  # type: ignore[assignment]
-    for module in PRELOAD:
-        importlib.import_module(module)
+    with _ending_with_launcher(pipe):
+        for module in PRELOAD:
+            importlib.import_module(module)
     del sys.modules["rich"]
     # What exists now is shared by all children; a garbage collection over it would copy its pages into each of them.
     gc.collect()

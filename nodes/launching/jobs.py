@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -23,6 +24,11 @@ OWN_ROWS = "own_rows"
 def group_nodes(experiment: Experiment, names: Sequence[str]) -> list[Sequence[str]]:
     """Return which clients or peers share a process."""
     count = min(experiment.process_count, len(names))
+    if (
+        experiment.mode == "gossip"
+    ):  # neighbors on a ring or a grid are near each other by name: they exchange in memory
+        bounds = [len(names) * i // count for i in range(count + 1)]
+        return [names[start:end] for start, end in pairwise(bounds)]
     return [names[i::count] for i in range(count)]
 
 

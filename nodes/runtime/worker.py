@@ -146,7 +146,9 @@ class Worker:
         """Perform one effect here and now; whatever the model raises becomes a named event."""
         try:
             answer = self._performed(effect)
-        except BaseException as error:  # noqa: BLE001  (a SystemExit of a user's model, too, must not end the thread unsaid)
+        except BaseException as error:  # (a SystemExit of a user's model, too, must not end the thread unsaid)
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise  # Ctrl-C, while this is done on the loop: not the model's
             return _failed(effect, error)
         if callable(answer):
             self._write(effect, answer)

@@ -1,6 +1,7 @@
 """Histories drawn from seeds, of gossip by rounds among members that come and go: each keeps every promise."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from nervenet.broker import messages as m
 from nervenet.nodes.gossip.isolation import Isolation
 from nervenet.nodes.gossip.membership.edge_agreement import EdgeAgreement
 from nervenet.nodes.gossip.round_machine import PeerMachine
+from nervenet.nodes.gossip.survey_tree import TreeRelay
 from nervenet.nodes.gossip.waiting import WaitPolicy
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
@@ -48,6 +50,25 @@ def test_who_missed_a_round_would_be_left_behind_the_next_time_too(monkeypatch: 
     found = breaches(Played(draw(MISSED)).play())
     assert found
     assert all(breach.startswith("mends: ") for breach in found)
+
+
+MET = 12137  # of a history in which two die soon after they have answered, over a network that loses a third
+
+
+def test_what_the_tree_loses_is_repeated_as_soon_as_a_flood_would_repeat_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that die two seconds later have told others of themselves by then."""
+    history = dataclasses.replace(draw(MET), by_tree=True)
+    assert breaches(Played(history).play()) == []
+    relay = TreeRelay.__init__
+
+    def patient(self: TreeRelay, sides: Mapping[str, int], members: int) -> None:
+        relay(self, sides, members)
+        self.patience = 3
+
+    monkeypatch.setattr(TreeRelay, "__init__", patient)
+    found = breaches(Played(history).play())
+    assert found
+    assert all(breach.startswith("ends: ") for breach in found)
 
 
 SENT = 6725  # of a history in which one that is alone is heard, sends some models, and goes back

@@ -54,6 +54,8 @@ class LargeClient:
             case ev.LinkUp(peer, _, incarnation) if peer == self.machine.config.coordinator:
                 effects = self.machine.handle(event, now)
                 return effects + self._connected(peer, incarnation, now)
+            case ev.ModelReady():  # where its first weights are is no longer of interest, and they are large
+                return self.machine.handle(structs.replace(event, body=None, outgoing=None), now)
             case ev.RangeKept():
                 return self._kept(event, now)
             case ev.WorkFailed("keep range", _, _, reason):

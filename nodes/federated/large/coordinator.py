@@ -54,6 +54,7 @@ class LargeCoordinator:
             self.handle = self.machine.handle
             return effects
         self.handle = self._large
+        run.model = structs.replace(run.model, body=None, outgoing=None)  # or the first weights were kept for the run
         reason = unsuited(run.config.strategy, run.config.federated, site_matrix=run.config.site_matrix)
         if reason is not None and run.status != "finished":
             limit = f"network.max_message_bytes = {self.sizes.message_bytes:,}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -44,11 +45,11 @@ class Room:
         """
         nbytes = size * np.dtype(dtype).itemsize
         if self.folder is None or nbytes <= self.above:
-            return np.empty(size, dtype)
+            return _in_memory(size, dtype, nbytes)
         self.folder.mkdir(0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self.folder, prefix=".vector-") as file:
             _reserve(file.fileno(), nbytes)
-            mapped = mmap.mmap(file.fileno(), nbytes)
+            mapped = _FileMap(file.fileno(), nbytes)
         return np.frombuffer(mapped, dtype)
 
     def moved(self, vector: Vector) -> Vector:
@@ -63,6 +64,21 @@ class Room:
 
 
 _BLOCK = 1 << 20  # numbers
+_LARGE = 1 << 23  # bytes of a vector from which on large pages pay
+
+
+class _FileMap(mmap.mmap):
+    """A file that is mapped, as opposed to memory that is of no file."""
+
+
+def _in_memory(size: int, dtype: Any, nbytes: int) -> Vector:
+    """Return a vector in large pages where there are some: memory of the system's small ones is new at 0.5 GB/s."""
+    if nbytes < _LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return np.empty(size, dtype)
+    memory = mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with suppress(OSError):  # a kernel without them
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, dtype)
 
 
 def _reserve(descriptor: int, nbytes: int) -> None:
@@ -86,8 +102,8 @@ def written(vector: Vector, start: int, stop: int) -> None:
     while isinstance(base, np.ndarray):
         base = base.base
     mapped = base.obj if isinstance(base, memoryview) else base
-    if not isinstance(mapped, mmap.mmap) or not hasattr(mapped, "madvise"):
-        return
+    if not isinstance(mapped, _FileMap) or not hasattr(mapped, "madvise"):
+        return  # of other memory that would be the end of what is in it
     page = mmap.PAGESIZE
     first = start * vector.itemsize // page * page
     last = min(stop * vector.itemsize, len(mapped)) // page * page

@@ -128,10 +128,19 @@ def _of_program(given: object) -> tuple[str, object]:
 
 
 async def _closed(each: Any) -> None:
-    """Close a client or a cluster, but wait no longer than `CLOSE_S`."""
-    with suppress(Exception):  # what it could not do for want of its scheduler is nobody's loss any more
-        async with asyncio.timeout(CLOSE_S):
-            await each.close()
+    """Close a client or a cluster, but wait no longer than `CLOSE_S`.
+
+    What it cannot do for want of its scheduler is nobody's loss any more, and neither raised nor logged.
+    """
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with suppress(Exception):
+            async with asyncio.timeout(CLOSE_S):
+                await each.close()
+    finally:
+        log.setLevel(level)
 
 
 async def _within(seconds: float, work: Any, otherwise: str) -> Any:

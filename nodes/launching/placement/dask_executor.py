@@ -31,6 +31,8 @@ REACH_S = 10.0  # in which a worker takes what it is told
 DELIVER_S = 120.0  # and the rows of its nodes
 LEAVE_S = 3.0  # in which places are given back at the end
 WORKERS_GONE = "KilledWorker"  # what Dask calls it that a task's worker was lost too often
+CANCELLED = "FutureCancelledError"  # and that it has forgotten a task
+GONE = "the Dask scheduler has gone, or the tasks of this run were cancelled there"
 
 
 class DaskExecutor:
@@ -186,13 +188,16 @@ class DaskExecutor:
         except asyncio.CancelledError:
             if self._closing or self._ended(number) or _is_cancelled(asyncio.current_task()):
                 return
-            self._fail("the Dask scheduler has gone, or the tasks of this run were cancelled there")
+            self._fail(GONE)
             return
         except Exception as error:  # noqa: BLE001  (whatever the task or Dask raises)
-            kind = type(error).__name__
-            how = f"given up by Dask: {kind}: {error}"
+            kind, said = type(error).__name__, str(error).partition("\n")[0]
+            if kind == CANCELLED:
+                self._fail(GONE)
+                return
+            how = f"given up by Dask: {kind}: {said}"
             if kind == WORKERS_GONE:
-                how = f"its workers died, one after another: {error}"
+                how = f"its workers died, one after another: {said}"
         self._do(self._placing.ended(number, how))
 
     def _ended(self, number: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import socket
 from contextlib import suppress
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nervenet.broker.errors import TransportClosed
 from nervenet.broker.messages import Payload, SharedMemoryOffer, Task
 from nervenet.broker.shared_memory import host, writer
 from nervenet.broker.shared_memory.budget import OF_PROCESS, Budget
@@ -18,7 +20,7 @@ from nervenet.broker.shared_memory.pool import Pool
 from nervenet.broker.shared_memory.reference import Reference
 from nervenet.broker.shared_memory.region import can_be_made
 from nervenet.broker.shared_memory.sharing import Partner
-from nervenet.broker.transport import LinkLost, LinkUp, MalformedMessage
+from nervenet.broker.transport import LinkLost, LinkUp, MalformedMessage, ZmqTransport
 
 pytestmark = pytest.mark.skipif(not can_be_made(), reason="this system has no memory with such seals")
 
@@ -113,6 +115,7 @@ async def test_an_array_stays_as_it_was_as_long_as_somebody_holds_it(pair: Pair)
 
 
 async def test_who_never_releases_costs_a_way_by_the_socket(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    await pair.send()
     pair.writer._pool = Pool(2, 1 << 20)
     await pair.settle()
     kept = [await pair.send() for _ in range(6)]
@@ -271,6 +274,25 @@ async def test_a_reference_counts_once(pair: Pair) -> None:
         with pytest.raises(Exception, match="came before"):
             again.array("sender", frame)
     assert (array == pair.number).all()
+
+
+async def told_after_its_end(tcp: Any) -> list[Any]:
+    """Return what the loop is told where a transport closes right after its first long vector."""
+    pair, told = await a_pair(tcp), list[Any]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+    pair.sender.send("receiver", task(1), np.ones(SIZE, np.float32))
+    await pair.sender.close(0.0)
+    await asyncio.sleep(0)
+    return told
+
+
+async def test_what_is_closed_offers_nothing_more(tcp: Any) -> None:
+    assert not await told_after_its_end(tcp)
+
+
+async def test_else_it_would_be_an_error_that_nobody_expects(tcp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ZmqTransport, "_offer", ZmqTransport.send)
+    assert isinstance((await told_after_its_end(tcp))[0], TransportClosed)
 
 
 def test_what_has_no_answer_is_offered_less_and_less_often() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nervenet.models.base import ModelBase
 from nervenet.models.compress import parse
 from nervenet.models.mlp.mlp import MLP
 from nervenet.models.model import LocalWork
@@ -19,6 +20,8 @@ from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.model_worker import ModelWorker
 from nervenet.nodes.runtime.worker import Cancellation, Worker
+from sklearn.ensemble import BaggingClassifier
+from sklearn.linear_model import SGDClassifier
 
 PLAIN = {"epochs": 1, "local_steps": None, "batch_size": 8, "carry_optimizer": False}
 EVERYTHING = PLAIN | {"control": True, "encoding": "delta+top-k:0.25+int8"}
@@ -252,3 +255,35 @@ def test_a_name_that_is_no_array_is_named_with_all_that_are() -> None:
     answer = Worker(coordinator).answer(e.ApplyAgreement(surveys={"a": (survey.fields, survey.body)}))
     assert isinstance(answer, ev.WorkFailed)
     assert names in answer.reason
+
+
+class Own(MLP):
+    """A network of the user's."""
+
+
+class OwnEstimator(SGDClassifier):
+    """An estimator of the user's."""
+
+
+def trained_at_once(model: Any) -> bool:
+    """Return whether short trainings of a client with this model are done on its loop."""
+    site_model = SiteModel(model, *rows(), holdout=0.25)
+    one = ClientWorker(site_model, node="a", seed=0, states=ClientStateStore(None, print))
+    return Worker(one)._pace is not None
+
+
+@pytest.mark.parametrize("model", [MLP(), SGDClassifier()], ids=["network", "estimator"])
+def test_short_trainings_of_known_code_are_done_on_the_loop(model: Any) -> None:
+    assert trained_at_once(model)
+
+
+@pytest.mark.parametrize(
+    "model", [Own(), OwnEstimator(), BaggingClassifier(OwnEstimator())], ids=["network", "estimator", "part"]
+)
+def test_code_that_others_wrote_stays_in_the_thread_where_it_may_wait_or_run_a_loop(model: Any) -> None:
+    assert not trained_at_once(model)
+
+
+def test_taken_for_known_it_would_be_run_on_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ModelBase, "runs_foreign_code", False)
+    assert trained_at_once(Own())

@@ -212,6 +212,37 @@ def test_secrets_go_with_the_launcher(tmp_path: Path, importing: bool) -> None:
 
 
 @pytest.mark.usefixtures("as_a_process")
+@pytest.mark.e2e
+@pytest.mark.parametrize("looks", [True, False])
+def test_it_ends_with_the_launcher_while_it_imports_its_own_modules(tmp_path: Path, looks: bool) -> None:
+    """That takes half a minute on a busy machine, and Ctrl-C comes at any time."""
+    (tmp_path / "endless.py").write_text("import time\nprint('importing', flush=True)\nwhile True: time.sleep(0.01)\n")
+    ours, theirs = socket.socketpair()
+    pipe_r, pipe_w = os.pipe()
+    fault = "from contextlib import nullcontext; f._ending_with_launcher = nullcontext;"
+    code = f"from nervenet.nodes.launching import forkserver as f; {'' if looks else fault}"
+    code += f"f.PRELOAD = ['endless']; f.main({theirs.fileno()}, {pipe_r})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], pass_fds=(theirs.fileno(), pipe_r), stdout=subprocess.PIPE, cwd=tmp_path
+    )
+    assert process.stdout is not None
+    try:
+        for descriptor in (theirs.detach(), pipe_r):
+            os.close(descriptor)
+        assert process.stdout.readline() == b"importing\n"
+        os.close(pipe_w)
+        if looks:
+            assert process.wait(PATIENCE_S) == 1
+        else:
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(1.0)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        ours.close()
+
+
 def test_a_later_folder_of_that_name_stays(tmp_path: Path) -> None:
     assert left_behind(tmp_path, moved=True) == ["keys/new.key"]
 

@@ -257,6 +257,29 @@ def test_a_training_is_done_at_once_when_those_before_it_were_short_and_the_thre
     one.close()
 
 
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> ev.Event | None:
+    """Return what comes of a training on the loop in which somebody presses Ctrl-C."""
+    one = Worker(Brief(), "a")
+
+    def press(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(one.role, "perform", press)
+    return one.answer(e.Train(1, 0, None, {}))
+
+
+def test_ctrl_c_during_a_training_on_the_loop_is_not_taken_for_an_error_of_the_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(monkeypatch)
+
+
+def test_in_any_other_thread_it_is_an_event_as_all_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "main_thread", lambda: None)
+    assert isinstance(interrupted(monkeypatch), ev.WorkFailed)
+
+
 def paced(*seconds: float, at_once: bool = False) -> Pace:
     pace = Pace()
     for each in seconds:

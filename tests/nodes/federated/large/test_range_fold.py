@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.broker.messages import Payload
 from nervenet.nodes.federated.coordinator_worker import Aggregator
-from nervenet.nodes.federated.large import range_fold
+from nervenet.nodes.federated.large import range_fold, vectors
 from nervenet.nodes.federated.large.vectors import Received, Room
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.averaging import FedAdam, FedAvg, FedAvgM, FedYogi
@@ -109,7 +109,11 @@ def test_an_update_whose_values_no_model_has_is_rejected_by_its_range() -> None:
 
 
 @pytest.mark.parametrize("mapped", [False, True])
-def test_what_is_received_in_any_order_is_the_vector(mapped: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("large", [0, 1 << 23])
+def test_what_is_received_in_any_order_is_the_vector(
+    mapped: bool, large: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vectors, "_LARGE", large)  # from 0 on in large pages
     received = Received(Room(tmp_path if mapped else None))
     payload = Payload("a1b2", "float64", 5_000)
     whole = np.random.default_rng(0).normal(size=5_000)

@@ -4,13 +4,16 @@ import asyncio
 import socket
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from types import SimpleNamespace
 
 import pytest
 from nervenet.nodes import ExperimentError, load_experiment
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching.placement import dask_cluster
 from nervenet.nodes.launching.placement.dask_cluster import _check_link, _check_versions, _reached, _reaches
+from nervenet.nodes.launching.placement.dask_executor import DaskExecutor
 from nervenet.nodes.launching.placement.executor import Wanted, open_engine
+from nervenet.nodes.launching.placement.placing import Placing
 
 pytest.importorskip("distributed")
 
@@ -112,3 +115,39 @@ def test_rows_at_workers_are_for_an_engine_and_for_a_process_each() -> None:
         asyncio.run(dask_cluster._sites(None, there, None))  # type: ignore[arg-type]
     with pytest.raises(ExperimentError, match="processes = 2: expected one for each of the 3 sites"):
         dask_cluster._with_own_rows(Experiment.from_dict({"nodes": 3, "processes": 2}))
+
+
+class FutureCancelledError(Exception):
+    """As Dask calls it that it has forgotten a task."""
+
+
+class KilledWorker(Exception):
+    """As Dask calls it that the workers of a task died."""
+
+
+@pytest.mark.parametrize(
+    ("error", "ended", "died"),
+    [
+        (FutureCancelledError("key cancelled\nTry again."), [], ["the Dask scheduler has gone, or the tasks of this"]),
+        (
+            KilledWorker("4 died\nSee the logs."),
+            [(0, "its workers died, one after another: 4 died")],
+            [],
+        ),
+        (ValueError("no\nnot at all"), [(0, "given up by Dask: ValueError: no")], []),
+    ],
+)
+async def test_what_dask_says_of_a_task_is_said_in_a_line(
+    error: Exception, ended: list[tuple[int, str]], died: list[str]
+) -> None:
+    placing = Placing(60.0, "1")
+    placing.wanted(0, ("client-0",), 0.0)
+    executor = DaskExecutor(SimpleNamespace(id="c"), Experiment(), placing, {})  # type: ignore[arg-type]
+    told: list[tuple[int, int | str]] = []
+    gone: list[str] = []
+    executor.exited, executor.died = lambda *how: told.append(how), gone.append
+    future = asyncio.get_running_loop().create_future()
+    future.set_exception(error)
+    await executor._follow(0, future)
+    assert told == ended
+    assert [reason[: len(died[0])] for reason in gone] == died
