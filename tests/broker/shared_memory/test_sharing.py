@@ -23,7 +23,7 @@ from nervenet.broker.shared_memory.pool import Pool
 from nervenet.broker.shared_memory.reference import Reference
 from nervenet.broker.shared_memory.region import can_be_made
 from nervenet.broker.shared_memory.sharing import Partner
-from nervenet.broker.transport import LinkLost, LinkUp, MalformedMessage, ZmqTransport
+from nervenet.broker.transport import ConnectionRefused, LinkLost, LinkUp, MalformedMessage, ZmqTransport
 
 from ..conftest import Stranger
 
@@ -294,10 +294,12 @@ async def counts_a_forged_reference(tcp: Any) -> bool:
     (held,) = [region for region in back.writer._pool._regions.values() if region.claims]
     forged = Reference(held.id, held.generation, 0, 4 * SIZE, 10_000).pack()
     stranger = Stranger(tcp.context, identity_of("receiver", node.incarnation).decode())
-    stranger.dial(server.addresses["bulk"])
-    stranger.socket.send_multipart([encode(task(1_000), np.zeros(SIZE, np.float32))[0], forged])
-    await at_server.first(LinkLost)  # of the connection that was displaced
-    stranger.socket.close(0)
+    try:
+        stranger.dial(server.addresses["bulk"])
+        stranger.socket.send_multipart([encode(task(1_000), np.zeros(SIZE, np.float32))[0], forged])
+        await at_server.first(ConnectionRefused, lambda event: "was displaced" in event.reason)
+    finally:
+        stranger.socket.close(0)
     assert (kept == back.number).all()
     assert not at_server.of(Task)
     return not server._endpoint.shared._reader._writers["receiver"].numbers.fresh(10_000)
