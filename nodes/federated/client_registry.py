@@ -150,6 +150,10 @@ class ClientRegistry:
     def reachable(self) -> list[str]:
         return sorted(name for name, record in self.clients.items() if record.here and name not in self.liveness.lost)
 
+    def connected(self) -> list[str]:
+        """Return those whom a message reaches, though some may have been silent for a while."""
+        return [name for name in self.reachable() if name not in self._cut]
+
     def is_lost(self, name: str) -> bool:
         return name in self.liveness.lost
 

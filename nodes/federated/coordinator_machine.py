@@ -167,7 +167,7 @@ class CoordinatorMachine:
             # A question of round 0 it is asked again when it is ready.
             silent = self.run.inquiring
             effects += self._phase.excuse(name, "was started again", self.run.number, now, silent=silent)
-        return effects + self._begin_if_gathered(now)
+        return effects + self._begin_if_gathered(now) + self.run.returned(name)
 
     def _disconnected(self, name: str, reason: str, now: float) -> list[e.Effect]:
         self.run.registry.cut(name)
@@ -184,8 +184,9 @@ class CoordinatorMachine:
     def _left(self, name: str, reason: str, now: float) -> list[e.Effect]:
         effects = self.buffer.take_back(name) if self.buffer else []
         self.run.registry.leave(name)
-        if self.run.final:
-            return effects  # it holds the final model, and there is nothing left to do
+        if self.run.final:  # it holds the final model, or wants none: there is nothing left to do
+            self.run.absent.discard(name)
+            return effects + self.run.finish_if_ready()
         effects.append(e.Publish("node.lost", {"subject": name, "reason": f"left: {reason}"}))
         return effects + self._phase.excuse(name, f"left: {reason}", self.run.number, now)
 
@@ -261,7 +262,7 @@ class CoordinatorMachine:
 
     def _saved(self, number: int, now: float, failure: str = "") -> list[e.Effect]:
         run = self.run
-        return [*run.saved(number, now, failure), *run.release(), *run.finish_if_ready()]
+        return [*run.saved(number, now, failure), *run.release(now), *run.finish_if_ready()]
 
     def _work_failed(self, event: ev.WorkFailed, now: float) -> list[e.Effect]:
         match event.kind:
@@ -299,7 +300,7 @@ class CoordinatorMachine:
         run.checkpoints.urgent = True
         if run.config.evaluate_sites or run.stopped:
             run.checkpoints.grown = True  # whoever resumes from this need not ask those who have left
-        return [*run.save(now), *run.release(), e.LoadWeights(run.weights), *run.finish_if_ready()]
+        return [*run.save(now), *run.release(now), e.LoadWeights(run.weights), *run.finish_if_ready()]
 
     def _timer(self, key: ev.Key, due: float, now: float) -> list[e.Effect]:
         run, timing = self.run, self.run.config.timing
@@ -320,6 +321,8 @@ class CoordinatorMachine:
                 return [again, heartbeat, *shown, *self._review(now, now - due)]
             case ("review",):
                 return self._review(now, now - due)
+            case ("absent",):
+                return run.without_absent()
             case ("work", "checkpoint", int(number)):
                 return self._saved(number, now, f"it took more than {timing.work_deadline_s:g} s")
             case ("work", kind, number):
