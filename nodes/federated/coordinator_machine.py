@@ -170,7 +170,7 @@ class CoordinatorMachine:
         return effects + self._begin_if_gathered(now) + self.run.returned(name)
 
     def _disconnected(self, name: str, reason: str, now: float) -> list[e.Effect]:
-        self.run.registry.cut(name)
+        self.run.registry.cut(name, now)
         if not self.run.registry.liveness.suspect(name):
             return []
         suspect = e.Publish("node.suspect", {"subject": name, "reason": reason})
@@ -185,8 +185,7 @@ class CoordinatorMachine:
         effects = self.buffer.take_back(name) if self.buffer else []
         self.run.registry.leave(name)
         if self.run.final:  # it holds the final model, or wants none: there is nothing left to do
-            self.run.absent.discard(name)
-            return effects + self.run.finish_if_ready()
+            return effects + self.run.gone(name)
         effects.append(e.Publish("node.lost", {"subject": name, "reason": f"left: {reason}"}))
         return effects + self._phase.excuse(name, f"left: {reason}", self.run.number, now)
 
@@ -318,11 +317,9 @@ class CoordinatorMachine:
                 heartbeat = e.SendHeartbeat(tuple(run.registry.reachable()), run.number, run.status)
                 again = e.SetTimer(("pulse",), now + timing.heartbeat_s)
                 shown = run.zero.progress(run.round) if run.round and run.round.work == "survey" else []
-                return [again, heartbeat, *shown, *self._review(now, now - due)]
+                return [again, heartbeat, *shown, *self._review(now, now - due), *run.without_absent(now)]
             case ("review",):
                 return self._review(now, now - due)
-            case ("absent",):
-                return run.without_absent()
             case ("work", "checkpoint", int(number)):
                 return self._saved(number, now, f"it took more than {timing.work_deadline_s:g} s")
             case ("work", kind, number):

@@ -58,6 +58,7 @@ class RunState:
         self.final = False  # the last model is there
         self.released = False  # every client has been sent it
         self.absent: set[str] = set()  # but those whose connection was cut just then, and who may come back for it
+        self.absent_until = 0.0
         self._resumed_after = 0
 
     def restore(self, record: Mapping[str, Any], weights: ev.Body, outgoing: ev.Body, best: ev.Body) -> None:
@@ -242,17 +243,14 @@ class RunState:
     def release(self, now: float) -> list[e.Effect]:
         """Send the last tasks, once the last checkpoint is written: clients would not be there to train again.
 
-        Whose connection is cut at that moment has `suspect_after_s` to come back: nobody would tell it later.
+        Whose connection was cut just before has `suspect_after_s` to come back: nobody would tell it later.
         """
         if not self.final or self.released or self.checkpoints.busy:
             return []
         self.released = True
-        there = self.registry.connected()
-        self.absent = set(self.registry.reachable()).difference(there)
-        effects = self._last_tasks(there)
-        if self.absent:
-            effects.append(e.SetTimer(("absent",), now + self.config.timing.suspect_after_s))
-        return effects
+        patience_s = self.config.timing.suspect_after_s
+        self.absent, self.absent_until = self.registry.cut_since(now - patience_s), now + patience_s
+        return self._last_tasks(self.registry.connected())
 
     def returned(self, name: str) -> list[e.Effect]:
         """Send the last task to one that is connected again, with which its first copy may have been lost."""
@@ -261,9 +259,16 @@ class RunState:
         self.absent.discard(name)
         return [*self._last_tasks([name]), *self.finish_if_ready()]
 
-    def without_absent(self) -> list[e.Effect]:
-        """Wait no longer for those who were not connected when the run ended, and say who they are."""
+    def gone(self, name: str) -> list[e.Effect]:
+        """Wait no longer for one that has left."""
+        self.absent.discard(name)
+        return self.finish_if_ready()
+
+    def without_absent(self, now: float) -> list[e.Effect]:
+        """Wait no longer for those who were not connected when the run ended, if it is time, and say who they are."""
         effects: list[e.Effect] = []
+        if not self.absent or now < self.absent_until:
+            return effects
         for name in sorted(self.absent):
             reason = f"{name} was not connected when the run ended, and has not been sent the final model"
             effects.append(e.Publish("warning", {"subject": name, "reason": reason}))

@@ -50,7 +50,8 @@ def test_it_would_wait_for_a_coordinator_that_has_gone(coordinator: Any, monkeyp
 def test_the_end_waits_for_it_no_longer_than_a_silence_is_borne(coordinator: Any) -> None:
     harness = ending(coordinator, CUT)
     assert harness.finished() is None
-    harness.until(harness.state.run.config.timing.suspect_after_s)
+    timing = harness.state.run.config.timing
+    harness.until(timing.suspect_after_s + timing.heartbeat_s)
     assert harness.finished() == e.Finish("completed")
     [warning] = [each for each in harness.published("warning") if each.get("subject") == CUT]
     assert "has not been sent the final model" in warning["reason"]
@@ -59,6 +60,16 @@ def test_the_end_waits_for_it_no_longer_than_a_silence_is_borne(coordinator: Any
 def test_one_that_says_goodbye_meanwhile_is_not_waited_for(coordinator: Any) -> None:
     harness = ending(coordinator, CUT)
     harness.say(CUT, m.Goodbye(round=1, reason="interrupted"))
+    assert harness.finished() == e.Finish("completed")
+
+
+def test_nobody_waits_for_one_that_was_cut_off_long_before(coordinator: Any) -> None:
+    harness = coordinator(rounds=1, evaluate_test=False).settle()
+    harness.tell(ev.LinkLost(CUT, "the connection has closed"), 0.0)
+    for name in ("client-0", "client-2"):
+        harness.answer(name)
+    harness.until(3.0, beating=["client-0", "client-2"])
+    harness.tell(ev.Folded(1, 0, "w1"))
     assert harness.finished() == e.Finish("completed")
 
 
