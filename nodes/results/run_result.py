@@ -60,9 +60,9 @@ class RunResult(Mapping[str, Any]):
         return f"RunResult({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def to_pandas(self) -> Any:
-        """Return the rounds of the run as a pandas DataFrame: those of ``round_metrics.jsonl``, with the round as index.
+        """Return the rounds of the run as a pandas DataFrame: those of ``round_metrics.jsonl``, indexed by round.
 
-        Raises `MissingExtra` where pandas is not installed; without a run folder or a completed round there are no rows.
+        Without a run folder or a completed round it is empty. Raises `MissingExtra` where pandas is not installed.
         """
         require("RunResult.to_pandas", "pandas")
         import pandas as pd
