@@ -23,6 +23,7 @@ from .limits import allowed
 from .messages import VERSION, GetPeers, Hello, Lane, Message, Refused, tag_of
 from .security.plain import Plain
 from .security.roles import VISITOR
+from .shared_memory.reference import REFERENCE_BYTES
 from .sockets import advertised, bind, discard, make, split_bind
 from .transport_events import ConnectionClosed, ConnectionRefused, LinkLost, LinkUp
 
@@ -144,11 +145,13 @@ class Inbound:
 
     def _receive(self, lane: Lane, identity: bytes, frames: list[Any]) -> None:
         peer = self._peers.by_identity.get(identity)
-        sender: Entry | None = None
-        if lane in self._listeners:
-            sender = self._sender(lane, peer, frames)
-            if sender is None:
-                return
+        sender = self._sender(lane, peer, frames) if lane in self._listeners else None
+        if sender is None and lane in self._listeners:
+            return
+        if peer is not None and _may_refer(frames) and not self._speaks(lane, peer):
+            # Before it is read: that counts it as come, and its release would have the memory written again.
+            self._not_greeted(lane, identity, "", 0)
+            return
         received = self._endpoint.read(self._peers.name_of(identity), frames, known=peer is not None)
         if isinstance(received, ProtocolError):
             self._fault(lane)
@@ -162,7 +165,7 @@ class Inbound:
             self._welcome(lane, identity, message, sender)
         elif peer is not None and sender is not None and _oversteps(peer, message):
             self._listeners[lane].refuse(sender, f"{sender.name} is no member yet, and sent {tag_of(message)}")
-        elif peer is not None and lane in peer.lanes and not self._displaces(lane, peer):
+        elif peer is not None and self._speaks(lane, peer):
             if lane is Lane.BULK:
                 descriptor = self._channels[lane].descriptor()
                 self._channels[lane].carried(identity, descriptor)
@@ -174,17 +177,19 @@ class Inbound:
                     self._established(peer)
             self._endpoint.deliver(peer.node, peer.role, lane, received, peer.arrivals[lane])
         elif not isinstance(message, Refused):  # two nodes that refuse each other would never stop
-            self._fault(lane)
-            reason = f"{self._endpoint.node} has not received your HELLO on {lane}"
-            self._refuse(lane, identity, tag_of(message), getattr(message, "round", 0), "stranger", reason)
+            self._not_greeted(lane, identity, tag_of(message), getattr(message, "round", 0))
 
-    def _displaces(self, lane: Lane, peer: InboundPeer) -> bool:
-        if lane not in self._guards:
-            return False
+    def _not_greeted(self, lane: Lane, identity: bytes, about: str, round_: int) -> None:
+        self._fault(lane)
+        reason = f"{self._endpoint.node} has not received your HELLO on {lane}"
+        self._refuse(lane, identity, about, round_, "stranger", reason)
+
+    def _speaks(self, lane: Lane, peer: InboundPeer) -> bool:
+        """Return whether a peer has said HELLO on a lane, over the connection of the message being delivered."""
         descriptor = self._channels[lane].descriptor()
-        if peer.descriptors.get(lane) == descriptor:  # as for almost every message
-            return False
-        return speaks_displaced(lane, peer, descriptor, self._guards[lane], self._monitors[lane].drain)
+        if lane not in peer.lanes or lane not in self._guards or peer.descriptors.get(lane) == descriptor:
+            return lane in peer.lanes
+        return not speaks_displaced(lane, peer, descriptor, self._guards[lane], self._monitors[lane].drain)
 
     def _sender(self, lane: Lane, peer: InboundPeer | None, frames: list[Any]) -> Entry | None:
         """Return whose key a message came by; None if it was revoked, or is not that of the peer that it speaks for."""
@@ -351,3 +356,8 @@ def _what(error: ProtocolError) -> str:
 def _oversteps(peer: InboundPeer, message: Message) -> bool:
     """Return whether one who is no member yet, under a temporary name, does more than to ask who there is."""
     return peer.node.startswith(VISITOR) and not isinstance(message, GetPeers)
+
+
+def _may_refer(frames: list[Any]) -> bool:
+    """Return whether a message may have a reference to shared memory."""
+    return len(frames) == 2 and len(frames[1]) == REFERENCE_BYTES

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nervenet.nodes.monitoring.run_view import NodeRow, RunView
+from nervenet.nodes.report.units import duration, score, score_name, size
 from nervenet.nodes.runtime.printable import listed, printable
-
-from .units import duration, score, score_name, size
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

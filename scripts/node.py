@@ -135,6 +135,7 @@ def take_part(role: str, experiment: Experiment, *, quiet: bool, json: bool, aga
     `where` are the arguments of `run_node`; `again` is the command that starts it, but for --resume.
     """
     from nervenet.nodes.experiment.ineffective import warnings
+    from nervenet.nodes.report.units import duration, size
     from nervenet.nodes.results.run_dir import has_checkpoints, not_written
 
     from .output import INSECURE, warn
@@ -142,7 +143,6 @@ def take_part(role: str, experiment: Experiment, *, quiet: bool, json: bool, aga
     from .signals import Stopped
     from .signals import run as run_until_signal
     from .site_tables import site_lines
-    from .units import duration, size
     from .views import JsonView, PlainView, View
 
     # No live table: a standalone node should stay small, and a monitor shows all nodes.

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from nervenet.nodes.report.units import duration, score, score_name, size
 from nervenet.nodes.runtime.printable import printable
 
 from .site_tables import site_lines
-from .units import duration, score, score_name, size
 
 MOST_CLASSES = 8  # whose weights are shown
 

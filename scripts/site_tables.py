@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nervenet.nodes.report.units import score
 from nervenet.nodes.runtime.printable import printable
-
-from .units import score
 
 MOST_SITES = 24  # of the table; of more, the best and the worst are named
 MOST_IN_MATRIX = 8

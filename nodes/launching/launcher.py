@@ -28,6 +28,7 @@ from ..experiment.validation import (
     validate,
 )
 from ..federated.row_cap import capped_of
+from ..report.written import write_report
 from ..results.collect import collect, saved_apart, write_results
 from ..results.run_dir import RunDir, check_run_dir, new_default_dir
 from ..results.run_result import RunResult, node_result, run_completed, run_ended
@@ -361,8 +362,9 @@ class _Launch:
         await self.events.all_left(supervisor.survivors())
         self.listening = False
         self.run_dir.flush()
-        rounds = (self.experiment.mode, supervisor.rounds, result["baseline"])
-        await asyncio.to_thread(self.run_dir.write_rounds, *rounds)
+        await asyncio.to_thread(self.run_dir.write_rounds, self.experiment.mode, supervisor.rounds, result["baseline"])
+        if missing := await asyncio.to_thread(write_report, self.run_dir.path):
+            self.events.publish("warning", reason=missing)
         return result
 
     def _said(self, reason: str) -> None:

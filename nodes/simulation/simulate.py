@@ -29,6 +29,7 @@ from ..experiment.validation import (
 )
 from ..launching.data_shares import DataShares, divided
 from ..launching.launcher import RunFailed, capped
+from ..report.written import write_report
 from ..results.collect import write_results
 from ..results.run_dir import RunDir, new_default_dir
 from ..results.run_result import RunResult, node_result, run_completed, run_ended
@@ -234,6 +235,8 @@ class _Simulate:
             self.run_dir.write_known_rounds(self.outcome.rows, result["baseline"])
         else:
             self.run_dir.write_rounds(self.experiment.mode, self.outcome.rounds, result["baseline"])
+        if missing := write_report(self.run_dir.path):
+            self.recording.publish("warning", reason=missing)
         return result
 
     def _result(self, status: str, reason: str) -> RunResult:

@@ -64,7 +64,7 @@ def test_iris_learns_alike_each_time(mode: str, launch_here: Start) -> None:
     assert one == other
 
     tables = ("experiment.toml", "nodes.json", "events.jsonl", "round_metrics.jsonl", "summary.json")
-    for name in (*tables, "model.json", "curves.png"):
+    for name in (*tables, "model.json", "curves.png", "report.html"):
         assert (folder / name).stat().st_size > 0, name
     roles = sorted(node["role"] for node in runs[0].nodes.values())
     assert roles == sorted(["broker", *{"federated": ["coordinator", *["client"] * 4], "gossip": ["peer"] * 4}[mode]])

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from nervenet.nodes.monitoring.run_view import NodeRow, RunView
+from nervenet.nodes.report.units import duration, score, size
 from nervenet.scripts.live_table import header, plain_line, render, rows_shown
 from nervenet.scripts.result_table import print_result, print_seeds, result_line
-from nervenet.scripts.units import duration, score, size
 from rich.console import Console
 
 

@@ -78,9 +78,12 @@ class LargeClient:
             case m.Chunk():
                 heard = machine.handle(structs.replace(event, body=None, flaw=None), now)
                 return heard + self._came(event, message, now)
-            case m.Refused(about="get_chunk", code=code, round=generation):
-                if code in REFUSALS and self.announced and self.announced.manifest.generation == generation:
-                    self._drop()  # another task is on its way, or this client is not asked any more
+            case m.Refused(about="get_chunk", code=code, round=generation, reason=reason):
+                if code not in REFUSALS or not self.announced or self.announced.manifest.generation != generation:
+                    return []
+                if code == "length":  # by other limits there: it would be so every time
+                    return self._hand_on(None, f"the weights cannot be fetched: {reason}", now)
+                self._drop()  # another task is on its way, or this client is not asked any more
                 return []
             case m.Refused(about="task", round=number):
                 if self.announced and self.announced.task.round == number and self.announced.task.work == "train":

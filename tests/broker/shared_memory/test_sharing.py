@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nervenet.broker import inbound
+from nervenet.broker.codec import encode
 from nervenet.broker.errors import TransportClosed
+from nervenet.broker.handshake import identity_of
 from nervenet.broker.messages import Payload, SharedMemoryOffer, Task
 from nervenet.broker.shared_memory import host, writer
 from nervenet.broker.shared_memory.budget import OF_PROCESS, Budget
@@ -21,6 +24,8 @@ from nervenet.broker.shared_memory.reference import Reference
 from nervenet.broker.shared_memory.region import can_be_made
 from nervenet.broker.shared_memory.sharing import Partner
 from nervenet.broker.transport import LinkLost, LinkUp, MalformedMessage, ZmqTransport
+
+from ..conftest import Stranger
 
 pytestmark = pytest.mark.skipif(not can_be_made(), reason="this system has no memory with such seals")
 
@@ -35,15 +40,15 @@ def task(number: int, size: int = SIZE) -> Task:
 class Pair:
     """A node that sends and one that receives, with the rounds and arrays that have come."""
 
-    def __init__(self, sender: Any, receiver: Any, box: Any) -> None:
-        self.sender, self.receiver, self.box = sender, receiver, box
+    def __init__(self, sender: Any, receiver: Any, box: Any, to: str = "receiver") -> None:
+        self.sender, self.receiver, self.box, self.to = sender, receiver, box, to
         self.number = 0
 
     async def send(self, size: int = SIZE, *, share: bool = True) -> Any:
         """Send a vector of the round's number, and return the array that comes."""
         self.number += 1
         vector = np.full(size, self.number, np.float32)
-        self.sender.send("receiver", task(self.number, size), self.sender.share(vector) if share else vector)
+        self.sender.send(self.to, task(self.number, size), self.sender.share(vector) if share else vector)
         del vector
         number = self.number
         arrived = await self.box.first(Task, lambda item: item.message.round == number)
@@ -274,6 +279,39 @@ async def test_a_reference_counts_once(pair: Pair) -> None:
         with pytest.raises(Exception, match="came before"):
             again.array("sender", frame)
     assert (array == pair.number).all()
+
+
+async def counts_a_forged_reference(tcp: Any) -> bool:
+    """Return whether a server takes a reference of who has taken the identity of its node for one of that node."""
+    server, at_server = await tcp.open("sender", binds=True, shared_memory=True)
+    node, at_node = await tcp.open("receiver", shared_memory=True)
+    node.link("sender", server.addresses)
+    await at_node.first(LinkUp)
+    await at_server.first(LinkUp)
+    back = Pair(node, server, at_server, "sender")
+    await back.settle()
+    kept = await back.send()
+    (held,) = [region for region in back.writer._pool._regions.values() if region.claims]
+    forged = Reference(held.id, held.generation, 0, 4 * SIZE, 10_000).pack()
+    stranger = Stranger(tcp.context, identity_of("receiver", node.incarnation).decode())
+    stranger.dial(server.addresses["bulk"])
+    stranger.socket.send_multipart([encode(task(1_000), np.zeros(SIZE, np.float32))[0], forged])
+    await at_server.first(LinkLost)  # of the connection that was displaced
+    stranger.socket.close(0)
+    assert (kept == back.number).all()
+    assert not at_server.of(Task)
+    return not server._endpoint.shared._reader._writers["receiver"].numbers.fresh(10_000)
+
+
+async def test_a_reference_of_who_took_an_identity_does_not_count(tcp: Any) -> None:
+    assert not await counts_a_forged_reference(tcp)
+
+
+async def test_read_before_that_is_found_out_it_would_release_what_is_held(
+    tcp: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbound, "_may_refer", lambda _: False)
+    assert await counts_a_forged_reference(tcp)
 
 
 async def told_after_its_end(tcp: Any) -> list[Any]:

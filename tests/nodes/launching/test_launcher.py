@@ -12,7 +12,7 @@ from nervenet.models.data.data import DataError
 from nervenet.nodes import launch
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.launching import jobs, launcher, supervisor
+from nervenet.nodes.launching import jobs, launcher
 from nervenet.nodes.launching.launcher import RunFailed
 from nervenet.nodes.launching.report_server import ReportServer
 from nervenet.nodes.launching.supervisor import RunAborted, Supervisor
@@ -118,9 +118,9 @@ async def left_by_a_launcher_that_hears_nothing(
     """Cancel a run of whose end no report arrives: what a monitor has heard, and whether there is a model."""
     receive = ReportServer._receive
 
-    def deaf(server: ReportServer, item: Any) -> None:
+    def deaf(server: ReportServer, transport: Any, item: Any) -> None:
         if not isinstance(item, Arrival) or item.message.kind == "ready":
-            receive(server, item)
+            receive(server, transport, item)
 
     monkeypatch.setattr(ReportServer, "_receive", deaf)
     monkeypatch.setattr(launcher, "STOP_S", 1.0)
@@ -159,7 +159,7 @@ async def test_a_broker_stopped_first_and_a_model_that_only_the_launcher_writes_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node_job = jobs.node_job
-    monkeypatch.setattr(supervisor, "node_job", lambda *of: {**node_job(*of), "run_dir": ""})
+    monkeypatch.setattr(jobs, "node_job", lambda *of: {**node_job(*of), "run_dir": ""})
 
     async def stop_all(running: Supervisor, within_s: float, *_: Any) -> None:
         running._stopping = True

@@ -60,8 +60,8 @@ async def reported(roles: dict[str, str]) -> tuple[list[str], list[str], list[An
     )
     server.transport.send = lambda _to, message, *_: answers.append(message)  # type: ignore[method-assign]
     for name in ("a", "mallory"):
-        server._receive(t.LinkUp(name, "client", 5, False))
-        server._receive(t.Arrival(name, Report("result", 1, {}), None, 9))
+        server._receive(server.transport, t.LinkUp(name, "client", 5, False))
+        server._receive(server.transport, t.Arrival(name, Report("result", 1, {}), None, 9))
     return believed, refused, answers
 
 

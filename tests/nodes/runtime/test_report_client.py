@@ -225,10 +225,10 @@ async def reports_taken(*, once: bool) -> list[str]:
     )
     server.transport.send = lambda *_: None  # type: ignore[method-assign, assignment]
     report = t.Arrival("a", Report("result", 1, {}), None, 9)
-    server._receive(t.LinkUp("a", "client", 5, False))
-    server._receive(report)
-    server._receive(t.LinkUp("a", "client", 5 if once else 6, False))
-    server._receive(report)
+    server._receive(server.transport, t.LinkUp("a", "client", 5, False))
+    server._receive(server.transport, report)
+    server._receive(server.transport, t.LinkUp("a", "client", 5 if once else 6, False))
+    server._receive(server.transport, report)
     return taken
 
 
@@ -240,10 +240,10 @@ async def test_a_report_that_is_repeated_counts_once_and_that_of_the_next_proces
 async def test_a_new_connection_alone_would_make_it_count_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     receive = ReportServer._receive
 
-    def forgetful(server: ReportServer, item: Any) -> None:
+    def forgetful(server: ReportServer, transport: Any, item: Any) -> None:
         if isinstance(item, t.LinkUp):
             server._seen.pop(item.peer, None)
-        receive(server, item)
+        receive(server, transport, item)
 
     monkeypatch.setattr(ReportServer, "_receive", forgetful)
     assert await reports_taken(once=True) == ["result", "result"]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from msgspec import structs
 from nervenet.broker import messages as m
 from nervenet.nodes.config.schema import Timing
@@ -151,6 +152,28 @@ def test_a_chunk_that_is_not_finite_spoils_the_task() -> None:
         "values must be finite, found NaN or infinity"
     ]
     assert bench.chunk(0) == []
+
+
+def after_a_refusal(code: str) -> tuple[list[str], list[e.Effect]]:
+    """Return what a client declines whose request was refused, and what it does with a chunk then."""
+    bench = Bench()
+    bench.say(task(1))
+    reason = "2 numbers are more than a message carries here (network.max_message_bytes = 4)"
+    return declined(bench.say(m.Refused("get_chunk", 1, code, reason))), bench.chunk(0)
+
+
+def test_a_range_that_the_other_limits_do_not_allow_ends_the_task_by_name() -> None:
+    reason = "the weights cannot be fetched: 2 numbers are more than a message carries here"
+    assert after_a_refusal("length") == ([f"{reason} (network.max_message_bytes = 4)"], [])
+
+
+def test_passed_over_nobody_would_know_why_it_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LargeClient, "_hand_on", lambda client, *_: client._drop() or [])
+    assert after_a_refusal("length") == ([], [])
+
+
+def test_what_is_offered_no_more_needs_no_answer() -> None:
+    assert after_a_refusal("stale") == ([], [])
 
 
 def test_nothing_is_fetched_for_what_is_declined_anyway() -> None:
