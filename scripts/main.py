@@ -27,6 +27,7 @@ COMMANDS = (
     "broker",
     "node",
     "monitor",
+    "compare",
     "serve",
     "predict",
     "export",

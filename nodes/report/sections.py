@@ -186,10 +186,11 @@ def repeat(record: RunRecord) -> Element:
     command = "simulate" if "engine" in record.summary else "launch"
     folder = shlex.quote(record.name)
     text = (
-        "The experiment file in this folder has every key. Where the folder lies, this runs it again. "
-        "A file that it names must be there, too."
+        "The experiment file in this folder has every key. Where the folder lies, the first line runs it again, "
+        "and the second shows both runs over each other. A file that it names must be there, too."
     )
-    return section("How to repeat it", element("p", text), lines(f"nervenet {command} {folder} --out again"))
+    again = f"nervenet {command} {folder} --out again\nnervenet compare {folder} again --out compared.html"
+    return section("How to repeat it", element("p", text), lines(again))
 
 
 def _scored(record: RunRecord, *, named: bool = True) -> str:
