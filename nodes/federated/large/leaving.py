@@ -38,7 +38,7 @@ class Leaving:
                 found = f"was silent for {silent_s:.0f} s"
                 if silent_s < self._timing.lost_after_s:
                     found = f"asked for nothing for {idle_s:.0f} s"
-                reason = f"{name} has not fetched all of the final model, and {found}"
+                reason = f"{name} is not known to have all of the final model, and {found}"
                 effects.append(e.Publish("warning", {"subject": name, "reason": reason}))
         if self._heard:
             effects.append(e.SendHeartbeat(tuple(self._heard), 0, "hands out the final model"))

@@ -318,4 +318,4 @@ def test_who_is_silent_is_waited_for_no_longer_than_any_other() -> None:
     bench.tell(ev.Folded(1, 0, "w1"))
     bench.until(bench.now + 11.0)
     assert bench.finished() == e.Finish("completed")
-    assert "has not fetched all of the final model" in bench.published("warning")[-1]["reason"]
+    assert "is not known to have all of the final model" in bench.published("warning")[-1]["reason"]
