@@ -3,7 +3,8 @@
 One coordinator and three clients, a process each, over TCP on this machine. Prints the GB/s down (the clients fetch the
 model) and up (the coordinator fetches and folds their updates), as the floor those of a bare pyzmq ROUTER/DEALER loop
 of as many processes that moves the same chunks, as many ahead, and does nothing with them; and the coordinator's peak
-memory, which is that of two vectors, of its own model and of the chunks on their way.
+memory, which is that of two vectors, of its own model and of the chunks on their way; with shared memory it counts the
+clients' updates, too, which it reads where they lie.
 
     python benchmarks/large_model.py [--megabytes 1000] [--clients 3] [--rounds 2] [--chunk-megabytes 4] [--mapped]
         [--shared-memory]

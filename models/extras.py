@@ -1,4 +1,4 @@
-"""Packages that only some uses need, each with the extra of this distribution that brings it."""
+"""Packages that only some uses need, each with the extra of this distribution that brings it, or by itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def installed(package: str) -> bool:
 
 def how_to_install(package: str) -> str:
     """Return what to say of a package that is not there: that it is not, and the command that installs it."""
-    return f'{package} is not installed: pip install "nervenet[{EXTRAS[package]}]"'
+    wanted = f'"nervenet[{EXTRAS[package]}]"' if package in EXTRAS else package
+    return f"{package} is not installed: pip install {wanted}"
 
 
 def require(what: str, *packages: str) -> None:

@@ -6,16 +6,16 @@ SIGTERM and 129 after SIGHUP, all after an orderly stop.
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
-from nervenet.nodes.runtime.printable import printable, printable_lines
-
+# What is imported up here is imported before `main` can answer Ctrl-C; so little that nobody is that fast.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
     from click import Command, Context, Group, Parameter
 
 STARTED_AT = time.time()
@@ -27,6 +27,7 @@ COMMANDS = (
     "broker",
     "node",
     "monitor",
+    "compare",
     "serve",
     "predict",
     "export",
@@ -48,6 +49,8 @@ RUN_ERRORS = {"RunFailed", "NodeFailed", "ForkServerError", "BrokerError", "TooF
 
 
 def build() -> Group:
+    import importlib
+
     import click
 
     class InOrder(click.Group):
@@ -112,9 +115,16 @@ def execute(arguments: Sequence[str], early: Mapping[str, Any] | None = None) ->
 
 
 def main() -> None:
+    try:
+        code = _main(sys.argv[1:])
+    except KeyboardInterrupt:  # during the imports
+        code = _tell("stopped by SIGINT", 130)
+    sys.exit(code)
+
+
+def _main(arguments: Sequence[str]) -> int:
     from nervenet.nodes.launching.rlimits import raise_soft_limits
 
-    arguments = sys.argv[1:]
     raise_soft_limits()  # first of all: children inherit them
     fork_server = None
     if arguments[:1] == ["simulate"]:
@@ -124,16 +134,15 @@ def main() -> None:
         os.environ.update(ONE_THREAD)
     if arguments[:1] in (["launch"], ["describe"]) and not {"-h", "--help"} & set(arguments):
         # Before the launcher is imported: the process that nodes are forked from does its imports concurrently.
-        try:
-            from nervenet.nodes.launching.forkserver_client import ForkServerClient
+        from nervenet.nodes.launching.forkserver_client import ForkServerClient
 
-            fork_server = ForkServerClient()
-        except KeyboardInterrupt:
-            sys.exit(_tell("stopped by SIGINT", 130))
-    sys.exit(execute(arguments, {"started_at": STARTED_AT, "fork_server": fork_server}))
+        fork_server = ForkServerClient()
+    return execute(arguments, {"started_at": STARTED_AT, "fork_server": fork_server})
 
 
 def _explain(error: Exception) -> int:
+    from nervenet.nodes.runtime.printable import printable, printable_lines
+
     kinds = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith("nervenet.")}
     if "Stopped" in kinds:
         return _tell(str(error), 128 + int(getattr(error, "number", 0)))
@@ -168,6 +177,8 @@ def _usage(error: Any) -> int:
 
 
 def _tell(message: str, code: int) -> int:
+    from nervenet.nodes.runtime.printable import printable_lines
+
     sys.stdout.flush()
     sys.stderr.write(f"nervenet: {printable_lines(message)}\n")
     sys.stderr.flush()

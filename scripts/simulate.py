@@ -39,7 +39,7 @@ def simulate(
     EXPERIMENT.toml is an experiment file, or a run folder to repeat; its table [simulation] says how long messages and
     training take, what is lost, and who goes offline. Leaves a run folder as launch does.
     """
-    from nervenet.nodes.experiment.ineffective import warnings
+    from nervenet.nodes.experiment.ineffective import idle_in_simulation, warnings
     from nervenet.nodes.experiment.loader import load_experiment
 
     from .output import warn
@@ -47,7 +47,7 @@ def simulate(
     file, overrides = experiment_file(files, overrides)
     chosen = None if seeds is None else seeds_of(seeds, None, overrides)
     experiment = load_experiment(file, overrides)
-    for line in warnings(experiment):
+    for line in (*warnings(experiment), *idle_in_simulation(experiment)):
         warn(line)
     started_at = {key: value for key, value in (early or {}).items() if key == "started_at"}
     run_all(_simulate, experiment, chosen, out, started_at, quiet=quiet, json=json)

@@ -83,6 +83,15 @@ def idle_simulation(experiment: Experiment) -> list[str]:
     return [f"simulation.{key} has no effect but in nervenet simulate" for key in _changed(experiment.simulation)]
 
 
+def idle_in_simulation(experiment: Experiment) -> list[str]:
+    """Return a line for each setting of processes, connections and their logs, of which a simulation has none."""
+    found = ["processes"] if experiment.process_count != experiment.nodes else []
+    found += [f"cluster.{key}" for key in _changed(experiment.cluster)]
+    found += [f"network.{key}" for key in ("keys", "insecure") if key in _changed(experiment.network)]
+    found += ["site.audit"] if experiment.site.audit else []
+    return [f"{key} has no effect in nervenet simulate" for key in found]
+
+
 def _asynchronous(experiment: Experiment) -> bool:
     from ..federated.strategies.registry import build_strategy
 

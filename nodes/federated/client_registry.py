@@ -56,12 +56,12 @@ class ClientRegistry:
         self._incarnations: dict[str, int] = {}
         self.outgoing: dict[str, tuple[int, ...]] = {}  # rounds whose task has not left this machine yet
         self._median: int | None = None
-        self._cut: set[str] = set()  # whose connection has ended: nothing can be sent to them
+        self._cut: dict[str, float] = {}  # whose connection has ended, and when: nothing can be sent to them
         self._lost: dict[str, None] = {}  # who was lost, in that order
 
-    def cut(self, name: str) -> None:
+    def cut(self, name: str, now: float) -> None:
         """Note that the connection of a client has ended; what is still read of it does not bring it back."""
-        self._cut.add(name)
+        self._cut[name] = now
 
     def linked(self, name: str, incarnation: int, now: float) -> bool:
         """Note a (re)connection: the client may hold nothing any more. True if it was started again meanwhile."""
@@ -69,7 +69,7 @@ class ClientRegistry:
         if restarted and self.here(name) and self.liveness.living(name):
             self.clients[name].evicted = True
         self._incarnations[name] = incarnation
-        self._cut.discard(name)
+        self._cut.pop(name, None)
         self.liveness.watch(name, now)
         if name in self.clients:
             self.clients[name].ready = False
@@ -128,7 +128,7 @@ class ClientRegistry:
             if name not in self.clients and name not in self._left and self.is_lost(name):
                 self.liveness.forget(name)
                 self._incarnations.pop(name, None)
-                self._cut.discard(name)
+                self._cut.pop(name, None)
         return verdicts
 
     def __contains__(self, name: object) -> bool:
@@ -149,6 +149,14 @@ class ClientRegistry:
 
     def reachable(self) -> list[str]:
         return sorted(name for name, record in self.clients.items() if record.here and name not in self.liveness.lost)
+
+    def connected(self) -> list[str]:
+        """Return those whom a message reaches, though some may have been silent for a while."""
+        return [name for name in self.reachable() if name not in self._cut]
+
+    def cut_since(self, moment: float) -> set[str]:
+        """Return those whose connection has ended since then, and is not made again yet."""
+        return {name for name in self.reachable() if self._cut.get(name, float("-inf")) > moment}
 
     def is_lost(self, name: str) -> bool:
         return name in self.liveness.lost

@@ -167,10 +167,10 @@ class CoordinatorMachine:
             # A question of round 0 it is asked again when it is ready.
             silent = self.run.inquiring
             effects += self._phase.excuse(name, "was started again", self.run.number, now, silent=silent)
-        return effects + self._begin_if_gathered(now)
+        return effects + self._begin_if_gathered(now) + self.run.returned(name)
 
     def _disconnected(self, name: str, reason: str, now: float) -> list[e.Effect]:
-        self.run.registry.cut(name)
+        self.run.registry.cut(name, now)
         if not self.run.registry.liveness.suspect(name):
             return []
         suspect = e.Publish("node.suspect", {"subject": name, "reason": reason})
@@ -184,8 +184,8 @@ class CoordinatorMachine:
     def _left(self, name: str, reason: str, now: float) -> list[e.Effect]:
         effects = self.buffer.take_back(name) if self.buffer else []
         self.run.registry.leave(name)
-        if self.run.final:
-            return effects  # it holds the final model, and there is nothing left to do
+        if self.run.final:  # it holds the final model, or wants none: there is nothing left to do
+            return effects + self.run.gone(name)
         effects.append(e.Publish("node.lost", {"subject": name, "reason": f"left: {reason}"}))
         return effects + self._phase.excuse(name, f"left: {reason}", self.run.number, now)
 
@@ -261,7 +261,7 @@ class CoordinatorMachine:
 
     def _saved(self, number: int, now: float, failure: str = "") -> list[e.Effect]:
         run = self.run
-        return [*run.saved(number, now, failure), *run.release(), *run.finish_if_ready()]
+        return [*run.saved(number, now, failure), *run.release(now), *run.finish_if_ready()]
 
     def _work_failed(self, event: ev.WorkFailed, now: float) -> list[e.Effect]:
         match event.kind:
@@ -299,7 +299,7 @@ class CoordinatorMachine:
         run.checkpoints.urgent = True
         if run.config.evaluate_sites or run.stopped:
             run.checkpoints.grown = True  # whoever resumes from this need not ask those who have left
-        return [*run.save(now), *run.release(), e.LoadWeights(run.weights), *run.finish_if_ready()]
+        return [*run.save(now), *run.release(now), e.LoadWeights(run.weights), *run.finish_if_ready()]
 
     def _timer(self, key: ev.Key, due: float, now: float) -> list[e.Effect]:
         run, timing = self.run, self.run.config.timing
@@ -317,7 +317,7 @@ class CoordinatorMachine:
                 heartbeat = e.SendHeartbeat(tuple(run.registry.reachable()), run.number, run.status)
                 again = e.SetTimer(("pulse",), now + timing.heartbeat_s)
                 shown = run.zero.progress(run.round) if run.round and run.round.work == "survey" else []
-                return [again, heartbeat, *shown, *self._review(now, now - due)]
+                return [again, heartbeat, *shown, *self._review(now, now - due), *run.without_absent(now)]
             case ("review",):
                 return self._review(now, now - due)
             case ("work", "checkpoint", int(number)):

@@ -57,6 +57,8 @@ class RunState:
         self.closing = False  # no round is to come
         self.final = False  # the last model is there
         self.released = False  # every client has been sent it
+        self.absent: set[str] = set()  # but those whose connection was cut just then, and who may come back for it
+        self.absent_until = 0.0
         self._resumed_after = 0
 
     def restore(self, record: Mapping[str, Any], weights: ev.Body, outgoing: ev.Body, best: ev.Body) -> None:
@@ -238,25 +240,53 @@ class RunState:
                 effects.append(e.CancelTimer(("deadline", *self.round.key)))
         return effects
 
-    def release(self) -> list[e.Effect]:
-        """Send the last tasks, once the last checkpoint is written: clients would not be there to train again."""
+    def release(self, now: float) -> list[e.Effect]:
+        """Send the last tasks, once the last checkpoint is written: clients would not be there to train again.
+
+        Whose connection was cut just before has `suspect_after_s` to come back: nobody would tell it later.
+        """
         if not self.final or self.released or self.checkpoints.busy:
             return []
         self.released = True
-        return self._last_tasks()
+        patience_s = self.config.timing.suspect_after_s
+        self.absent, self.absent_until = self.registry.cut_since(now - patience_s), now + patience_s
+        return self._last_tasks(self.registry.connected())
 
-    def _last_tasks(self) -> list[e.Effect]:
+    def returned(self, name: str) -> list[e.Effect]:
+        """Send the last task to one that is connected again, with which its first copy may have been lost."""
+        if not self.released or not self.registry.here(name):
+            return []
+        self.absent.discard(name)
+        return [*self._last_tasks([name]), *self.finish_if_ready()]
+
+    def gone(self, name: str) -> list[e.Effect]:
+        """Wait no longer for one that has left."""
+        self.absent.discard(name)
+        return self.finish_if_ready()
+
+    def without_absent(self, now: float) -> list[e.Effect]:
+        """Wait no longer for those who were not connected when the run ended, if it is time, and say who they are."""
+        effects: list[e.Effect] = []
+        if not self.absent or now < self.absent_until:
+            return effects
+        for name in sorted(self.absent):
+            reason = f"{name} was not connected when the run ended, and has not been sent the final model"
+            effects.append(e.Publish("warning", {"subject": name, "reason": reason}))
+        self.absent.clear()
+        return effects + self.finish_if_ready()
+
+    def _last_tasks(self, names: Iterable[str]) -> list[e.Effect]:
         number, attempt = self.newest_key
-        return self.tasks(self.registry.living(), "finish", number, attempt + 1)
+        return self.tasks(names, "finish", number, attempt + 1)
 
     def finish_untrained(self, now: float) -> list[e.Effect]:
         """End a run that consists of round 0: there is nothing to train."""
         self.status = "finished"
-        return [*self.zero.close({}, now), *self._last_tasks(), e.Finish("completed")]
+        return [*self.zero.close({}, now), *self._last_tasks(self.registry.connected()), e.Finish("completed")]
 
     def finish_if_ready(self) -> list[e.Effect]:
-        """Finish when the clients may go, and the last evaluation is in."""
-        if not self.released or self.evaluation.pending:
+        """Finish, once, when the clients may go, and the last evaluation is in."""
+        if not self.released or self.absent or self.evaluation.pending or self.status == "finished":
             return []
         self.status = "finished"
         return [*self.evaluation.report_unjudged(0, {}), e.Finish("completed")]

@@ -20,6 +20,7 @@ from ..config.factory import build_model, build_site_model
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment, is_file_name
 from ..consent.requests import Policy
+from ..report.written import write_report
 from ..results.collect import report_scores, write_results
 from ..results.round_summaries import RoundSummaries
 from ..results.run_dir import RunDir, check_run_dir, read_nodes
@@ -152,7 +153,7 @@ async def run_node(
         if run_dir:
             write_results(experiment, run_dir, result)
             if role != "client":
-                run_dir.write_rounds(experiment.mode, {name: [node.session.stats.history.to_report()]})
+                _write_rounds(experiment, run_dir, name, node.session)
         else:
             report_scores(experiment, result)
             result.summary = summarize(experiment, result)
@@ -244,6 +245,13 @@ def _site_model(
     )
     Policy.of(experiment, run, site).check()
     return site, source.notes + large_steps(source.task, source.X, experiment)
+
+
+def _write_rounds(experiment: Experiment, run_dir: RunDir, name: str, session: Session) -> None:
+    """Write the rounds that this node has seen, and the report."""
+    run_dir.write_rounds(experiment.mode, {name: [session.stats.history.to_report()]})
+    if missing := write_report(run_dir.path):
+        session.publish("warning", {"reason": missing})
 
 
 class _Recorder:

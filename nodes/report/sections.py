@@ -183,13 +183,27 @@ def configuration(record: RunRecord) -> Element:
 
 
 def repeat(record: RunRecord) -> Element:
-    command = "simulate" if "engine" in record.summary else "launch"
-    folder = shlex.quote(record.name)
+    """Return the commands that run it again."""
+    folder, alone = shlex.quote(record.name), _started_alone(record)
     text = (
-        "The experiment file in this folder has every key. Where the folder lies, this runs it again. "
-        "A file that it names must be there, too."
+        "The experiment file in this folder has every key. Where the folder lies, the first line runs it again, "
+        "and the second shows both runs over each other. A file that it names must be there, too."
     )
-    return section("How to repeat it", element("p", text), lines(f"nervenet {command} {folder} --out again"))
+    again = f"nervenet {'simulate' if 'engine' in record.summary else 'launch'} {folder}"
+    if alone is not None:
+        text += " It takes every node of the run, each at its own site, and a broker between them."
+        again = f"nervenet node {shlex.quote(alone)} {folder}/experiment.toml --broker ADDRESS --run NAME"
+    return section(
+        "How to repeat it",
+        element("p", text),
+        lines(f"{again} --out again\nnervenet compare {folder} again --out compared.html"),
+    )
+
+
+def _started_alone(record: RunRecord) -> str | None:
+    """Return the role of a node that was started without a launcher, whose folder this is."""
+    roles = [str(each.get("role")) for each in record.nodes.values()]
+    return roles[0] if len(roles) == 1 and roles[0] in _ROLES else None
 
 
 def _scored(record: RunRecord, *, named: bool = True) -> str:

@@ -16,7 +16,7 @@ from ..config.schema import Experiment
 from ..experiment.loader import load_experiment
 from ..gossip.algorithms.registry import has_rounds, synchronous_names
 from ..gossip.checkpointing import NoCommonCheckpoint, common_round
-from .run_dir import COORDINATOR, RunDir, check_run_dir, checkpoint_dir, read_nodes
+from .run_dir import COORDINATOR, RunDir, check_run_dir, checkpoint_dir, read_nodes, read_summary
 
 STOPS = {"until": ("until",), "patience": ("patience", "min_delta"), "budget": ("budget_s",)}
 """What ended a run before its last round, and the keys of [evaluation] that say when it does."""
@@ -131,10 +131,13 @@ def check_run(path: Path, experiment: Experiment) -> Experiment:
     Raises
     ------
     ExperimentError
-        There is no such run directory, it is of another experiment, or of a run that goes by no rounds.
+        There is no such run directory, it is of another experiment, of a simulation, or of a run that goes by no
+        rounds.
     """
     where = f"--resume {path}"
     check_run_dir(path)
+    if read_summary(path).get("engine") is not None:
+        raise ExperimentError(f"{where}: was simulated, and keeps no state; nervenet simulate {path} repeats it")
     begun = load_experiment(path)
     algorithm = experiment.gossip.algorithm
     if begun.mode == experiment.mode == "gossip" and not has_rounds(algorithm):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nervenet.models.extras import require
+
 from .earlier import Earlier
 from .score_reports import Judged
 
@@ -56,6 +58,19 @@ class RunResult(Mapping[str, Any]):
         if "completed_rounds" in self.summary:
             shown["completed_rounds"] = self.summary["completed_rounds"]
         return f"RunResult({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    def to_pandas(self) -> Any:
+        """Return the rounds of the run as a pandas DataFrame: those of ``round_metrics.jsonl``, indexed by round.
+
+        Without a run folder or a completed round it is empty. Raises `MissingExtra` where pandas is not installed.
+        """
+        require("RunResult.to_pandas", "pandas")
+        import pandas as pd
+
+        from .round_metrics import read_rows
+
+        rows = [] if self.path is None else read_rows(self.path)
+        return pd.DataFrame(rows, columns=None if rows else ["round"]).set_index("round")
 
     def __getitem__(self, key: str) -> Any:
         return self.summary[key]

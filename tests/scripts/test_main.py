@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 from nervenet.broker.errors import AddressInUse
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.launching import launcher, standalone
-from nervenet.scripts import options
+from nervenet.nodes.launching import launcher, rlimits, standalone
+from nervenet.scripts import main, options
 from nervenet.scripts.main import build, execute
 from nervenet.scripts.options import FLAGS
 
@@ -275,7 +275,7 @@ def test_what_a_command_line_loads_would_be_seen() -> None:
 
 def test_the_help_lists_the_commands_in_the_order_of_their_use() -> None:
     app = build()
-    first = ["launch", "simulate", "broker", "node", "monitor", "serve", "predict", "export"]
+    first = ["launch", "simulate", "broker", "node", "monitor", "compare", "serve", "predict", "export"]
     names = [*first, "describe", "keys", "invite", "join", "audit", "doctor", "topology", "explain"]
     context = click.Context(app)
     assert app.list_commands(context) == names
@@ -294,6 +294,38 @@ def test_a_signal_while_a_command_line_is_read_is_exit_130(
     assert capsys.readouterr().err == "nervenet: stopped by SIGINT\n"
     with pytest.raises(click.Abort):  # which click's own way of running a command makes of it, and would be exit 1
         build().main(arguments, standalone_mode=False)
+
+
+@pytest.fixture
+def interrupted_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first thing that the command imports and does is interrupted."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rlimits, "raise_soft_limits", interrupted)
+
+
+@pytest.mark.usefixtures("interrupted_import")
+def test_a_signal_while_the_command_is_imported_is_exit_130(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "nervenet: stopped by SIGINT\n"
+
+
+@pytest.mark.usefixtures("interrupted_import")
+def test_unanswered_it_would_be_a_traceback() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        main._main(["--version"])
+
+
+@pytest.mark.e2e
+def test_nothing_is_imported_before_a_signal_can_be_answered() -> None:
+    code = "import sys; had = {*sys.modules}; import nervenet.scripts.main; print(*{*sys.modules} - had)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name for name in found.stdout.split() if not name.startswith(("__editable__", "nervenet.scripts"))}
+    assert loaded <= {"nervenet", "__future__"}
 
 
 @pytest.fixture

@@ -190,28 +190,31 @@ class LargeCoordinator:
         return effects + self._left_out({**given_up, **lost}, now)
 
     def _owed(self) -> set[str]:
-        """Return who is still to fetch the final model."""
+        """Return who has been told of the final model, and has not said goodbye: a cut may have taken that with it."""
         offer, run = self.offers.offer, self.machine.run
-        return set() if offer is None else (offer.told - offer.served).intersection(run.registry.reachable())
+        last = offer.last if offer is not None else {}
+        told = {name for name, each in last.items() if getattr(each.message, "work", "") == "finish"}
+        return told.intersection(run.registry.reachable())
 
     def _leave(self, event: ev.Event, now: float) -> list[e.Effect]:
-        """Serve the final model to those who have not got all of it, and end then."""
+        """Serve the final model until those who were told of it have said goodbye, and end then."""
         if self.leaving is None:
             return []
         effects: list[e.Effect] = []
         match event:
             case ev.Arrived(sender, m.GetChunk() as asked):
-                self.leaving.heard(sender, now)
+                self.leaving.moved(sender, now)
                 effects += self.offers.serve(sender, asked)
             case ev.Arrived(sender, m.Goodbye()):
                 self.leaving.done(sender)
             case ev.LinkUp(peer):
                 effects += self.offers.again(peer)
+            case ev.StillSending(peer):
+                self.leaving.moved(peer, now)
             case ev.Arrived(sender):
                 self.leaving.heard(sender, now)
             case ev.TimerFired(("pulse",)):
                 effects += self.leaving.pulse(now)
             case _:
                 return []
-        offer = self.offers.offer
-        return effects + self.leaving.finish(set() if offer is None else offer.served)
+        return effects + self.leaving.finish()

@@ -7,16 +7,23 @@ from ...runtime import effects as e
 
 
 class Leaving:
-    """Holds the end back until all of `owed` have been sent the last range, have left, or are not heard any more."""
+    """Holds the end back until all of `owed` have said goodbye, are silent, or fetch nothing for too long."""
 
     def __init__(self, finish: e.Finish, owed: set[str], timing: Timing, now: float) -> None:
         self._finish = finish
         self._heard = dict.fromkeys(sorted(owed), now)
+        self._moved = dict(self._heard)  # when each asked for a range, or was being sent one, last
         self._timing = timing
 
     def heard(self, name: str, now: float) -> None:
         if name in self._heard:
             self._heard[name] = now
+
+    def moved(self, name: str, now: float) -> None:
+        """Note that a transfer goes on."""
+        self.heard(name, now)
+        if name in self._heard:
+            self._moved[name] = now
 
     def done(self, name: str) -> None:
         self._heard.pop(name, None)
@@ -25,16 +32,18 @@ class Leaving:
         """Say that this node is still there, and give up who has been silent for too long."""
         effects: list[e.Effect] = []
         for name, at in list(self._heard.items()):
-            if now - at >= self._timing.lost_after_s:
+            silent_s, idle_s = now - at, now - self._moved[name]
+            if silent_s >= self._timing.lost_after_s or idle_s >= self._timing.deadline_s:
                 self.done(name)
-                reason = f"{name} has not fetched all of the final model, and was silent for {now - at:.0f} s"
+                found = f"was silent for {silent_s:.0f} s"
+                if silent_s < self._timing.lost_after_s:
+                    found = f"asked for nothing for {idle_s:.0f} s"
+                reason = f"{name} is not known to have all of the final model, and {found}"
                 effects.append(e.Publish("warning", {"subject": name, "reason": reason}))
         if self._heard:
             effects.append(e.SendHeartbeat(tuple(self._heard), 0, "hands out the final model"))
         return [*effects, e.SetTimer(("pulse",), now + self._timing.heartbeat_s)]
 
-    def finish(self, served: set[str]) -> list[e.Effect]:
+    def finish(self) -> list[e.Effect]:
         """Return the end, once nobody is owed anything."""
-        for name in served:
-            self.done(name)
         return [] if self._heard else [e.CancelTimer(("pulse",)), self._finish]

@@ -18,14 +18,13 @@ REFUSALS = frozenset({"stale", "uninvited", "length"})
 
 @dataclass(slots=True)
 class Offer:
-    """One array under its generation; `told` may ask for it, and `served` has who was sent its end."""
+    """One array under its generation; `told` may ask for it."""
 
     generation: int
     body: ev.Body
     payload: m.Payload
     round: int
     told: set[str] = field(default_factory=set)
-    served: set[str] = field(default_factory=set)
     asked: set[str] = field(default_factory=set)  # whoever has asked for a range, of those who were told last
     last: dict[str, e.Announce] = field(default_factory=dict)  # what each was told last
 
@@ -79,8 +78,6 @@ class Offers:
             return [e.Send((sender,), m.Refused("get_chunk", asked.generation, code, reason))]
         offer = self.offer
         offer.asked.add(sender)
-        if asked.start + asked.length == offer.payload.length:
-            offer.served.add(sender)
         payload = structs.replace(offer.payload, length=asked.length)
         return [e.SendRange(sender, m.Chunk(offer.round, offer.generation, asked.start, payload), offer.body)]
 

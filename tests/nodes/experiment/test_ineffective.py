@@ -1,6 +1,6 @@
 """Settings without effect are named."""
 
-from nervenet.nodes.experiment.ineffective import warnings
+from nervenet.nodes.experiment.ineffective import idle_in_simulation, warnings
 from nervenet.nodes.experiment.loader import load_experiment
 
 
@@ -24,6 +24,14 @@ def test_settings_without_effect_are_named_only_when_changed() -> None:
     assert sorted(found) == sorted(f"{key} has no effect in gossip mode" for key in steering)
     alone = warnings(load_experiment(overrides={"evaluation.min_delta": 0.1}))
     assert alone == ["evaluation.min_delta has no effect without evaluation.patience"]
+
+
+def test_what_a_simulation_has_none_of_is_named() -> None:
+    given = {"cluster.on": "dask", "network.insecure": True, "site.audit": True, "processes": 2}
+    assert idle_in_simulation(load_experiment()) == []
+    found = idle_in_simulation(load_experiment(overrides=given))
+    assert sorted(found) == sorted(f"{key} has no effect in nervenet simulate" for key in given)
+    assert warnings(load_experiment(overrides=given)) == []  # for a launch they have
 
 
 def idle(name: str, **parameters: object) -> str:

@@ -17,6 +17,7 @@ from nervenet.nodes.launching.forkserver import PRELOAD, MessageReader, send
 from nervenet.nodes.launching.forkserver_client import ForkServerClient, ForkServerError
 
 PATIENCE_S = 60.0
+SET_WAKEUP_FD = signal.set_wakeup_fd
 
 
 async def until(condition: Callable[[], object], within_s: float = PATIENCE_S) -> None:
@@ -201,6 +202,7 @@ def left_behind(tmp_path: Path, *, importing: bool = False, moved: bool = False)
     for descriptor in (pipe_r, server._wake_r, server._wake_w, *(each for each, _ in server._folders)):
         os.close(descriptor)
     theirs.close()
+    assert SET_WAKEUP_FD(-1) == -1  # or the next event loop here would write to what is closed
     return sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.key"))
 
 
@@ -211,7 +213,6 @@ def test_secrets_go_with_the_launcher(tmp_path: Path, importing: bool) -> None:
     assert not (tmp_path / "keys").exists()
 
 
-@pytest.mark.usefixtures("as_a_process")
 @pytest.mark.e2e
 @pytest.mark.parametrize("looks", [True, False])
 def test_it_ends_with_the_launcher_while_it_imports_its_own_modules(tmp_path: Path, looks: bool) -> None:
@@ -243,6 +244,7 @@ def test_it_ends_with_the_launcher_while_it_imports_its_own_modules(tmp_path: Pa
         ours.close()
 
 
+@pytest.mark.usefixtures("as_a_process")
 def test_a_later_folder_of_that_name_stays(tmp_path: Path) -> None:
     assert left_behind(tmp_path, moved=True) == ["keys/new.key"]
 
@@ -251,6 +253,15 @@ def test_a_later_folder_of_that_name_stays(tmp_path: Path) -> None:
 def test_without_that_word_they_would_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forkserver.ForkServer, "_remove_folders", lambda _: None)
     assert left_behind(tmp_path) == ["keys/north.key"]
+
+
+def test_a_fork_server_here_would_take_the_signals_of_this_process(tmp_path: Path) -> None:
+    child = signal.getsignal(signal.SIGCHLD)
+    try:
+        with pytest.raises(AssertionError):
+            left_behind(tmp_path)
+    finally:
+        signal.signal(signal.SIGCHLD, child)
 
 
 @pytest.fixture

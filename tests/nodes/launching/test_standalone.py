@@ -283,7 +283,7 @@ async def test_whoever_is_interrupted_says_so_and_leaves_what_was_learned(tmp_pa
     assert summary["completed_rounds"] >= 3
     assert said[0] == "left: interrupted"
     assert said[-1] == "interrupted"
-    assert {"model.safetensors", "model.json", "checkpoints", "round_metrics.jsonl"} <= files
+    assert {"model.safetensors", "model.json", "checkpoints", "round_metrics.jsonl", "report.html"} <= files
 
 
 async def test_by_the_old_rules_it_would_be_done_and_leave_nothing(

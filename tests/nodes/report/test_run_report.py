@@ -154,6 +154,16 @@ def test_who_was_lost_or_refused_stands_there_with_the_reason(gossip_run: Callab
     assert "1,234" in page.texts
 
 
+def test_how_to_repeat_it_goes_by_how_it_was_started(gossip_run: Callable[..., Path]) -> None:
+    simulated = report_page(read_record(gossip_run("a b", summary={"engine": "rounds"})))
+    assert "nervenet simulate 'a b' --out again" in simulated
+    run = gossip_run("site")
+    (run / "nodes.json").write_text('{"p": {"role": "peer", "pid": 1, "address": "tcp://127.0.0.1:1"}}')
+    assert "nervenet node peer site/experiment.toml --broker ADDRESS" in report_page(read_record(run))
+    (run / "nodes.json").write_text('{"b": {"role": "broker"}, "p": {"role": "peer"}}')
+    assert "nervenet launch site --out again" in report_page(read_record(run))
+
+
 def test_of_a_long_log_the_beginning_and_the_end_are_read(
     gossip_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

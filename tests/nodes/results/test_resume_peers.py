@@ -1,6 +1,7 @@
 """Which folders of gossip runs can be gone on with, and after which round."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.experiment.loader import load_experiment
 from nervenet.nodes.launching import launcher
+from nervenet.nodes.results import resume
 from nervenet.nodes.results.resume import reopen, rewind_peers
 from nervenet.nodes.results.run_dir import RunDir, checkpoint_dir, has_checkpoints
 
@@ -76,6 +78,25 @@ def test_a_run_without_states_is_refused(run: Path) -> None:
     assert not has_checkpoints(run)
     with pytest.raises(ExperimentError, match="holds no state: none was kept yet; launch it again"):
         reopen(run, load_experiment(run))
+
+
+def refusal_of_simulated(run: Path) -> str:
+    (run / "summary.json").write_text('{"engine": "rounds"}')
+    shutil.rmtree(run / "checkpoints")
+    with pytest.raises(ExperimentError) as refused:
+        reopen(run, load_experiment(run))
+    return str(refused.value)
+
+
+def test_a_simulated_run_is_simulated_again(run: Path) -> None:
+    assert refusal_of_simulated(run) == (
+        f"--resume {run}: was simulated, and keeps no state; nervenet simulate {run} repeats it"
+    )
+
+
+def test_taken_for_a_launched_one_it_would_be_launched(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "read_summary", lambda _: {})
+    assert refusal_of_simulated(run).endswith("launch it again")
 
 
 @pytest.mark.parametrize(

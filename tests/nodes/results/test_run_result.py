@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nervenet.models import extras
 from nervenet.nodes.results.run_result import RunResult
 
 
@@ -70,3 +71,21 @@ def test_a_notebook_shows_what_a_run_came_to() -> None:
     done = result()
     done.summary = {"accuracy": 0.96666, "completed_rounds": 20}
     assert repr(done) == "RunResult(status='completed', path='runs/first', accuracy=0.967, completed_rounds=20)"
+
+
+def test_the_rounds_are_a_table_of_pandas(tmp_path: Path) -> None:
+    (tmp_path / "round_metrics.jsonl").write_text('{"round":1,"loss":0.5}\n{"round":2,"loss":0.25,"accuracy":0.9}\n')
+    table = RunResult(reports={}, path=tmp_path).to_pandas()
+    assert table.index.name == "round"
+    assert table["loss"].tolist() == [0.5, 0.25]
+    assert table["accuracy"].isna().tolist() == [True, False]
+
+
+def test_a_result_without_rounds_is_an_empty_table() -> None:
+    assert RunResult(reports={}).to_pandas().empty
+
+
+def test_without_pandas_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda package: None)
+    with pytest.raises(extras.MissingExtra, match=r"pandas is not installed: pip install pandas$"):
+        RunResult(reports={}).to_pandas()
