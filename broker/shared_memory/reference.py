@@ -19,7 +19,7 @@ class ReferenceLost(ProtocolError):
 class Reference(NamedTuple):
     """Names bytes of a region of its sender.
 
-    ``generation`` counts what has been written into the region, and ``number`` the references to one receiver: each is
+    ``generation`` counts what has been written into the region, and ``number`` the references of its sender: each is
     released by itself.
     """
 

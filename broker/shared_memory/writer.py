@@ -43,7 +43,6 @@ class KnownReader:
     local: LocalSocket
     passed: set[int] = field(default_factory=set)
     mapped: set[int] = field(default_factory=set)
-    sent: int = 0  # references
 
 
 class Writer:
@@ -56,7 +55,8 @@ class Writer:
         self._regions: dict[int, WritableRegion] = {}
         self._let_go: deque[tuple[int, int]] = deque()  # regions, by generation, whose arrays are no more
         self._readers: dict[str, KnownReader] = {}
-        self._numbers = count(1)
+        self._numbers = count(1)  # of readers
+        self._references = count(1)  # to all of them: one that comes late is none of who reads anew under that name
         self._listener: socket.socket | None = None
         self._name = ""
         self._offers: dict[bytes, str] = {}  # by secret, to whom it was told
@@ -169,9 +169,8 @@ class Writer:
             generation = self._pool.claim(region, reader.number)
             if generation is None:
                 return None
-            reader.sent += 1
             offset = address - self._regions[region].address
-            return Reference(region, generation, offset, array.nbytes, reader.sent).pack()
+            return Reference(region, generation, offset, array.nbytes, next(self._references)).pack()
 
     def close(self) -> None:
         """End all; whoever still holds an array of a region keeps that much of it alive."""

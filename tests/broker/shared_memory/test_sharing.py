@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -279,6 +280,43 @@ async def test_a_reference_counts_once(pair: Pair) -> None:
         with pytest.raises(Exception, match="came before"):
             again.array("sender", frame)
     assert (array == pair.number).all()
+
+
+async def numbers_before_and_after_a_reader_came_back(pair: Pair) -> tuple[int, int]:
+    """Return the number of the last reference before, and of the first one after."""
+    await pair.settle()
+    sent: list[int] = []
+    refer = pair.writer.reference
+
+    def noted(peer: str, array: memoryview) -> bytes | None:
+        found = refer(peer, array)
+        sent.extend([] if found is None else [Reference.unpack(found).number])
+        return found
+
+    pair.writer.reference = noted  # type: ignore[method-assign]
+    await pair.send()
+    before = len(sent)
+    pair.writer.lose("receiver")
+    pair.sender._endpoint.shared._partners["receiver"].offer_at = 0.0
+    await pair.settle()
+    return sent[before - 1], sent[before]
+
+
+async def test_a_reference_that_comes_late_takes_no_number_of_a_later_one(pair: Pair) -> None:
+    last, first = await numbers_before_and_after_a_reader_came_back(pair)
+    assert first > last
+
+
+async def test_counted_for_each_reader_two_would_have_one_number(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    lose = writer.Writer.lose
+
+    def counted_anew(one: writer.Writer, peer: str) -> None:
+        one._references = itertools.count(1)
+        lose(one, peer)
+
+    monkeypatch.setattr(writer.Writer, "lose", counted_anew)
+    last, first = await numbers_before_and_after_a_reader_came_back(pair)
+    assert first <= last
 
 
 async def counts_a_forged_reference(tcp: Any) -> bool:
