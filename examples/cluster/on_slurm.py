@@ -8,6 +8,7 @@ Slurm is one worker; what is set below is for your cluster to decide.
 
 import asyncio
 import sys
+from pathlib import Path
 
 from nervenet.nodes import launch, load_experiment
 
@@ -27,7 +28,7 @@ LINK = {
 }
 
 
-async def main(file: str | None) -> None:
+async def main(file: Path | None) -> None:
     from dask_jobqueue import SLURMCluster
 
     settings = {"nodes": 64, "processes": 16, "cluster.deadline_s": 3600.0}  # as long as the queue may take
@@ -38,4 +39,4 @@ async def main(file: str | None) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(next(iter(sys.argv[1:]), None)))
+    asyncio.run(main(next(map(Path, sys.argv[1:]), None)))
