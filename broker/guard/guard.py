@@ -115,7 +115,7 @@ class Guard:
             return True
         self.end(self.table.came(descriptor, kernel.inode, nbytes, frames, self._loop.time()))
         found = self.table.get(descriptor)
-        return found is None or not found.ended
+        return not self.table.left_over(descriptor) if found is None else not found.ended
 
     def fault(self, descriptor: int) -> None:
         self.end(self.table.fault(descriptor))

@@ -93,6 +93,7 @@ class ConnectionTable:
         self._answers: Bucket | None = None
         self._cut: dict[str, int] = {}  # by address, how many connections have closed and are not back
         self._closed: dict[int, int] = {}  # by descriptor, the inode of the last connection that has closed
+        self._ended: set[int] = set()  # the descriptors of which that one was ended from here
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -148,6 +149,7 @@ class ConnectionTable:
         found = self._connections.pop(descriptor, None)
         if found is not None:
             self._closed[descriptor] = found.inode
+            (self._ended.add if found.ended else self._ended.discard)(descriptor)
             self.topic_bytes -= found.topic_bytes
             if not found.ended:
                 self._may_be_back(found)
@@ -161,6 +163,10 @@ class ConnectionTable:
         """Take note that a connection has been ended; ZeroMQ will announce that it has closed."""
         connection.ended = True
         self._strangers.pop(connection.descriptor, None)
+
+    def left_over(self, descriptor: int) -> bool:
+        """Return whether what comes now is what ZeroMQ has left of a connection that was ended, and has closed."""
+        return descriptor not in self._connections and descriptor in self._ended
 
     def came(self, descriptor: int, inode: Callable[[int], int], nbytes: int, frames: int, now: float) -> Ending | None:
         """Take note of a message that took ``nbytes`` of the connection; return why that is ended, if it is."""

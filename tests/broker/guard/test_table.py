@@ -326,3 +326,30 @@ def test_a_thousand_nodes_of_one_machine_may_wait_to_be_read():
     for descriptor in range(1_000, 1_025):
         connections.accepted(descriptor, descriptor, "127.0.0.1", 0.0)
     assert limits_of(connections.look(reading(received=400), 10.0)) == [(0, "unknown")]
+
+
+def left_of_one(how: str) -> ConnectionTable:
+    """A connection that has closed, of which ZeroMQ has not handed on all; `how` it came to that."""
+    connections = table()
+    connections.accepted(4, 104, "10.0.0.7", 0.0)
+    if how == "ended":
+        connections.ended(connections.get(4))
+    else:
+        connections.closed(4)
+    assert connections.came(4, lambda _: 0, 60, 2, 0.1) is None
+    return connections
+
+
+def test_what_is_left_of_one_that_was_ended_is_not_delivered():
+    """The system may have closed its descriptor before all is read that came over it at once."""
+    assert left_of_one("ended").left_over(4)
+    assert not left_of_one("closed").left_over(4), "a farewell counts, and whatever came before it"
+
+
+def test_the_next_connection_of_its_descriptor_is_another():
+    connections = left_of_one("ended")
+    assert connections.came(4, lambda _: 105, 60, 2, 0.2) is None
+    assert not connections.left_over(4)
+    connections.closed(4)
+    assert connections.came(4, lambda _: 0, 60, 2, 0.3) is None
+    assert not connections.left_over(4)
