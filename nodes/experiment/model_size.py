@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import prod
 
+from nervenet.models.model import CannotMerge
+
 from ..config.factory import build_model
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment, FederatedConfig, GossipConfig
@@ -26,6 +28,13 @@ def check_size(experiment: Experiment, columns: int, classes: int | None) -> Non
             count = model.build(columns, classes, generator(experiment.seed, "init")).size
     except ValueError:
         return  # what it cannot learn is told by who trains it
+    except CannotMerge:
+        raise
+    except Exception as error:
+        found = f"{type(error).__name__}: {error}"
+        raise ExperimentError(
+            f"model.name = {experiment.model.name!r} fails as it is made for {columns} columns: {found}"
+        ) from error
     parts = _parts(experiment)
     size = len(parts) * count * int(model.dtype.removeprefix("float")) // 8
     if size + HEADER_BYTES <= limit:

@@ -6,17 +6,16 @@ import os
 
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
-from ..gossip.algorithms.registry import has_rounds
 
 OF_A_PEER = 70_000  # bytes beside its model and rows
-OF_A_PAIR = 110  # by rounds each peer knows each other: an entry in its list of members, and what failure detection has
+OF_A_PAIR = 110  # each peer knows each other: an entry in its list of members, and what failure detection has
 SHARE = 0.8  # of the memory
 
 
 def check_room(experiment: Experiment, reason: str) -> None:
     """Raise ExperimentError for more peers than fit by machines; `reason` is why it cannot be whole rounds."""
     nodes = experiment.nodes
-    if experiment.mode != "gossip" or not has_rounds(experiment.gossip.algorithm):
+    if experiment.mode != "gossip":
         return
     needed, memory = OF_A_PEER * nodes + OF_A_PAIR * nodes**2, _memory()
     if needed > SHARE * memory:

@@ -8,6 +8,7 @@ from nervenet.models import MLP
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.experiment.model_size import check_size
+from sklearn.linear_model import SGDClassifier
 
 
 def plan(more: dict[str, Any] | None = None, **model: Any) -> Experiment:
@@ -106,3 +107,16 @@ def test_the_type_is_the_models_own() -> None:
         with pytest.raises(ExperimentError, match=r"16,003 parameters of float64 are 128,024 bytes"):
             check_size(plan(), 4, 3)
     check_size(plan(name="pegasos"), 4, 3)
+
+
+class Unlicensed(SGDClassifier):
+    """An estimator of a user's own that fails."""
+
+    def partial_fit(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeError("no license for this solver")
+
+
+def test_what_a_users_own_estimator_raises_is_said_in_a_line() -> None:
+    own = f"{__name__}:Unlicensed"
+    with pytest.raises(ExperimentError, match=rf"{own}' fails .* 4 columns: RuntimeError: no license for this solver"):
+        check_size(plan(name=own), 4, 3)

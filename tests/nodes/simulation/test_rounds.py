@@ -150,6 +150,8 @@ async def test_more_machines_than_fit_are_refused_before_they_fill_the_memory(
     lossy = {"mode": "gossip", "simulation": {"loss": 0.1}}
     with pytest.raises(ExperimentError, match=r"nodes = 4: .* 0.0 GB; whole rounds take far less, but .*loss"):
         await simulated(**lossy)
+    with pytest.raises(ExperimentError, match=r"nodes = 4: .* 0.0 GB; .*'gossip-learning' has no rounds"):
+        await simulated(mode="gossip", gossip={"algorithm": "gossip-learning"})
     assert not (tmp_path / "run").exists()
     await simulated(mode="gossip")
     monkeypatch.undo()
