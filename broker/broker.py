@@ -15,6 +15,7 @@ from .channel import Channel, Envelope
 from .codec import DEFAULT_LIMITS, decode
 from .dial_back import BackDialer
 from .directory import Directory, Outcome, Reply
+from .ending import end_in_thread
 from .errors import AddressInUse, ProtocolError
 from .events import Event
 from .guard.services import ServiceGuards
@@ -206,7 +207,7 @@ class Broker:
             discard(address)
         self._close(_LAST_EVENTS_S)
         if self._own_context and self._context is not None:
-            await asyncio.to_thread(self._context.term)
+            await end_in_thread(self._context.term)
 
     def _close(self, linger_s: float) -> None:
         self._unwatch()

@@ -18,6 +18,7 @@ import zmq
 
 from .channel import Channel, Envelope
 from .codec import DEFAULT_LIMITS, SIGNATURE, plain, shallow
+from .ending import end_in_thread
 from .errors import ProtocolError
 from .security.plain import LOCAL
 from .sockets import Security, dial
@@ -214,7 +215,7 @@ class Publisher:
         """Close; the last events may leave within ``drain_s`` seconds."""
         self._hang_up(drain_s)
         if self._own_context and self._context is not None:
-            await asyncio.to_thread(self._context.term)
+            await end_in_thread(self._context.term)
 
     def _hang_up(self, linger_s: float) -> None:
         self._flush()

@@ -15,6 +15,7 @@ import zmq
 from numpy.typing import NDArray
 
 from .codec import DEFAULT_LIMITS, Limits, check_size
+from .ending import end_in_thread
 from .endpoint import Endpoint
 from .errors import TransportClosed
 from .inbound import Inbound
@@ -164,4 +165,4 @@ class ZmqTransport:
             self._inbound.close(linger_s)
             self._endpoint.shared.close()
             if self._own_context and self._context is not None:
-                await asyncio.to_thread(self._context.term)  # returns when the lingering sockets have, at the latest
+                await end_in_thread(self._context.term)  # returns when the lingering sockets have, at the latest

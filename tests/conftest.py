@@ -2,6 +2,7 @@
 
 import _posixsubprocess
 import contextlib
+import importlib
 import os
 import random
 import socket
@@ -45,6 +46,12 @@ def guarded_fork_exec(*arguments: Any) -> int:
 
 
 _posixsubprocess.fork_exec = guarded_fork_exec
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have matplotlib list the fonts before any test: the first time of a user, it starts a process to find them."""
+    if not hasattr(config, "workerinput"):
+        importlib.import_module("matplotlib.font_manager")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

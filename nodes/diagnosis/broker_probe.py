@@ -16,6 +16,7 @@ from typing import Any
 import zmq
 from nervenet.broker.channel import Channel
 from nervenet.broker.dial_back import DIAL_S
+from nervenet.broker.ending import end_in_thread
 from nervenet.broker.errors import BrokerError, BrokerUnreachable
 from nervenet.broker.greeting import greet
 from nervenet.broker.messages import (
@@ -70,7 +71,7 @@ async def probe_broker(asked: Asked, security: Security, within_s: float = ANSWE
     except BrokerError as error:
         facts.not_asked = str(error)
     finally:
-        await asyncio.to_thread(context.term)
+        await end_in_thread(context.term)
     if facts.info is None and is_tcp:
         facts.reached = await greet(asked.broker, within_s)
     return facts

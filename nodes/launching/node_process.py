@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zmq
+from nervenet.broker.ending import end_in_thread
 from nervenet.broker.enrollment import Enrollment
 from nervenet.broker.errors import MessageTooLarge
 from nervenet.broker.hosting import Host
@@ -220,7 +221,7 @@ async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: lis
         if network.keys is not None:
             gate.close()
         # Not term: it would wait forever for a socket that something left open. What is queued lingers as set.
-        await asyncio.to_thread(context.destroy)
+        await end_in_thread(context.destroy)
     return max(node.result() for node in nodes)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
+from nervenet.broker.ending import end_in_thread
 from nervenet.broker.errors import BrokerUnreachable, JoinRefused, PeerUnreachable, TransportClosed
 from nervenet.broker.events import Publisher
 from nervenet.broker.greeting import not_encrypted_here
@@ -337,7 +338,7 @@ class Session:
         # Last in, first out, and each whatever became of the one before: an owner may cut this short.
         async with AsyncExitStack() as stack:
             if not self._shares_context:
-                stack.push_async_callback(asyncio.to_thread, self._context.term)
+                stack.push_async_callback(end_in_thread, self._context.term)
             if self.identity.context is None:  # else the gate is its owner's, too
                 stack.callback(close_gate, self.security)
             stack.push_async_callback(self.publisher.close)
@@ -346,4 +347,4 @@ class Session:
                 stack.push_async_exit(self._lease)
             stack.push_async_callback(self.transport.close, DRAIN_S)
             if self.auditor is not None:  # what waits to be recorded is sent before that
-                stack.push_async_callback(asyncio.to_thread, self.auditor.close, reason)
+                stack.push_async_callback(end_in_thread, self.auditor.close, reason)
