@@ -1,4 +1,4 @@
-"""Who may ask ``nervenet serve``, and over what: loopback, a token, TLS; and where neither is there, no start."""
+"""Who may ask a server of ours, and over what: loopback, a token, TLS; and where neither is there, no start."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHORTEST = 16  # characters of a token
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What `serve` was told of tokens and TLS; empty: nothing."""
+    """What a command was told of tokens and TLS; empty: nothing."""
 
     token: str = ""
     certificate: str = ""
@@ -39,9 +39,9 @@ class Access:
 
 
 def access_of(
-    host: str, token_file: Path | None, certificate: Path | None, key: Path | None, *, insecure: bool
+    option: str, host: str, token_file: Path | None, certificate: Path | None, key: Path | None, *, insecure: bool
 ) -> tuple[Access, str]:
-    """Return the access to a server at a host, and what is to be said of it; empty: nothing.
+    """Return the access to a server at a host, which `option` asks for, and what is to be said of it; empty: nothing.
 
     Raises
     ------
@@ -65,11 +65,11 @@ def access_of(
         return access, ""
     if not token and not certificate and not insecure:
         ways = "--token-file FILE (requests must bear its token), or --tls-cert FILE --tls-key FILE"
-        raise ExperimentError(
-            f"--http {host}: beyond this machine anybody could ask; expected {ways}; or --insecure, to allow just that"
-        )
+        anybody = "beyond this machine anybody could ask"
+        raise ExperimentError(f"{option} {host}: {anybody}; expected {ways}; or --insecure, to allow just that")
     if not certificate:
-        whose = "the token, the rows and the answers" if token else "the rows and the answers"
+        asked = "the rows and the answers" if option == "--http" else "what is asked and answered"
+        whose = f"the token, {asked}" if token else asked
         return access, f"{whose} travel unencrypted; --tls-cert and --tls-key, or a proxy in front, encrypt them"
     return access, ""
 

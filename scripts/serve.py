@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import socket
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .http_access import Access, access_of
+from .http_listener import address_of, listening, url_of
 from .output import warn
 from .plain_server import STOP_S, serve_plainly
 from .saved_model import best_option, load_saved, own_option
@@ -60,8 +59,8 @@ def serve(
     /openapi.json the rest. With --follow the model is that of a run that goes on, always the newest. Beyond this
     machine it needs a token (Authorization: Bearer TOKEN) or TLS.
     """
-    host, port = _address(http)
-    access, caution = access_of(host, token_file, tls_cert, tls_key, insecure=insecure)
+    host, port = address_of("--http", http)
+    access, caution = access_of("--http", host, token_file, tls_cert, tls_key, insecure=insecure)
     if caution:
         warn(caution, "insecure" if insecure else "warning")
     from nervenet.nodes.serving.answers import Answers
@@ -117,15 +116,6 @@ def _metrics(model: Path) -> dict[str, float | None]:
         return {}
 
 
-def _address(http: str) -> tuple[str, int]:
-    from nervenet.nodes.config.keys import ExperimentError
-
-    host, colon, port = http.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
-        raise ExperimentError(f"--http {http}: expected HOST:PORT, as in 127.0.0.1:8000")
-    return host.strip("[]"), int(port)
-
-
 async def _serve(answers: Answers, follower: RunFollower | None, host: str, port: int, access: Access) -> None:
     from nervenet.models.extras import how_to_install, installed
     from nervenet.nodes.serving.app import app_of
@@ -133,10 +123,8 @@ async def _serve(answers: Answers, follower: RunFollower | None, host: str, port
 
     missing = next((package for package in ("starlette", "uvicorn") if not installed(package)), None)
     # Bound here and not by uvicorn, which exits by itself when the port is taken.
-    with _listening(host, port) as listener:
-        shown = f"[{host}]" if ":" in host else host
-        scheme = "https" if access.certificate else "http"
-        print(f"serving {scheme}://{shown}:{listener.getsockname()[1]}/predict", flush=True)
+    with listening("--http", host, port) as listener:
+        print(f"serving {url_of(listener, host, encrypted=bool(access.certificate))}/predict", flush=True)
         async with _beside(None if follower is None else follow(answers, follower)):
             if missing is not None:
                 sys.stderr.write(f"by a server for a few clients at a time; {how_to_install(missing)}\n")
@@ -177,21 +165,3 @@ async def _beside(work: Coroutine[Any, Any, None] | None) -> AsyncIterator[None]
     finally:
         task.cancel()
         await asyncio.wait({task})
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    from nervenet.broker.errors import AddressInUse, BadAddress
-
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        dual = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
-        # It listens at once: from here on connections are queued instead of refused.
-        listener = socket.create_server(address[:2], family=family, dualstack_ipv6=dual)
-        # Its connections inherit this. asyncio sets it only on sockets whose protocol is named, which here it is not:
-        # the head of an answer would then be acknowledged, 40 ms later, before its body is sent.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listener
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise AddressInUse(f"{host}:{port}") from None
-        raise BadAddress(f"--http {host}:{port}", str(error.strerror)) from None

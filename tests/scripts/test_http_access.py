@@ -27,17 +27,17 @@ def token(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.3.2.1"])
 def test_within_this_machine_nothing_is_needed(host: str) -> None:
-    assert access_of(host, None, None, None, insecure=False) == (Access(), "")
+    assert access_of("--http", host, None, None, None, insecure=False) == (Access(), "")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.2", "::", "example.org", "*"])
 def test_beyond_it_a_token_or_tls_is_needed(host: str, token: Path) -> None:
     with pytest.raises(ExperimentError, match=r"--token-file FILE .* or --tls-cert FILE --tls-key FILE"):
-        access_of(host, None, None, None, insecure=False)
-    access, caution = access_of(host, token, None, None, insecure=False)
+        access_of("--http", host, None, None, None, insecure=False)
+    access, caution = access_of("--http", host, token, None, None, insecure=False)
     assert access.token == TOKEN
     assert "the token, the rows and the answers travel unencrypted" in caution
-    assert "travel unencrypted" in access_of(host, None, None, None, insecure=True)[1]
+    assert "travel unencrypted" in access_of("--http", host, None, None, None, insecure=True)[1]
 
 
 def test_the_command_ends_with_both_ways_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,7 +60,7 @@ def test_a_token_that_others_can_read_or_guess_is_refused(token: Path, text: str
     token.write_text(text)
     token.chmod(mode)
     with pytest.raises(ExperimentError, match=why):
-        access_of("127.0.0.1", token, None, None, insecure=False)
+        access_of("--http", "127.0.0.1", token, None, None, insecure=False)
 
 
 def test_a_key_with_a_pass_phrase_is_refused_and_nobody_is_asked(
@@ -69,17 +69,17 @@ def test_a_key_with_a_pass_phrase_is_refused_and_nobody_is_asked(
     asks: Callable[..., object] = lambda _certificate, _key, password: password()  # noqa: E731
     monkeypatch.setattr("nervenet.scripts.http_access.ssl.SSLContext", lambda _: SimpleNamespace(load_cert_chain=asks))
     with pytest.raises(ExperimentError, match="protected by a pass phrase: openssl pkey"):
-        access_of("127.0.0.1", None, tmp_path / "cert.pem", tmp_path / "key.pem", insecure=False)
+        access_of("--http", "127.0.0.1", None, tmp_path / "cert.pem", tmp_path / "key.pem", insecure=False)
 
 
 def test_files_that_are_none_are_named(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     with pytest.raises(ExperimentError, match=r"--token-file .*missing: No such file"):
-        access_of("127.0.0.1", missing, None, None, insecure=False)
+        access_of("--http", "127.0.0.1", missing, None, None, insecure=False)
     with pytest.raises(ExperimentError, match=r"--tls-cert .*missing.* No such file.*PEM"):
-        access_of("127.0.0.1", None, missing, missing, insecure=False)
+        access_of("--http", "127.0.0.1", None, missing, missing, insecure=False)
     with pytest.raises(ExperimentError, match="expected --tls-cert FILE, too"):
-        access_of("127.0.0.1", None, None, missing, insecure=False)
+        access_of("--http", "127.0.0.1", None, None, missing, insecure=False)
 
 
 async def _first_words(late: bytes, within_s: float = 30.0) -> bytes:

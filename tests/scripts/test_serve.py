@@ -15,8 +15,8 @@ from nervenet.models.mlp.mlp import MLP
 from nervenet.models.site_model import SiteModel
 from nervenet.models.site_statistics import agree
 from nervenet.nodes.serving.answers import Answers
+from nervenet.scripts.http_listener import listening
 from nervenet.scripts.main import execute
-from nervenet.scripts.serve import _listening
 
 pytestmark = pytest.mark.e2e
 
@@ -76,7 +76,7 @@ def test_the_best_round_is_served_where_it_is_asked_for(
 
 
 def test_a_connection_sends_the_body_of_an_answer_at_once() -> None:
-    with _listening("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+    with listening("--http", "127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         connection, _ = listener.accept()
         with connection:
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
