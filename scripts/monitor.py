@@ -9,7 +9,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from .http_options import endpoint_option, http_access_options
 from .options import insecure_flag
+from .web_server import DEFAULT as WEB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +23,7 @@ DEFAULT_BROKER = "tcp://127.0.0.1:5555"
 
 
 @click.command()
+@click.argument("recorded", metavar="[RUN|FILE]…", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--broker",
     metavar="ADDRESS",
@@ -34,7 +37,10 @@ DEFAULT_BROKER = "tcp://127.0.0.1:5555"
 @click.option("--name", metavar="NAME", help="Which key of that folder. [default: the only one, or that of monitor]")
 @insecure_flag
 @click.option("--stay", is_flag=True, help="Go on watching for further runs after the last one has ended.")
+@endpoint_option("web", WEB, "Show it as a page for browsers, there.")
+@http_access_options
 def monitor(
+    recorded: tuple[Path, ...],
     broker: str | None,
     run: str | None,
     topics: str,
@@ -44,13 +50,30 @@ def monitor(
     keys: str | None,
     name: str | None,
     insecure: bool,
+    web: str | None,
+    token_file: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
 ) -> None:
     """Watch a running system; attach and detach at will.
 
-    Shows the newest run; ends when every run that it saw has ended.
+    Shows the newest run; ends when every run that it saw has ended. With --web it shows it to browsers, until it is
+    ended; of a RUN folder or a FILE that was recorded, too, and of several to compare them.
     """
     if keys is not None and insecure:
         raise click.UsageError("--keys and --insecure exclude each other: leave one of them out")
+    if recorded and (web is None or broker is not None):
+        raise click.UsageError(f"{recorded[0]}: a run folder or a file is shown by --web, and without --broker")
+    if web is not None:
+        from .web_server import open_place
+        from .web_view import show_broker, show_recorded
+
+        place = open_place(web, token_file, tls_cert, tls_key, insecure=insecure)
+        if recorded:
+            show_recorded(place, recorded)
+        else:
+            show_broker(place, broker, run, _found, keys=keys, name=name, insecure=insecure)
+        return
     watch(
         broker,
         topics=topics,

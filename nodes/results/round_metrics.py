@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ..runtime.event_types import fit
+from ..runtime.event_types import fitted
 from ..runtime.round_history import SCORES, Row, completed_row, judged_row
 
 Sketch: TypeAlias = Sequence[float]
@@ -39,7 +39,7 @@ class RecordedRounds:
             self.add(event)
 
     def add(self, event: Mapping[str, Any]) -> None:
-        event = fit(event)[0]  # a run folder holds what was received, whoever published it
+        event = fitted(event)  # a run folder holds what was received, whoever published it
         kind, node, number = str(event.get("type")), str(event.get("node")), event.get("round")
         if kind == "run.started" and isinstance(event.get("resumed_after"), int):
             self._rewind(after := int(event["resumed_after"]))
@@ -66,6 +66,19 @@ class RecordedRounds:
         taken.sketches.update(_taken(self.sketches, before))
         taken.distances = _taken(self.distances, before)
         return taken
+
+    def only(self, numbers: set[int]) -> RecordedRounds:
+        """Return what is known of some rounds."""
+        chosen = RecordedRounds()
+        chosen._roles = self._roles
+        for node, known in self.rounds.items():
+            chosen.rounds[node] = {number: known[number] for number in numbers & known.keys()}
+        for number in numbers:
+            if number in self.sketches:
+                chosen.sketches[number] = self.sketches[number]
+            if number in self.distances:
+                chosen.distances[number] = self.distances[number]
+        return chosen
 
     @property
     def numbers(self) -> set[int]:

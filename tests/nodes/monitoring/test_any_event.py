@@ -165,7 +165,7 @@ def test_events_taken_as_they_come_would_end_a_monitor(monkeypatch: pytest.Monke
 def test_recorded_rounds_taken_as_they_come_would_cost_the_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     event = {**HEAD, "type": "metric.test", "round": 1, "spread": {"loss": 3}, "loss": 1.0}
     assert RecordedRounds([event]).rounds["n"][1]["loss"] == 1.0
-    monkeypatch.setattr(round_metrics, "fit", lambda event: (dict(event), ""))
+    monkeypatch.setattr(round_metrics, "fitted", dict)
     with pytest.raises(AttributeError):
         RecordedRounds([event])
 

@@ -1,0 +1,85 @@
+"""The events of a run folder or a recorded file, complete or not: what is there, and then what is added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..results.event_log import FIRST, parts_of
+from ..results.round_summaries import unfolded
+
+MOST = 16 << 20  # bytes: of a longer log the beginning and the end are read
+BEGINNING = 1 << 20
+
+
+class LogTail:
+    """Call `new` again and again. `skipped` is how many bytes of a long log were not read."""
+
+    def __init__(self, path: Path, most: int = MOST) -> None:
+        self.path = path
+        self.skipped = 0
+        self._most = most
+        self._begun = False
+        self._read: dict[int, int] = {}  # by inode, how much of each part has been read
+
+    def new(self) -> Iterator[dict[str, Any]]:
+        """Yield the events that have been added since; the last line only once it is whole."""
+        yield from unfolded(self._events())
+
+    def _events(self) -> Iterator[dict[str, Any]]:
+        parts = self._parts()
+        begun, self._begun = self._begun, True
+        before, self._read = self._read, {}
+        for index, (path, inode, size) in enumerate(parts):
+            start = before.get(inode, 0)
+            self._read[inode] = start
+            later = sum(part[2] for part in parts[index:])
+            if not begun and later > self._most:  # the first time, of a long log
+                if index == 0:
+                    yield from self._between(path, inode, 0, min(size, BEGINNING))
+                    start = self._read[inode]
+                skipped = min(max(size - start, 0), max(later - start - self._most, 0))
+                self.skipped += skipped
+                start = self._next_line(path, start + skipped) if skipped else start
+                self._read[inode] = start
+            yield from self._between(path, inode, start, None)
+
+    def _between(self, path: Path, inode: int, start: int, end: int | None) -> Iterator[dict[str, Any]]:
+        """Yield the events of the whole lines of a part, and note how far they go."""
+        try:
+            file = path.open("rb")
+        except OSError:
+            return  # it has been dropped, or put aside under another name: that is found the next time
+        with file:
+            file.seek(start)
+            for line in file:
+                if not line.endswith(b"\n") or (end is not None and start >= end):
+                    return
+                start += len(line)
+                self._read[inode] = start
+                with suppress(msgspec.DecodeError):
+                    event = msgspec.json.decode(line)
+                    if isinstance(event, dict) and isinstance(event.get("type"), str):
+                        yield event
+
+    @staticmethod
+    def _next_line(path: Path, place: int) -> int:
+        """Return where the first line begins that begins at a place or behind it."""
+        with suppress(OSError), path.open("rb") as file:
+            file.seek(max(0, place - 1))
+            file.readline()
+            return file.tell() if place else 0
+        return place
+
+    def _parts(self) -> list[tuple[Path, int, int]]:
+        """Return path, inode and size of each part, the oldest first; they are renamed while a run goes on."""
+        found: dict[int, tuple[Path, int, int]] = {}
+        for path in (self.path / FIRST, *parts_of(self.path)) if self.path.is_dir() else (self.path,):
+            with suppress(OSError):
+                stat = path.stat()
+                found[stat.st_ino] = path, stat.st_ino, stat.st_size
+        return list(found.values())
