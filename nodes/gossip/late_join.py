@@ -80,11 +80,10 @@ class ModelOffer:
         self._wanted: set[str] = set()  # who is to be given one
 
     def asked(self, sender: str) -> list[e.Effect]:
-        """Give a model, or say where round 0 is; who has been told that has no need to ask again."""
+        """Give a model as soon as there is one, or say where round 0 is; nobody has a need to ask again."""
         if self._lifecycle.status == "meeting":
             return self._lifecycle.catching_up.tell(sender)
-        if self._rounds.completed or sender in self._lifecycle.catching_up.followers:
-            self._wanted.add(sender)
+        self._wanted.add(sender)
         return self.give()
 
     def give(self) -> list[e.Effect]:

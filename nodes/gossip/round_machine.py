@@ -159,8 +159,10 @@ class PeerMachine:
                 effects += self.offer.asked(sender)
             case m.Model() as model:
                 effects += self.late_join.arrived(event, model)
-            case m.Edge(round=number):  # what it means for the graph, membership knows
+            case m.Edge(round=number, degree=degree):  # what it means for the graph, membership knows
                 self.rounds.isolation.hears(sender, number - 1)
+                if degree:
+                    self.rounds.waits.announced(sender, number)
             case m.Refused(about="exchange", code="base"):
                 self.rounds.outbox.lost(sender)
             case m.Refused(about="hello", code="stale", reason=reason):

@@ -20,6 +20,9 @@ from .survey_deliveries import Deliveries
 from .survey_tree import SpanningTree, TreeRelay
 
 SELDOM = 7  # heartbeats that are left out, at the most
+OFTEN = 8  # reminders to a neighbor without a pause, where all that is held is little:
+FEW = 32  # of fewer members than these,
+LITTLE = 4_096  # and so many numbers at the most
 AT_ONCE = 32  # answers that a neighbor is sent again with one heartbeat: a flood of them would only slow the flood
 
 Answer: TypeAlias = tuple[Mapping[str, Any], ev.Body]
@@ -60,6 +63,7 @@ class SurveyFlood:
         self._reminded: dict[str, int] = {}  # how many answers a neighbor has been sent again
         self._spared: dict[str, int] = {}  # heartbeats until a neighbor is reminded again
         self._pauses: dict[str, int] = {}  # and how many there are to be the next time
+        self._often: dict[str, int] = {}  # how often a neighbor was reminded of the open question
         self._unsent: set[str] = set()  # neighbors that have not got something, and have said nothing since
         self._progress = QuestionProgress()
 
@@ -116,24 +120,38 @@ class SurveyFlood:
         return effects
 
     def remind(self, peers: tuple[str, ...]) -> list[e.Effect]:
-        """Send again to those who may have missed something, `AT_ONCE` each in turn; to nobody while more comes in.
+        """Send again to those who may have missed something, `AT_ONCE` each in turn.
 
-        Each time twice as many of its heartbeats pass before the next, up to `SELDOM`: most are only slow.
+        To nobody while more comes in, and each time twice as many of its heartbeats pass before the next, up to
+        `SELDOM`: most are only slow. Where it is little, each has the first ones as it comes: who dies in round 0 has
+        told others of itself by then, and they the rest.
         """
         quiet, self._counted = self._taken == self._counted or self.complete, self._taken
+        little = self._little
         effects: list[e.Effect] = []
         if self._relay is not None:
             self._relay.beat(waiting=quiet and not self.complete)
             effects += self.spread()
-        for peer in peers if quiet else ():
+        for peer in peers:
+            often = little and self._often.get(peer, 0) < OFTEN
+            if not (quiet or often):
+                continue
             if self._spared.setdefault(peer, 0 if self._relay is None else min(SELDOM, self._relay.patience)):
                 self._spared[peer] -= 1
                 continue
             self._spared[peer] = pause = self._pauses.get(peer, 0)
-            self._pauses[peer] = min(SELDOM, 2 * pause + 1)
+            self._pauses[peer] = 0 if often else min(SELDOM, 2 * pause + 1)
+            self._often[peer] = self._often.get(peer, 0) + 1
             for step, origins in self._again(peer).items():
                 effects += self._send_all((peer,), step, origins)
         return effects
+
+    @property
+    def _little(self) -> bool:
+        """Whether to send all again that is held costs nothing."""
+        if len(self.members) >= FEW:
+            return False
+        return sum(len(body) for there in self._held.values() for _, body in there.values()) <= LITTLE
 
     def unsent(self, peer: str) -> None:
         """Take note that a neighbor has not got something: it is reminded with the next heartbeat.
@@ -201,6 +219,7 @@ class SurveyFlood:
             self._relay.over(step - 1)
         self._spared.clear()
         self._pauses.clear()
+        self._often.clear()
         self._unsent.clear()
         return [e.Survey(question, step, self._asker)]
 

@@ -17,8 +17,8 @@ class WaitPolicy:
     """Decides for whom a round is kept open.
 
     A neighbor that missed a round is `absent`: sent to, but not waited for, until a model of its arrives that is
-    current, or late by `BEHIND` rounds at the most, or it is `seen` in this peer's round. Of the `disconnected`, which
-    have left, nothing more will come.
+    current, or late by `BEHIND` rounds at the most, or it is `seen` in this peer's round, or has `announced` its edge.
+    Of the `disconnected`, which have left, nothing more will come.
     """
 
     def __init__(
@@ -87,6 +87,11 @@ class WaitPolicy:
         that is no longer behind. Over one that does not change, its next model will tell.
         """
         if number >= self._closed and not self._membership.fixed:
+            self.absent.discard(peer)
+
+    def announced(self, peer: str, number: int) -> None:
+        """Take note of the round from which a neighbor holds its edge: what was missed before that was not to come."""
+        if number > self._closed + 1:
             self.absent.discard(peer)
 
     def close(self, number: int, *, overtaken: bool, present: Collection[str]) -> dict[str, str]:

@@ -154,7 +154,10 @@ class EdgeAgreement:
             # Whoever announces anew what stands may have forgotten what was announced to it.
             return None if edge.answer else self._answer(peer)
         if peer in self.neighbors:
-            return None
+            # One that announces anew what counts here already, and for the first time in this round, may not know that
+            # it does: this end's word was lost, and the other would announce it anew in each round, and never count it.
+            anew = not edge.answer and before is not None and before.since < edge.round
+            return Edge(edge.round, len(self.wanted), answer=True) if anew and self._holds(peer) else None
         if not self._holds(peer):
             return Edge(edge.round, 0, answer=True)  # whatever this peer had said before
         # This round was opened without the edge, and for the sender it may count already: not before the next one.

@@ -10,6 +10,7 @@ from nervenet.nodes.config.site import AllowConfig
 from nervenet.nodes.consent.requests import Policy
 from nervenet.nodes.gossip import waiting
 from nervenet.nodes.gossip.algorithms.base import Needs
+from nervenet.nodes.gossip.late_join import ModelOffer
 from nervenet.nodes.gossip.lifecycle import PeerLifecycle
 from nervenet.nodes.gossip.neighbor_tracker import NeighborTracker
 from nervenet.nodes.gossip.outbox import Outbox
@@ -665,6 +666,28 @@ def test_half_a_round_late_would_stay_so_forever(monkeypatch: pytest.MonkeyPatch
         check_half_a_round_late_is_waited_for_again()
 
 
+def mixed_without_one_that_has_announced_its_edge() -> bool:
+    """Whether a round is mixed without the model of a neighbor that missed one, and has said since when it is there."""
+    ring = Ring(deadline_s=5.0).settle()
+    ring.trained()
+    ring.exchange("a", 1)
+    ring.until(5.0, beating=("a", "c"))
+    ring.mixed()
+    ring.say("c", m.Edge(3, 2))
+    ring.round("a")
+    ring.trained()
+    return bool(only(e.Mix, ring.exchange("a", 3)))
+
+
+def test_one_that_announces_its_edge_is_waited_for_again() -> None:
+    assert not mixed_without_one_that_has_announced_its_edge()
+
+
+def test_as_long_as_no_model_of_it_comes_it_would_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WaitPolicy, "announced", lambda *_: None)
+    assert mixed_without_one_that_has_announced_its_edge()
+
+
 def test_a_model_more_than_three_rounds_late_does_not_bring_its_sender_back() -> None:
     ring = Ring().settle()
     ring.tell(ev.LinkLost("c", "cut"))
@@ -842,6 +865,26 @@ def test_who_only_leaves_before_round_0_is_complete_is_waited_for() -> None:
     ring = Ring()
     ring.survey("b")
     assert not [effect for effect in ring.say("a", m.Goodbye(0, "done")) if isinstance(effect, e.Finish)]
+
+
+def given_to_one_that_asks_in_the_first_round() -> list[tuple[str, ...]]:
+    ring = Ring().settle()
+    ring.say("a", m.GetModel())
+    return [sent.to for sent in only(e.Send, ring.round("a", "c")) if isinstance(sent.message, m.Model)]
+
+
+def test_who_asks_in_the_first_round_is_given_its_model() -> None:
+    assert given_to_one_that_asks_in_the_first_round() == [("a",)]
+
+
+def test_it_would_ask_in_vain_and_might_ask_once_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ModelOffer.asked
+
+    def once_there_is_one(self: ModelOffer, sender: str) -> list[e.Effect]:
+        return asked(self, sender) if self._rounds.completed else []
+
+    monkeypatch.setattr(ModelOffer, "asked", once_there_is_one)
+    assert given_to_one_that_asks_in_the_first_round() == []
 
 
 def short_of_peers(least: int) -> Ring:

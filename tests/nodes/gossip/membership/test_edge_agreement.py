@@ -161,6 +161,40 @@ def test_an_edge_of_one_that_went_back_is_announced_to_it_again():
     assert edges.outdated("stranger", 2) == {}
 
 
+def rounds_until_an_edge_counts_at_both_ends() -> int:
+    """One end has forgotten what the other said, and each announcement finds that in the round that it names."""
+    one, other = EdgeAgreement.agreed(["other"]), EdgeAgreement.agreed(["one"])
+    for edges in (one, other):
+        edges.open(3)
+    said = one.again("other")
+    for number in range(4, 40):
+        other.open(number)
+        answer = other.heard("one", said)
+        if answer is not None:
+            one.heard("other", answer)
+        one.open(number)
+        if one.neighbors == {"other"} and other.neighbors == {"one"}:
+            return number - 3
+        said = one.missed("other")["other"]
+    return 40
+
+
+def test_an_edge_announced_anew_is_answered_though_it_counts_already():
+    assert rounds_until_an_edge_counts_at_both_ends() <= 3
+
+
+def test_unanswered_it_would_count_at_one_end_only(monkeypatch):
+    heard = EdgeAgreement.heard
+
+    def silent(self, peer, edge):
+        counts = edge.degree and edge.round <= self.round and peer in self.neighbors
+        answer = heard(self, peer, edge)
+        return None if counts else answer
+
+    monkeypatch.setattr(EdgeAgreement, "heard", silent)
+    assert rounds_until_an_edge_counts_at_both_ends() == 40
+
+
 def test_the_row_is_that_of_metropolis_and_hastings():
     assert row("b", 2, {"a": 1, "c": 5}) == pytest.approx({"a": 1 / 3, "b": 1 / 2, "c": 1 / 6})
     assert row("b", 2, {}) == {"b": 1.0}
