@@ -161,8 +161,7 @@ class PeerMachine:
                 effects += self.late_join.arrived(event, model)
             case m.Edge(round=number, degree=degree):  # what it means for the graph, membership knows
                 self.rounds.isolation.hears(sender, number - 1)
-                if degree:
-                    self.rounds.waits.announced(sender, number)
+                self.rounds.waits.announced(sender, number if degree else 0)
             case m.Refused(about="exchange", code="base"):
                 self.rounds.outbox.lost(sender)
             case m.Refused(about="hello", code="stale", reason=reason):

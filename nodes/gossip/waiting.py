@@ -90,7 +90,7 @@ class WaitPolicy:
             self.absent.discard(peer)
 
     def announced(self, peer: str, number: int) -> None:
-        """Take note of the round from which a neighbor holds its edge: what was missed before that was not to come."""
+        """Take note of the round from which a neighbor holds its edge, 0 if never: what was missed was not to come."""
         if number > self._closed + 1:
             self.absent.discard(peer)
 
