@@ -8,11 +8,14 @@ import random
 import socket
 import sys
 import tracemalloc
+import weakref
 from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
+import zmq
 from hypothesis import settings
+from zmq.utils import garbage
 
 settings.register_profile("house", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("explore", deadline=None, max_examples=500)  # pytest --hypothesis-profile=explore
@@ -67,6 +70,31 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     finally:
         GUARD.unmarked = ""
+
+
+OPENED: list[weakref.ref[zmq.Context[Any]]] = []
+begin_context = zmq.Context.__init__
+
+
+def noted_context(context: zmq.Context[Any], *arguments: Any, **options: Any) -> None:
+    begin_context(context, *arguments, **options)
+    OPENED.append(weakref.ref(context))
+
+
+zmq.Context.__init__ = noted_context  # type: ignore[method-assign]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail the test that leaves a context open: found when it is collected, it would fail any other."""
+    result = yield
+    contexts = [context for each in OPENED if (context := each()) is not None]
+    OPENED.clear()
+    kept = (zmq.Context._instance, garbage.gc._context)  # of the whole process
+    left = [each for each in contexts if not (each.closed or each._shadow or any(each is own for own in kept))]
+    if left:
+        pytest.fail(f"{item.nodeid} leaves open: {left}")
+    return result
 
 
 @pytest.hookimpl(wrapper=True)
