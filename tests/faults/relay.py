@@ -111,21 +111,25 @@ class Line:
         """Find out who dials from a port, if that matters just now."""
 
     async def accept(self, host: str, to: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._keep(asyncio.current_task())
         port = writer.get_extra_info("peername")[1]
-        await self.recognize(port)
-        if any(which(port, to) for which in self.refused):
-            writer.transport.abort()
-            return
         try:
+            await self.recognize(port)
+            if any(which(port, to) for which in self.refused):
+                raise ConnectionRefusedError
             back, forth = await asyncio.open_connection(host, to)
-        except OSError:
+        except (OSError, asyncio.CancelledError):  # cancelled: the line closes, and knows nothing of this one yet
             writer.transport.abort()
             return
         connection = Connection(port, to, writer, forth)
         self.connections.append(connection)
         self.accepted += 1
         for source, sink, bucket in ((reader, forth, self.up), (back, writer, self.down)):
-            task = asyncio.create_task(self._pass_on(connection, source, sink, bucket))
+            self._keep(asyncio.create_task(self._pass_on(connection, source, sink, bucket)))
+
+    def _keep(self, task: asyncio.Task[None] | None) -> None:
+        """Keep a task until it is done, or this line closes."""
+        if task is not None:
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 
 import pytest
 from relay import Bucket, Relay, Wire
@@ -142,3 +142,21 @@ def test_when_faults_are_over_and_how_long_somebody_stood_still() -> None:
     assert faults[3].between("a", "d", 4.9)  # type: ignore[union-attr]
     assert not faults[3].between("a", "d", 5.0)  # type: ignore[union-attr]
     assert not faults[3].between("a", "b", 3.0)  # type: ignore[union-attr]
+
+
+async def test_a_connection_that_is_still_being_made_ends_with_the_relay(
+    dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepted = asyncio.Event()
+
+    async def forever(_relay: Wire, _port: int) -> None:
+        accepted.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Wire, "recognize", forever)
+    async with echo() as address:
+        async with Wire(address) as wire:
+            caller = await dial(wire.address)
+            await accepted.wait()
+        with suppress(ConnectionResetError):
+            assert await caller.reader.read() == b""
