@@ -10,7 +10,7 @@ from .curves import compared_charts
 from .page import element, page, section, table
 from .record import RunRecord
 from .sections import outcome
-from .units import duration, score, score_name, size
+from .units import duration, pace, score, score_name, size
 
 Figures = dict[str, Any]
 
@@ -62,7 +62,7 @@ def compared_rows(records: Sequence[RunRecord]) -> list[tuple[str, ...]]:
         "time": _number("wall_s", duration),
         "to the first round": _number("startup_s", duration),
         "a round, median": _number("round_s_median", duration),
-        "rounds a second": _number("rounds_per_s", "{:.3g}".format),
+        "rounds a second": _number("rounds_per_s", pace),
     }
     rows = [(label, *(text(of) for of in found)) for label, text in shown.items()]
     rows += [(key, *map(_value, values)) for key, values in differences(records).items()]

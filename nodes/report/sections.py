@@ -11,7 +11,7 @@ from .chart import draw
 from .curves import run_charts
 from .page import Child, element, facts, lines, section, table
 from .record import RunRecord, finite, mapping
-from .units import duration, score, score_name, size
+from .units import duration, pace, score, score_name, size
 
 MOST_NODES = 500  # rows of a table
 MOST_CLASSES = 40  # of a confusion matrix
@@ -79,8 +79,8 @@ def timing(record: RunRecord) -> Element:
         "virtual_s": "by the nodes' simulated clocks",
     }
     pairs = [(label, duration(value)) for key, label in labels.items() if (value := record.figure(key)) is not None]
-    if (pace := record.rounds_per_s) is not None:
-        pairs.append(("rounds a second", f"{pace:.3g}"))
+    if record.rounds_per_s is not None:
+        pairs.append(("rounds a second", pace(record.rounds_per_s)))
     return section("Time", facts(pairs) if pairs else element("p", "Not known.", class_="quiet"))
 
 

@@ -27,6 +27,13 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
+def pace(per_s: float) -> str:
+    """How many a second: 1,240, 24.9, 0.0312."""
+    if per_s >= 100:
+        return f"{per_s:,.0f}"
+    return f"{per_s:.1f}" if per_s >= 10 else f"{per_s:.3g}"
+
+
 def score(value: float | None, missing: str = "") -> str:
     """An accuracy, an R² or a loss, to three or four places that matter."""
     if value is None:
