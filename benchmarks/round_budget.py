@@ -1,10 +1,10 @@
 """Where the time of one federated round goes: processor time, context switches and system calls, thread by thread.
 
 The round is that of `federated_round.py`: deployed nodes around a model whose training does nothing. Each node notes
-what the kernel has counted for its threads when the rounds that warm it up are over, and again at the end; the floor's
-processes do the same, in the same run. Counts are of the kernel and cost the round nothing. System calls are counted in
-a run of its own (`--calls`), since strace slows down what it counts. `--parts` has the loops of the coordinator and of
-one client profiled, by function, which doubles what they take and shows where to look.
+what the kernel has counted for its threads when the rounds that warm it up are over, and again at the end; the
+processes of both floors do the same, in the same run. Counts are of the kernel and cost the round nothing. System calls
+are counted in a run of its own (`--calls`), since strace slows down what it counts. `--parts` has the loops of the
+coordinator and of one client profiled, by function, which doubles what they take and shows where to look.
 
     python benchmarks/round_budget.py [--parameters 5000] [--clients 8] [--rounds 300] [--calls] [--parts]
 """
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import federated_round as bench
+from bare_loop import loop
 
 Counts = dict[str, list[float]]
 """By thread: processor time in microseconds, switches that it asked for (it waited), and those that it did not."""
@@ -136,7 +137,8 @@ def main() -> None:
     args = parser.parse_args()
     size, clients, rounds = args.parameters, args.clients, args.rounds
     print(f"{clients} client processes x {size:,} parameters, {rounds} rounds, {os.cpu_count()} cores")
-    for kind, measured in (("floor, bare pyzmq", bench.floor), ("nervenet", bench.ours)):
+    measurements = (("floor, bare pyzmq", bench.floor), ("event loops alone", loop), ("nervenet", bench.ours))
+    for kind, measured in measurements:
         found: dict[str, Any] = {}
         report(kind, measured(size, clients, rounds, bench.Budget(Watch, found)), found)
     for option in ("calls", "parts"):
