@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
 import zmq
@@ -30,6 +31,7 @@ _SMALL_BYTES = 1 << 20  # while the queue of a peer is smaller than this, `queue
 _SMALL_QUEUE = 256  # but this does
 _NOBLOCK = int(zmq.NOBLOCK)  # plain integers: an operator on zmq's flags costs a microsecond
 _POLLIN = int(zmq.POLLIN)
+_EVENTS = zmq.EVENTS
 _SRCFD = int(zmq.SRCFD)
 _MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 _RETRY_S = (0.01, 0.1)  # first and longest pause before a full queue is tried again
@@ -70,8 +72,7 @@ class Envelope(NamedTuple):
     ) -> Envelope:
         frames = encode(message, array, version, number)
         header = len(frames[0])
-        size = sum(map(len, frames))
-        shared, array_bytes = None, size - header
+        shared, array_bytes = None, len(frames[1]) if len(frames) == 2 else 0
         if receivers > 1 and _ONE_COPY <= array_bytes < _ZERO_COPY:
             shared = zmq.Frame(frames[1], copy=True)
         elif receivers > 1 and array_bytes >= _ZERO_COPY and COUNTS:
@@ -116,12 +117,11 @@ class Channel:
         self._queue, self._small_queue, self._small_bytes = (peers * n for n in (queue, _SMALL_QUEUE, _SMALL_BYTES))
         self._addressed = addressed
         self._large = large
-        self._most = most_frames + 1 + addressed  # one more than a message has proves that it is malformed
+        self._most = most_frames + 1  # one more than a message has proves that it is malformed
         self._knows_first = (keyed or heard is not None or large) and not addressed  # else the identity comes first
         self._heard = heard
         self._refer = refer
         self._seal = _SEALED if keyed else 0
-        self._nbytes = self._frames = 0  # of the message being delivered, as its connection has carried it
         self._waiting: dict[bytes, deque[Envelope]] = {}
         self._header: zmq.Frame | None = None
         self._descriptor: int | None = None  # of its connection, once somebody has asked
@@ -242,25 +242,25 @@ class Channel:
     def _push(self, to: bytes, envelope: Envelope) -> bool:
         """Return whether ZeroMQ took the message, or it need not be tried again."""
         frames = envelope.frames
-        socket = self.socket
+        send = self.socket.send
         tracker = reference = None
         try:
             if self._addressed:
-                socket.send(to, _MORE)
+                send(to, _MORE)
             if len(frames) == 1:
-                socket.send(frames[0], _NOBLOCK)
+                send(frames[0], _NOBLOCK)
             else:
-                socket.send(frames[0], _MORE)
+                send(frames[0], _MORE)
                 if envelope.array_bytes >= _SHARED:
                     reference = self._refer(to, frames[1])
                 if reference is not None:
-                    socket.send(reference, _NOBLOCK)
+                    send(reference, _NOBLOCK)
                 elif envelope.array_bytes >= _ZERO_COPY:
-                    tracker = socket.send(envelope.shared or frames[1], _NOBLOCK, copy=False, track=True)
+                    tracker = send(envelope.shared or frames[1], _NOBLOCK, copy=False, track=True)
                 elif envelope.shared is not None:
-                    socket.send(envelope.shared, _NOBLOCK, copy=False)
+                    send(envelope.shared, _NOBLOCK, copy=False)
                 else:
-                    socket.send(frames[1], _NOBLOCK)
+                    send(frames[1], _NOBLOCK)
         except zmq.Again:
             self._poll_again()  # a send that has failed may have consumed the edge, too
             return False
@@ -275,9 +275,12 @@ class Channel:
         counters = self._counters
         counters.messages_sent += 1
         counters.bytes_sent += envelope.header_bytes + envelope.array_bytes
-        counters.bytes_shared += 0 if reference is None else envelope.array_bytes
-        counters.sent_by_kind["control"] += envelope.header_bytes
-        counters.sent_by_kind["weights"] += envelope.array_bytes
+        by_kind = counters.sent_by_kind
+        by_kind["control"] += envelope.header_bytes
+        if envelope.array_bytes:
+            by_kind["weights"] += envelope.array_bytes
+            if reference is not None:
+                counters.bytes_shared += envelope.array_bytes
         self._poll_again()
         return True
 
@@ -312,21 +315,21 @@ class Channel:
             self._look = self._loop.call_soon(self._ready)
 
     def _readable(self) -> bool:
-        events: int = self.socket.getsockopt(zmq.EVENTS)  # type: ignore[assignment]
+        events: int = self.socket.getsockopt(_EVENTS)  # type: ignore[assignment]
         return events & _POLLIN != 0
 
     def _ready(self) -> None:
         if self._look is not None:
             self._look.cancel()
             self._look = None
-        until = self._loop.time() + _TURN_S
+        until = monotonic() + _TURN_S
         self._reading = True
         try:
             # Here is why this was called, most likely: it is taken without asking first.
             more, left = self._take(), _TURN
             while more and self._open and self._readable():
                 left -= 1
-                if left == 0 or self._loop.time() > until:
+                if left == 0 or monotonic() > until:
                     self._look = self._loop.call_soon(self._ready)
                     break
                 more = self._take()
@@ -336,48 +339,39 @@ class Channel:
             self._flush()
 
     def _take(self) -> bool:
-        """Hand over the next message; return whether there was one."""
-        frames = self._receive() if self._open else None
-        if frames is not None:
-            self._hand_over(frames)
-        return frames is not None
-
-    def _hand_over(self, frames: list[Any]) -> None:
-        self._counters.messages_received += 1
-        identity = frames.pop(0) if self._addressed else b""
+        """Hand over the next message; return whether there was one, so that there may be more."""
+        if not self._open:
+            return False
+        # Without a copy, because such a frame knows whether more follow; asking the socket costs more than copying a
+        # small frame afterwards.
+        recv = self.socket.recv
         try:
-            if self._heard is not None and not self._heard(self.descriptor(), self._nbytes, self._frames):
-                return
-            self._deliver(self, identity, frames)
+            part = recv(_NOBLOCK, False)
+        except zmq.Again:
+            return False
+        self._descriptor = None
+        identity, frames, nbytes, count = b"", list[Any](), 0, 0
+        if self._addressed:
+            identity, more, self._header = part.bytes, part.more, None
+            if more:
+                part = self._header = recv(_NOBLOCK, False)
+        else:
+            more = True
+            if self._knows_first:
+                self._header = part  # it knows its connection
+        while more:
+            size, more, count = len(part), part.more, count + 1
+            if count <= self._most:
+                frames.append(part.buffer if self._large and size >= _ZERO_COPY else part.bytes)
+            size += self._seal
+            nbytes += size + (_SHORT if size <= 255 else _LONG)
+            if more:
+                part = recv(_NOBLOCK, False)
+        self._counters.messages_received += 1
+        try:
+            if self._heard is None or self._heard(self.descriptor(), nbytes, count):
+                self._deliver(self, identity, frames)
         except Exception as error:  # noqa: BLE001  what is still to be read would stay unread: the edge is consumed
             told = {"message": "a message could not be delivered", "exception": error}
             self._loop.call_exception_handler(told)
-
-    def _receive(self) -> list[Any] | None:
-        socket = self.socket
-        # Without a copy, because such a frame knows whether more follow; asking the socket costs more than copying a
-        # small frame afterwards.
-        try:
-            part = socket.recv(_NOBLOCK, copy=False)
-        except zmq.Again:
-            return None
-        frames: list[Any] = [part.bytes]
-        self._descriptor = None
-        most, parts = self._most, [part]
-        while part.more:
-            part = socket.recv(_NOBLOCK, copy=False)
-            parts.append(part)
-            if len(parts) <= most:
-                frames.append(part.buffer if self._large and len(part) >= _ZERO_COPY else part.bytes)
-        if self._addressed:
-            del parts[0]
-        if parts and (self._addressed or self._knows_first):
-            self._header = parts[0]  # it knows its connection
-        if self._heard is not None:
-            self._nbytes, self._frames = sum(map(self._carried, parts)), len(parts)
-        return frames
-
-    def _carried(self, part: zmq.Frame) -> int:
-        """Return how many bytes of its connection a frame has taken."""
-        size = len(part) + self._seal
-        return size + (_SHORT if size <= 255 else _LONG)
+        return True

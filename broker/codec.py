@@ -76,6 +76,7 @@ NUMBER = "n"
 
 _NUMBERED = msgpack.packb(NUMBER)
 _MARKS = {2: 0xCC, 3: 0xCD, 5: 0xCE, 9: 0xCF}  # of MessagePack before an integer, by the size of both
+_MAPS = [bytes((0x80 | entries,)) for entries in range(16)]
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 _DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
@@ -125,13 +126,13 @@ def _packed(message: Message, number: int) -> bytes:
         fields = msgspec.to_builtins(message, enc_hook=plain)
         by_maps: bytes = msgpack.packb(fields | {NUMBER: number} if number else fields)
         return by_maps
-    packed = _ENCODER.encode(message)
+    packed: bytes = _ENCODER.encode(message)
     if packed[0] == 0xDE:  # and two bytes of how many entries there are, as it writes it where fields are left out
         entries, rest = int.from_bytes(packed[1:3], "big") + 1, packed[3:]
     else:
         entries, rest = (packed[0] & 0x0F) + 1, packed[1:]
-    begun = bytes((0x80 | entries,)) if entries < 16 else b"\xde" + entries.to_bytes(2, "big")
-    return b"".join((begun, rest, _NUMBERED, msgpack.packb(number)))
+    begun = _MAPS[entries] if entries < 16 else b"\xde" + entries.to_bytes(2, "big")
+    return b"".join((begun, rest, _NUMBERED, _ENCODER.encode(number)))
 
 
 def decode(frames: Sequence[Any], limits: Limits = DEFAULT_LIMITS) -> tuple[Message, Array | None]:
@@ -212,7 +213,7 @@ def _read_at_once(header: bytes) -> tuple[Message, int] | None:
         return None
     entries = header[3] & 0x0F if header[3] & 0xF0 == 0x80 else 0
     if entries:
-        counted = bytes((0x80 | entries - 1,)) + header[4:at]
+        counted = _MAPS[entries - 1] + header[4:at]
     elif header[3] == 0xDE and (entries := int.from_bytes(header[4:6], "big")):
         counted = b"\xde" + (entries - 1).to_bytes(2, "big") + header[6:at]
     else:

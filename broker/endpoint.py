@@ -17,7 +17,7 @@ from .codec import Limits, decode_numbered
 from .errors import ProtocolError
 from .messages import Lane, Message, Refused, SharedMemoryOffer, tag_of
 from .security.plain import LOCAL, Plain
-from .shared_memory.reference import ReferenceLost
+from .shared_memory.reference import REFERENCE_BYTES, ReferenceLost
 from .shared_memory.sharing import SharedMemory
 from .sockets import BULK_QUEUE, CONTROL_QUEUE, Security
 from .transport_events import (
@@ -94,7 +94,10 @@ class Endpoint:
 
         def deliver(_: Channel, identity: bytes, frames: list[Any]) -> None:
             if self.open:
-                self._guard(receive, identity, frames)
+                try:
+                    receive(identity, frames)
+                except BaseException as error:  # noqa: BLE001  handed to the owner, who decides
+                    self._on_error(error)
 
         def dropped(_: Channel, identity: bytes, envelope: Envelope, full: bool) -> None:
             if envelope.kind in {"hello", "refused"}:
@@ -125,15 +128,17 @@ class Endpoint:
         """Return a message; or why it is none, which is reported here, unless its sender is not ``known``."""
         nbytes = sum(map(len, frames))
         self.counters.bytes_received += nbytes
+        # Only what is as long as a reference is looked at for one.
+        shared = partial(self.shared.array, sender) if len(frames) == 2 and len(frames[1]) == REFERENCE_BYTES else None
         try:
-            message, array, number = decode_numbered(frames, self.limits, partial(self.shared.array, sender))
+            message, array, number = decode_numbered(frames, self.limits, shared)
         except ProtocolError as error:
             if known and not isinstance(error, ReferenceLost):
                 self.malformed(sender, error.code, error.reason, nbytes)
             else:
                 self.counters.malformed += 1
             return error
-        if array is not None and array.nbytes != len(frames[1]):  # it came by shared memory
+        if shared is not None and array is not None and array.nbytes != len(frames[1]):  # it came by shared memory
             self.counters.bytes_received += array.nbytes - len(frames[1])
             nbytes += array.nbytes - len(frames[1])
         return message, array, nbytes, number
@@ -146,15 +151,16 @@ class Endpoint:
     def deliver(self, sender: str, role: str, lane: Lane, received: Received, arrivals: Arrivals) -> None:
         """Hand on what a peer of a role has sent, if it is its business to send that, and once."""
         message, array, nbytes, number = received
-        if not isinstance(message, Refused) and not arrivals.fresh(number):
+        refused = isinstance(message, Refused)
+        if not refused and not arrivals.fresh(number):
             reason = "a message has come before, or has lost its number: it is replayed, and dropped"
             self.refused(ConnectionRefused(f"inbox.{self.role}", "", "", sender, reason))
             return
-        if message.lane is not lane and not isinstance(message, Refused):
+        if message.lane is not lane and not refused:
             self.malformed(sender, "lane", f"{tag_of(message)} belongs on {message.lane} and came on {lane}", nbytes)
             return
         wrong = wrong_pair(type(message), role, self.role)
-        if wrong is not None and not isinstance(message, Refused):  # which may come before the other has said its role
+        if wrong is not None and not refused:  # which may come before the other has said its role
             # The first by its kind, all further ones as one: who says everything is a line or two of the events.
             again = sender in self._overstepping
             wrong = f"a {role} says to a {self.role} more that is not its business" if again else wrong
@@ -173,7 +179,10 @@ class Endpoint:
         elif isinstance(event, LinkUp | LinkLost):
             self.shared.cut(event.peer)
         if self.open:
-            self._guard(self._receiver, event)
+            try:
+                self._receiver(event)
+            except BaseException as error:  # noqa: BLE001  handed to the owner, who decides
+                self._on_error(error)
 
     def malformed(self, sender: str, code: str, reason: str, nbytes: int) -> None:
         self.counters.malformed += 1
@@ -190,9 +199,3 @@ class Endpoint:
 
     def fail(self, error: BaseException) -> None:
         self._on_error(error)
-
-    def _guard(self, call: Callable[..., None], *arguments: Any) -> None:
-        try:
-            call(*arguments)
-        except BaseException as error:  # noqa: BLE001  handed to the owner, who decides
-            self._on_error(error)

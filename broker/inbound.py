@@ -144,9 +144,8 @@ class Inbound:
             self._endpoint.fail(security.gate.failure)
 
     def _receive(self, lane: Lane, identity: bytes, frames: list[Any]) -> None:
-        peer = self._peers.by_identity.get(identity)
-        sender = self._sender(lane, peer, frames) if lane in self._listeners else None
-        if sender is None and lane in self._listeners:
+        peer, sender = self._peers.by_identity.get(identity), None
+        if lane in self._listeners and (sender := self._sender(lane, peer, frames)) is None:
             return
         if peer is not None and _may_refer(frames) and not self._speaks(lane, peer):
             # Before it is read: that counts it as come, and its release would have the memory written again.
@@ -167,10 +166,11 @@ class Inbound:
             self._listeners[lane].refuse(sender, f"{sender.name} is no member yet, and sent {tag_of(message)}")
         elif peer is not None and self._speaks(lane, peer):
             if lane is Lane.BULK:
-                descriptor = self._channels[lane].descriptor()
-                self._channels[lane].carried(identity, descriptor)
-                if lane in self._guards:  # it may have been cut off, and is back without another HELLO
-                    self._guards[lane].introduced(descriptor, identity)
+                channel, guard = self._channels[lane], self._guards.get(lane)
+                descriptor = channel.descriptor()
+                channel.carried(identity, descriptor)
+                if guard is not None:  # it may have been cut off, and is back without another HELLO
+                    guard.introduced(descriptor, identity)
                 if lane in self._monitors and peer.descriptors.get(lane) != descriptor:
                     self._peers.connected(lane, peer, descriptor)
                 if peer.bulk_came(self._endpoint.loop.time()):

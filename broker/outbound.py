@@ -214,7 +214,8 @@ class Outbound:
         message, _, nbytes, _ = received
         link.heard.add(lane)
         if lane is Lane.BULK:
-            link.channels[lane].carried(b"", link.channels[lane].descriptor())
+            channel = link.channels[lane]
+            channel.carried(b"", channel.descriptor())
         if isinstance(message, Hello):
             self._answered(link, lane, message, nbytes)
             return

@@ -113,7 +113,9 @@ class Guard:
         """Take note of a message, and what it took of the connection; return whether it is to be delivered."""
         if descriptor < 0:  # inproc
             return True
-        self.end(self.table.came(descriptor, kernel.inode, nbytes, frames, self._loop.time()))
+        ending = self.table.came(descriptor, kernel.inode, nbytes, frames, self._loop.time())
+        if ending is not None:
+            self.end(ending)
         found = self.table.get(descriptor)
         return not self.table.left_over(descriptor) if found is None else not found.ended
 

@@ -185,8 +185,10 @@ class ConnectionTable:
             return Ending(found, "messages", f"sends more than {allowed('messages_s'):,} messages a second")
         if frames > allowed("frames_read"):
             return Ending(found, "frames_read", f"sent a message of more than {allowed('frames_read')} frames")
+        if self.policy.nbytes is None:
+            return None
         pace = self._pace_of(found, now)
-        if pace is not None and self.policy.nbytes is not None and not pace.take(now, nbytes):
+        if pace is not None and not pace.take(now, nbytes):
             whose = " from its address" if self.policy.together else ""
             return Ending(found, "bytes", f"sends more than {self.policy.nbytes[1]:,} bytes a second{whose}")
         return None
