@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any, TypeAlias
 
@@ -17,15 +16,20 @@ Lend: TypeAlias = Callable[[int], NDArray[np.uint8] | None]
 _OF_THREAD = threading.local()
 
 
-@contextmanager
-def made_in(lend: Lend) -> Iterator[None]:
+class made_in:  # noqa: N801  (used as a function, in a quarter of the time of one that is decorated)
     """Have the new vectors of this thread be made, meanwhile, in memory that is lent."""
-    before = getattr(_OF_THREAD, "lend", None)
-    _OF_THREAD.lend = lend
-    try:
-        yield
-    finally:
-        _OF_THREAD.lend = before
+
+    __slots__ = ("_before", "_lend")
+
+    def __init__(self, lend: Lend) -> None:
+        self._lend = lend
+
+    def __enter__(self) -> None:
+        self._before: Lend | None = getattr(_OF_THREAD, "lend", None)
+        _OF_THREAD.lend = self._lend
+
+    def __exit__(self, *_: object) -> None:
+        _OF_THREAD.lend = self._before
 
 
 def new_vector(size: int, dtype: DTypeLike) -> NDArray[Any]:

@@ -1,8 +1,18 @@
 """Addressed randomness: every draw names what it is for, so that no draw depends on what happened before it."""
 
+from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
+
+_WORD = np.dtype("<u4")
+
+
+@lru_cache(maxsize=1_024)  # most of an address is what it was for the draw before
+def _encoded(part: str | int) -> bytes:
+    text = part.encode() if isinstance(part, str) else str(int(part)).encode()
+    # The length in front keeps ("ab", "c") and ("a", "bc") apart.
+    return b"%c%d:%b" % (b"s" if isinstance(part, str) else b"i", len(text), text)
 
 
 def generator(seed: int, *address: str | int) -> np.random.Generator:
@@ -21,11 +31,7 @@ def generator(seed: int, *address: str | int) -> np.random.Generator:
 
     Returns PCG64, seeded with the BLAKE2b digest of seed and address.
     """
-    parts = bytearray()
-    for part in (seed, *address):
-        text = part.encode() if isinstance(part, str) else str(int(part)).encode()
-        # The length in front keeps ("ab", "c") and ("a", "bc") apart.
-        parts += b"%c%d:%b" % (b"s" if isinstance(part, str) else b"i", len(text), text)
-    words = np.frombuffer(blake2b(parts, digest_size=16).digest(), "<u4")
+    parts = b"".join(map(_encoded, (seed, *address)))
+    words = np.frombuffer(blake2b(parts, digest_size=16).digest(), _WORD)
     # As numpy.random.default_rng of the digest as a number, which it would take apart again.
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model import FitReport
+from ..model import FitReport, LocalWork
 from ..rng import generator
 from ..site_model import SiteModel
 from ..weights import IncompatibleWeights, Vector, checked_finite
@@ -48,6 +48,7 @@ class LocalTraining:
         self.seed = seed
         self._state: State = {}
         self._fresh: State | None = None
+        self._works: dict[tuple[float, bool], LocalWork] = {}  # of the settings that were supported last
         self._supported: LocalSettings | None = None  # those that were looked at last
 
     def get_state(self) -> State:
@@ -116,6 +117,7 @@ class LocalTraining:
         if settings is not self._supported:
             check_support(self.site_model.model, settings)
             self._supported = settings
+            self._works.clear()
         weights, control = self._split(received, settings, screened=screened)
         start = self._with_personal(weights, settings)
         state = self._state_before(counted)
@@ -249,12 +251,21 @@ class LocalTraining:
             self.site_model.set_state(self._fresh | carried)
         if clock is not None:
             self.site_model.clock = clock
-        report = self.site_model.train(settings.work(proximal, carry=bool(carried)), rng, stop, correction)
+        report = self.site_model.train(self._work(settings, proximal, carry=bool(carried)), rng, stop, correction)
         after = self.site_model.get_state(moments=settings.carry_optimizer)
         if prefix == MOMENTS and self.site_model.scheduled:
             del after["t"]  # it goes with the weights
         state |= {prefix + name: array for name, array in after.items()}
         return report
+
+    def _work(self, settings: LocalSettings, proximal: float, *, carry: bool) -> LocalWork:
+        """Return how much to train, the same object round after round: what it says is checked as it is made."""
+        if settings is not self._supported:
+            return settings.work(proximal, carry=carry)
+        found = self._works.get((proximal, carry))
+        if found is None:
+            found = self._works[proximal, carry] = settings.work(proximal, carry=carry)
+        return found
 
     def _split(
         self, received: Vector, settings: LocalSettings, *, screened: bool = False

@@ -141,7 +141,8 @@ class ClientMachine:
                 self._known = True
                 if task.work == "train" and self._newest < (1, 0):
                     effects += overruled(self.config.told, task.settings)
-                task = structs.replace(task, settings={**self.config.settings, **task.settings})
+                if not self.config.settings.keys() <= task.settings.keys():
+                    task = structs.replace(task, settings={**self.config.settings, **task.settings})
                 effects += self._task(Assignment(task, event.body), event.flaw, now)
             case m.Refused(about="task", round=number):
                 effects += self._dismissed(number)
@@ -153,8 +154,6 @@ class ClientMachine:
                 effects.append(e.Publish("warning", warning))
             case m.Goodbye(reason=reason):
                 effects.append(e.Finish("failed", f"{sender} ended the run: {reason}"))
-            case _:
-                pass
         return effects
 
     def _task(self, new: Assignment, flaw: str | None, now: float) -> list[e.Effect]:

@@ -141,10 +141,9 @@ class ClientRegistry:
         return name in self.clients and self.clients[name].here
 
     def living(self) -> list[str]:
+        there = self.liveness.those_living()
         return sorted(
-            name
-            for name, record in self.clients.items()
-            if record.here and name not in self._cut and self.liveness.living(name)
+            [name for name, record in self.clients.items() if record.here and name in there and name not in self._cut]
         )
 
     def reachable(self) -> list[str]:
@@ -179,7 +178,7 @@ class ClientRegistry:
         record = self.clients.get(name)
         if record is None or key not in record.owes:
             return False
-        record.owes = tuple(one for one in record.owes if one != key)
+        record.owes = tuple([one for one in record.owes if one != key])
         return True
 
     def declined(self, name: str, declined: m.Declined) -> list[e.Effect]:

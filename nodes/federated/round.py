@@ -72,6 +72,8 @@ class Round:
         The quorum is a share of those wanted, as far as that many are still able to answer:
         ``ceil(quorum * min(wanted, asked - excused))``, and what the strategy needs.
         """
+        if len(self.admitted) < len(self.asked) <= self.wanted and self.quorum == 1 and not self.excused:
+            return None  # as while the answers come in of a round that waits for all
         able = len(self.asked) - len([name for name in self.excused if name not in self.admitted])
         share = math.ceil(round_off(self.quorum * min(self.wanted, able)))
         needed = max(share, self.floor, min(self.strategy_least, able))
@@ -120,7 +122,8 @@ def encoding_figures(admitted: Mapping[str, Contribution]) -> dict[str, Any]:
     Empty where nobody encoded.
     """
     names = ("raw_bytes", "sent_bytes", "codec_error")
-    reported = [[a.metrics.get(name, math.nan) for name in names] for a in admitted.values()]
+    encoded = [a.metrics for a in admitted.values() if "sent_bytes" in a.metrics]
+    reported = [[metrics.get(name, math.nan) for name in names] for metrics in encoded]
     whole = [figures for figures in reported if all(0 <= f <= MOST_BYTES for f in figures)]
     if not whole:
         return {}

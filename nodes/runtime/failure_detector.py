@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 
@@ -79,6 +80,10 @@ class FailureDetector:
 
     def living(self, peer: str) -> bool:
         return peer in self._heard and peer not in self.suspects and peer not in self.lost
+
+    def those_living(self) -> AbstractSet[str]:
+        """Return all of whom `living` is true."""
+        return self._heard.keys() - self.suspects - self.lost if self.suspects or self.lost else self._heard.keys()
 
     def review(self, now: float) -> Verdicts:
         verdicts = Verdicts()

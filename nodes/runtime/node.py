@@ -28,8 +28,6 @@ from .worker import Worker
 Publish: TypeAlias = Callable[[str, Mapping[str, Any]], None]
 """Publishes an event of a type, with its fields."""
 
-_OVERTAKES = frozenset({e.Send, e.SetTimer, e.CancelTimer})
-
 
 class Node:
     """One machine at work.
@@ -87,14 +85,16 @@ class Node:
     def receive(self, item: t.Arrival | t.TransportEvent) -> None:
         if self._closed:
             return
+        if type(item) is t.Arrival:  # a pattern of four fields would take longer than all that is done here
+            array = item.array
+            if self._auditor is not None:
+                self._auditor.received(item.sender, item.message, array)
+            came = ev.Arrived(item.sender, item.message, array, None, item.nbytes)
+            event = came if array is None else self.worker.unpack(came)
+            if event is not None:
+                self.post(event)
+            return
         match item:
-            case t.Arrival(sender, message, array, nbytes):
-                if self._auditor is not None:
-                    self._auditor.received(sender, message, array)
-                came = ev.Arrived(sender, message, array, None, nbytes)
-                event = came if array is None else self.worker.unpack(came)
-                if event is not None:
-                    self.post(event)
             case t.LinkUp(peer, role, incarnation, _):
                 self.post(ev.LinkUp(peer, role, incarnation))
             case t.LinkLost(peer, _, reason):
@@ -135,8 +135,14 @@ class Node:
                     said.append(partial(self._publish_event, effect.type, fields))
                 elif isinstance(effect, e.Completed):
                     said.append(partial(self._on_completed, effect))
+                elif isinstance(effect, e.Send):
+                    (self._auditor or self.transport).send(effect.to, effect.message, effect.body)
+                elif isinstance(effect, e.SetTimer):
+                    self._timers.set(effect.key, effect.at)
+                elif isinstance(effect, e.CancelTimer):
+                    self._timers.cancel(effect.key)
                 else:
-                    if said and type(effect) not in _OVERTAKES:
+                    if said:
                         _say(said)
                     self._perform(effect)
         finally:
@@ -145,12 +151,8 @@ class Node:
 
     def _perform(self, effect: e.Effect) -> None:
         match effect:
-            case e.Send(to, message, body):
-                (self._auditor or self.transport).send(to, message, body)
-            case e.SetTimer(key, at):
-                self._timers.set(key, at)
-            case e.CancelTimer(key):
-                self._timers.cancel(key)
+            case e.Train() | e.Fold() | e.Mix():  # as in every round, and so before what is seldom asked for
+                self._submit(effect)
             case e.SendHeartbeat(to, number, state):
                 self._send_heartbeat(to, number, state)
             case e.CancelTraining(keep):
@@ -167,9 +169,12 @@ class Node:
             case e.Finish():
                 self._finish(effect)
             case _:
-                answer = self.worker.submit(effect)
-                if answer is not None:
-                    self._events.append(answer)
+                self._submit(effect)
+
+    def _submit(self, effect: e.Effect) -> None:
+        answer = self.worker.submit(effect)
+        if answer is not None:
+            self._events.append(answer)
 
     def _of_large_model(self, effect: e.SendRange | e.Announce | e.Record) -> None:
         match effect:

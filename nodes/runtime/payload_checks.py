@@ -24,6 +24,8 @@ def payload_fault(payload: Payload, expected: Payload | None, *, encodings: bool
     """
     if expected is None:
         return "layout", "no layout is settled yet"
+    if payload == expected and not payload.encoding:
+        return None
     if payload.encoding and not encodings:
         return "payload", f"no encoding was agreed, found {payload.encoding}"
     names = ("layout", "parts") if payload.encoding else ("layout", "parts", "dtype", "length")

@@ -298,23 +298,28 @@ class Session:
             self.transport.send(waiting, Goodbye(round=self.stats.completed, reason=reason))
 
     def _receive(self, item: t.Arrival | t.TransportEvent) -> None:
-        match item:
-            case t.ConnectionRefused():
-                self._refusals.publish(item, self.publish)
-                return
-            case t.Arrival(sender, message) if sender != REPORT_SERVER and not isinstance(message, Goodbye):
-                pass
-            case t.Arrival(peer) | t.LinkUp(peer) | t.LinkLost(peer):
-                if peer == REPORT_SERVER:
-                    self.reports.receive(item)
-                    return
-                self.connections.note(item)
-                if self._reconnector is not None:
-                    self._reconnector.heard(item)
+        of_machine = type(item) is t.Arrival and item.sender != REPORT_SERVER and type(item.message) is not Goodbye
+        if not of_machine and self._is_of_session(item):
+            return
         if self._node is not None:
             self._node.receive(item)
         elif len(self._backlog) < BACKLOG:
             self._backlog.append(item)
+
+    def _is_of_session(self, item: t.Arrival | t.TransportEvent) -> bool:
+        """Take note of what concerns the connections, and return whether it concerns nothing else."""
+        match item:
+            case t.ConnectionRefused():
+                self._refusals.publish(item, self.publish)
+                return True
+            case t.Arrival(peer) | t.LinkUp(peer) | t.LinkLost(peer):
+                if peer == REPORT_SERVER:
+                    self.reports.receive(item)
+                    return True
+                self.connections.note(item)
+                if self._reconnector is not None:
+                    self._reconnector.heard(item)
+        return False
 
     def _failed(self, error: BaseException) -> None:
         self._failure = error

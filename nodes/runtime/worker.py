@@ -36,6 +36,8 @@ WAITED_S = 2e-3  # who takes longer each time, whatever the processor spends on 
 LONG_S, STOPPED_S = 5e-3, 0.1
 
 _MAY_BE_SMALL = (e.Fold, e.Mix, e.Combine, e.Merge, e.CopyPart)
+_TRAININGS = (e.Train, e.TrainAlone, e.Personalize)
+_CONCURRENT = (e.Combine, e.Merge, e.CopyPart, e.KeepRange)
 
 Post: TypeAlias = Callable[[ev.Event], None]
 
@@ -107,7 +109,7 @@ class Worker:
         """
         if isinstance(effect, _MAY_BE_SMALL) and _bytes(effect) <= INLINE_SUM:
             return self.answer(effect)
-        if isinstance(effect, e.Train | e.TrainAlone | e.Personalize):
+        if isinstance(effect, _TRAININGS):
             self.cancellation.reset()
         job = self.role.snapshot(effect)
         if self._pace is not None and isinstance(effect, e.Train):
@@ -116,8 +118,9 @@ class Worker:
             timed = partial(self._pace.timed, partial(self.answer, job), at_once=False)
             self._jobs.put(lambda: self._posting(timed()))
             return None
-        concurrent = isinstance(effect, e.Combine | e.Merge | e.CopyPart | e.KeepRange)
-        (self._concurrent if concurrent else self._jobs).put(lambda: self._posting(self.answer(job)))
+        (self._concurrent if isinstance(effect, _CONCURRENT) else self._jobs).put(
+            lambda: self._posting(self.answer(job))
+        )
         return None
 
     def when_done(self, then: Callable[[], None]) -> None:

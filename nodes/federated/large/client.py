@@ -72,7 +72,7 @@ class LargeClient:
                 return self._announce(sender, task, manifest, now)
             case m.Task():
                 self._supersede((message.round, message.attempt))
-                self.offers.forget()
+                self.offers.offer = None
             case m.GetChunk():
                 return machine.handle(event, now) + self.offers.serve(sender, message)
             case m.Chunk():
@@ -193,8 +193,7 @@ class LargeClient:
 
     def _supersede(self, key: tuple[int, int]) -> None:
         if key > self._newest:
-            self._newest = key
-            self._drop()
+            self._newest, self.announced = key, None
 
     def _drop(self) -> None:
         self.announced = None

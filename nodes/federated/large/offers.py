@@ -16,6 +16,9 @@ REFUSALS = frozenset({"stale", "uninvited", "length"})
 """Codes by which a request for a range is refused; others are the transport's, and it can be asked again."""
 
 
+_WITH_MODEL = (m.Task, m.Update)
+
+
 @dataclass(slots=True)
 class Offer:
     """One array under its generation; `told` may ask for it."""
@@ -39,23 +42,26 @@ class Offers:
 
     def withhold(self, effects: Iterable[e.Effect]) -> list[e.Effect]:
         """Return the effects, with what no message can carry announced in place of being sent."""
-        return [self._announced(effect) if isinstance(effect, e.Send) else effect for effect in effects]
+        return [self._announced(effect) if type(effect) is e.Send else effect for effect in effects]
 
     def _announced(self, send: e.Send) -> e.Effect:
-        payload = getattr(send.message, "payload", None)
-        if not isinstance(send.message, m.Task | m.Update) or payload is None or not self.sizes.too_large(payload):
+        message = send.message
+        if not isinstance(message, _WITH_MODEL):
+            return send
+        payload = message.payload
+        if payload is None or not self.sizes.too_large(payload):
             return send
         offer = self.offer
         if offer is None or offer.body is not send.body:
             self._generation += 1
-            offer = self.offer = Offer(self._generation, send.body, payload, send.message.round)
-        offer.round = send.message.round
+            offer = self.offer = Offer(self._generation, send.body, payload, message.round)
+        offer.round = message.round
         offer.told.update(send.to)
         offer.asked.difference_update(send.to)
         manifest = m.Manifest(payload, offer.generation)
-        message = structs.replace(send.message, payload=None, manifest=manifest)
-        offer.last |= {name: e.Announce((name,), message, send.body) for name in send.to}
-        return e.Announce(send.to, message, send.body)
+        told = structs.replace(message, payload=None, manifest=manifest)
+        offer.last |= {name: e.Announce((name,), told, send.body) for name in send.to}
+        return e.Announce(send.to, told, send.body)
 
     def again(self, name: str, key: tuple[int, int] | None = None) -> list[e.Effect]:
         """Announce once more what was announced last, by a message of `key`, unless a range of it was asked for since.

@@ -32,6 +32,10 @@ class Demands:
     fednova_normalizer: bool = False  # clients must say how far their steps reach (a_i): not every optimizer can
 
 
+PLAIN = Demands()
+"""What federated averaging demands: nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Contribution:
     """One admitted update.
@@ -125,7 +129,7 @@ class Stateless:
 
     @property
     def demands(self) -> Demands:
-        return Demands()
+        return PLAIN
 
     def check(self, clients: int) -> None:
         """Accept any number of updates."""
