@@ -396,3 +396,8 @@ def _not_theirs(message: Message, sender: Entry) -> str | None:
 def relay_event(broker: Broker, event: Event) -> None:
     """Relay an event of a node that lives in this process, as if it had published it at this broker."""
     broker._relay.publish(event)  # noqa: SLF001  (its own module; the class is long enough)
+
+
+def watch_events(broker: Broker, on_event: Callable[[Event], None]) -> None:
+    """Call a function that raises nothing with each event that a broker relays from now on."""
+    broker._relay.on_event = on_event  # noqa: SLF001  (its own module)

@@ -42,6 +42,7 @@ class Relay:
         guards: Mapping[str, Guard] | None = None,
     ) -> None:
         self.last = LastValues()
+        self.on_event: Callable[[Event], None] = lambda _: None  # called with each that is relayed
         self._counters = counters
         self._may_publish = may_publish
         self._may_subscribe = may_subscribe
@@ -81,6 +82,7 @@ class Relay:
     def _forward(self, event: Event, frames: Sequence[bytes]) -> None:
         topic, body = frames
         self.last.put(event, body)
+        self.on_event(event)
         if self._subscribers is not None:
             self._subscribers.table.relayed += len(topic) + len(body)
         self._out.send(b"", Envelope(frames, "event", 0, len(topic), len(body)))

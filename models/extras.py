@@ -8,6 +8,7 @@ EXTRAS = {
     "distributed": "dask",
     "matplotlib": "plot",
     "networkx": "launch",
+    "prometheus_client": "metrics",
     "pyarrow": "tables",
     "rich": "launch",
     "skops": "launch",

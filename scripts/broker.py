@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
+from .http_options import check_used, http_access_options
+from .metrics_endpoint import endpoint_of, metrics_option
 from .options import insecure_flag
+
+if TYPE_CHECKING:
+    from .metrics_endpoint import Endpoint
 
 
 @click.command()
@@ -25,7 +33,19 @@ from .options import insecure_flag
 )
 @click.option("--name", metavar="NAME", help="Which key of that folder. [default: the only one, or that of broker]")
 @insecure_flag
-def broker(bind: str, advertise: str | None, keys: str | None, name: str | None, insecure: bool) -> None:
+@metrics_option
+@http_access_options
+def broker(
+    bind: str,
+    advertise: str | None,
+    keys: str | None,
+    name: str | None,
+    insecure: bool,
+    metrics: str | None,
+    token_file: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+) -> None:
     """Introduce nodes and relay their events, until a signal.
 
     Weights never pass through it. One broker serves several runs. Beyond this machine it needs keys.
@@ -34,22 +54,30 @@ def broker(bind: str, advertise: str | None, keys: str | None, name: str | None,
 
     if keys is not None and insecure:
         raise click.UsageError("--keys and --insecure exclude each other: leave one of them out")
-    run(lambda: _serve(bind, advertise, keys, name, insecure=insecure))
+    check_used({"--metrics": metrics}, token_file, tls_cert, tls_key)
+    endpoint = endpoint_of(metrics, token_file, tls_cert, tls_key, insecure=insecure)
+    run(lambda: _serve(bind, advertise, keys, name, endpoint, insecure=insecure))
 
 
-async def _serve(bind: str, advertise: str | None, keys: str | None, name: str | None, *, insecure: bool) -> None:
-    from nervenet.broker.broker import Broker
+async def _serve(
+    bind: str, advertise: str | None, keys: str | None, name: str | None, endpoint: Endpoint, *, insecure: bool
+) -> None:
+    from nervenet.broker.broker import Broker, watch_events
     from nervenet.nodes.config.schema import NetworkConfig
     from nervenet.nodes.runtime.secured import closing_gate, on_key_warning, security_of
 
-    from .output import INSECURE, warn
+    from .output import INSECURE, say, warn
 
     security = security_of(NetworkConfig(keys=keys, insecure=insecure), name, "broker")
     on_key_warning(security, warn)
     if insecure:
         warn(INSECURE, "insecure")
     with closing_gate(security):
-        async with Broker(bind, advertise=advertise, security=security, on_refused=warn) as serving:
+        async with (
+            endpoint.open(say),
+            Broker(bind, advertise=advertise, security=security, on_refused=warn) as serving,
+        ):
+            watch_events(serving, endpoint.count)
             for service, address in serving.addresses.items():
                 print(f"{service.replace('_', ' '):<10} {address}", flush=True)
             await serving.serve()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,3 +31,12 @@ def endpoint_option(name: str, default: str, text: str) -> Callable[..., Any]:
     return click.option(
         f"--{name}", metavar="[HOST:PORT]", is_flag=False, flag_value=default, help=f"{text} [HOST:PORT: {default}]"
     )
+
+
+def check_used(endpoints: Mapping[str, str | None], *files: Path | None) -> None:
+    """Refuse --token-file, --tls-cert or --tls-key where no endpoint, by its option, is asked for."""
+    from nervenet.nodes.config.keys import ExperimentError
+
+    if any(files) and not any(endpoints.values()):
+        told = "--token-file, --tls-cert and --tls-key"
+        raise ExperimentError(f"{told}: nothing is told over HTTP; expected {' or '.join(endpoints)}, too")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .http_options import check_used, http_access_options
+from .metrics_endpoint import endpoint_of, metrics_option
 from .options import experiment_flags, insecure_flag
 from .running import experiment_file, run_all, run_options, seeds_of
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from nervenet.nodes.config.schema import Experiment
     from nervenet.nodes.results.run_result import RunResult
 
+    from .metrics_endpoint import Endpoint
     from .views import View
 
 
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     ),
     click.option("--audit", is_flag=True, help="Each node keeps an audit log in the run folder; see nervenet audit."),
     insecure_flag,
+    metrics_option,
+    http_access_options,
 )
 @experiment_flags()
 @click.pass_obj
@@ -44,6 +49,10 @@ def launch(
     seeds: str | None,
     audit: bool,
     insecure: bool,
+    metrics: str | None,
+    token_file: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
 ) -> None:
     """Start a broker and N nodes, show their progress, and stop them.
 
@@ -67,10 +76,14 @@ def launch(
         warn(line)
     if experiment.network.insecure:
         warn(INSECURE, "insecure")
-    run_all(_launch, experiment, chosen, out, early or {}, resume=resume, quiet=quiet, json=json)
+    check_used({"--metrics": metrics}, token_file, tls_cert, tls_key)
+    endpoint = endpoint_of(metrics, token_file, tls_cert, tls_key, insecure=experiment.network.insecure)
+    run_all(partial(_launch, endpoint), experiment, chosen, out, early or {}, resume=resume, quiet=quiet, json=json)
 
 
-async def _launch(experiment: Experiment, view: View, folders: Sequence[Path], **options: Any) -> RunResult:
+async def _launch(
+    endpoint: Endpoint, experiment: Experiment, view: View, folders: Sequence[Path], **options: Any
+) -> RunResult:
     from nervenet.nodes.launching.launcher import launch as start
 
     def on_address(address: str) -> None:
@@ -81,8 +94,12 @@ async def _launch(experiment: Experiment, view: View, folders: Sequence[Path], *
         how += " --insecure" if experiment.network.insecure else ""
         view.note(f"broker {address}  (watch from another terminal: {how})")
 
+    def on_event(event: dict[str, Any]) -> None:
+        endpoint.count(event)
+        view.event(event)
+
     on_target = partial(view.note_target, experiment.data)
-    async with view.running():
+    async with endpoint.open(view.note), view.running():
         return await start(
-            experiment, on_event=view.event, on_address=on_address, on_target=on_target, progress=False, **options
+            experiment, on_event=on_event, on_address=on_address, on_target=on_target, progress=False, **options
         )

@@ -9,7 +9,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from .http_options import endpoint_option, http_access_options
+from .http_options import check_used, endpoint_option, http_access_options
+from .metrics_endpoint import NOWHERE, Endpoint, endpoint_of, metrics_option
 from .options import insecure_flag
 from .web_server import DEFAULT as WEB
 
@@ -38,6 +39,7 @@ DEFAULT_BROKER = "tcp://127.0.0.1:5555"
 @insecure_flag
 @click.option("--stay", is_flag=True, help="Go on watching for further runs after the last one has ended.")
 @endpoint_option("web", WEB, "Show it as a page for browsers, there.")
+@metrics_option
 @http_access_options
 def monitor(
     recorded: tuple[Path, ...],
@@ -51,6 +53,7 @@ def monitor(
     name: str | None,
     insecure: bool,
     web: str | None,
+    metrics: str | None,
     token_file: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
@@ -64,6 +67,9 @@ def monitor(
         raise click.UsageError("--keys and --insecure exclude each other: leave one of them out")
     if recorded and (web is None or broker is not None):
         raise click.UsageError(f"{recorded[0]}: a run folder or a file is shown by --web, and without --broker")
+    check_used({"--web": web, "--metrics": metrics}, token_file, tls_cert, tls_key)
+    if web is not None and metrics is not None:
+        raise click.UsageError("--web and --metrics exclude each other: each monitor shows in one way, start two")
     if web is not None:
         from .web_server import open_place
         from .web_view import show_broker, show_recorded
@@ -84,6 +90,7 @@ def monitor(
         keys=keys,
         name=name,
         insecure=insecure,
+        endpoint=endpoint_of(metrics, token_file, tls_cert, tls_key, insecure=insecure),
     )
 
 
@@ -96,6 +103,7 @@ def watch(
     json: bool = False,
     record: Path | None = None,
     stay: bool = False,
+    endpoint: Endpoint = NOWHERE,
     **secured: Any,
 ) -> None:
     """Watch until every run that was seen has ended; see `monitor`."""
@@ -107,7 +115,7 @@ def watch(
     view = choose_view(quiet=quiet, json=json)
     with contextlib.ExitStack() as stack:
         file = None if record is None else stack.enter_context(_opened(record))
-        run_until_signal(lambda: _watch(view, broker, prefixes, run, file, stay=stay, **secured))
+        run_until_signal(lambda: _watch(view, broker, prefixes, run, file, endpoint, stay=stay, **secured))
 
 
 async def _found(say: Callable[[str], None], keys: str | None, *, insecure: bool) -> tuple[str, dict[str, Any]]:
@@ -125,6 +133,7 @@ async def _watch(
     topics: tuple[str, ...],
     run: str | None,
     file: IO[str] | None,
+    endpoint: Endpoint,
     *,
     stay: bool,
     **secured: Any,
@@ -143,7 +152,8 @@ async def _watch(
         warn(INSECURE, "insecure")
     runs = RunViews()  # decides when to end, whatever is shown
     view.note(f"watching {address}")
-    async with view.running(), Monitor(address, topics=topics, run=run, **secured) as events:
+    watching = Monitor(address, topics=topics, run=run, **secured)
+    async with endpoint.open(view.note), view.running(), watching as events:
         arriving = aiter(events)
         until: float | None = None
         while True:
@@ -152,6 +162,7 @@ async def _watch(
                     event = await anext(arriving)
             except (TimeoutError, StopAsyncIteration):
                 return
+            endpoint.count(event)
             view.event(event)
             if file is not None:
                 file.write(to_json(event.raw) + "\n")

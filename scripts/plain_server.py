@@ -1,4 +1,4 @@
-"""The server of ``nervenet serve`` where uvicorn is not installed: the standard library's, a thread a request."""
+"""The standard library's server, a thread a request: for `serve` without uvicorn, and beside other work."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import AsyncIterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,15 @@ CONNECTIONS = 32  # at once, each with its thread; others are closed
 
 async def serve_plainly(answers: Answers, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
     """Answer requests until this is cancelled."""
-    handler = type("Handler", (_Handler,), {"answers": answers})
+    async with serving(type("Handler", (_Handler,), {"answers": answers}), listener, tls):
+        await asyncio.Event().wait()
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    handler: type[BaseHTTPRequestHandler], listener: socket.socket, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[None]:
+    """Have requests answered by threads, so many at once, beside what is done meanwhile."""
     server = _Server(listener.getsockname()[:2], handler, bind_and_activate=False)
     server.tls = tls
     server.socket.close()
@@ -32,7 +41,7 @@ async def serve_plainly(answers: Answers, listener: socket.socket, tls: ssl.SSLC
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
-        await asyncio.Event().wait()
+        yield
     finally:
         server.ending = True
         server.shutdown()

@@ -197,6 +197,7 @@ class AsyncBuffer:
         if step is None:
             return []
         run.round.closing = "buffer"
+        run.round.closed_at = run.round.folding_at = now
         updates, warnings = run.by_weight([waiting.update for waiting in step.taken])
         step = self.buffer.counted_as(updates)
         fold = e.Fold(step.number, step.attempt, run.weights, step.contributions())

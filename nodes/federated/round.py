@@ -37,6 +37,8 @@ class Round:
     excused: dict[str, str] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)  # excused only because nothing is heard of them
     closing: str | None = None  # why it takes no more answers
+    closed_at: float | None = None
+    folding_at: float | None = None
     held: bool = False  # closed, and not folded before the last evaluation is in
     step: int = 0  # which question of round 0 is asked
 
@@ -98,6 +100,8 @@ def closing_fields(current: Round | None, now: float) -> dict[str, Any]:
         "closed_by": current.closing,
         "duration_s": now - current.opened_at,
     }
+    if current.closed_at is not None and current.folding_at is not None:
+        fields |= {"waiting_s": current.closed_at - current.opened_at, "folding_s": now - current.folding_at}
     loss = weighted_loss(current.admitted)
     if loss is not None:
         fields["loss"] = loss

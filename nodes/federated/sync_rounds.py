@@ -167,7 +167,7 @@ class SyncRounds:
         run, current = self.run, self.run.round
         if current is None:
             return []
-        current.closing = by
+        current.closing, current.closed_at = by, now
         run.status = "folding"
         effects: list[e.Effect] = [e.CancelTimer(("deadline", current.number, current.attempt))]
         if current.work == "survey":
@@ -222,6 +222,7 @@ class SyncRounds:
         return warnings
 
     def _fold(self, current: Round, now: float) -> list[e.Effect]:
+        current.folding_at = now
         fold = e.Fold(current.number, current.attempt, self.run.weights, current.contributions())
         return [self.run.work_timer("fold", current.number, now), fold]
 

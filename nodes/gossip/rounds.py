@@ -318,12 +318,11 @@ class GossipRounds:
             "closed_by": open_.closed_by,
             "duration_s": now - self.lifecycle.opened_at,
             "waiting_s": open_.waited_s,
+            "mixing_s": now - open_.trained_at - open_.waited_s,
             "age": event.round - self._missed,
             "loss": open_.loss,
             "missing": open_.missing or None,
-            "mass": event.metrics.get("mass"),
-            "mass_out": event.metrics.get("mass_out"),
-            "radius": event.metrics.get("radius"),
+            **{name: event.metrics.get(name) for name in ("mass", "mass_out", "radius")},
         }
         return {key: value for key, value in fields.items() if value is not None}
 

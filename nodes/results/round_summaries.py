@@ -23,7 +23,7 @@ JUDGED = ("metric.test", "metric.local")
 _HEAD = frozenset(("type", "run", "node", "role", "incarnation", "seq", "time", "round"))
 # Which follow from the rest, or which the last round has; a summary leaves them out.
 _LEFT_OUT = frozenset(("elapsed_s", "rounds_per_s", "mass_out", "bytes_received_total"))
-_SECONDS = ("duration_s", "waiting_s")  # kept to the microsecond
+_SECONDS = ("duration_s", "waiting_s", "mixing_s")  # kept to the microsecond
 _KEPT = frozenset(("participants", "closed_by", "age", "loss", "mass", "radius", *_SECONDS))
 _BYTES = frozenset(f"bytes_{way}{end}" for way in ("sent", "received") for end in ("", "_total"))
 _ORDINARY = ("all", "update")  # closings of a round in which nobody was missed

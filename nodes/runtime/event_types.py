@@ -212,13 +212,15 @@ class RoundCompleted(Event, frozen=True, tag="round.completed"):
     staleness: tuple[Count, ...] = ()
     staleness_mean: float | None = None
     staleness_max: Count | None = None
-    # Of a peer.
     waiting_s: float | None = None
+    # Of a peer.
+    mixing_s: float | None = None
     age: Count | None = None
     mass: float | None = None
     mass_out: dict[str, float] = {}
     radius: float | None = None
-    # Of a coordinator, by strategy and compression.
+    # Of a coordinator, also by strategy and compression.
+    folding_s: float | None = None
     bytes_raw: Count | None = None
     bytes_encoded: Count | None = None
     codec_error: float | None = None
@@ -400,6 +402,7 @@ AnyEvent = (
 
 
 _CLASSES: dict[str, type[Event]] = {str(cls.__struct_config__.tag): cls for cls in get_args(AnyEvent)}
+TYPES = frozenset(_CLASSES)
 _FIELDS = {
     kind: {field.name: field for field in msgspec.structs.fields(cls) if field.name != "raw"}
     for kind, cls in _CLASSES.items()

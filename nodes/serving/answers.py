@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..results.run_dir import to_json
+from ..runtime.exposition import TEXT
 from .csv_rows import numbers_of_csv, table_of_csv
 from .formats import ARROW, CSV, JSON, asked_for, sent_as
 from .json_rows import SHORT_BYTES, NumberRows, TableRows
-from .metrics import TEXT, Metrics
+from .metrics import Metrics
 from .openapi import document, has_probabilities
 from .refusals import FIELD, Malformed, NoModelYet, NothingToTell, Refusal
 from .written import predictions, probabilities
@@ -82,7 +83,7 @@ class Answers:
     def serve(self, site_model: SiteModel, info: Info | None = None) -> None:
         """Answer by another model from now on; a request that is being answered keeps the one that it began with."""
         self._served = (site_model, info or {})
-        self.metrics.swaps += 1
+        self.metrics.swapped()
 
     def at_once(self, body: bytes | bytearray, asked: Asked) -> bool:
         """Return whether a request may be answered where it arrives: a thread would cost more than its answer.
@@ -115,7 +116,7 @@ class Answers:
             raise NothingToTell("this model predicts a quantity: it has no classes, and no probabilities of them")
         media = asked_for(asked.accept)
         rows = self._rows(site_model, body, sent_as(asked.content_type, asked.encoding))
-        self.metrics.rows += len(rows)
+        self.metrics.predicted(len(rows))
         if not len(rows):  # estimators want one row at least
             return _of_no_rows(site_model, media, proba=proba)
         if not proba:
@@ -156,9 +157,11 @@ class Answers:
         return _said(200, fields)
 
     def exposition(self) -> Answer:
-        """Return the metrics in the text format of Prometheus."""
+        """Return the metrics in the text format of Prometheus; without its library, that it is missing."""
+        if self.metrics.missing:
+            return self.failed(501, "GET /metrics", self.metrics.missing)
         number = self._info().get("round")
-        return Answer(200, self.metrics.exposition(number if isinstance(number, int) else None).encode(), TEXT)
+        return Answer(200, self.metrics.exposition(number if isinstance(number, int) else None), TEXT)
 
     def _info(self) -> Mapping[str, Any]:
         info = self._served[1]

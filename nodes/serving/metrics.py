@@ -1,13 +1,12 @@
-"""Counts of what a server has answered, in the text format of Prometheus (version 0.0.4)."""
+"""Counts of what a server has answered, as Prometheus reads them; nothing is counted without its library."""
 
 from __future__ import annotations
 
-import threading
-from bisect import bisect_left
-from collections import Counter
-from itertools import accumulate
+from typing import Any
 
-TEXT = "text/plain; version=0.0.4; charset=utf-8"
+from nervenet.models.extras import how_to_install, installed
+
+from ..runtime.exposition import PACKAGE, exposition
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the histogram's buckets, seconds."""
@@ -17,44 +16,38 @@ class Metrics:
     """Requests by path and status, how long they took, rows, and which model answers; one for each server."""
 
     def __init__(self) -> None:
-        self.rows = 0
-        self.swaps = 0
-        self._lock = threading.Lock()
-        self._requests: Counter[tuple[str, int]] = Counter()
-        self._buckets: dict[str, list[int]] = {}
-        self._seconds: Counter[str] = Counter()
+        self.missing = "" if installed(PACKAGE) else how_to_install(PACKAGE)
+        if self.missing:
+            return
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+        plain: Any = {"namespace": "nervenet", "registry": CollectorRegistry()}
+        self._registry = plain["registry"]
+        by_path = "Time from the head of a request to its answer."
+        self._requests = Counter("requests", "Requests answered, by path and status.", ("path", "status"), **plain)
+        self._seconds = Histogram("request_seconds", by_path, ("path",), buckets=BOUNDS, **plain)
+        self._rows = Counter("rows", "Rows predicted.", **plain)
+        self._swaps = Counter("model_swaps", "How often a newer model has taken over.", **plain)
+        self._gauge = Gauge("model_round", "The round of the model that answers.", namespace="nervenet", registry=None)
 
     def answered(self, path: str, status: int, seconds: float) -> None:
         """Count one answer."""
-        with self._lock:
-            self._requests[path, status] += 1
-            buckets = self._buckets.setdefault(path, [0] * (len(BOUNDS) + 1))
-            buckets[bisect_left(BOUNDS, seconds)] += 1
-            self._seconds[path] += seconds  # type: ignore[assignment]
+        if not self.missing:
+            self._requests.labels(path, status).inc()
+            self._seconds.labels(path).observe(seconds)
 
-    def exposition(self, number: int | None) -> str:
+    def predicted(self, rows: int) -> None:
+        if not self.missing:
+            self._rows.inc(rows)
+
+    def swapped(self) -> None:
+        """Count a newer model."""
+        if not self.missing:
+            self._swaps.inc()
+
+    def exposition(self, number: int | None) -> bytes:
         """Return all as text; `number` is the round of the model that answers, where that is known."""
-        with self._lock:
-            requests, seconds = dict(self._requests), dict(self._seconds)
-            buckets = {path: list(counts) for path, counts in self._buckets.items()}
-        lines = _head("nervenet_requests_total", "counter", "Requests answered, by path and status.")
-        for (path, status), count in sorted(requests.items()):
-            lines.append(f'nervenet_requests_total{{path="{path}",status="{status}"}} {count}')
-        lines += _head("nervenet_request_seconds", "histogram", "Time from the head of a request to its answer.")
-        for path, counts in sorted(buckets.items()):
-            name, sums = "nervenet_request_seconds", list(accumulate(counts))
-            for bound, count in zip((*map(repr, BOUNDS), "+Inf"), sums, strict=True):
-                lines.append(f'{name}_bucket{{path="{path}",le="{bound}"}} {count}')
-            lines += [f'{name}_sum{{path="{path}"}} {seconds[path]!r}', f'{name}_count{{path="{path}"}} {sums[-1]}']
-        lines += _head("nervenet_rows_total", "counter", "Rows predicted.")
-        lines.append(f"nervenet_rows_total {self.rows}")
-        lines += _head("nervenet_model_swaps_total", "counter", "How often a newer model has taken over.")
-        lines.append(f"nervenet_model_swaps_total {self.swaps}")
-        if number is not None:
-            lines += _head("nervenet_model_round", "gauge", "The round of the model that answers.")
-            lines.append(f"nervenet_model_round {number}")
-        return "\n".join(lines) + "\n"
-
-
-def _head(name: str, kind: str, what: str) -> list[str]:
-    return [f"# HELP {name} {what}", f"# TYPE {name} {kind}"]
+        if number is None:
+            return exposition(self._registry)
+        self._gauge.set(number)
+        return exposition(self._registry) + exposition(self._gauge)

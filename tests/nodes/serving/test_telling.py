@@ -68,14 +68,14 @@ async def test_requests_rows_and_rounds_are_counted(numbers: SiteModel) -> None:
     assert told.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     lines = told.text.splitlines()
     for line in (
-        'nervenet_requests_total{path="/predict",status="200"} 2',
-        'nervenet_requests_total{path="/predict",status="422"} 1',
-        'nervenet_requests_total{path="other",status="404"} 1',
-        'nervenet_request_seconds_count{path="/predict"} 3',
-        'nervenet_request_seconds_bucket{path="/predict",le="+Inf"} 3',
-        "nervenet_rows_total 3",
-        "nervenet_model_round 20",
-        "nervenet_model_swaps_total 0",
+        'nervenet_requests_total{path="/predict",status="200"} 2.0',
+        'nervenet_requests_total{path="/predict",status="422"} 1.0',
+        'nervenet_requests_total{path="other",status="404"} 1.0',
+        'nervenet_request_seconds_count{path="/predict"} 3.0',
+        'nervenet_request_seconds_bucket{le="+Inf",path="/predict"} 3.0',
+        "nervenet_rows_total 3.0",
+        "nervenet_model_round 20.0",
+        "nervenet_model_swaps_total 0.0",
     ):
         assert line in lines
 
@@ -84,8 +84,21 @@ def test_buckets_are_cumulative() -> None:
     metrics = Metrics()
     for seconds in (0.0005, 0.001, 0.004, 99.0):
         metrics.answered("/predict", 200, seconds)
-    found = [line.split()[-1] for line in metrics.exposition(None).splitlines() if "_bucket" in line]
-    assert [int(count) for count in found] == [2, 2, *[3] * (len(BOUNDS) - 2), 4]
+    found = [line.split()[-1] for line in metrics.exposition(None).decode().splitlines() if "_bucket" in line]
+    assert [float(count) for count in found] == [2, 2, *[3] * (len(BOUNDS) - 2), 4]
+
+
+async def test_without_its_library_it_is_said_what_is_missing(
+    numbers: SiteModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nervenet.nodes.serving.metrics.installed", lambda _: False)
+    async with calling(predictor_app(numbers)) as http:
+        assert (await http.post("/predict", json={"X_test": [[1, 2, 3]]})).status_code == 200
+        told = await http.get("/metrics")
+    assert (told.status_code, told.json()["error"]) == (
+        501,
+        'GET /metrics: prometheus_client is not installed: pip install "nervenet[metrics]"',
+    )
 
 
 async def test_without_the_token_nothing_is_told(numbers: SiteModel) -> None:

@@ -1,0 +1,1 @@
+"""Figures of runs where people look already: Prometheus, MLflow, TensorBoard, Weights & Biases, OpenTelemetry."""
