@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument(
     "role",
     metavar="ROLE",
-    type=click.Choice(("coordinator", "client", "peer", "site")),
+    type=click.Choice(("coordinator", "client", "peer", "aggregator", "site")),
 )
 @click.argument(
     "file",
@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     metavar="ADDRESS",
     help="Peer, in place of --broker: any living peer of a run that has begun: tcp://HOST:PORT (with keys NAME@tcp://…)",
 )
+@click.option("--upstream", metavar="ADDRESS", help="Aggregator: the broker of the run above: tcp://HOST:PORT")
+@click.option(
+    "--upstream-run", metavar="NAME", help="Aggregator: the run above. [default: as --run, at another broker]"
+)
+@click.option("--regions", metavar="N", type=int, help="Aggregator: how many there are in the run above, its --nodes")
 @click.option("--name", metavar="NAME", help="This node's name in the run. [default: its key's, or from role and host]")
 @click.option("--replace", is_flag=True, help="Take the name from another node, even if that one still answers.")
 @click.option("--advertise", metavar="HOST", help="Where others reach this node; needed with a wildcard bind")
@@ -72,6 +77,9 @@ def node(
     run: str,
     broker: str | None,
     seed_peer: str | None,
+    upstream: str | None,
+    upstream_run: str | None,
+    regions: int | None,
     name: str | None,
     replace: bool,
     advertise: str | None,
@@ -86,8 +94,8 @@ def node(
 ) -> None:
     """Run one coordinator, client or peer, for real machines.
 
-    ROLE is coordinator, client or peer, or site: a client that only describes its table. EXPERIMENT.toml is an
-    experiment file, the same at every node.
+    ROLE is coordinator, client or peer; or aggregator: the coordinator of a region, which is a client of the run above;
+    or site: a client that only describes its table. EXPERIMENT.toml is an experiment file, the same at every node.
 
     --data is this site's own file, which never leaves it. A run on several machines is one "nervenet broker", and then
     one "nervenet node" for each site.
@@ -98,8 +106,10 @@ def node(
 
     mode = "gossip" if role == "peer" else "federated"
     overrides |= {"network.insecure": True} if insecure else {}
+    overrides |= {} if regions is None else {"hierarchy.regions": regions}
     _check_way_in(role, broker, seed_peer)
     _check_init(role, overrides)
+    above = _above(role, broker or "", run, upstream, upstream_run)
     if describe or role == "site":
         from .describe import describe_by_hand
 
@@ -124,9 +134,14 @@ def node(
     way = f"--seed-peer {seed_peer}" if seed_peer else f"--broker {broker}"
     way += f" --keys {keys}" if (keys := experiment.network.keys) else " --insecure" * insecure
     where = {"broker": broker or "", "seed_peer": seed_peer or "", "run": run, "name": name, "replace": replace}
+    if above:
+        _check_regions(experiment)
+        way += f" --upstream {above['upstream']} --upstream-run {above['upstream_run']}"
     again = f"nervenet node {role} {way} --run {run}"
     patient = _patient(overrides, file)
-    take_part(role, experiment, quiet=quiet, json=json, again=again, out=out, resume=resume, patient=patient, **where)
+    take_part(
+        role, experiment, quiet=quiet, json=json, again=again, out=out, resume=resume, patient=patient, **where, **above
+    )
 
 
 def take_part(role: str, experiment: Experiment, *, quiet: bool, json: bool, again: str, **where: Any) -> None:
@@ -153,8 +168,8 @@ def take_part(role: str, experiment: Experiment, *, quiet: bool, json: bool, aga
         warn(line)
     if role == "peer" and experiment.evaluation.site_matrix:
         warn("evaluation.site_matrix has no effect at a peer, which sends no model of its rows alone")
-    if role == "coordinator" and not experiment.site.allow.everything:
-        warn("site.allow has no effect at a coordinator: it is for those who hold rows")
+    if role in ("coordinator", "aggregator") and not experiment.site.allow.everything:
+        warn(f"site.allow has no effect at a {role}: it is for those who hold rows")
     if experiment.network.insecure:
         warn(INSECURE, "insecure")
     folder: Path | None = where["resume"] or where["out"]
@@ -174,7 +189,7 @@ def take_part(role: str, experiment: Experiment, *, quiet: bool, json: bool, aga
             view.note(f"run folder {folder}")
             if has_checkpoints(folder):
                 view.note(f"to resume: {again} --resume {folder}")
-                if role == "coordinator":
+                if role in ("coordinator", "aggregator"):
                     view.note("its clients ended with it: start them again, too")
         raise
     if json:
@@ -194,6 +209,33 @@ def _check_way_in(role: str, broker: str | None, seed_peer: str | None) -> None:
     if bool(broker) == bool(seed_peer):
         ways = "--broker, or --seed-peer" if role == "peer" else "--broker"
         raise ExperimentError(f"a {role} joins a run by one address: expected {ways}")
+
+
+def _above(role: str, broker: str, run: str, upstream: str | None, upstream_run: str | None) -> dict[str, str]:
+    """Return where the run above an aggregator is; nothing for other roles."""
+    from nervenet.nodes.config.keys import ExperimentError
+
+    if role != "aggregator":
+        for option, value in (("--upstream", upstream), ("--upstream-run", upstream_run)):
+            if value is not None:
+                raise ExperimentError(f"{option} {value}: is for aggregators; a {role} has no run above its own")
+        return {}
+    if not upstream:
+        raise ExperimentError("an aggregator is a client of a run above its own: expected --upstream, its broker")
+    above = upstream_run or run
+    if (upstream, above) == (broker, run):
+        raise ExperimentError(f"--upstream {upstream}: is this region's own broker; there expected --upstream-run")
+    return {"upstream": upstream, "upstream_run": above}
+
+
+def _check_regions(experiment: Experiment) -> None:
+    from nervenet.nodes.config.keys import ExperimentError
+
+    if experiment.hierarchy.regions is None:
+        raise ExperimentError(
+            "hierarchy.regions: an aggregator must know how many there are: expected --regions, as the coordinator "
+            "above has --nodes"
+        )
 
 
 def _check_init(role: str, overrides: dict[str, object]) -> None:

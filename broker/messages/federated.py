@@ -41,7 +41,8 @@ class Task(Bulk, frozen=True):
     is how far the learning-rate schedule of the model has come. ``rounds`` is how many the run has; where
     ``work`` is finish or alone, how many were completed. ``question`` is what a survey asks; without one, for the
     statistics of the site. ``strategy`` is what becomes of the answers, ``clients`` how many are asked together: a site
-    may decline by them. ``manifest`` stands in place of a payload that is too large for a message.
+    may decline by them. ``manifest`` stands in place of a payload that is too large for a message. ``origin`` is said
+    by an aggregator: the incarnation of the coordinator whose rounds these are; with another one they count anew.
     """
 
     round: Count
@@ -60,6 +61,7 @@ class Task(Bulk, frozen=True):
     strategy: str | UnsetType = UNSET
     clients: Count | UnsetType = UNSET
     manifest: Manifest | UnsetType = UNSET
+    origin: Count | UnsetType = UNSET
 
 
 class Update(Bulk, frozen=True):

@@ -28,6 +28,7 @@ FREE = (
     "evaluation.*",
     "network.*",
     "cluster.*",
+    "hierarchy.*",
     "site.*",
     "simulation.*",
 )

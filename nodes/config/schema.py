@@ -16,6 +16,7 @@ from nervenet.models.tables.suffixes import SUFFIXES, kind_of
 
 from ..topology import default_degree, default_probability
 from .cluster import ClusterConfig
+from .hierarchy import HierarchyConfig
 from .keys import GATHERED, ExperimentError, check_keys, convert, keys_of, override
 from .ranges import Count, Natural, NotNegative, Part, Positive, Probability, Share, Text
 from .simulation import SimulationConfig
@@ -278,6 +279,7 @@ class Experiment:
     gossip: GossipConfig = field(default_factory=GossipConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    hierarchy: HierarchyConfig = field(default_factory=HierarchyConfig)
     site: SiteConfig = field(default_factory=SiteConfig)
     simulation: SimulationConfig = field(default_factory=SimulationConfig)
 
@@ -382,6 +384,8 @@ class Experiment:
             del tables["site"]["allow"]
         if self.simulation == SimulationConfig():
             del tables["simulation"]
+        if self.hierarchy == HierarchyConfig():
+            del tables["hierarchy"]
         return tables
 
     @classmethod

@@ -79,8 +79,9 @@ def warnings(experiment: Experiment) -> list[str]:
 
 
 def idle_simulation(experiment: Experiment) -> list[str]:
-    """Return a line for each setting of a network and machines that are there only in a simulation."""
-    return [f"simulation.{key} has no effect but in nervenet simulate" for key in _changed(experiment.simulation)]
+    """Return a line for each setting of a network and machines that are there only in a simulation, or in a region."""
+    found = [f"simulation.{key} has no effect but in nervenet simulate" for key in _changed(experiment.simulation)]
+    return found + [f"hierarchy.{key} has no effect but at an aggregator" for key in _changed(experiment.hierarchy)]
 
 
 def idle_in_simulation(experiment: Experiment) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from msgspec import structs
+from msgspec import UNSET, structs
 from nervenet.broker import messages as m
 from nervenet.broker.errors import see
 
@@ -62,6 +62,7 @@ class ClientMachine:
         self._overdue = False
         self._void = False  # nobody waits for what is being worked on: its round is over, or its coordinator dead
         self._incarnation: int | None = None  # the coordinator's
+        self._origin: int | None = None  # that of the coordinator above it, where it is an aggregator
         self._personalization: Personalization | None = None
         self._published_at = float("-inf")
         self._declined: Declined | None = None  # what its site did not take part in, first
@@ -124,12 +125,18 @@ class ClientMachine:
         self.liveness.watch(self.config.coordinator, now)
         effects: list[e.Effect] = []
         if incarnation != self._incarnation:
-            self._newest, self._known, self.pending = (-1, -1), False, None
-            if self.current is not None and self._incarnation is not None:
-                self._void = True
-                effects.append(e.CancelTraining())
+            self._known = False
+            effects += self._begin_anew(known=self._incarnation is not None)
             self._incarnation = incarnation
         return [*effects, self._ready()]
+
+    def _begin_anew(self, *, known: bool) -> list[e.Effect]:
+        """Take any task from now on; nobody waits for what is being worked on, if its coordinator was `known`."""
+        self._newest, self.pending = (-1, -1), None
+        if self.current is None or not known:
+            return []
+        self._void = True
+        return [e.CancelTraining()]
 
     def _arrived(self, event: ev.Arrived, now: float) -> list[e.Effect]:
         sender = event.sender
@@ -139,6 +146,9 @@ class ClientMachine:
         match event.message:
             case m.Task() as task:
                 self._known = True
+                if task.origin is not UNSET and task.origin != self._origin:
+                    effects += self._begin_anew(known=self._origin is not None)
+                    self._origin = task.origin
                 if task.work == "train" and self._newest < (1, 0):
                     effects += overruled(self.config.told, task.settings)
                 if not self.config.settings.keys() <= task.settings.keys():
@@ -238,14 +248,8 @@ class ClientMachine:
         if self.model is None:
             return []
         # The answer goes out before it is published: the round waits for the one, nobody for the other.
-        answer, *others = self._answer(
-            now,
-            event.body,
-            examples=event.examples,
-            metrics=dict(event.metrics),
-            payload=event.payload or self.model.payload,
-            clock=event.clock,
-        )
+        told = {"examples": event.examples, "metrics": dict(event.metrics), "clock": event.clock}
+        answer, *others = self._answer(now, event.body, payload=event.payload or self.model.payload, **told)
         return [answer, *effects, *others]
 
     def _evaluated(self, event: ev.Evaluated, now: float) -> list[e.Effect]:
@@ -292,14 +296,8 @@ class ClientMachine:
     def _timer(self, key: ev.Key, due: float, now: float) -> list[e.Effect]:
         match key:
             case ("join",) if not self._known:
-                coordinator, limit_s = self.config.coordinator, self.config.timing.join_deadline_s
-                # The coordinator may still be gathering others; while it beats, it is only waiting as we are. One that
-                # was there, and has died, may come back until it is given up, which the pulse sees to.
-                if self._incarnation is not None and coordinator not in self.liveness.lost:
-                    return [e.SetTimer(("join",), now + limit_s)]
-                return [
-                    e.Finish("failed", f"{coordinator} gave no task within {limit_s:g} s (network.join_deadline_s)")
-                ]
+                there = self._incarnation is not None and self.config.coordinator not in self.liveness.lost
+                return without_task(self.config, now, there=there)
             case ("pulse",):
                 return self._pulse(due, now)
             case ("task", number, attempt) if self.current and (number, attempt) == self.current.key:
@@ -337,6 +335,18 @@ class ClientMachine:
     def _ready(self) -> e.Effect:
         config = self.config
         return e.Send((config.coordinator,), m.Ready(config.examples, config.pid, config.codecs))
+
+
+def without_task(config: ClientConfig, now: float, *, there: bool) -> list[e.Effect]:
+    """Wait on for a coordinator that has been `there`, or end without one that has given no task in time.
+
+    It may still be gathering others; while it beats, it is only waiting as its client is. One that was there, and has
+    died, may come back until it is given up, which the pulse sees to.
+    """
+    limit_s = config.timing.join_deadline_s
+    if there:
+        return [e.SetTimer(("join",), now + limit_s)]
+    return [e.Finish("failed", f"{config.coordinator} gave no task within {limit_s:g} s (network.join_deadline_s)")]
 
 
 def silences(found: Verdicts, timing: Timing) -> list[e.Effect]:

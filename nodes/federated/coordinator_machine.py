@@ -21,6 +21,7 @@ from .checkpointing import RETRY
 from .coordinator_config import CoordinatorConfig
 from .early_stopping import Stop
 from .quorum import complete, least, left_behind, too_few_living, too_few_ready, waiting_for
+from .region import Region
 from .run_state import RunState
 from .sync_rounds import SyncRounds
 from .task_dispatch import uncompressed
@@ -38,6 +39,7 @@ class CoordinatorMachine:
         ledger = self.run.ledger
         # Asynchronous training; None where the strategy has rounds.
         self.buffer = None if ledger is None else AsyncBuffer(self.run, ledger, self._proceed)
+        self.region = Region(self.run, self.rounds, self._conclude) if config.ordered else None
 
     @classmethod
     def restored(
@@ -50,8 +52,7 @@ class CoordinatorMachine:
     ) -> Self:
         """Return a machine that resumes from a checkpoint: gathers those who are still there, opens the next round.
 
-        `record` is what `RunState.to_dict` returned then, `weights` the handle of the weights; `outgoing` that of what
-        goes out with them if it is more, `best` that of the best weights if those are others.
+        The arguments are those of `RunState.restore`.
         """
         machine = cls(config)
         machine.run.restore(record, weights, outgoing, best)
@@ -77,7 +78,7 @@ class CoordinatorMachine:
         match event:
             case ev.Started():
                 return self._started(now)
-            case ev.LinkUp(peer, "client", incarnation):
+            case ev.LinkUp(peer, "client" | "aggregator", incarnation):
                 return self._connected(peer, incarnation, now)
             case ev.LinkLost(peer, reason):
                 return self._disconnected(peer, reason, now)
@@ -91,6 +92,8 @@ class CoordinatorMachine:
                 return self.rounds.ask_next(event, now)
             case ev.Agreed():
                 return self.run.finish_untrained(now)
+            case ev.Ordered() | ev.Surveyed() if self.region:
+                return self.region.handle(event, now)
             case ev.Folded():
                 return self._training.folded(event, now)
             case ev.Evaluated(number, _, metrics):
@@ -112,10 +115,8 @@ class CoordinatorMachine:
 
     def _started(self, now: float) -> list[e.Effect]:
         run, timing = self.run, self.run.config.timing
-        effects: list[e.Effect] = [
-            e.SetTimer(("join",), now + timing.join_deadline_s),
-            e.SetTimer(("pulse",), now + timing.heartbeat_s),
-        ]
+        effects: list[e.Effect] = [e.SetTimer(("join",), now + timing.join_deadline_s)]
+        effects.append(e.SetTimer(("pulse",), now + timing.heartbeat_s))
         spent_at = run.evaluation.stopping.begin(now)
         if spent_at is not None:
             effects.append(e.SetTimer(("budget",), spent_at))
@@ -140,7 +141,7 @@ class CoordinatorMachine:
                 effects += self._enroll(sender, examples, codecs, now)
                 registry[sender].pid = pid
             case m.Update() as update:
-                if not self._overtaken(sender, update):
+                if not self.run.overtaken(sender, update):
                     effects += self._phase.admit(sender, update, event, now)
             case m.Declined(round=number, attempt=attempt, reason=reason) as declined:
                 registry.answered(sender, (number, attempt))
@@ -154,19 +155,13 @@ class CoordinatorMachine:
                 pass
         return effects
 
-    def _overtaken(self, sender: str, update: m.Update) -> bool:
-        """Whether a model was on its way when the last step was made, which is nobody's fault."""
-        run = self.run
-        asked = run.round is not None and run.round.key == (update.round, update.attempt)  # since then
-        return bool(run.closing and run.ledger and run.ledger.known(sender) and update.payload and not asked)
-
     def _connected(self, name: str, incarnation: int, now: float) -> list[e.Effect]:
         effects = self.buffer.connected(name) if self.buffer else []
         if self.run.registry.linked(name, incarnation, now):
             # Its previous incarnation took with it what it had been asked: nobody waits for that until the deadline.
             # A question of round 0 it is asked again when it is ready.
-            silent = self.run.inquiring
-            effects += self._phase.excuse(name, "was started again", self.run.number, now, silent=silent)
+            again = (name, "was started again", self.run.number, now)
+            effects += self._phase.excuse(*again, silent=self.run.inquiring)
         return effects + self._begin_if_gathered(now) + self.run.returned(name)
 
     def _disconnected(self, name: str, reason: str, now: float) -> list[e.Effect]:
@@ -198,9 +193,9 @@ class CoordinatorMachine:
             reason = f"silent for {silent:.1f} s"
             effects.append(e.Publish("node.suspect", {"subject": name, "reason": reason}))
             effects += self._phase.excuse(name, reason, self.run.number, now, silent=True)
-        for name, silent in verdicts.lost.items():
-            effects.append(e.Publish("node.lost", {"subject": name, "reason": f"silent for {silent:.1f} s"}))
-        if verdicts.lost:
+        lost = {name: f"silent for {silent:.1f} s" for name, silent in verdicts.lost.items()}
+        effects += [e.Publish("node.lost", {"subject": name, "reason": reason}) for name, reason in lost.items()]
+        if lost:
             effects += self._begin_if_gathered(now) + self._phase.close_if_ready(now)
         due = registry.liveness.next_review()
         if due is not None and due < now + self.run.config.timing.heartbeat_s:
@@ -228,6 +223,8 @@ class CoordinatorMachine:
 
     def _proceed(self, number: int, attempt: int, now: float, failure: str) -> list[e.Effect]:
         run = self.run
+        if self.region:
+            return self.region.proceed()
         if run.closing:
             return self.rounds.compare(now) or self._conclude(now)
         if run.completed >= run.config.rounds:
@@ -241,6 +238,8 @@ class CoordinatorMachine:
     def _model_ready(self, event: ev.ModelReady, now: float) -> list[e.Effect]:
         """Go on to the first training, now that round 0 has settled what everybody must share."""
         run = self.run
+        if self.region:
+            return self.region.model_ready(event, now)
         run.model = event
         run.update_model(event, 0)
         flaw = run.evaluation.unreachable_goal(event.decided.get("task"))
@@ -260,8 +259,7 @@ class CoordinatorMachine:
         return effects + self.rounds.evaluated(now) + run.finish_if_ready()
 
     def _saved(self, number: int, now: float, failure: str = "") -> list[e.Effect]:
-        run = self.run
-        return [*run.saved(number, now, failure), *run.release(now), *run.finish_if_ready()]
+        return [*self.run.saved(number, now, failure), *self.run.release(now), *self.run.finish_if_ready()]
 
     def _work_failed(self, event: ev.WorkFailed, now: float) -> list[e.Effect]:
         match event.kind:
@@ -273,6 +271,8 @@ class CoordinatorMachine:
             case "fold":
                 done = e.CancelTimer(("work", "fold", event.round))
                 return [done, *self._training.fail(event.reason, now)]
+            case _ if self.region:
+                return self.region.failed(event)
             case _:
                 return self.run.fail(event.reason)
 

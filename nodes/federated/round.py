@@ -41,6 +41,7 @@ class Round:
     folding_at: float | None = None
     held: bool = False  # closed, and not folded before the last evaluation is in
     step: int = 0  # which question of round 0 is asked
+    failure: str = ""  # why it has failed
 
     @property
     def key(self) -> tuple[int, int]:

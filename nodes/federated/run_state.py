@@ -62,6 +62,10 @@ class RunState:
         self._resumed_after = 0
 
     def restore(self, record: Mapping[str, Any], weights: ev.Body, outgoing: ev.Body, best: ev.Body) -> None:
+        """Go on from what `to_dict` returned, with the handle of the weights of then.
+
+        `outgoing` is that of what goes out with them if it is more, `best` that of the best weights if they are others.
+        """
         payload = msgspec.convert(record["payload"], m.Payload)
         self.model = ev.ModelReady(record["agreement"], payload, weights, outgoing)
         self.weights, self.outgoing = weights, weights if outgoing is None else outgoing
@@ -107,6 +111,11 @@ class RunState:
     def inquiring(self) -> bool:
         """Whether a further question of round 0 is open, which every site that was asked must answer."""
         return self.round is not None and self.round.step > 0 and not self.round.closing
+
+    def overtaken(self, sender: str, update: m.Update) -> bool:
+        """Whether a model was on its way when the last step was made, which is nobody's fault."""
+        asked = self.round is not None and self.round.key == (update.round, update.attempt)  # since then
+        return bool(self.closing and self.ledger and self.ledger.known(sender) and update.payload and not asked)
 
     @property
     def last(self) -> bool:

@@ -275,6 +275,7 @@ class SyncRounds:
             reason = f"question {current.step}: {reason}"
             run.zero.restart(current)
         reason += "".join(f"; {name}: {why}" for name, why in missing.items())
+        current.failure = reason
         run.failures += 1
         effects: list[e.Effect] = [
             e.CancelTimer(("deadline", current.number, current.attempt)),

@@ -113,6 +113,7 @@ def tasks(
             question=dict(question) if question else UNSET,
             strategy=config.federated.strategy,
             clients=clients,
+            origin=config.origin or UNSET,
         )
         effects.append(e.Send(tuple(group), task, body if payload else None))
     return effects

@@ -34,6 +34,7 @@ from ..federated.large.sizes import Sizes
 from ..results.collect import save_models, save_personal
 from ..results.run_result import RunResult
 from ..results.score_reports import Judged
+from ..roles.aggregator import Aggregator
 from ..roles.client import Client
 from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from nervenet.broker.security.gate import Gate
 
 Node = Coordinator | Client | Peer
-ROLES: dict[str, type[Node]] = {"coordinator": Coordinator, "client": Client, "peer": Peer}
+ROLES: dict[str, type[Node]] = {"coordinator": Coordinator, "aggregator": Aggregator, "client": Client, "peer": Peer}
 FEW_LINES = 3  # of each list, where all of them would not fit a message
 MOST_SOCKETS = 65_535  # of a context, by ZeroMQ
 LINGER_S = 5.0  # how long a broker serves on after SIGTERM: its launcher, which may have had it too, ends the run

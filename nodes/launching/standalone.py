@@ -37,6 +37,7 @@ from .data_shares import load_for
 from .learnable import large_steps
 from .node_process import ROLES, Node, result_of
 
+LEADERS = ("coordinator", "aggregator")  # who hold no rows
 SITES = "sites"  # the name of the data of a run whose sites each bring their own
 
 
@@ -47,6 +48,8 @@ async def run_node(
     broker: str = "",
     run: str,
     seed_peer: str = "",
+    upstream: str = "",
+    upstream_run: str = "",
     name: str | None = None,
     replace: bool = False,
     out: Path | None = None,
@@ -66,6 +69,8 @@ async def run_node(
         The same at every node but for `data`.
     seed_peer
         Of a peer, in place of the broker: the control address of any living peer of a run that has begun.
+    upstream, upstream_run
+        Of an aggregator: the broker of the run above, and its name.
     replace
         Take the name from another node of the run, even if that one still answers.
     out
@@ -91,7 +96,7 @@ async def run_node(
     NotEncrypted, KeysError
         The node would leave this machine without keys, or its key cannot be used.
     """
-    started = time.monotonic()
+    started, leads = time.monotonic(), role in LEADERS
     security, name = _secured(role, experiment, name or _previous_name(role, resume), broker or seed_of(seed_peer)[1])
     with ExitStack() as stack:
         run_dir = _open(role, experiment, out, resume)
@@ -99,7 +104,7 @@ async def run_node(
             stack.enter_context(run_dir)
         site_model, notes = _site_model(role, run, experiment, on_target)
         shared_config = shared_config_of(experiment, site_model)
-        checkpoint_dir = run_dir.checkpoint_dir(role, name) if run_dir else None
+        checkpoint_dir = run_dir.checkpoint_dir("coordinator" if leads else role, name) if run_dir else None
         identity = NodeIdentity(
             broker,
             run,
@@ -111,17 +116,19 @@ async def run_node(
             seed_peer=seed_peer,
             security=security,
             audit_dir=audit_dir_of(experiment.site, out or resume, usual=True),
+            upstream=upstream,
+            upstream_run=upstream_run,
         )
         node = ROLES[role].from_parts(site_model, experiment, identity)
         if run_dir:
             run_dir.write_experiment(experiment)
-        if role == "coordinator":
+        if leads:
             experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, name=SITES))
         record = _Recorder(run_dir, node.session, on_event, experiment if role == "peer" else None)
         node.session.on_event = record.event
         so_far = partial(_so_far, name, node, run_dir, started)
         # Nobody else knows how the run of a coordinator ends.
-        node.session.run_so_far = (lambda: _failed(experiment, so_far())) if role == "coordinator" else None
+        node.session.run_so_far = (lambda: _failed(experiment, so_far())) if leads else None
         reason = ""
         result: RunResult | None = None
         interrupted: asyncio.CancelledError | None = None
@@ -201,7 +208,7 @@ def _open(role: str, experiment: Experiment, out: Path | None, resume: Path | No
     check_run_dir(resume, out=out)
     from ..results.resume import reopen
 
-    return reopen(resume, experiment, alone="" if role == "coordinator" else role)
+    return reopen(resume, experiment, alone="" if role in LEADERS else role)
 
 
 def _previous_name(role: str, resume: Path | None) -> str | None:
@@ -224,7 +231,7 @@ def _site_model(
     Raises ExperimentError where the site's own policy does not admit the run.
     """
     model = build_model(experiment)
-    if role == "coordinator":
+    if role in LEADERS:
         return build_site_model(model, None, experiment), ()
     data = experiment.data
     if data.sites:

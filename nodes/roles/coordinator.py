@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from nervenet.broker.messages import Roster
 from nervenet.models.site_model import SiteModel
@@ -24,6 +24,7 @@ from ..federated.large.coordinator import LargeCoordinator
 from ..federated.large.sizes import Sizes
 from ..federated.large.vectors import Room
 from ..federated.recovery import recall
+from ..federated.strategies import Strategy
 from ..federated.strategies.registry import build_strategy
 from ..runtime import events as ev
 from ..runtime.identity import NodeIdentity, members_of
@@ -80,6 +81,7 @@ class Coordinator(Role):
 
     role = "coordinator"
     together_s = TOGETHER_S
+    worker_type: ClassVar[type[CoordinatorWorker]] = CoordinatorWorker
 
     def __init__(
         self,
@@ -127,13 +129,13 @@ class Coordinator(Role):
         self._alone = False
         if self._past is not None:
             # Nothing is left to do but to send the final model to the clients that live; a launcher's come back.
-            self._alone = self._past.round >= experiment.rounds and identity.report_server is None
+            self._alone = self._past.round >= experiment.rounds and self._has_last(identity)
             # A coordinator that resumes a run waits for its clients itself: one of them may not come back.
             identity = replace(identity, previous_incarnation=self._past.incarnation, min_nodes=0 if self._alone else 1)
         super()._set_up(site_model, experiment, identity)
-        self._strategy = build_strategy(experiment.federated.strategy, experiment.federated.arguments)
+        self._strategy = self._new_strategy(experiment)
         federated = experiment.federated
-        self._worker = CoordinatorWorker(
+        self._worker = self.worker_type(
             site_model,
             Aggregator(
                 self._strategy,
@@ -151,6 +153,17 @@ class Coordinator(Role):
         self._ready: ev.ModelReady | None = None  # as the previous incarnation left it
         self._state: CoordinatorMachine | None = None
 
+    def _has_last(self, identity: NodeIdentity) -> bool:
+        """Whether the model of the last round is all that there will be, once a previous incarnation has it."""
+        return identity.report_server is None
+
+    def _new_strategy(self, experiment: Experiment) -> Strategy:
+        return build_strategy(experiment.federated.strategy, experiment.federated.arguments)
+
+    def _configured(self, clients: Collection[str]) -> CoordinatorConfig:
+        has_test, model = self.model.has_test, self.model.model
+        return CoordinatorConfig.of(self.experiment, clients, self._strategy, has_test=has_test, model=model)
+
     async def __aenter__(self) -> Self:
         if self._past is not None and self._ready is None:
             self._ready = await asyncio.to_thread(self._past.restore, self._worker, self.session.stats)
@@ -160,14 +173,11 @@ class Coordinator(Role):
         await self._leave_clients(error[0])
 
     def _begin(self, roster: Roster) -> None:
-        experiment = self.experiment
-        there = {name for name, member in members_of(roster, "client").items() if member.state != "dead"}
+        joined = members_of(roster, "client") | members_of(roster, "aggregator")
+        there = {name for name, member in joined.items() if member.state != "dead"}
         known = self._past.clients if self._past is not None and not self._alone else frozenset[str]()
-        clients = known.union(there if self._alone else members_of(roster, "client"))
-        has_test, model = self.model.has_test, self.model.model
-        config = CoordinatorConfig.of(experiment, clients, self._strategy, has_test=has_test, model=model)
-        self._state = self._machine(config)
-        machine = LargeCoordinator(self._state, Sizes.of(experiment.network))
+        self._state = self._machine(self._configured(known.union(there if self._alone else joined)))
+        machine = LargeCoordinator(self._state, Sizes.of(self.experiment.network))
         self.session.attach(self._start(machine, self._worker))
 
     def _machine(self, config: CoordinatorConfig) -> CoordinatorMachine:

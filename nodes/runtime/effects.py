@@ -79,6 +79,12 @@ class Publish(Effect, frozen=True):
     fields: Mapping[str, Any] = {}
 
 
+class Pass(Effect, frozen=True):
+    """Hand an event to the other half of this node: an aggregator is a client and a coordinator."""
+
+    event: Event
+
+
 class SetTimer(Effect, frozen=True):
     """Fire `key` at time `at`; a timer of that key set before is replaced."""
 

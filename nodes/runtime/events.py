@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import msgspec
-from nervenet.broker.messages import Message, Payload
+from nervenet.broker.messages import Message, Payload, Task
 
 Body: TypeAlias = Any  # an array to the node, an opaque handle to a machine
 Key: TypeAlias = tuple[str | int, ...]  # names a timer
@@ -246,6 +246,24 @@ class WorkFailed(Event, frozen=True):
     round: int
     attempt: int
     reason: str
+
+
+class Ordered(Event, frozen=True):
+    """What the coordinator above asks of this region: `order` is the effect that its client's machine asks for.
+
+    `task` is the one it comes of, None where it is of none; `origin` the incarnation of the coordinator at the top.
+    """
+
+    order: Any
+    task: Task | None = None
+    origin: int = 0
+
+
+class Gathered(Event, frozen=True):
+    """The clients of a region are ready, with so many rows together."""
+
+    clients: int
+    examples: int
 
 
 class Proceed(Event, frozen=True):

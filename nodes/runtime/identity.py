@@ -48,6 +48,8 @@ class NodeIdentity:
     seed_peer: str = ""  # control address of a living peer of a run that has begun, in place of `broker`
     security: Security | None = None  # of its sockets; None: as the experiment says, for its name
     audit_dir: Path | None = None  # of its audit log; None: it keeps none
+    upstream: str = ""  # of an aggregator: the broker of the run above, and that run's name
+    upstream_run: str = ""
 
     def __post_init__(self) -> None:
         if self.name in RESERVED:

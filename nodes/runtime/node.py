@@ -60,6 +60,7 @@ class Node:
         self._closed = False
         self._accounted = (0, 0)
         self._began: tuple[float, int] | None = None  # the time of the first round's start, and the round before it
+        self.pass_on: Callable[[ev.Event], None] = _alone
         self._auditor = auditor
         if auditor is not None:
             auditor.attach(self.later, transport.send, self._publish, self.fail)
@@ -157,6 +158,8 @@ class Node:
                 self._send_heartbeat(to, number, state)
             case e.CancelTraining(keep):
                 self.worker.cancellation.request(keep=keep)
+            case e.Pass(event):
+                self.pass_on(event)
             case e.Link(peer, addresses):
                 self._link(peer, addresses)
             case e.Unlink(peer):
@@ -250,6 +253,10 @@ class Node:
         self.worker.close()
         if self.finished.done() and not self.finished.cancelled():
             self.finished.exception()  # seen: a node that nobody waits for must not complain at exit
+
+
+def _alone(_event: ev.Event) -> None:
+    raise RuntimeError("this node has no other half")
 
 
 def _say(said: list[Callable[[], None]]) -> None:

@@ -12,6 +12,7 @@ from federated_config import coordinator_config
 from nervenet.broker import messages as m
 from nervenet.nodes.federated.client_registry import ClientRegistry
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
+from nervenet.nodes.federated.run_state import RunState
 from nervenet.nodes.federated.strategies.base import Contribution, Demands, Outcome, State, Vector
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
@@ -211,8 +212,8 @@ def test_models_that_sites_are_asked_for_after_the_last_step_are_taken(
     fixed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not fixed:
-        every = lambda self, _, update: self.run.closing and update.payload is not None  # noqa: E731
-        monkeypatch.setattr(CoordinatorMachine, "_overtaken", every)
+        every = lambda self, _, update: self.closing and update.payload is not None  # noqa: E731
+        monkeypatch.setattr(RunState, "overtaken", every)
     harness = Harness(2, rounds=1, evaluate_test=False, evaluate_sites=True, site_matrix=True)
     for name in harness.names:
         harness.answer(name)
