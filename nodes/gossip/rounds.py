@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -322,7 +323,7 @@ class GossipRounds:
             "age": event.round - self._missed,
             "loss": open_.loss,
             "missing": open_.missing or None,
-            **{name: event.metrics.get(name) for name in ("mass", "mass_out", "radius")},
+            **_of_algorithm(event.metrics),
         }
         return {key: value for key, value in fields.items() if value is not None}
 
@@ -333,3 +334,8 @@ class GossipRounds:
         self._unannounced -= len(to)
         number = self.number if self.lifecycle.settled else 0
         return [e.SendHeartbeat(to, number, self.lifecycle.status)]
+
+
+def _of_algorithm(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an algorithm tells of a mix beside its model, for the round's event."""
+    return {"mass": told.get("mass"), "mass_out": told.get("mass_out"), "radius": told.get("radius")}
