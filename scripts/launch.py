@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .http_options import check_used, http_access_options
+from .http_options import check_used, endpoint_option, http_access_options
 from .metrics_endpoint import endpoint_of, metrics_option
 from .options import experiment_flags, insecure_flag
 from .running import experiment_file, run_all, run_options, seeds_of
+from .web_server import DEFAULT as WEB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from .metrics_endpoint import Endpoint
     from .views import View
+    from .web_beside import WebBeside
 
 
 @click.command()
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     ),
     click.option("--audit", is_flag=True, help="Each node keeps an audit log in the run folder; see nervenet audit."),
     insecure_flag,
+    endpoint_option("web", WEB, "Show the run as a page for browsers, while it goes on."),
     metrics_option,
     http_access_options,
 )
@@ -49,6 +54,7 @@ def launch(
     seeds: str | None,
     audit: bool,
     insecure: bool,
+    web: str | None,
     metrics: str | None,
     token_file: Path | None,
     tls_cert: Path | None,
@@ -76,13 +82,28 @@ def launch(
         warn(line)
     if experiment.network.insecure:
         warn(INSECURE, "insecure")
-    check_used({"--metrics": metrics}, token_file, tls_cert, tls_key)
-    endpoint = endpoint_of(metrics, token_file, tls_cert, tls_key, insecure=experiment.network.insecure)
-    run_all(partial(_launch, endpoint), experiment, chosen, out, early or {}, resume=resume, quiet=quiet, json=json)
+    check_used({"--web": web, "--metrics": metrics}, token_file, tls_cert, tls_key)
+    with contextlib.ExitStack() as stack:
+        beside: WebBeside | None = None
+        if web is not None:
+            from .web_beside import web_beside
+            from .web_server import open_place
+
+            place = open_place(web, token_file, tls_cert, tls_key, insecure=insecure)
+            print(f"web view {place.url}", file=sys.stderr if quiet or json else sys.stdout, flush=True)
+            beside = stack.enter_context(web_beside(place))
+        endpoint = endpoint_of(metrics, token_file, tls_cert, tls_key, insecure=experiment.network.insecure)
+        start = partial(_launch, endpoint, beside)
+        run_all(start, experiment, chosen, out, early or {}, resume=resume, quiet=quiet, json=json)
 
 
 async def _launch(
-    endpoint: Endpoint, experiment: Experiment, view: View, folders: Sequence[Path], **options: Any
+    endpoint: Endpoint,
+    beside: WebBeside | None,
+    experiment: Experiment,
+    view: View,
+    folders: Sequence[Path],
+    **options: Any,
 ) -> RunResult:
     from nervenet.nodes.launching.launcher import launch as start
 
@@ -92,6 +113,8 @@ async def _launch(
         keys = keys_to_watch_by(experiment, folders)
         how = f"nervenet monitor --broker {address}" + (f" --keys {keys}" if keys else "")
         how += " --insecure" if experiment.network.insecure else ""
+        if beside is not None:
+            beside.follow(address, str(keys) if keys else None, insecure=experiment.network.insecure)
         view.note(f"broker {address}  (watch from another terminal: {how})")
 
     def on_event(event: dict[str, Any]) -> None:
@@ -99,7 +122,11 @@ async def _launch(
         view.event(event)
 
     on_target = partial(view.note_target, experiment.data)
-    async with endpoint.open(view.note), view.running():
-        return await start(
-            experiment, on_event=on_event, on_address=on_address, on_target=on_target, progress=False, **options
-        )
+    try:
+        async with endpoint.open(view.note), view.running():
+            return await start(
+                experiment, on_event=on_event, on_address=on_address, on_target=on_target, progress=False, **options
+            )
+    finally:
+        if beside is not None and folders:
+            beside.ended(folders[-1])

@@ -75,10 +75,11 @@ def monitor(
         from .web_view import show_broker, show_recorded
 
         place = open_place(web, token_file, tls_cert, tls_key, insecure=insecure)
-        if recorded:
-            show_recorded(place, recorded)
-        else:
-            show_broker(place, broker, run, _found, keys=keys, name=name, insecure=insecure)
+        with place.listener:
+            if recorded:
+                show_recorded(place, recorded)
+            else:
+                show_broker(place, broker, run, _found, keys=keys, name=name, insecure=insecure)
         return
     watch(
         broker,

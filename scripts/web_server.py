@@ -63,9 +63,8 @@ async def serve_web(
     *,
     replays: Replays | None = None,
     runs: Callable[[], list[dict[str, Any]]] = list,
-    until: asyncio.Event | None = None,
 ) -> None:
-    """Serve the page, with what `follow` gives the browsers' teller, until a signal or `until`.
+    """Serve the page, with what `follow` gives the browsers' teller, until a signal comes or `follow` ends.
 
     Raises what `follow` raises.
     """
@@ -101,7 +100,7 @@ async def serve_web(
 
     server = Server(config)
     with place.listener as listener:
-        async with _beside(server, follow, browsers.keep_telling(), _ended(until)):
+        async with _beside(server, follow, browsers.keep_telling()):
             await server.serve(sockets=[listener])
 
 
@@ -124,10 +123,6 @@ async def _beside(server: Any, *work: Coroutine[Any, Any, None]) -> AsyncIterato
     for task in tasks:
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error
-
-
-async def _ended(until: asyncio.Event | None) -> None:
-    await (until or asyncio.Event()).wait()
 
 
 def clock() -> float:

@@ -63,6 +63,11 @@ class Browsers:
         self._count()
 
     @property
+    def looking(self) -> bool:
+        """Whether anybody looks."""
+        return bool(self._all)
+
+    @property
     def full(self) -> bool:
         return len(self._all) >= MOST
 

@@ -44,6 +44,7 @@ def outcome(view: RunView, ends: Pair, times: Pair) -> dict[str, Any]:
         "nodes": len(learners),
         "living": sum(row.living and row.state != "suspect" for row in learners),
         "baselines": list(view.baselines),
+        "finishing": _finishing(view),
     }
 
 
@@ -57,7 +58,7 @@ def headline(figures: Mapping[str, Any], waiting: Sequence[Mapping[str, Any]], m
         said.append(f"{score_name(figures['metric_name'])} {score(figures['metric'])}")
         if None not in band:
             said[-1] += f" ({score(band[0])} to {score(band[1])})"
-    if figures["eta_s"] is not None and figures["status"] == "running":
+    if figures["eta_s"] is not None and figures["status"] == "running" and not figures["finishing"]:
         said.append(f"about {duration(figures['eta_s'])} to go")
     line = ", ".join(said)
     if figures["lost"]:
@@ -70,12 +71,23 @@ def headline(figures: Mapping[str, Any], waiting: Sequence[Mapping[str, Any]], m
     return f"{line}."
 
 
+def _finishing(view: RunView) -> str:
+    """Return what is still done behind the last round; empty before it, and when that is done, too."""
+    if not view.finishing:
+        return ""
+    done, models = view.baselines
+    trained = f"training the baselines: {done} of {models} models" if done < models else "finishing"
+    return f"stopped by {short(view.stopping)}, {trained}" if view.stopping else trained
+
+
 def _progress(figures: Mapping[str, Any]) -> str:
     of = f" of {figures['rounds']}" if figures["rounds"] else ""
     status, reason = figures["status"], figures["reason"]
     if status in ("completed", "failed", "interrupted"):
         said = f"{status.capitalize()} after round {figures['round']}{of}"
         return f"{said}: {reason}" if reason and not reason.startswith(status) else said
+    if figures["finishing"]:
+        return f"Round {figures['round']}{of} is done, {figures['finishing']}"
     if figures["agreeing"]:
         return f"Round 0: {figures['agreeing']}"
     if status == "starting" or not figures["round"]:

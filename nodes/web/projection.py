@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..results.round_metrics import Sketch
 
 Points = dict[str, tuple[float, float]]
@@ -18,12 +15,14 @@ def project(sketches: Mapping[str, Sketch], before: Points) -> Points:
 
     Sketches that are not as long as most are, or hold what is no finite number, are left out.
     """
+    import numpy as np  # which a view of a federated run does not need
+
     lengths = Counter(map(len, sketches.values()))
     length = max(lengths, key=lengths.__getitem__, default=0)
     if length < 2 or lengths[length] < 2:
         return {}
     found = sorted(name for name, sketch in sketches.items() if len(sketch) == length)
-    X: NDArray[np.float64] = np.asarray([sketches[name] for name in found], dtype=np.float64)
+    X = np.asarray([sketches[name] for name in found], dtype=np.float64)
     scale = float(np.abs(X).max(initial=0.0))
     if not np.isfinite(scale) or scale == 0.0:
         return dict.fromkeys(found, (0.0, 0.0)) if scale == 0.0 else {}

@@ -45,10 +45,13 @@ class Teller:
         if name and name != self.run.view.run:
             if name in self._seen:
                 return  # a straggler of a run before
-            self._seen.add(str(name))
-            self._anew = self._anew or bool(self.run.view.run)
-            self.run = WatchedRun(str(name))
+            self.show(WatchedRun(str(name)))
         self.run.update(event)
+
+    def show(self, run: WatchedRun) -> None:
+        """Tell of another run from now on, or of the same as somebody else has followed it."""
+        self._seen.add(run.view.run)
+        self.run, self._anew = run, True
 
     def state(self, now: float) -> bytes:
         """Return a message with everything, as the last `news` left it."""

@@ -58,7 +58,8 @@ class WatchedRun:
         if not self._has_room(event):
             self.left_out += 1
             return
-        self._feed.update(event)
+        if not (self.view.finished and event.get("node") == "stream"):  # a broker ends with its run
+            self._feed.update(event)
         if not event.get("run"):
             return
         kind, said = str(event.get("type")), event.get("round")
@@ -82,6 +83,7 @@ class WatchedRun:
 
     def add_rows(self, folder: Path) -> None:
         """Take the rounds that a run folder sums up; they are all there, where of its events some may not be."""
+        self._settle_rounds()
         for row in read_rows(folder):
             self.columns.put(row, "r2" if "r2" in row else "accuracy")
 
