@@ -12,6 +12,7 @@ import pytest
 from nervenet.models import extras
 from nervenet.models.extras import MissingExtra
 from nervenet.nodes.config.keys import ExperimentError
+from nervenet.nodes.web.app import PAGE, TYPES
 from nervenet.nodes.web.browsers import Browsers
 from nervenet.nodes.web.teller import Teller
 from nervenet.scripts import http_streams
@@ -170,3 +171,10 @@ async def test_what_ends_the_following_ends_the_server() -> None:
 
     with pytest.raises(ExperimentError, match="no such broker"):
         await serve_web(here(), Browsers(Teller(), clock), follow())
+
+
+def test_the_page_is_light_and_every_file_of_it_is_served() -> None:
+    files = [path for path in PAGE.rglob("*") if path.is_file()] if PAGE.exists() else []
+    assert sum(path.stat().st_size for path in files) <= 200_000
+    assert {path.suffix for path in files} <= TYPES.keys()
+    assert all(path.parent == PAGE for path in files)
