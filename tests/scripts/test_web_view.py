@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from nervenet.scripts import web_beside as web_beside_module
 from nervenet.scripts.main import execute
 from nervenet.scripts.web_beside import web_beside
 from nervenet.scripts.web_server import open_place
@@ -64,7 +65,10 @@ def test_run_folders_are_shown_compared_and_played_until_a_signal(tmp_path: Path
             process.kill()
 
 
-def test_beside_a_launch_the_end_of_the_run_comes_though_its_broker_was_not_heard(tmp_path: Path) -> None:
+def test_beside_a_launch_the_end_of_the_run_comes_though_its_broker_was_not_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_beside_module, "END_S", 120.0)
     place = open_place("127.0.0.1:0", None, None, None, insecure=False)
     folder = recorded(tmp_path / "a", 0.5)
     with contextlib.ExitStack() as launch:
