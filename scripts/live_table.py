@@ -54,7 +54,7 @@ def header(view: RunView, now: float) -> str:
 
 
 def plain_line(view: RunView, now: float) -> str:
-    training_nodes = [row for row in view.rows.values() if row.role in ("client", "peer")]
+    training_nodes = [row for row in view.rows.values() if row.role in ("client", "aggregator", "peer")]
     living = sum(row.living and row.state != "suspect" for row in training_nodes)
     # At the end all nodes leave; and a node on its own needs no count.
     uncounted = view.finished or view.finishing or len(training_nodes) < 2

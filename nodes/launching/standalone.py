@@ -140,7 +140,7 @@ async def run_node(
                     address = node.session.transport.addresses.get("control", "")
                     run_dir.write_nodes({name: {"role": role, "pid": os.getpid(), "address": address}})
                 if isinstance(node, Coordinator):
-                    _publish_started(experiment, node.session, run_dir.resumed if run_dir else None)
+                    _publish_started(experiment, node.session, run_dir.resumed if run_dir else None, upstream_run)
                 await _until_over(node)
                 result = so_far()
                 if isinstance(node, Coordinator):
@@ -216,11 +216,15 @@ def _previous_name(role: str, resume: Path | None) -> str | None:
     return names[0] if len(names) == 1 else None
 
 
-def _publish_started(experiment: Experiment, session: Session, resumed: int | None) -> None:
+def _publish_started(experiment: Experiment, session: Session, resumed: int | None, upstream: str) -> None:
     """Publish for the run where no launcher does: the coordinator sees all of it, a peer only its own part."""
     fields: dict[str, Any] = {"mode": experiment.mode, "nodes": experiment.nodes, "rounds": experiment.rounds}
-    fields |= {} if resumed is None else {"resumed_after": resumed}
-    session.publish("run.started", {**fields, "data": SITES, "model": experiment.model.name})
+    fields |= {"data": SITES, "model": experiment.model.name}
+    if resumed is not None:
+        fields["resumed_after"] = resumed
+    if upstream:
+        fields["upstream"] = upstream
+    session.publish("run.started", fields)
 
 
 def _site_model(

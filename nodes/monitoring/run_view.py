@@ -17,7 +17,8 @@ from ..runtime.event_types import INTERRUPTED, Event, fitted
 from .clusters import PeerClusters, find_clusters
 
 Fields = Mapping[str, Any] | Event
-LEARNERS = ("coordinator", "client", "peer")
+CLIENTS = ("client", "aggregator")
+LEARNERS = ("coordinator", "peer", *CLIENTS)
 
 
 @dataclass
@@ -216,7 +217,7 @@ class RunView:
             if "subject" not in event:  # else it says so of another node
                 row.state = kind.removeprefix("node.")
                 if kind == "node.ready" and not any(other.role == "coordinator" for other in self.rows.values()):
-                    self.waiting = "the coordinator" if row.role == "client" else ""
+                    self.waiting = "the coordinator" if row.role in CLIENTS else ""
         elif kind == "round.started":
             self._round_started(event, row, number, at)
         elif kind == "round.progress":
@@ -224,7 +225,7 @@ class RunView:
         elif kind == "round.completed":
             self._round_completed(event, row, number, at)
         elif kind == "metric.local":
-            row.state = "sent" if row.role == "client" else "exchanging"
+            row.state = "sent" if row.role in CLIENTS else "exchanging"
             row.round = max(row.round, number or 0)
             self._keep_sketch(event, row)
             if row.role == "peer":

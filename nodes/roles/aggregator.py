@@ -127,6 +127,7 @@ class Above(Role):
             min_nodes=experiment.hierarchy.regions,
         )
         self._gathered, self._order, self._coordinator = gathered, order, ""
+        self.region = (identity.run, gathered.clients)
         self._take_place(experiment, above)
 
     def _begin(self, roster: Roster) -> None:

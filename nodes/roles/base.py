@@ -43,6 +43,7 @@ class Role(ABC):
 
     role: ClassVar[str]
     binds: ClassVar[bool] = True
+    region: tuple[str, int] | None = None  # of who speaks for other clients: their run, and how many they are
     together_s: ClassVar[float] = 0.0  # within which rounds are reported together, of who goes on by itself
 
     @classmethod
@@ -126,7 +127,11 @@ class Role(ABC):
             rows = {"examples": examples, "held_out": sum(held_out.values())}
             # How many rows of a class a site has is for its own screen: the run learns of their number alone.
             by_class = {"held_out_by_class": dict(held_out)}
-        session.publish("node.ready", {"pid": os.getpid(), **rows}, by_class)
+        ready = {"pid": os.getpid(), **rows}
+        if self.region is not None:
+            ready["region"] = self.region[0]
+            ready["clients"] = self.region[1]
+        session.publish("node.ready", ready, by_class)
         self._node.post(ev.Started())
         return self._node
 

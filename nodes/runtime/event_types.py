@@ -78,6 +78,7 @@ class RunStarted(Event, frozen=True, tag="run.started"):
     model: str
     rows: Count | None = None
     resumed_after: Count | None = None
+    upstream: str | None = None
 
 
 class RunCompleted(Event, frozen=True, tag="run.completed"):
@@ -132,6 +133,8 @@ class NodeReady(Event, frozen=True, tag="node.ready"):
     examples: Count | None = None
     held_out: Count | None = None
     held_out_by_class: dict[str, Count] = {}
+    region: str | None = None
+    clients: Count | None = None
     subject: str | None = None
     reason: str | None = None
 
@@ -403,10 +406,7 @@ AnyEvent = (
 
 _CLASSES: dict[str, type[Event]] = {str(cls.__struct_config__.tag): cls for cls in get_args(AnyEvent)}
 TYPES = frozenset(_CLASSES)
-_FIELDS = {
-    kind: {field.name: field for field in msgspec.structs.fields(cls) if field.name != "raw"}
-    for kind, cls in _CLASSES.items()
-}
+_FIELDS = {kind: {f.name: f for f in msgspec.structs.fields(cls) if f.name != "raw"} for kind, cls in _CLASSES.items()}
 _HEAD = _FIELDS["unknown"]
 
 

@@ -68,3 +68,7 @@ def test_the_coordinator_and_an_aggregator_are_killed_and_resumed(
     assert all(done["participants"] == ["north", "south"] for done in rounds if done["round"]), rounds
     models = {(tmp_path / f / "model.safetensors").read_bytes() for f in ("top", "north", "of-site0", "of-site3")}
     assert len(models) == 1
+    # Each is asked by the one directly above, and says so in its audit log.
+    for log, asker in (("of-site0/audit/site0", "north"), ("north/audit/upstream/north", "coordinator")):
+        lines = [json.loads(line) for line in (tmp_path / f"{log}.jsonl").read_text().splitlines()]
+        assert {line["from"][0] for line in lines if "from" in line} == {asker}

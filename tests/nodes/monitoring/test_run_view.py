@@ -51,6 +51,18 @@ def test_a_federated_round_from_beginning_to_end() -> None:
     assert view.staleness is None
 
 
+def test_an_aggregator_is_shown_as_the_client_that_it_is() -> None:
+    view = view_of(
+        start("federated"),
+        event("node.ready", "coordinator", "coordinator", 1.0),
+        event("node.ready", "north", "aggregator", 1.0, examples=60, region="of-north", clients=2),
+        event("round.started", "coordinator", "coordinator", 2.0, round=1, asked=["north"]),
+    )
+    assert view.rows["north"].state == "training"
+    view.update(event("metric.local", "north", "aggregator", 3.0, round=1, loss=0.5))
+    assert (view.rows["north"].state, view.rows["north"].loss) == ("sent", 0.5)
+
+
 def test_the_pace_of_a_resumed_run_counts_its_own_rounds() -> None:
     started = {**start("gossip"), "rounds": 110, "resumed_after": 100}
     view = view_of(started, event("round.started", "peer-0", "peer", 2.0, round=101))
