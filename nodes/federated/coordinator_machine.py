@@ -311,7 +311,8 @@ class CoordinatorMachine:
                 return self._begin_if_gathered(now, at_deadline=True)
             case ("wait",) if run.status == "waiting":
                 waited = f"round {run.waiting_for[0]} waited {run.config.wait_deadline_s:g} s for clients"
-                return run.fail(f"{waited}: {too_few_living(run.config, run.registry)}{see('too-few-nodes')}")
+                end = self.region.gave_up if self.region else run.fail
+                return end(f"{waited}: {too_few_living(run.config, run.registry)}{see('too-few-nodes')}")
             case ("pulse",):
                 run.registry.outgoing.clear()
                 heartbeat = e.SendHeartbeat(tuple(run.registry.reachable()), run.number, run.status)

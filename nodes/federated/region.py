@@ -81,13 +81,18 @@ class Region:
             run.config,
             rounds=max(task.rounds, task.round, 1),
             settings=dict(task.settings),
-            federated=replace(run.config.federated, strategy=task.strategy or run.config.federated.strategy),
+            federated=replace(
+                run.config.federated,
+                strategy=task.strategy or run.config.federated.strategy,
+                wait_deadline_s=deadline_s,
+            ),
             timing=replace(run.config.timing, deadline_s=deadline_s),
             evaluate_sites=task.evaluate or task.work == "evaluate",
             origin=event.origin,
         )
-        wanted, living = least(run.config, run.registry), len(run.registry.living())
-        if living < wanted:
+        # Who is merely silent may be heard again in time, and is waited for; who is lost is not.
+        there = [n for n in run.registry.clients if run.registry.here(n) and not run.registry.is_lost(n)]
+        if task.work != "evaluate" and len(there) < least(run.config, run.registry):
             return [_failed(task, f"too few clients in the region: {too_few_living(run.config, run.registry)}")]
         if task.work != "survey":
             run.weights = run.outgoing = order.body
@@ -108,6 +113,8 @@ class Region:
     def _abandon(self) -> list[e.Effect]:
         """Give up the round that is open: nobody above waits for it any more."""
         run, current, event = self.run, self.run.round, self._order
+        if event is not None and run.status == "waiting":
+            return [e.CancelTimer(("wait",)), *self.gave_up("the coordinator above waits for it no longer")]
         if current is None or current.closing or event is None:
             return []
         current.closing = "abandoned"
@@ -177,6 +184,12 @@ class Region:
                 return [e.Pass(ev.Evaluated(number, which, self._figures(current)))]
             case _:
                 return []
+
+    def gave_up(self, reason: str) -> list[e.Effect]:
+        """Decline a round for which the region has waited for clients in vain, or that nobody waits for any more."""
+        event, self._order = self._order, None
+        self.run.status = "idle"
+        return [] if event is None else [_failed(event.task, reason)]
 
     def failed(self, event: ev.WorkFailed) -> list[e.Effect]:
         """Decline what the worker could not do, by its reason; whoever is above decides what that means."""

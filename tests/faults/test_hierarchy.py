@@ -7,6 +7,7 @@ import pytest
 from hierarchy import BELOW, WORK, Federation
 from nervenet.broker import messages as m
 from nervenet.nodes.federated.client_machine import ClientMachine
+from nervenet.nodes.federated.client_registry import ClientRegistry
 from nervenet.nodes.federated.hierarchy.composing import STRATEGIES
 from nervenet.nodes.federated.region import SHARE
 from nervenet.nodes.federated.strategies import Contribution
@@ -77,6 +78,45 @@ def test_a_region_without_clients_says_so_and_is_not_waited_for() -> None:
     assert last["participants"] == ["north"]
     assert "too few clients in the region: 0 of at least 1 are there" in last["missing"]["south"]
     assert last["duration_s"] < 1
+
+
+def silent_for_a_while() -> Federation:
+    run = Federation(regions=REGIONS, rounds=20)
+    for name in ("client-2", "client-3", "client-4"):
+        run.sim.at(0.2, lambda name=name: run.sim.post("south" + BELOW, ev.LinkLost(name, "connection reset")))
+        run.sim.at(1.2, lambda name=name: run.sim.post("south" + BELOW, ev.LinkUp(name, "client", 1)))
+    return run.run(300.0)
+
+
+def test_clients_that_are_silent_for_a_while_are_waited_for_and_cost_no_round() -> None:
+    run = silent_for_a_while()
+    assert run.finished["coordinator"] == DONE
+    rounds = run.events("coordinator", "round.completed")
+    assert {tuple(done["participants"]) for done in rounds} == {("north", "south")}
+    assert max(done["duration_s"] for done in rounds) > 0.9
+
+
+def test_if_their_region_declined_at_once_that_would_be_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ClientRegistry, "is_lost", lambda self, name: name not in self.living())
+    run = silent_for_a_while()
+    assert run.finished["coordinator"].status == "failed"
+    assert "3 times in a row" in run.finished["coordinator"].reason
+
+
+def test_a_region_gives_up_waiting_for_silent_clients_before_its_deadline_above() -> None:
+    run = Federation(
+        regions=REGIONS, rounds=20, min_clients=1, region={"min_clients": 2}, deadline_s=4.0, lost_after_s=1e3
+    )
+    for name in ("client-2", "client-3", "client-4"):
+        run.sim.crash(name, 0.2)
+        run.sim.at(0.2, lambda name=name: run.sim.post("south" + BELOW, ev.LinkLost(name, "connection reset")))
+    run.run(300.0)
+    assert run.finished["coordinator"] == DONE
+    waited = [
+        d for d in run.events("coordinator", "round.completed") if "waited 3.2 s for clients" in str(d.get("missing"))
+    ]
+    assert waited
+    assert all(done["duration_s"] < 4.0 for done in waited)
 
 
 def test_a_round_that_fails_in_a_region_is_declined_and_the_next_one_is_not() -> None:
