@@ -115,6 +115,7 @@ def test_a_full_buffer_is_a_step_in_name_order_each_with_its_base_and_staleness(
     effects = harness.step()
     assert harness.published("round.completed")[-1] == {
         "round": 1, "participants": ["client-0", "client-2"], "closed_by": "buffer", "duration_s": 3.0,
+        "waiting_s": 0.0, "folding_s": 3.0,
         "loss": pytest.approx(2.0), "staleness": [0, 0], "staleness_mean": 0.0, "staleness_max": 0,
     }  # fmt: skip
     assert only(e.Evaluate, effects) == [e.Evaluate(1, "test", "w1")]

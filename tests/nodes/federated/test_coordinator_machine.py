@@ -67,6 +67,8 @@ def test_a_round_folds_by_examples_in_name_order_whoever_was_first(coordinator: 
         "participants": list(harness.names),
         "closed_by": "all",
         "duration_s": 3.0,
+        "waiting_s": 0.0,
+        "folding_s": 3.0,
         "loss": pytest.approx(140 / 60),
     }
     assert only(e.Evaluate, effects) == [e.Evaluate(1, "test", "w1")]
