@@ -1,0 +1,42 @@
+// Columns of the record as lines of a chart: what was not measured is passed over, what is missing is a gap.
+
+import { known } from "./format.js";
+
+/**
+ * Return [x, line, line, …] for the columns `names` of `rounds`.
+ *
+ * A round in which a figure was not measured (undefined) does not break its line; rounds that are missing do (null). On a
+ * scale of powers of ten (`log`) only positive values exist.
+ */
+export function lines(rounds, names, log = false) {
+  const x = rounds.round ?? [];
+  const value = (column, i) => (known(column?.[i]) && (!log || column[i] > 0) ? column[i] : undefined);
+  const gap = gapOf(x);
+  const out = [[], ...names.map(() => [])];
+  x.forEach((round, i) => {
+    if (i > 0 && round - x[i - 1] > gap) {
+      out[0].push(x[i - 1] + (round - x[i - 1]) / 2);
+      for (const line of out.slice(1)) line.push(null);
+    }
+    out[0].push(round);
+    names.forEach((name, k) => out[k + 1].push(value(rounds[name], i)));
+  });
+  return out;
+}
+
+/** Return the step from which on rounds are missing: of a thinned history a few times the usual one. */
+function gapOf(x) {
+  if (x.length < 3) return Infinity;
+  const steps = x.slice(1).map((round, i) => round - x[i]).sort((a, b) => a - b);
+  return 3 * steps[Math.floor(steps.length / 2)];
+}
+
+export function anything(columns) {
+  return columns.slice(1).some((column) => column.some(known));
+}
+
+/** Return the sums so far. */
+export function cumulated(column) {
+  let sum = 0;
+  return (column ?? []).map((value) => (known(value) ? (sum += value) : null));
+}
