@@ -1,7 +1,7 @@
 // Who did what when: a row a node; training is a full bar, sending a thin one, waiting hatched, mixing a full one with an edge.
 
 import { makeDrawing, fit } from "./drawing.js";
-import { el } from "./dom.js";
+import { el, show } from "./dom.js";
 import { makeFigure } from "./figure.js";
 import { duration, text } from "./format.js";
 import { byName } from "./order.js";
@@ -34,7 +34,8 @@ export function makeGantt({ store, only = null, rounds = () => 5, order = ([a], 
     open: open ? (_, y) => rowAt(y) && open(rowAt(y)[0]) : null,
   });
   scroller.append(tall);
-  figure.body.append(scroller, legend());
+  const keys = legend();
+  figure.body.append(scroller, keys.root);
   scroller.addEventListener("scroll", drawing.draw, { passive: true });
 
   const label = (width) => (only === null ? Math.min(120, width * 0.24) : 6);
@@ -91,6 +92,7 @@ export function makeGantt({ store, only = null, rounds = () => 5, order = ([a], 
       figure.empty(all.length ? "" : "No round has been timed yet.");
       tall.style.height = `${Math.max(0, HEAD + rows.length * ROW - Math.min(HIGHEST, HEAD + rows.length * ROW))}px`;
       scroller.style.height = `${Math.min(HIGHEST, HEAD + ROW * rows.length) + 2}px`;
+      keys.update(new Set(all.map((span) => span[1])));
       if (all.length) drawing.draw();
     },
   };
@@ -137,13 +139,17 @@ function nice(step) {
   return power * [1, 2, 5, 10].find((times) => times * power >= step);
 }
 
-/** Return the key of the bars, as they are drawn. */
+/** Return the key of the bars, as they are drawn: of those kinds that there are. */
 function legend() {
-  return el("figcaption", {}, ...Object.entries(KINDS).map(([kind, word]) => {
+  const parts = Object.entries(KINDS).map(([kind, word]) => {
     const sample = makeDrawing({
       label: word, heightOf: () => ROW, scroller: Object.assign(el("span"), { style: "display:inline-block;width:26px" }),
       paint: (pen, width) => bar(pen, kind, 1, 0, width - 2, hatching(pen)),
     });
-    return el("span", { class: "key" }, sample.root, word);
-  }));
+    return [kind, el("span", { class: "key" }, sample.root, word)];
+  });
+  return {
+    root: el("figcaption", {}, ...parts.map(([, part]) => part), "What a node did not tell is left empty."),
+    update: (kinds) => parts.forEach(([kind, part]) => show(part, kinds.has(kind))),
+  };
 }

@@ -1,7 +1,7 @@
 // Who exchanges with whom, how far apart the models are, and who stands aside.
 
 import { makeChart } from "./chart.js";
-import { el, say } from "./dom.js";
+import { el, say, show } from "./dom.js";
 import { figure, names } from "./format.js";
 import { makeMass } from "./mass.js";
 import { makeModels } from "./models.js";
@@ -25,6 +25,10 @@ export function open(root, { store, go }) {
   return {
     update() {
       say(words, sentence(store));
+      const federated = store.outcome.mode === "federated"; // only peers tell how far their models are apart
+      show(models.root, !federated);
+      show(distance.root, !federated);
+      show(mass.root, store.mass.size > 0);
       topology.update();
       models.update();
       distance.update(lines(store.rounds, ["consensus_distance"], true));

@@ -89,10 +89,10 @@ export function makeHeatMap(store) {
       const at = new Map(names.map((name, i) => [name, i]));
       cells = new Map(edges.map((edge) => [at.get(edge[0]) * names.length + at.get(edge[1]), edge]));
       const sizes = edges.map((edge) => edge[3]).filter((value) => value > 0);
-      least = sizes.reduce((a, b) => Math.min(a, b), Infinity);
       most = sizes.reduce((a, b) => Math.max(a, b), 0);
+      least = sizes.reduce((a, b) => Math.min(a, b), most / 10); // small differences are to look small
       figure.empty(edges.length ? "" : "Nothing has gone over an edge yet.");
-      say(scale, sizes.length ? `${least < most ? `${bytes(least)} to ${bytes(most)}, by powers of ten` : `${bytes(most)} each`}. Rows send, columns receive; × marks dropped messages.` : "");
+      say(scale, sizes.length ? `${bytes(least)} to ${bytes(most)}, by powers of ten. Rows send, columns receive; × marks dropped messages.` : "");
       if (edges.length) drawing.draw();
     },
   };

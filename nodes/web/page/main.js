@@ -93,9 +93,9 @@ function outcomeLine(outcome) {
 
 function waitingLine(wait, all) {
   const whom = names([wait.for ?? []].flat());
-  const since = wait.since ? ` for ${duration(app.now() - wait.since)}` : "";
-  const why = wait.why ? `: ${text(wait.why, 200)}` : "";
-  return `${text(wait.node, 60)} waits${since}${whom ? ` for ${whom}` : ""}${why}${all > 1 ? ` (and ${all - 1} more wait)` : ""}`;
+  const since = wait.since ? ` ${duration(app.now() - wait.since)}` : "";
+  const why = wait.why ? ` (${text(wait.why, 200)})` : "";
+  return `${text(wait.node, 60)} has waited${since}${whom ? ` for ${whom}` : ""}${why}${all > 1 ? `; ${all - 1} more wait` : ""}`;
 }
 
 Object.keys(SCREENS).forEach((name, i) => at("tabs").append(

@@ -8,6 +8,7 @@ import { color } from "./theme.js";
 import { dot } from "./topology.js";
 
 const LOOKS = [["l0", "full"], ["l1", "square"], ["l2", "triangle"], ["l3", "hollow"], ["l4", "square"], ["l5", "triangle"]];
+const OTHERS = { outlier: ["bad", "cross"], lost: ["quiet", "cross"] };
 const MARGIN = 14;
 const MANY = 50;
 
@@ -32,21 +33,24 @@ export function makeModels(store, open) {
   function describe(name) {
     if (name === null) return "";
     const group = groupOf(store, name);
-    return `${text(name, 80)}: ${group === "outlier" ? "far from all others" : `group ${group}`}`;
+    return `${text(name, 80)}: ${{ outlier: "far from all others", lost: "lost; as it was last" }[group] ?? `group ${group}`}`;
   }
 
   function paint(pen, width, height) {
     places = placed(good(store.projection), frame, width, height);
     pen.strokeStyle = color("rule");
     pen.strokeRect(0.5, 0.5, width - 1, height - 1);
+    const written = []; // where words stand already: no other is put over them
     for (const [name, [x, y]] of places) {
       const group = groupOf(store, name);
-      const [tint, shape] = group === "outlier" ? ["bad", "cross"] : LOOKS[(group - 1) % LOOKS.length];
+      const [tint, shape] = OTHERS[group] ?? LOOKS[(group - 1) % LOOKS.length];
       dot(pen, x, y, places.size > 60 ? 4 : 6, shape, color(tint));
-      if (places.size > 12) continue;
+      const right = x > width * 0.7;
+      if (places.size > 12 || written.some(([px, py, side]) => side === right && Math.abs(px - x) < 60 && Math.abs(py - y) < 14)) continue;
+      written.push([x, y, right]);
       pen.fillStyle = color("ink");
-      pen.textAlign = x > width * 0.7 ? "right" : "left";
-      pen.fillText(text(name, 24), x + (x > width * 0.7 ? -10 : 10), y);
+      pen.textAlign = right ? "right" : "left";
+      pen.fillText(text(name, 24), x + (right ? -10 : 10), y);
       pen.textAlign = "left";
     }
   }
@@ -64,6 +68,7 @@ export function makeModels(store, open) {
 }
 
 function groupOf(store, name) {
+  if (store.nodes.get(name)?.state === "lost") return "lost";
   if (store.outliers.includes(name)) return "outlier";
   return Math.max(0, store.groups.findIndex((group) => group.includes(name))) + 1;
 }

@@ -32,7 +32,7 @@ export function open(root, { store, go }) {
   });
   const save = el("button", { type: "button", text: "CSV", onclick: table.save });
   root.append(words, el("div", { class: "charts" }, heat.root,
-    el("div", { class: "stack" }, volume.root, el("section", {}, el("div", { class: "tools" }, el("h2", { text: "Edges" }), save), table.root))));
+    el("div", { class: "stack" }, volume.root, el("section", {}, el("div", { class: "head" }, el("h2", { text: "Edges" }), save), table.root))));
   return {
     update() {
       const edges = usedEdges(store);

@@ -67,7 +67,7 @@ function makeTiles(many) {
 
 /** Return who is worst and who is best, in words. */
 function extremes(nodes) {
-  const scored = [...nodes].filter(([, node]) => typeof node.metric === "number" && node.role !== "coordinator");
+  const scored = [...nodes].filter(([, node]) => known(node.metric) && node.role !== "coordinator" && node.state !== "lost");
   if (scored.length < 2) return "";
   scored.sort(([, a], [, b]) => a.metric - b.metric);
   const one = ([name, node]) => `${names([text(name, 60)])} (${figure(node.metric)})`;

@@ -35,7 +35,7 @@ export function open(root, { store, go }) {
     ],
   });
   root.append(el("div", { class: "tools" }, many, order), words, el("div", { class: "stack" }, gantt.root,
-    el("section", {}, el("div", { class: "tools" }, el("h2", { text: "By node" }), el("button", { type: "button", text: "CSV", onclick: table.save })), table.root)));
+    el("section", {}, el("div", { class: "head" }, el("h2", { text: "By node" }), el("button", { type: "button", text: "CSV", onclick: table.save })), table.root)));
 
   function update() {
     gantt.update();

@@ -66,7 +66,11 @@ export function makeTopology(store, open) {
     const right = x >= width / 2;
     pen.fillStyle = color("ink");
     pen.textAlign = right ? "left" : "right";
-    pen.fillText(fit(pen, text(name, 40), right ? width - x - 14 : x - 14), x + (right ? 12 : -12), y);
+    const words = fit(pen, text(name, 40), right ? width - x - 14 : x - 14);
+    pen.strokeStyle = color("paper"); // a rim keeps it readable over an edge
+    pen.lineWidth = 4;
+    pen.strokeText(words, x + (right ? 12 : -12), y);
+    pen.fillText(words, x + (right ? 12 : -12), y);
     pen.textAlign = "left";
   }
 
