@@ -82,7 +82,7 @@ export function open(root, { store }) {
     say(words, sentence(runs, shown));
     table.update(runs);
     for (const [column, log, chart] of charts) {
-      const tables = shown.map((run) => lines(run.rounds, [column], log));
+      const tables = shown.map((run) => lines(run.rounds, [column], { log }));
       chart.update(uPlot.join(tables, tables.map((one) => one.slice(1).map(() => 2))), shown.map((run) => ({ label: text(run.name, 60) })));
     }
   }

@@ -31,7 +31,7 @@ export function open(root, { store, go }) {
       show(mass.root, store.mass.size > 0);
       topology.update();
       models.update();
-      distance.update(lines(store.rounds, ["consensus_distance"], true));
+      distance.update(lines(store.rounds, ["consensus_distance"], { log: true }));
       mass.update();
     },
   };

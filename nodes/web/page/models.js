@@ -60,7 +60,8 @@ export function makeModels(store, open) {
     update() {
       figure.empty(store.projection.size ? "" : "Peers tell where their models stand when they measure them; clients do not.");
       const far = store.outliers.length ? ` Crosses: ${names(store.outliers, 6)}.` : "";
-      frame = frameOf(good(store.projection).map(([, point]) => point));
+      const living = good(store.projection).filter(([name]) => groupOf(store, name) !== "lost");
+      frame = frameOf(living.map(([, point]) => point));
       caption.textContent = `Two directions in which the models differ most; most lie within ${number(frame.span)}, in the unit of the weights; who is farther stands at the edge. Nearby means alike.${far}`;
       if (store.projection.size) drawing.draw();
     },

@@ -16,10 +16,11 @@ export function open(root, app, name) {
   const heading = el("h2", { class: "name" });
   const facts = el("dl", { class: "facts" });
   const rejected = el("dl", { class: "facts" });
-  const curve = makeChart({
-    title: "Score and loss", name: `node-${name}`, nothing: "Begins with the next rounds that this page sees; of a run that is over, a replay shows them.", height: 200,
-    lines: [{ label: store.outcome.metric_name ?? "accuracy", paint: "l0", dash: [] }, { label: "training loss", paint: "l1", dash: [8, 4] }],
-  });
+  const curves = [["metric", "Score", store.outcome.metric_name ?? "accuracy", "l0"], ["loss", "Training loss", "training loss", "l1"]]
+    .map(([column, title, label, paint]) => ({ column, chart: makeChart({
+      title, name: `${column}-${name}`, height: 150, lines: [{ label, paint, dash: [] }],
+      nothing: "Begins with the next rounds that this page sees; of a run that is over, a replay shows them.",
+    }) }));
   const gantt = makeGantt({ store, only: name });
   const edges = makeTable({
     name: `edges-${name}`, label: "Its edges", keyOf: (row) => row.other + row.way, height: "320px",
@@ -36,7 +37,7 @@ export function open(root, app, name) {
   root.append(
     el("div", { class: "tools" }, el("a", { href: "#nodes", text: "← all nodes" }), el("span", { class: "quiet", text: "j, k: next and previous" })),
     el("div", { class: "two" },
-      el("div", { class: "stack" }, el("section", {}, heading, facts, rejected), curve.root, gantt.root),
+      el("div", { class: "stack" }, el("section", {}, heading, facts, rejected), ...curves.map(({ chart }) => chart.root), gantt.root),
       el("div", { class: "stack" }, el("section", {}, el("h2", { text: "Edges" }), edges.root), feed.root)),
   );
 
@@ -54,7 +55,7 @@ export function open(root, app, name) {
       list(facts, factsOf(node, store, now()));
       list(rejected, Object.entries(node.rejected ?? {}).map(([why, times]) => [`rejected ${count(times)}`, text(why, 300)]));
       const seen = history.of(name);
-      curve.update(seen.round.length > 1 ? lines(seen, ["metric", "loss"]) : [[], [], []]);
+      for (const { column, chart } of curves) chart.update(seen.round.length > 1 ? lines(seen, [column], { gaps: false }) : [[], []]);
       gantt.update();
       edges.update(edgesOf(store, name));
       feed.update();

@@ -3,15 +3,15 @@
 import { known } from "./format.js";
 
 /**
- * Return [x, line, line, …] for the columns `names` of `rounds`.
+ * Return [x, line, line, …] for the columns `names` of `rounds`; `gaps: false` for what is only a sample of rounds.
  *
  * A round in which a figure was not measured (undefined) does not break its line; rounds that are missing do (null). On a
  * scale of powers of ten (`log`) only positive values exist.
  */
-export function lines(rounds, names, log = false) {
+export function lines(rounds, names, { log = false, gaps = true } = {}) {
   const x = rounds.round ?? [];
   const value = (column, i) => (known(column?.[i]) && (!log || column[i] > 0) ? column[i] : undefined);
-  const gap = gapOf(x);
+  const gap = gaps ? gapOf(x) : Infinity;
   const out = [[], ...names.map(() => [])];
   x.forEach((round, i) => {
     if (i > 0 && round - x[i - 1] > gap) {

@@ -86,7 +86,7 @@ export function makeTopology(store, open) {
 
 /** Return the directed edges over which something has gone, or should have: most pairs only met before the first round. */
 export function usedEdges(store) {
-  return [...store.edges.values()].filter(([a, b, state, size, messages]) => a !== b && (state !== "idle" || size || messages));
+  return [...store.edges.values()].filter(([a, b, state, size, messages, , round]) => a !== b && (state === "late" || size || messages || round));
 }
 
 /** Return edges without direction, {a, b, state, size}, the worse of both states each, the worst last. */
