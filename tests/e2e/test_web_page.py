@@ -70,11 +70,11 @@ def rounds(peers: list[str], last: int) -> list[dict[str, Any]]:
 END = {"type": "run.completed", "node": "launcher", "role": "launcher", "status": "completed", "completed_rounds": 6}
 
 
-def test_a_run_that_goes_on_is_watched_to_its_end(launch: Start, show: Start, look: Start) -> None:
+def test_a_run_that_goes_on_is_watched_to_its_end(launch: Start, show: Start, look: Start, ports: int) -> None:
     words = ("--mode", "federated", "--data", "iris", "--nodes", 3, "--rounds", 1_000_000)
     run = launch(*words, "--set", "evaluation.baseline=false")
     broker = run.broker()
-    address, view = show("--broker", broker)
+    address, view = show("--broker", broker, web=f"127.0.0.1:{ports}")
     seen = look(address)
     seen.says("#link", "live")
     seen.says("#outcome", "[Rr]ound [1-9]")
@@ -86,7 +86,7 @@ def test_a_run_that_goes_on_is_watched_to_its_end(launch: Start, show: Start, lo
     view.kill(signal.SIGINT)
     seen.says("#link", "connection lost, trying again")
     assert view.wait() == 130
-    show("--broker", broker, web=address.removeprefix("http://").rstrip("/"))  # at its address again
+    show("--broker", broker, web=f"127.0.0.1:{ports}")
     seen.says("#link", "live")
     run.kill(signal.SIGINT)
     seen.says("#outcome", "[Ii]nterrupted")
@@ -97,8 +97,12 @@ def test_a_run_that_goes_on_is_watched_to_its_end(launch: Start, show: Start, lo
 def test_a_run_that_is_over_is_clicked_through_and_played_again(
     show: Start, look: Start, until: Start, tmp_path: Path
 ) -> None:
-    recording = write_events(tmp_path / "run.jsonl", [*rounds(["ada", "bob", "cyd"], 6), END])
-    seen = look(show(recording)[0])
+    events = [*rounds(["ada", "bob", "cyd"], 6), END]
+    late = [event | {"time": 1.7e9 + 9000} for event in events if event.get("round") == 6 or event is END]
+    before = [event for event in events if event.get("round") != 6 and event is not END]
+    quiet = {"type": "exchange.sent", "node": "ada", "subject": "cyd", "round": 5, "count": 1}
+    hours = [quiet | {"time": 1.7e9 + 25 * i} for i in range(1, 360)]  # so that a replay stays in round 5 for long
+    seen = look(show(write_events(tmp_path / "run.jsonl", before + hours + late))[0])
     seen.says("#outcome", "[Cc]ompleted")
     seen.click_through()
     page = seen.page
@@ -120,19 +124,20 @@ def test_a_run_that_is_over_is_clicked_through_and_played_again(
     page.keyboard.press("?")
     seen.shows("light or dark")
     page.keyboard.press("Escape")
-    before = page.evaluate("() => document.documentElement.dataset.theme")
+    light = page.evaluate("() => document.documentElement.dataset.theme")
     page.keyboard.press("d")
-    assert page.evaluate("() => document.documentElement.dataset.theme") != before
-    page.select_option("#replay select", "2")
+    assert page.evaluate("() => document.documentElement.dataset.theme") != light
+    page.select_option("#replay select", "10")
     page.get_by_role("button", name="Replay").click()
-    seen.says("#outcome", "[Rr]ound [1-5] of 6")
-    seen.says("#link", "replay")
+    seen.says("#outcome", "[Rr]ound 5 of 6")
+    seen.says("#link", "replay$")
     page.keyboard.press(" ")
     seen.says("#link", "paused")
-    page.select_option("#replay select", "200")
-    page.keyboard.press("1")
     page.get_by_role("button", name="Go on").click()
+    seen.says("#link", "replay$")
+    page.get_by_role("button", name="Show the end").click()
     seen.says("#outcome", "[Cc]ompleted")
+    seen.says("#link", "finished")
     page.set_viewport_size({"width": 390, "height": 844})
     until(lambda: page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), "it fits on a phone")
 
