@@ -11,10 +11,9 @@ import { known } from "./format.js";
 export function lines(rounds, names, { log = false, gaps = true } = {}) {
   const x = rounds.round ?? [];
   const value = (column, i) => (known(column?.[i]) && (!log || column[i] > 0) ? column[i] : undefined);
-  const gap = gaps ? gapOf(x) : Infinity;
   const out = [[], ...names.map(() => [])];
   x.forEach((round, i) => {
-    if (i > 0 && round - x[i - 1] > gap) {
+    if (gaps && isGap(x, i)) {
       out[0].push(x[i - 1] + (round - x[i - 1]) / 2);
       for (const line of out.slice(1)) line.push(null);
     }
@@ -24,11 +23,12 @@ export function lines(rounds, names, { log = false, gaps = true } = {}) {
   return out;
 }
 
-/** Return the step from which on rounds are missing: of a thinned history a few times the usual one. */
-function gapOf(x) {
-  if (x.length < 3) return Infinity;
-  const steps = x.slice(1).map((round, i) => round - x[i]).sort((a, b) => a - b);
-  return 3 * steps[Math.floor(steps.length / 2)];
+/** Whether rounds are missing before the i-th: its step is some times that of its neighbors (a thinned history has larger ones). */
+function isGap(x, i) {
+  const steps = [];
+  for (let k = Math.max(1, i - 2); k <= Math.min(x.length - 1, i + 2); k += 1) steps.push(x[k] - x[k - 1]);
+  steps.sort((a, b) => a - b);
+  return i > 0 && x[i] - x[i - 1] > 3 * steps[Math.floor(steps.length / 2)];
 }
 
 export function anything(columns) {
