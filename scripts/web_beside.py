@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 END_S = 5.0  # for the last news, and then it is killed
 LAST_NEWS_S = 1.0  # how long it waits for the end of the run, when the launch has ended
-NICER = 10  # so much less of a processor than the run's nodes, where both want one
+NICER = 15  # so much less of a processor than the run's nodes, where both want one
 
 
 class WebBeside:

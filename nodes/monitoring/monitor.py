@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -97,17 +97,32 @@ class Monitor:
     def __aiter__(self) -> Self:
         return self
 
+    async def maps(self) -> AsyncIterator[dict[str, Any]]:
+        """Yield the events as maps, what does not fit left out: for who reads so many that objects of them cost.
+
+        They are counted nowhere here.
+        """
+        while True:
+            try:
+                event = await self._map()
+            except StopAsyncIteration:
+                return
+            yield event
+
     async def __anext__(self) -> AnyEvent:
-        if self._next is not None:
-            raw, self._next = self._next, None
-        else:
-            raw, malformed = self._edge.decode(await anext(self._stream))
-            if malformed is not None:
-                raw, self._next = malformed, raw
-        event = parse_event(raw)
+        event = parse_event(await self._map())
         if event.node != "stream":
             self.received += 1
             self.last[str(event.get("subject", event.node))] = event
         elif isinstance(event, Gap):
             self.missed += event.missed
         return event
+
+    async def _map(self) -> dict[str, Any]:
+        if self._next is not None:
+            found, self._next = self._next, None
+            return found
+        found, malformed = self._edge.decode(await anext(self._stream))
+        if malformed is not None:
+            found, self._next = malformed, found
+        return found

@@ -288,16 +288,23 @@ class RunView:
             for client in self.rows.values():
                 client.state = "ready" if client.state == "sent" else client.state
         else:
-            peers = [peer for peer in self.rows.values() if peer.role == "peer" and peer.living]
-            self.round = max(self.round, min((peer.round for peer in peers), default=0))
-            self.rate = min((peer.rate for peer in peers if peer.rate), default=self.rate)
+            self._follow_peers()
         if number:
             self.last_round_at = max(self.last_round_at or at, at)
+
+    def _follow_peers(self) -> None:
+        """The run is as far, and as fast, as the last of its living peers."""
+        peers = [peer for peer in self.rows.values() if peer.role == "peer" and peer.living]
+        self.round = max(self.round, min((peer.round for peer in peers), default=0))
+        self.rate = min((peer.rate for peer in peers if peer.rate), default=self.rate)
 
     def _evaluate(self, row: NodeRow) -> None:
         if row.role == "coordinator":
             self.score, self.loss = row.score, row.test_loss
-            return
+        else:
+            self._evaluate_peers()
+
+    def _evaluate_peers(self) -> None:
         # Who has done its rounds and left counts; who left before them is no longer part of what is learned.
         rows = (other for other in self.rows.values() if other.role == "peer" and other.state != "lost")
         peers = [peer for peer in rows if peer.living or peer.round >= self.round]

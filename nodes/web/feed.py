@@ -67,5 +67,5 @@ def _said(event: Mapping[str, Any]) -> tuple[str, str] | None:
         case "run.completed":
             stopped = f", {reason}" if reason else ""
             return f"the run has completed {event.get('completed_rounds')} rounds{stopped}", "good"
-    said = notice(event)
-    return None if said is None else (said, _KINDS.get(kind, "info"))
+    said = notice(event) if kind in _KINDS else None
+    return None if said is None else (said, _KINDS[kind])

@@ -24,7 +24,7 @@ async def follow_broker(browsers: Browsers, broker: str, run: str | None = None,
     async with Monitor(broker, run=run, **secured) as events:
         ended = False
         turn = _Turns()
-        async for event in events:
+        async for event in events.maps():
             teller.update(event)
             if teller.live is ended:  # the end is told at once
                 ended = not teller.live

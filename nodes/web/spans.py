@@ -38,9 +38,12 @@ class Spans:
         if kind == "metric.local" and event.get("role") == "client":
             self._of_client(node, said, ended, took)
         elif kind == "round.completed" and event.get("role") == "peer":
-            self._of_peer(node, said, ended, took, number(event.get("waiting_s")))
+            self._of_peer(node, said, ended, took, number(event.get("waiting_s")), number(event.get("mixing_s")))
         elif kind == "round.completed" and event.get("role") == "coordinator":
-            self._put(node, (said, "wait", ended - took, ended))
+            folded = min(max(number(event.get("folding_s")) or 0.0, 0.0), took)
+            self._put(node, (said, "wait", ended - took, ended - folded))
+            if folded > 0:
+                self._put(node, (said, "mix", ended - folded, ended))
 
     def all(self) -> dict[str, list[Span]]:
         return {node: list(spans) for node, spans in self._kept.items()}
@@ -53,13 +56,18 @@ class Spans:
         self._put(node, (said, "train", begun, ended))
         self._trained[node] = said, ended
 
-    def _of_peer(self, node: str, said: int, ended: float, took: float, waited: float | None) -> None:
-        waited = min(max(waited or 0.0, 0.0), took)
-        # A peer says how long it trained and waited; to send is part of neither, and to mix takes what is left of it,
-        # which is so little that it is counted as training.
-        self._put(node, (said, "train", ended - took, ended - waited))
+    def _of_peer(
+        self, node: str, said: int, ended: float, took: float, waited: float | None, mixed: float | None
+    ) -> None:
+        """A peer trains, waits for its neighbors, and mixes; to send is part of none, and takes no time of its own."""
+        mixed = min(max(mixed or 0.0, 0.0), took)
+        waited = min(max(waited or 0.0, 0.0), took - mixed)
+        waits, mixes = ended - mixed - waited, ended - mixed
+        self._put(node, (said, "train", ended - took, waits))
         if waited > 0:
-            self._put(node, (said, "wait", ended - waited, ended))
+            self._put(node, (said, "wait", waits, mixes))
+        if mixed > 0:
+            self._put(node, (said, "mix", mixes, ended))
 
     def _put(self, node: str, span: Span) -> None:
         if node not in self._kept:

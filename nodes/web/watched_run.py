@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..monitoring.run_view import LEARNERS, Fields, NodeRow, RunView
+from ..monitoring.run_view import LEARNERS, Fields, NodeRow
 from ..results.round_metrics import RecordedRounds, read_rows, run_rows
 from ..runtime.event_types import Event, Fitted, fitted
 from .edges import Edges
 from .feed import Feed
 from .headline import headline, outcome
+from .large_view import LargeView
 from .node_table import NodeTable
 from .projection import Points, project
 from .round_columns import RoundColumns
@@ -38,7 +39,7 @@ class WatchedRun:
     """Call `update` with each event of one run, and with those of no run."""
 
     def __init__(self, run: str = "") -> None:
-        self.view = RunView(run=run)
+        self.view = LargeView(run=run)
         self.columns = RoundColumns()
         self.left_out = 0  # events of nodes beyond `MOST_NODES`
         self._nodes, self._edges, self._spans = NodeTable(), Edges(), Spans()
@@ -185,6 +186,7 @@ class WatchedRun:
 
     def _settle_rounds(self) -> None:
         """Make rows of the rounds that are complete, and of those that are so old that no more will be said of them."""
+        self.view.settle()
         if not self._dirty:
             return
         newest, gossip = max(self._dirty), self._recorded.mode == "gossip"

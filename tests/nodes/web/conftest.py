@@ -53,7 +53,7 @@ def gossip() -> list[Event]:
             event("node.ready", name, "peer", 101.0, pid=8),
             event("round.started", name, "peer", 102.0, round=1, attempt=0),
             event("exchange.received", name, "peer", 103.0, subject=other, round=1, count=1, bytes=500),
-            completed(name, "peer", 104.0, 1, [other], waiting_s=0.25, mass=1.5),
+            completed(name, "peer", 104.0, 1, [other], waiting_s=0.25, mixing_s=0.125, mass=1.5),
             event("metric.test", name, "peer", 104.1, round=1, accuracy=score, loss=0.3, sketch=[score, 1.0, 2.0]),
         ]
     return found

@@ -6,7 +6,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from nervenet.nodes.monitoring.run_view import RunView
 from nervenet.nodes.web import watched_run
+from nervenet.nodes.web.large_view import LargeView
 from nervenet.nodes.web.watched_run import WatchedRun
 
 Events = list[dict[str, Any]]
@@ -65,7 +67,7 @@ def test_a_gossip_run_is_shown_with_its_band_models_and_mass(gossip: Events) -> 
     assert state["rounds"]["consensus_distance"][0] == pytest.approx(0.1)
     assert state["outcome"]["line"].startswith("Round 1 of 4, accuracy 0.700 (0.600 to 0.800)")
     assert state["mass"] == {"peer-0": 1.5, "peer-1": 1.5}
-    assert state["spans"]["peer-0"] == [(1, "train", 3.0, 3.75), (1, "wait", 3.75, 4.0)]
+    assert state["spans"]["peer-0"] == [(1, "train", 3.0, 3.625), (1, "wait", 3.625, 3.875), (1, "mix", 3.875, 4.0)]
     assert ["peer-1", "peer-0", "use", 500, 1, 0, 1] in state["edges"]
     (x0, _), (x1, _) = state["projection"]["peer-0"], state["projection"]["peer-1"]
     assert abs(x0 - x1) == pytest.approx(0.2)
@@ -226,3 +228,23 @@ def test_of_a_resumed_run_the_rounds_after_its_checkpoint_are_forgotten(federate
     run.update({**federated[0], "resumed_after": 1, "incarnation": 2, "time": 200.0})
     assert run.changes(201.0) == {"whole": True}
     assert run.whole(201.0)["rounds"]["round"] == [1]
+
+
+def test_a_view_of_many_is_what_a_view_of_each_event_is(gossip: Events, ended: Callable[..., dict[str, Any]]) -> None:
+    lost = {**HEAD, "type": "node.lost", "node": "launcher", "role": "launcher", "subject": "peer-1", "reason": "dead"}
+    later = [{**event, "round": 2, "time": 107.0} for event in gossip if "round" in event and event["node"] == "peer-0"]
+    plain_view, large = RunView(run="r"), LargeView(run="r")
+    for event in (*gossip, lost, *later, ended(accuracy=None)):
+        plain_view.update(event)
+        large.update(event)
+    large.settle()
+    assert vars(plain_view) == {key: value for key, value in vars(large).items() if not key.startswith("_")}
+
+
+def test_who_looks_before_it_has_settled_sees_the_round_before(gossip: Events) -> None:
+    large = LargeView(run="r")
+    for event in gossip[:6]:
+        large.update(event)
+    assert (large.round, large.score) == (0, None)
+    large.settle()
+    assert (large.round, large.score) == (1, 0.8)
