@@ -7,14 +7,18 @@ from importlib.util import find_spec
 EXTRAS = {
     "distributed": "dask",
     "matplotlib": "plot",
+    "mlflow": "mlflow",
     "networkx": "launch",
+    "opentelemetry": "opentelemetry",
     "prometheus_client": "metrics",
     "pyarrow": "tables",
     "rich": "launch",
     "skops": "launch",
     "starlette": "serve",
+    "tensorboardX": "tensorboard",
     "torch": "torch",
     "uvicorn": "serve",
+    "wandb": "wandb",
 }
 
 

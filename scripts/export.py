@@ -1,4 +1,4 @@
-"""``nervenet export``: a saved model as a fitted scikit-learn object, for those who have nothing of this package."""
+"""``nervenet export``: a saved model, or the figures of a run, for those who have nothing of this package."""
 
 from __future__ import annotations
 
@@ -15,26 +15,38 @@ from .saved_model import best_option, load_saved, own_option, saved_argument
 @click.option(
     "--to",
     "form",
-    type=click.Choice(["skops"]),
+    metavar="NAME",
     default="skops",
-    help="The format: a file that skops.io.load reads. [default: skops]",
+    help="The model as skops.io.load reads it, or the figures of a run: mlflow, tensorboard, wandb, opentelemetry. "
+    "[default: skops]",
 )
+@click.option("--where", metavar="WHERE", help="Of figures: a tracking URI, folder or collector (docs/watching.md).")
 @click.option(
     "--out", metavar="FILE", type=click.Path(path_type=Path), help="The file. [default: beside the model, model.skops]"
 )
 @best_option
 @own_option
-def export(saved: Path, form: str, out: Path | None, best: bool, own: str | None) -> None:
-    """Write a saved model as a fitted scikit-learn object.
+def export(saved: Path, form: str, where: str | None, out: Path | None, best: bool, own: str | None) -> None:
+    """Write a saved model as a fitted scikit-learn object, or a run's figures to where others are.
 
-    RUN|MODEL is a run folder, or a model file. The object takes raw rows and predicts what is served; to load it needs
-    scikit-learn and skops, and nothing of this package. The built-in network becomes an MLPClassifier or MLPRegressor.
-    Prints the file, and how to load it.
+    RUN|MODEL is a run folder, or a model file; figures are those of a run folder. The object takes raw rows and
+    predicts what is served; to load it needs scikit-learn and skops, and nothing of this package. The built-in network
+    becomes an MLPClassifier or MLPRegressor. Prints the file, and how to load it.
     """
     from nervenet.models.exporting import to_sklearn
     from nervenet.models.extras import require
     from nervenet.nodes.config.keys import ExperimentError
 
+    if form != "skops":
+        if out is not None or best or own is not None:
+            raise ExperimentError(f"--to {form}: --out, --best and --own are of a model; figures go to --where")
+        from nervenet.nodes.exporting.export import export_run
+
+        rounds = export_run(saved, form, where or "")
+        say(f"{rounds} rounds to {form}{f' at {where}' if where else ''}")
+        return
+    if where is not None:
+        raise ExperimentError(f"--where {where}: is of figures, with --to; a model goes to --out")
     require("nervenet export", "skops")
     site_model, path = load_saved(saved, best=best, own=own)
     file = out or _beside(path, form)

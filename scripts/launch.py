@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .http_options import check_used, endpoint_option, http_access_options
+from .live_exports import export_option, exporting, targets_of
 from .metrics_endpoint import endpoint_of, metrics_option
 from .options import experiment_flags, insecure_flag
 from .running import experiment_file, run_all, run_options, seeds_of
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     endpoint_option("web", WEB, "Show the run as a page for browsers, while it goes on."),
     metrics_option,
     http_access_options,
+    export_option,
 )
 @experiment_flags()
 @click.pass_obj
@@ -59,6 +61,7 @@ def launch(
     token_file: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
+    exports: tuple[str, ...],
 ) -> None:
     """Start a broker and N nodes, show their progress, and stop them.
 
@@ -83,6 +86,7 @@ def launch(
     if experiment.network.insecure:
         warn(INSECURE, "insecure")
     check_used({"--web": web, "--metrics": metrics}, token_file, tls_cert, tls_key)
+    targets = targets_of(exports)
     with contextlib.ExitStack() as stack:
         beside: WebBeside | None = None
         if web is not None:
@@ -93,13 +97,14 @@ def launch(
             print(f"web view {place.url}", file=sys.stderr if quiet or json else sys.stdout, flush=True)
             beside = stack.enter_context(web_beside(place))
         endpoint = endpoint_of(metrics, token_file, tls_cert, tls_key, insecure=experiment.network.insecure)
-        start = partial(_launch, endpoint, beside)
+        start = partial(_launch, endpoint, beside, targets)
         run_all(start, experiment, chosen, out, early or {}, resume=resume, quiet=quiet, json=json)
 
 
 async def _launch(
     endpoint: Endpoint,
     beside: WebBeside | None,
+    targets: Sequence[tuple[str, str]],
     experiment: Experiment,
     view: View,
     folders: Sequence[Path],
@@ -119,11 +124,12 @@ async def _launch(
 
     def on_event(event: dict[str, Any]) -> None:
         endpoint.count(event)
+        export(event)
         view.event(event)
 
     on_target = partial(view.note_target, experiment.data)
     try:
-        async with endpoint.open(view.note), view.running():
+        async with endpoint.open(view.note), exporting(targets, folders) as export, view.running():
             return await start(
                 experiment, on_event=on_event, on_address=on_address, on_target=on_target, progress=False, **options
             )

@@ -1,0 +1,37 @@
+"""Runs in MLflow: settings as parameters, the figures of each round as metrics at its step."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+
+from .exporters import ExportedRun
+
+STATUS = {"completed": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+
+
+class ToMLflow:
+    """`where` is the tracking URI: a server or a data base; by default what MLflow is set to (MLFLOW_TRACKING_URI)."""
+
+    needs = "mlflow"
+
+    def __init__(self, where: str, run: ExportedRun) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing goes elsewhere that nobody has asked for
+        from mlflow import MlflowClient
+        from mlflow.entities import Param
+
+        self._client = MlflowClient(tracking_uri=where or None)
+        known = self._client.get_experiment_by_name("nervenet")
+        number = known.experiment_id if known else self._client.create_experiment("nervenet")
+        self._run = self._client.create_run(number, run_name=run.name).info.run_id
+        self._client.log_batch(self._run, params=[Param(key, str(value)[:500]) for key, value in run.settings.items()])
+
+    def write(self, number: int, figures: Mapping[str, float]) -> None:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._client.log_batch(self._run, [Metric(name, value, now, number) for name, value in figures.items()])
+
+    def close(self, status: str) -> None:
+        self._client.set_terminated(self._run, STATUS.get(status, "RUNNING"))
