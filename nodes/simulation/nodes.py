@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -48,6 +48,18 @@ COORDINATOR = "coordinator"
 INCARNATION = 1
 
 Machine = CoordinatorMachine | ClientMachine | PeerMachine | AsyncPeerMachine
+
+
+class Stopped(Exception):
+    """A run was stopped while its nodes were made, of which there may be many."""
+
+
+def unless_stopped(names: Iterable[str], stopped: Callable[[], bool]) -> Iterator[str]:
+    """Yield names, and raise Stopped at the one before which the run was stopped."""
+    for name in names:
+        if stopped():
+            raise Stopped
+        yield name
 
 
 @dataclass(frozen=True, eq=False)

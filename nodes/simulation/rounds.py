@@ -31,7 +31,7 @@ from ..gossip.worker import GossipWorker
 from ..runtime import events as ev
 from ..runtime.settling import settled
 from .mixing import Mixing
-from .nodes import Rows, site_model_of
+from .nodes import Rows, site_model_of, unless_stopped
 from .outcome import Outcome
 from .peer_matrix import PeerMatrix
 from .recording import Recording
@@ -88,13 +88,13 @@ class WholeRounds:
         bare = replace(rows, test=None)
         sites = {first: site_model_of(experiment, rows, first)}
         shared = build_model(experiment)
-        sites |= {other: site_model_of(experiment, bare, other, shared) for other in others}
+        sites |= {other: site_model_of(experiment, bare, other, shared) for other in unless_stopped(others, stopped)}
         self._algorithm = build_algorithm(gossip.algorithm, gossip.arguments, gossip.compression)
         self._first = sites[first]
         self.worker = GossipWorker(self._first, self._algorithm, node=first, seed=seed, scale=experiment.data.scaling)
         self._ready: ev.ModelReady = settled([self.worker], sites, None)
         agreed = self._first.preprocessing
-        prepared = {other: training_rows(site, agreed) for other, site in sites.items()}
+        prepared = {other: training_rows(sites[other], agreed) for other in unless_stopped(sites, stopped)}
         ordered = sorted(prepared.items(), key=lambda site: (len(site[1][1]), site[0]))
         self.work = LocalWork(**task_settings(experiment, self._first.model))
         assert isinstance(self._first.model, MLP)  # noqa: S101 - by `why_not`

@@ -19,7 +19,7 @@ from ..runtime.simulator import Answer, SimulatedWorker
 from .churn import let_come_and_go
 from .machines import VirtualNode, VirtualNodes
 from .network import VirtualNetwork
-from .nodes import COORDINATOR, Machine, Peers, Rows, client, coordinator
+from .nodes import COORDINATOR, Machine, Peers, Rows, client, coordinator, unless_stopped
 from .outcome import Outcome
 from .recording import Recording
 from .stacking import Stacks
@@ -85,14 +85,14 @@ class MachineRun:
 
     def _federated(self, rows: Rows, run: str) -> None:
         self._enter(COORDINATOR, COORDINATOR, *coordinator(self._experiment, rows))
-        for name in rows.nodes:
+        for name in unless_stopped(rows.nodes, self._stopped):
             self._enter(name, "client", *client(self._experiment, rows, name, run))
             self._nodes.dial(name, COORDINATOR)
 
     def _gossip(self, rows: Rows, run: str) -> None:
         experiment, peers = self._experiment, Peers(self._experiment, rows, run)
         by_rounds = has_rounds(experiment.gossip.algorithm)
-        for name in peers.names:
+        for name in unless_stopped(peers.names, self._stopped):
             self._enter(name, "peer", *peers.peer(name), until=experiment.rounds if by_rounds else None)
         for name in peers.names:
             for other in () if by_rounds else peers.neighbors[name]:  # by rounds the machine links by itself

@@ -36,7 +36,7 @@ from ..results.run_result import RunResult, node_result, run_completed, run_ende
 from ..results.score_reports import Judged
 from ..runtime.event_types import INTERRUPTED
 from .baselines import Baselines
-from .nodes import Rows
+from .nodes import Rows, Stopped
 from .outcome import Outcome
 from .recording import WATCHED, Recording
 from .room import check_room
@@ -199,7 +199,11 @@ class _Simulate:
             publish("warning", reason=warning)
         # The baselines judge a model at all sites; no node of the run need give its own away for that.
         own = replace(experiment, evaluation=replace(experiment.evaluation, site_matrix=False))
-        self._engine(own, rows).run(self.outcome)
+        try:
+            engine = self._engine(own, rows)
+        except Stopped:
+            return
+        engine.run(self.outcome)
         if self.outcome.failed or self.stop.is_set():
             return
         self.ended_at = time.monotonic()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pkgutil
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from nervenet.broker.subscriber import EventStream
 from nervenet.nodes.launching.launcher import RunFailed
 from nervenet.nodes.results.run_dir import read_nodes, read_summary
 from nervenet.nodes.results.run_result import RunResult
+from nervenet.nodes.simulation.rounds import WholeRounds
+from nervenet.nodes.simulation.run import MachineRun
 
 Simulate = Callable[..., Awaitable[RunResult]]
 
@@ -90,6 +94,64 @@ async def test_stopped_it_leaves_a_readable_folder(simulated: Simulate, tmp_path
     assert summary["reason"] == "interrupted by Ctrl-C"
     assert 2 <= summary["completed_rounds"] < 100_000
     assert events[-1]["type"] == "run.failed"
+
+
+async def made_until_stopped(
+    simulated: Simulate, monkeypatch: pytest.MonkeyPatch, makes: str, **more: Any
+) -> tuple[int, dict[str, Any]]:
+    """Cancel a run when the third of its nodes is made; return how many were, and the summary."""
+    task, loop, made = asyncio.current_task(), asyncio.get_running_loop(), list[Any]()
+    assert task is not None
+    stops: list[threading.Event] = []
+    for engine in (MachineRun, WholeRounds):
+
+        def noted(*arguments: Any, engine: Any = engine) -> Any:
+            stops.append(arguments[-1].__self__)
+            return engine(*arguments)
+
+        monkeypatch.setattr(f"nervenet.nodes.simulation.simulate.{engine.__name__}", noted)
+    original = pkgutil.resolve_name(f"nervenet.nodes.simulation.{makes}")
+
+    def counted(*arguments: Any) -> Any:
+        made.append(arguments)
+        if len(made) == 3:
+            loop.call_soon_threadsafe(task.cancel, "interrupted by Ctrl-C")
+            assert stops[0].wait(60)
+        return original(*arguments)
+
+    monkeypatch.setattr(f"nervenet.nodes.simulation.{makes}", counted)
+    paths: list[Path] = []
+    with pytest.raises(asyncio.CancelledError):
+        await simulated(nodes=12, calls={"on_run_dir": paths.append}, **more)
+    task.uncancel()
+    return len(made), read_summary(paths[0])
+
+
+MAKES = [
+    ("run.client", {}),
+    ("nodes.Peers.peer", {"mode": "gossip", "simulation": {"engine": "machines"}}),
+    ("rounds.site_model_of", {"mode": "gossip", "simulation": {"engine": "rounds"}}),
+]
+
+
+@pytest.mark.parametrize(("makes", "more"), MAKES)
+async def test_a_run_that_is_stopped_makes_no_further_node(
+    simulated: Simulate, monkeypatch: pytest.MonkeyPatch, makes: str, more: dict[str, Any]
+) -> None:
+    made, summary = await made_until_stopped(simulated, monkeypatch, makes, **more)
+    assert made == 3
+    assert (summary["status"], summary["completed_rounds"]) == ("interrupted", 0)
+    assert summary["reason"] == "interrupted by Ctrl-C"
+
+
+@pytest.mark.parametrize(("makes", "more"), MAKES)
+async def test_a_stop_that_is_not_looked_for_has_all_nodes_made(
+    simulated: Simulate, monkeypatch: pytest.MonkeyPatch, makes: str, more: dict[str, Any]
+) -> None:
+    for module in ("run", "rounds"):
+        monkeypatch.setattr(f"nervenet.nodes.simulation.{module}.unless_stopped", lambda names, _: names)
+    made, _ = await made_until_stopped(simulated, monkeypatch, makes, **more)
+    assert made == 12
 
 
 async def test_a_monitor_attaches_while_it_runs(simulated: Simulate) -> None:
