@@ -29,11 +29,12 @@ from .transport_events import (
     MalformedMessage,
     SendFailed,
     TransportEvent,
+    VectorLost,
 )
 from .transport_protocol import OnError, Receiver
 from .versions import hello
 
-_NAMED = 64  # who oversteps and is remembered
+_NAMED = 64  # who oversteps, or of whom a vector was lost, and is remembered
 LANES = (Lane.CONTROL, Lane.BULK)
 _QUEUE = {Lane.CONTROL: CONTROL_QUEUE, Lane.BULK: BULK_QUEUE}
 
@@ -66,6 +67,7 @@ class Endpoint:
         self.shared = SharedMemory(run, wanted=shared_memory)
         self._number = 0  # of the last message that was sent
         self._overstepping: set[str] = set()  # who has said what is not its business
+        self._lost_of: set[str] = set()  # of whom a vector in shared memory was lost
         self.open = False
         self._incarnation = incarnation
 
@@ -135,8 +137,11 @@ class Endpoint:
         except ProtocolError as error:
             if known and not isinstance(error, ReferenceLost):
                 self.malformed(sender, error.code, error.reason, nbytes)
-            else:
-                self.counters.malformed += 1
+                return error
+            self.counters.malformed += 1
+            if known and sender not in self._lost_of and len(self._lost_of) < _NAMED:
+                self._lost_of.add(sender)
+                self.notify(VectorLost(sender, error.reason))
             return error
         if shared is not None and array is not None and array.nbytes != len(frames[1]):  # it came by shared memory
             self.counters.bytes_received += array.nbytes - len(frames[1])

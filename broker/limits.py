@@ -66,6 +66,10 @@ LIMITS: dict[str, Limit] = {
     "terms_bytes": Limit(8 * MIB, "bytes of the shared configurations of all runs", "as they are encoded"),
     "members": Limit(4_096, "members of all runs at a broker", "a roster of them fits a header"),
     "departed": Limit(1_024, "nodes that are remembered without a connection", "of the others any HELLO is the first"),
+    "hosted": Limit(4_096, "nodes for which another process speaks", "as many as a broker has members"),
+    "hellos_early": Limit(
+        16_384, "HELLOs of another process to nodes that are not open yet", "125 nodes to 125 others"
+    ),
     "memberships": Limit(8, "members that joined by one connection", "a node has one of its own"),
     "polls": Limit(8, "open requests for a roster of a connection", "a node has one"),
     "shared_vector_bytes": Limit(256 * KIB, "bytes, at least, of a vector in shared memory", "less is no gain"),

@@ -20,6 +20,7 @@ __all__ = [
     "MalformedMessage",
     "SendFailed",
     "TransportEvent",
+    "VectorLost",
 ]
 
 
@@ -65,6 +66,14 @@ class MalformedMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class VectorLost:
+    """A message was dropped, because what it refers to is not in shared memory here; told once of each sender."""
+
+    sender: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SendFailed:
     peer: str
     kind: str
@@ -95,7 +104,7 @@ class ConnectionRefused:
     reason: str
 
 
-TransportEvent = LinkUp | LinkLost | MalformedMessage | SendFailed | ConnectionClosed | ConnectionRefused
+TransportEvent = LinkUp | LinkLost | MalformedMessage | VectorLost | SendFailed | ConnectionClosed | ConnectionRefused
 
 
 @dataclass(slots=True)

@@ -14,13 +14,15 @@ from ..errors import MessageTooLarge, ProtocolError, TransportClosed
 from ..messages import Carried, CarriedBulk, Hello, Message, Refused
 from ..security.plain import LOCAL, Plain
 from ..transport import ZmqTransport
-from ..transport_events import Arrival, ConnectionRefused, LinkLost, LinkUp, SendFailed, TransportEvent
+from ..transport_events import Arrival, ConnectionRefused, LinkLost, LinkUp, SendFailed, TransportEvent, VectorLost
 from .carrying import carried, opened
+from .introductions import Introductions
 from .transport import HostedTransport
 
 ROLE = "host"
 GREET_S = 1.0  # how often it is looked whether a node that was dialed has answered
 DRAIN_S = 2.0
+_TOLD = 64  # reasons that are reported
 
 
 class Host:
@@ -70,7 +72,8 @@ class Host:
             shared_memory=shared_memory,
         )
         self._nodes: dict[str, HostedTransport] = {}
-        self._early: dict[str, dict[str, tuple[str, Hello]]] = {}  # HELLOs to nodes that are not open yet
+        self._introductions = Introductions(security.enrollment.roles if security.enrollment.secret else ())
+        self._told: set[str] = set()  # reasons, of those by which a process was refused something
         self._up: set[str] = set()  # processes that there is a connection to
         self._failure: BaseException | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -110,8 +113,8 @@ class Host:
         for other in self._nodes.values():
             if other is not transport:
                 other.greet(self.name, transport.node)
-        for sender, (host, hello) in self._early.pop(transport.node, {}).items():
-            self._loop.call_soon(transport.take, sender, host, hello, None, 0)
+        for host, hello in self._introductions.take(transport.node):
+            self._loop.call_soon(transport.take, hello.node, host, hello, None, 0)
 
     def leave(self, transport: HostedTransport) -> None:
         if self._nodes.get(transport.node) is transport:
@@ -169,14 +172,17 @@ class Host:
                     node.greet(host)
             case LinkLost(host):
                 self._up.discard(host)
+                self._introductions.forget(host)
                 for node in list(self._nodes.values()):
                     node.cut(host, f"the connection to {host}, which hosts it, has ended")
             case SendFailed(host):
                 for node in list(self._nodes.values()):
                     node.failed(host, item)
             case ConnectionRefused():
+                self._report(item)
+            case VectorLost():
                 for node in list(self._nodes.values())[:1]:
-                    node.refused(item)
+                    node.vector_lost(item)
 
     def _open(self, host: str, carrier: Carried | CarriedBulk, array: NDArray[Any] | None) -> None:
         nodes = [(name, self._nodes.get(name)) for name in carrier.to]
@@ -189,11 +195,25 @@ class Host:
                 if node is not None:
                     node.malformed(sender, error, nbytes)
             return
+        greets = isinstance(message, Hello)
+        if greets and (reason := self._introductions.refusal(host, sender)) is not None:
+            self._refuse(host, reason)
+            return
         for name, node in nodes:
             if node is not None:
                 node.take(sender, host, message, array, nbytes, answers)
-            elif isinstance(message, Hello) and len(self._early) < 4_096:
-                self._early.setdefault(name, {})[sender] = (host, message)
+            elif isinstance(message, Hello) and message.node == sender:
+                self._refuse(host, self._introductions.keep(host, message, name))
+
+    def _refuse(self, host: str, reason: str | None) -> None:
+        """Report, each reason once, that something of a process is not taken."""
+        if reason is not None and reason not in self._told and len(self._told) < _TOLD and self._nodes:
+            self._told.add(reason)
+            self._report(ConnectionRefused(f"inbox.{ROLE}", "", "", host, reason))
+
+    def _report(self, refusal: ConnectionRefused) -> None:
+        for node in list(self._nodes.values())[:1]:
+            node.refused(refusal)
 
     def _greet(self) -> None:
         """Say HELLO once more to those that have not answered: they may not have been open."""

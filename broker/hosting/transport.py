@@ -26,6 +26,7 @@ from ..transport_events import (
     MalformedMessage,
     SendFailed,
     TransportEvent,
+    VectorLost,
 )
 from ..transport_protocol import OnError, Receiver
 from ..versions import common, hello, mismatch, spoken_by
@@ -276,6 +277,9 @@ class HostedTransport:
     def refused(self, refusal: ConnectionRefused) -> None:
         self.counters.refused += 1
         self._notify(refusal)
+
+    def vector_lost(self, lost: VectorLost) -> None:
+        self._notify(lost)
 
     def take(
         self, sender: str, host: str, message: Message, array: NDArray[Any] | None, nbytes: int, answers: bool = False

@@ -312,6 +312,10 @@ class Session:
             case t.ConnectionRefused():
                 self._refusals.publish(item, self.publish)
                 return True
+            case t.VectorLost(sender, reason):
+                lost = f"a message of {sender} is lost: it has {reason}"
+                self.publish("warning", {"subject": sender, "reason": lost})
+                return True
             case t.Arrival(peer) | t.LinkUp(peer) | t.LinkLost(peer):
                 if peer == REPORT_SERVER:
                     self.reports.receive(item)

@@ -12,6 +12,7 @@ from nervenet.broker.enrollment import Enrollment
 from nervenet.broker.errors import BadAddress, ProtocolError
 from nervenet.broker.hosting import Host, HostedTransport
 from nervenet.broker.hosting.carrying import carried, opened
+from nervenet.broker.hosting.introductions import Introductions
 from nervenet.broker.messages import Carried, CarriedBulk, Exchange, GetModel, Goodbye, Heartbeat, Payload, Refused
 from nervenet.broker.security.plain import Plain
 from nervenet.broker.transport_events import Arrival, ConnectionRefused, LinkLost, LinkUp, SendFailed
@@ -233,3 +234,36 @@ async def test_malformed_messages_are_reported_to_those_they_were_for(processes:
     two._transport.send("host-0", Carried("c", ("a",), {"t": "nonsense"}, 9))
     await a[1].until(lambda: a[0].counters.malformed)
     assert not [item for item in a[1].items if isinstance(item, Arrival)]
+
+
+async def refused_and_kept(processes: Processes) -> tuple[list[str], int]:
+    """Return what is reported of a process that makes up names, and how many of its HELLOs are kept."""
+    one, two = await processes.host(b"s" * 32), await processes.host(b"s" * 32)
+    a, c = await processes.node(one, "a"), await processes.node(two, "c")
+    await both_up(a, c)
+    for _ in range(2):
+        for number in range(20):
+            two.carry("host-0", "c", [f"nobody-{number}"], c[0]._hello("nobody"), 40)
+            two.carry("host-0", f"x-{number}", ["a"], c[0]._hello("a"), 40)
+    c[0].send("a", BEAT)
+    await a[1].first(Heartbeat)
+    reasons = [each.reason for each in a[1].of(ConnectionRefused)]
+    return sorted(reasons), sum(len(one._introductions.take(f"nobody-{number}")) for number in range(20))
+
+
+async def test_a_process_that_makes_up_names_is_reported_and_takes_no_memory(processes: Processes) -> None:
+    reasons, kept = await refused_and_kept(processes)
+    assert kept == 0
+    assert reasons == [
+        "host-1 greets a node that is not of the run",
+        "host-1 speaks for a node that is not of the run",
+    ]
+
+
+async def test_not_held_to_the_list_it_would_take_as_much_as_it_likes(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nervenet.broker.hosting.host.Introductions", lambda _: Introductions())
+    reasons, kept = await refused_and_kept(processes)
+    assert kept == 20
+    assert not [each for each in reasons if "greets" in each]

@@ -25,6 +25,7 @@ from nervenet.broker.shared_memory.reference import Reference
 from nervenet.broker.shared_memory.region import can_be_made
 from nervenet.broker.shared_memory.sharing import Partner
 from nervenet.broker.transport import ConnectionRefused, LinkLost, LinkUp, MalformedMessage, ZmqTransport
+from nervenet.broker.transport_events import VectorLost
 
 from ..conftest import Stranger
 
@@ -280,6 +281,29 @@ async def test_a_reference_counts_once(pair: Pair) -> None:
         with pytest.raises(Exception, match="came before"):
             again.array("sender", frame)
     assert (array == pair.number).all()
+
+
+async def told_of_lost_vectors(pair: Pair) -> list[Any]:
+    """Return what is told of two messages that refer to what is not mapped here."""
+    await pair.settle()
+    header = encode(task(1), np.ones(SIZE, np.float32))[0]
+    endpoint, before = pair.receiver._endpoint, pair.receiver.counters.malformed
+    for number in (1_001, 1_002):
+        endpoint.read("sender", [header, Reference(9_999, 1, 0, 4 * SIZE, number).pack()])
+    assert endpoint.counters.malformed == before + 2
+    assert not pair.box.of(MalformedMessage), "whose sender has done nothing wrong"
+    return list(pair.box.of(VectorLost))
+
+
+async def test_that_a_vector_is_lost_is_told_once_with_its_reason(pair: Pair) -> None:
+    (lost,) = await told_of_lost_vectors(pair)
+    assert lost.sender == "sender"
+    assert lost.reason.endswith("which is not mapped here")
+
+
+async def test_only_counted_nobody_would_hear_of_it(pair: Pair) -> None:
+    pair.receiver._endpoint._lost_of.add("sender")
+    assert await told_of_lost_vectors(pair) == []
 
 
 async def numbers_before_and_after_a_reader_came_back(pair: Pair) -> tuple[int, int]:

@@ -94,6 +94,16 @@ async def test_and_waits_no_longer_than_it_says() -> None:
     session._context.term()
 
 
+async def test_a_vector_that_is_lost_is_a_warning_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    session, said = a_session(), list[Any]()
+    monkeypatch.setattr(session, "publish", lambda kind, fields: said.append((kind, fields)))
+    session._receive(t.VectorLost("a", "a reference to region 3, which is not mapped here"))
+    reason = "a message of a is lost: it has a reference to region 3, which is not mapped here"
+    assert said == [("warning", {"subject": "a", "reason": reason})]
+    assert not session._backlog, "it is nothing for the machine"
+    session._context.term()
+
+
 def test_an_inbox_for_each_transport() -> None:
     def address(**network: object) -> str:
         return inbox_address(Experiment.from_dict({"processes": 1, "network": network}).network)
