@@ -107,11 +107,13 @@ def test_a_run_that_is_over_is_clicked_through_and_played_again(
     seen.click_through()
     page = seen.page
     page.keyboard.press("1")
+    seen.says(".tiles", "missed events")
     assert seen.saved(page.get_by_role("button", name="PNG").first).startswith(b"\x89PNG")
     table = seen.saved(page.get_by_role("button", name="CSV").first).decode().splitlines()
     assert table[0].startswith("round,accuracy")
     assert table[1].startswith("1,0.91")
     page.keyboard.press("2")
+    seen.says("#main .tools", "3 nodes")
     page.keyboard.press("/")
     page.keyboard.type("bo")
     seen.says("#main .tools", "1 of 3 nodes")

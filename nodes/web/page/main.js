@@ -30,15 +30,20 @@ const stream = new Stream(store, (word, lost) => {
 });
 const replay = makeReplay(at("replay"), stream, store);
 let screen = null;
+let routed = null; // the address whose screen is up
 let drawnChanges = -1;
 let drawnAt = 0;
 
+/** Go to a screen at once: the next key is already for it, and the browser tells of the new address only later. */
 function go(hash) {
   location.hash = hash;
+  route();
 }
 
 /** Put up the screen that the address names; a node has a page of its own. */
 function route() {
+  if (routed === location.hash) return;
+  routed = location.hash;
   const [name, ...rest] = location.hash.slice(1).split("/");
   const one = name === "nodes" && rest.length > 0;
   const known = SCREENS[name] ? name : "overview";
