@@ -1,13 +1,15 @@
 """Many histories drawn from seeds - crashes, stops, cuts, bad networks - and whether each keeps every promise.
 
 python benchmarks/histories.py gossip    [--seeds 1000] [--first 0] [--processes 2]    on virtual time
+python benchmarks/histories.py all-reduce [--seeds 1000] [--first 0] [--processes 2]   on virtual time
 python benchmarks/histories.py federated [--seeds 1000] [--first 0] [--processes 2]    on virtual time
 python benchmarks/histories.py processes --mode federated [--seeds 100] [--first 0] [--jobs 2] [--lengths 3 12]
 
 On virtual time the deployed machines run over a simulated network; what is drawn and what must hold is in
-tests/faults/gossip_drawn.py and gossip_promises.py, and in federated_drawn.py. Over real processes a launch of eight
-nodes is disturbed: every kind of process is killed, or stopped and continued, connections are cut and slowed through a
-relay; see process_histories.py. Prints the seed of each history that broke a promise, which plays it again, and counts.
+tests/faults/gossip_drawn.py and gossip_promises.py, all_reduce_histories.py, and federated_drawn.py. Over real
+processes a launch of eight nodes is disturbed: every kind of process is killed, or stopped and continued, connections
+are cut and slowed through a relay; see process_histories.py. Prints the seed of each history that broke a promise,
+which plays it again, and counts.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "faults"))
 
+import all_reduce_histories
 import federated_drawn
 import gossip_drawn
 from gossip_histories import Played
@@ -40,6 +43,14 @@ def of_gossip(seed: int) -> tuple[int, str, list[str], Counter[str]]:
     return seed, f"{history.algorithm} on {history.topology}", breaches(run), counts
 
 
+def of_all_reduce(seed: int) -> tuple[int, str, list[str], Counter[str]]:
+    """Play one whose rounds are all-reduces, as `of_gossip`."""
+    run = all_reduce_histories.PlayedAllReduce(all_reduce_histories.draw_all_reduce(seed)).play()
+    whole, closed = all_reduce_histories.whole_rounds(run)
+    counts = Counter({"incarnations of peers": len(run.incarnations), "rounds": closed, "rounds whole": whole})
+    return seed, "all-reduce", all_reduce_histories.breaches(run), counts
+
+
 def of_federation(seed: int) -> tuple[int, str, list[str], Counter[str]]:
     """Play one, as `of_gossip`."""
     history = federated_drawn.draw(seed)
@@ -53,6 +64,9 @@ def of_federation(seed: int) -> tuple[int, str, list[str], Counter[str]]:
     return seed, what, [], Counter({f"ended: {status}": 1, "rounds": run.state.run.completed})
 
 
+VIRTUAL = {"gossip": of_gossip, "federated": of_federation, "all-reduce": of_all_reduce}
+
+
 def virtual(mode: str, asked: argparse.Namespace) -> bool:
     """Play many; whether one broke a promise."""
     began = time.monotonic()
@@ -62,9 +76,7 @@ def virtual(mode: str, asked: argparse.Namespace) -> bool:
     failed = 0
     seeds = range(asked.first, asked.first + asked.seeds)
     with Pool(asked.processes) as pool:
-        for seed, what, found, counted in pool.imap_unordered(
-            of_gossip if mode == "gossip" else of_federation, seeds, chunksize=4
-        ):
+        for seed, what, found, counted in pool.imap_unordered(VIRTUAL[mode], seeds, chunksize=4):
             ran[what] += 1
             counts += counted
             broken.update({breach.split(":", 1)[0] for breach in found})
@@ -76,7 +88,8 @@ def virtual(mode: str, asked: argparse.Namespace) -> bool:
     for what, count in sorted(ran.items()):
         print(f"{count:>8} histories of {what}")
     print(f"{asked.seeds - failed:>8} of {asked.seeds} keep all promises")
-    for promise in PROMISES if mode == "gossip" else ("federated",):
+    named = {"gossip": tuple(PROMISES), "federated": ("federated",)}
+    for promise in named.get(mode) or [each.__name__ for each in all_reduce_histories.PROMISES]:
         print(f"{broken[promise]:>8} break {promise!r}")
     for what, count in sorted(counts.items()):
         print(f"{count:>8} {what}")
@@ -135,7 +148,7 @@ def show(outcome: Outcome) -> None:
 def main() -> int:
     """Play the histories that are asked for; 1 if one broke a promise."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("what", nargs="?", choices=["gossip", "federated", "processes"], default="gossip")
+    parser.add_argument("what", nargs="?", choices=[*VIRTUAL, "processes"], default="gossip")
     parser.add_argument("--seeds", type=int, default=None, help="how many (1000; of processes 100)")
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)

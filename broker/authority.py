@@ -42,6 +42,7 @@ BETWEEN: dict[type[m.Message], frozenset[tuple[str, str]]] = {
     **dict.fromkeys(
         (
             *(m.PeerSurvey, m.PeerSurveys, m.CatchUp, m.Exchange, m.Propose, m.Accept, m.Decision, m.QueryDecision),
+            *(m.ReduceReady, m.ReduceCall, m.ReducePart, m.ReducedPart),
             *(m.Walk, m.GetModel, m.Model, m.Ping, m.Ack, m.Gossip, m.Shuffle, m.Edge, m.GetPeers, m.Peers),
         ),
         _PEERS,

@@ -34,7 +34,7 @@ Message = (
     Hello | SharedMemoryOffer | Heartbeat | Goodbye | Refused | Report | Receipt
     | Ready | Task | Update | Declined | GetChunk | Chunk
     | PeerSurvey | PeerSurveys | CatchUp | Exchange | Propose | Accept | Decision | QueryDecision | Walk
-    | GetModel | Model
+    | GetModel | Model | ReduceReady | ReduceCall | ReducePart | ReducedPart
     | Carried | CarriedBulk | Departed
     | Ping | Ack | Gossip | Shuffle | Edge | GetPeers | Peers
     | Join | Joined | Leave | RenewLease | GetRoster | Roster | GetSnapshot | Snapshot

@@ -10,6 +10,7 @@ from .base import Base, Bulk, Clock, Count, Mass, Name, Payload
 
 __all__ = [
     "Accept",
+    "Call",
     "CatchUp",
     "Decision",
     "Exchange",
@@ -19,6 +20,10 @@ __all__ = [
     "PeerSurveys",
     "Propose",
     "QueryDecision",
+    "ReduceCall",
+    "ReducePart",
+    "ReduceReady",
+    "ReducedPart",
     "SiteFields",
     "Walk",
 ]
@@ -115,6 +120,48 @@ class Walk(Bulk, frozen=True):
     part: Count
     draw: Count
     payload: Payload
+
+
+class Call(Struct, frozen=True, forbid_unknown_fields=True):
+    """Names one all-reduce: that which an incarnation of its ``leader`` has called as its ``number``-th."""
+
+    leader: Name
+    incarnation: Count
+    number: Count
+
+
+class ReduceReady(Base, frozen=True):
+    """A peer has trained in ``round``, and waits to be called to the all-reduce of that round or of a later one."""
+
+    round: Count
+
+
+class ReduceCall(Base, frozen=True):
+    """Calls a ``group``, in name order, to the all-reduce of ``round``: each owns the part of its place in it."""
+
+    round: Count
+    call: Call
+    group: tuple[Name, ...]
+
+
+class ReducePart(Bulk, frozen=True, omit_defaults=True):
+    """The sender's weights in the part that the receiver owns; they weigh as many ``examples``."""
+
+    round: Count
+    call: Call
+    payload: Payload
+    examples: Count
+    clock: Clock = 0.0
+
+
+class ReducedPart(Bulk, frozen=True, omit_defaults=True):
+    """The mean in the part that the sender owns, over all of the group but those ``missing``."""
+
+    round: Count
+    call: Call
+    payload: Payload
+    clock: Clock = 0.0
+    missing: tuple[Name, ...] = ()
 
 
 class GetModel(Base, frozen=True):

@@ -61,6 +61,11 @@ class GossipRounds:
             )
         self._job = job
         algorithm = build_algorithm(gossip.algorithm, gossip.arguments, gossip.compression)
+        if algorithm.needs.reduces:
+            raise ValueError(
+                f"algorithm = {gossip.algorithm!r}: spares bytes between processes, and in this one nothing is sent; "
+                "backend='processes' runs it"
+            )
         needs, encoding = algorithm.needs, encoding_of(algorithm)
         seed, scale = experiment.seed, experiment.data.scaling
         self.peers = {

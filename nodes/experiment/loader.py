@@ -3,6 +3,7 @@
 import json
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def checked_experiment(tables: Mapping[str, Any], model: object = None) -> Exper
     CannotMerge
         Copies of `model` cannot learn together.
     """
-    experiment = Experiment.from_dict(tables)
+    experiment = _among_all(Experiment.from_dict(tables), tables)
     named = summed_model(experiment) if model is None else _made(model)
     experiment = with_defaults(experiment, named, rounds="rounds" not in tables)
     experiment = grown.with_defaults(experiment, model if model is None else named, rounds="rounds" not in tables)
@@ -113,6 +114,14 @@ def checked_experiment(tables: Mapping[str, Any], model: object = None) -> Exper
     check_scorers(experiment)  # here and not at every node: it loads scikit-learn
     check_preprocess(experiment)
     return experiment
+
+
+def _among_all(experiment: Experiment, tables: Mapping[str, Any]) -> Experiment:
+    """Lay out the complete graph for an algorithm that averages over all peers, where nothing is said of the graph."""
+    gossip = experiment.gossip
+    if gossip.algorithm != "all-reduce" or "topology" in (tables.get("gossip") or {}):
+        return experiment
+    return replace(experiment, gossip=replace(gossip, topology="complete"))
 
 
 def _made(model: object) -> object:

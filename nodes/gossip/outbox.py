@@ -53,6 +53,12 @@ class Outbox:
     def gone(self, peer: str) -> None:
         self._cut.discard(peer)
 
+    def mended(self, peer: str) -> bool:
+        """Take note that a neighbor is back; return whether its connection had ended."""
+        cut = peer in self._cut
+        self._cut.discard(peer)
+        return cut
+
     def send(
         self, event: ev.Trained, common: ev.OutgoingModel, number: int, to: Sequence[str], degree: int = 0
     ) -> list[e.Effect]:

@@ -11,19 +11,19 @@ from nervenet.broker.errors import see
 
 from ..runtime import effects as e
 from ..runtime import events as ev
+from .all_reduce.rounds import rounds_of
 from .checkpointing import CheckpointPolicy
 from .late_join import LateJoin, ModelOffer
 from .lifecycle import PATIENCE, PeerLifecycle
 from .membership.member_list import Change
 from .membership.service import MembershipService
 from .neighbor_tracker import NeighborTracker
-from .rounds import GossipRounds
 from .rules import PeerRules
 from .survey_flood import SurveyFlood
 
 __all__ = ["PATIENCE", "PeerMachine", "PeerRules"]
 
-UNREPORTED = {"heartbeat", "ping", "ack", "gossip", "shuffle", "edge", "get_model"}
+UNREPORTED = {"heartbeat", "ping", "ack", "gossip", "shuffle", "edge", "get_model", "reduce_ready", "reduce_call"}
 """Of these it is not reported that they could not be sent: failure detection notices."""
 
 
@@ -43,7 +43,7 @@ class PeerMachine:
         self.lifecycle = PeerLifecycle(rules, flood, unit="round")
         self.stats = self.lifecycle.stats
         self.checkpoints = CheckpointPolicy(wanted=rules.keeps, held=rules.held)
-        self.rounds = GossipRounds(rules, membership, self.tracker, self.lifecycle, self.checkpoints)
+        self.rounds = rounds_of(rules, membership, self.tracker, self.lifecycle, self.checkpoints)
         self.late_join = LateJoin(self.rounds, self.lifecycle, 4 * rules.timing.heartbeat_s)
         self.offer = ModelOffer(self.rounds, self.lifecycle)
         self.resumed: int | None = None
@@ -101,15 +101,15 @@ class PeerMachine:
                 self.rounds.waits.disconnected.add(peer)
                 return self.rounds.close_if_ready(now)
             case ev.Arrived(sender=sender) if self._known(sender):
-                return self._arrived(event, now)
+                return self._arrived(event, now) + self.rounds.reduces(event, now)
             case ev.TimerFired(key):
                 return self._timer(key, now)
             case ev.Surveyed() | ev.NextQuestion() | ev.QuestionRefused():
                 return self.lifecycle.asked(event, now, self.checkpoints.fields)
             case ev.ModelReady():
                 return self._settled(event, now)
-            case ev.Trained():
-                return self.rounds.trained(event, now)
+            case ev.Trained() | ev.Parts() | ev.Reduced():
+                return self.rounds.worked(event, now)
             case ev.Mixed():
                 return [*self.rounds.mixed(event, now), *self.offer.give()]
             case ev.Evaluated(number, which, metrics):

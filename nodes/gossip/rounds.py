@@ -33,6 +33,26 @@ class OpenRound:
     closed_by: str = ""
     participants: tuple[str, ...] = ()
     missing: dict[str, str] | None = None
+    kept: list[str] | None = None  # of an all-reduce: whose parts are as they were,
+    left_out: dict[str, list[str]] | None = None  # and who is not in the mean of whose
+
+    def fields(self, event: ev.Mixed, now: float, opened_at: float, missed: int) -> dict[str, Any]:
+        """Return what the event of the round says."""
+        fields: dict[str, Any] = {
+            "round": event.round,
+            "participants": list(self.participants),
+            "closed_by": self.closed_by,
+            "duration_s": now - opened_at,
+            "waiting_s": self.waited_s,
+            "mixing_s": now - self.trained_at - self.waited_s,
+            "age": event.round - missed,
+            "loss": self.loss,
+            "missing": self.missing or None,
+            "kept": self.kept or None,
+            "left_out": self.left_out or None,
+            **_of_algorithm(event.metrics),
+        }
+        return {key: value for key, value in fields.items() if value is not None}
 
 
 class GossipRounds:
@@ -174,6 +194,14 @@ class GossipRounds:
         effects.append(e.SetTimer(("deadline", self.number), open_.deadline_at))
         return effects + self.close_if_ready(now)
 
+    def worked(self, event: ev.Trained | ev.Parts | ev.Reduced, now: float) -> list[e.Effect]:
+        """Take what the worker has made; parts are made of a model where rounds are all-reduces."""
+        return self.trained(event, now) if isinstance(event, ev.Trained) else []
+
+    def reduces(self, event: ev.Arrived, now: float) -> list[e.Effect]:  # noqa: ARG002
+        """Take a message of an all-reduce, where rounds are that."""
+        return []
+
     def _catch_up(self) -> list[e.Effect]:
         """While this peer trained, neighbors closed its round without it: join the round they are in."""
         joined = self.waits.joined(self.number, self.until)
@@ -292,7 +320,7 @@ class GossipRounds:
             return []
         self.completed = number
         self.weights, self.clock = event.body, event.clock
-        fields = self._fields(event, now)
+        fields = self._open.fields(event, now, self.lifecycle.opened_at, self._missed)
         effects: list[e.Effect] = [e.Publish("round.completed", fields)]
         last = number >= self.until
         if last and self.isolation.alone_since:
@@ -310,22 +338,6 @@ class GossipRounds:
         else:
             effects.append(e.Completed(number, fields))
         return effects + self.next(now)
-
-    def _fields(self, event: ev.Mixed, now: float) -> dict[str, Any]:
-        open_ = self._open
-        fields: dict[str, Any] = {
-            "round": event.round,
-            "participants": list(open_.participants),
-            "closed_by": open_.closed_by,
-            "duration_s": now - self.lifecycle.opened_at,
-            "waiting_s": open_.waited_s,
-            "mixing_s": now - open_.trained_at - open_.waited_s,
-            "age": event.round - self._missed,
-            "loss": open_.loss,
-            "missing": open_.missing or None,
-            **_of_algorithm(event.metrics),
-        }
-        return {key: value for key, value in fields.items() if value is not None}
 
     def heartbeat(self, to: tuple[str, ...]) -> list[e.Effect]:
         """Return a heartbeat, if neighbors need to know how far this peer is; that it lives, pings find out."""

@@ -19,6 +19,7 @@ from ..consent.requests import Policy
 from ..gossip.algorithms import Algorithm
 from ..gossip.algorithms.registry import build_algorithm, encoding_of, has_rounds, synchronous_names
 from ..gossip.algorithms.requirements import suitable_mixing
+from ..gossip.all_reduce.worker import worker_of
 from ..gossip.asynchronous.machine import AsyncPeerMachine
 from ..gossip.asynchronous.worker import AsyncGossipWorker
 from ..gossip.checkpoint_writer import CheckpointWriter
@@ -160,7 +161,7 @@ class Peer(Role):
         self._worker: GossipWorker | AsyncGossipWorker
         if has_rounds(gossip.algorithm):
             self._algorithm = build_algorithm(gossip.algorithm, gossip.arguments, gossip.compression)
-            self._worker = GossipWorker(site_model, self._algorithm, writer=self._writer, **common)
+            self._worker = worker_of(self._algorithm)(site_model, self._algorithm, writer=self._writer, **common)
         else:
             self._worker = AsyncGossipWorker(site_model, **common)
         self._worker.shared = identity.agreements

@@ -231,6 +231,30 @@ class Mix(Effect, frozen=True):
     clocks: Sequence[float] = ()
 
 
+class Split(Effect, frozen=True):
+    """Cut a vector into parts, each of which ends where `ends` says; answered by `Parts`, which copy nothing."""
+
+    number: int
+    body: Body
+    ends: tuple[int, ...]
+
+
+class Reduce(Effect, frozen=True):
+    """Take the mean of a part over peers, in the order given, by their numbers of examples; answered by `Reduced`."""
+
+    number: int
+    bodies: Sequence[Body]
+    examples: Sequence[int]
+
+
+class Gather(Effect, frozen=True):
+    """Set a peer's model to these parts, one behind the other, and its schedule to `clock`; answered by `Mixed`."""
+
+    round: int
+    bodies: Sequence[Body]
+    clock: float
+
+
 class Forget(Effect, frozen=True):
     """A neighbor has a new incarnation: drop what is remembered of the previous one."""
 

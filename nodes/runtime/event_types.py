@@ -208,11 +208,9 @@ class RoundCompleted(Event, frozen=True, tag="round.completed"):
     loss: float | None = None
     missing: dict[str, str] = {}
     partial: tuple[str, ...] = ()
-    # Of round 0.
-    task: str | None = None
+    task: str | None = None  # of round 0, as the next
     classes: Count | None = None
-    # Without rounds.
-    staleness: tuple[Count, ...] = ()
+    staleness: tuple[Count, ...] = ()  # without rounds, as the next two
     staleness_mean: float | None = None
     staleness_max: Count | None = None
     waiting_s: float | None = None
@@ -222,6 +220,8 @@ class RoundCompleted(Event, frozen=True, tag="round.completed"):
     mass: float | None = None
     mass_out: dict[str, float] = {}
     radius: float | None = None
+    kept: tuple[str, ...] = ()
+    left_out: dict[str, tuple[str, ...]] = {}
     # Of a coordinator, also by strategy and compression.
     folding_s: float | None = None
     bytes_raw: Count | None = None

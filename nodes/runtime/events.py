@@ -224,6 +224,20 @@ class Combined(Event, frozen=True):
     body: Body
 
 
+class Parts(Event, frozen=True):
+    """A vector in its parts, one behind the other; `number` is that of the effect that asked for them."""
+
+    number: int
+    bodies: tuple[Body, ...]
+
+
+class Reduced(Event, frozen=True):
+    """The mean of a part is made; `number` is that of the effect that asked for it."""
+
+    number: int
+    body: Body
+
+
 class Evaluated(Event, frozen=True):
     """The model of `round` was measured on `which` data; `counts` of its predictions, where they were to be told."""
 

@@ -24,7 +24,7 @@ from . import effects as e
 from . import events as ev
 from .outgoing import Share, shared
 
-_SENT = (e.Train, e.Fold, e.Mix, e.Combine, e.CopyPart)  # what comes of them is sent, or may be
+_SENT = (e.Train, e.Fold, e.Mix, e.Combine, e.CopyPart, e.Reduce, e.Gather)  # what comes of them is sent, or may be
 INLINE_SUM = 262_144  # bytes of all vectors together; see `Worker.submit`
 INLINE_BYTES = 1 << 20  # below this, looking at every value (at most 50 us) costs less than a hop to another thread
 
@@ -35,7 +35,7 @@ LAST = 8  # trainings that are looked at
 WAITED_S = 2e-3  # who takes longer each time, whatever the processor spends on it, waits for something
 LONG_S, STOPPED_S = 5e-3, 0.1
 
-_MAY_BE_SMALL = (e.Fold, e.Mix, e.Combine, e.Merge, e.CopyPart)
+_MAY_BE_SMALL = (e.Fold, e.Mix, e.Combine, e.Merge, e.CopyPart, e.Split, e.Reduce, e.Gather)
 _TRAININGS = (e.Train, e.TrainAlone, e.Personalize)
 _CONCURRENT = (e.Combine, e.Merge, e.CopyPart, e.KeepRange)
 
@@ -262,16 +262,20 @@ class Lane:
                 then()
 
 
-def _bytes(effect: e.Fold | e.Mix | e.Combine | e.Merge | e.CopyPart) -> int:
+def _bytes(
+    effect: e.Fold | e.Mix | e.Combine | e.Merge | e.CopyPart | e.Split | e.Reduce | e.Gather,
+) -> int:
     bodies: Sequence[Any]
     match effect:
+        case e.Split():  # which touches none of them
+            bodies = []
         case e.Fold():
             bodies = [contribution.body for contribution in effect.contributions]
         case e.Merge(_, mine, theirs):
             bodies = [mine, theirs]
         case e.CopyPart(_, body):
             bodies = [body]
-        case e.Mix() | e.Combine():
+        case e.Mix() | e.Combine() | e.Reduce() | e.Gather():
             bodies = effect.bodies
     return sum(body.nbytes for body in bodies)
 

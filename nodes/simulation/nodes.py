@@ -33,13 +33,13 @@ from ..federated.coordinator_worker import Aggregator, CoordinatorWorker, popula
 from ..federated.strategies.registry import build_strategy
 from ..gossip.algorithms.registry import build_algorithm, encoding_of, has_rounds
 from ..gossip.algorithms.requirements import suitable_mixing
+from ..gossip.all_reduce.worker import worker_of
 from ..gossip.asynchronous.machine import AsyncPeerMachine
 from ..gossip.asynchronous.worker import AsyncGossipWorker
 from ..gossip.membership.service import MembershipRules, MembershipService
 from ..gossip.membership.swim import SwimRules
 from ..gossip.round_machine import PeerMachine, PeerRules
 from ..gossip.survey_tree import FEWEST, SpanningTree
-from ..gossip.worker import GossipWorker
 from ..runtime.model_worker import ModelWorker
 from ..topology import TOPOLOGIES, Schedule, every_neighbor
 from .stacking import PreparedMLP
@@ -172,7 +172,7 @@ class Peers:
         }
         algorithm = build_algorithm(gossip.algorithm, gossip.arguments, gossip.compression)
         if has_rounds(gossip.algorithm):
-            worker = GossipWorker(site_model, algorithm, **common)
+            worker = worker_of(algorithm)(site_model, algorithm, **common)
             return self._by_rounds(name, algorithm, site_model), worker
         rules = replace(
             self._rules(name, site_model),

@@ -26,6 +26,7 @@ ANSWERS = {(b, a) for a, b in REPORTS}
 NODES = UP | DOWN | PEERS
 GOSSIP = (
     *("peer_survey", "peer_surveys", "catch_up", "exchange", "propose", "accept", "decision", "query_decision"),
+    *("reduce_ready", "reduce_call", "reduce_part", "reduced_part"),
     *("walk", "get_model", "model", "ping", "ack", "gossip", "shuffle", "edge", "get_peers", "peers"),
 )
 

@@ -19,7 +19,9 @@ from nervenet.broker import messages as m
 from nervenet.broker.messages import Lane
 from nervenet.broker.testing.faults import Faults
 from nervenet.nodes.gossip.algorithms.averaging import DPSGD
+from nervenet.nodes.gossip.algorithms.base import Algorithm
 from nervenet.nodes.gossip.algorithms.push_sum import RECEIVED, SENT, SGP
+from nervenet.nodes.gossip.all_reduce.algorithm import AllReduce
 from nervenet.nodes.gossip.round_machine import PeerMachine
 from nervenet.nodes.gossip.worker import GossipWorker
 from nervenet.nodes.runtime import effects as e
@@ -27,6 +29,8 @@ from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulated, Simulation
 from nervenet.nodes.runtime.worker import Cancellation
 from vocabulary import Cut, Kill
+
+ALGORITHMS: dict[str, type[Algorithm]] = {"sgp": SGP, "d-psgd": DPSGD, "all-reduce": AllReduce}
 
 
 @dataclass
@@ -173,7 +177,7 @@ class Played(Run):
         self.history = history
         self.incarnations: list[Incarnation] = []
         self.current: dict[str, Incarnation] = {}
-        self.algorithm = SGP() if history.algorithm == "sgp" else DPSGD()
+        self.algorithm: Algorithm = ALGORITHMS[history.algorithm]()
         self.needs = self.algorithm.needs
         self.by_tree = history.by_tree
         self.mixing = "push-sum" if self.needs.mass else "metropolis-hastings"

@@ -135,7 +135,7 @@ def test_the_same_seed_gives_the_same_bits_in_whatever_order_things_happen(run: 
 @pytest.mark.parametrize(
     ("algorithm", "topology"),
     [
-        *((name, "complete") for name in SYNCHRONOUS),
+        *((name, "complete") for name in SYNCHRONOUS if name != "all-reduce"),  # its histories say more
         ("dpsgd", "one-peer-exponential"),
         ("epidemic", "epidemic-local"),
         ("sgp", "epidemic-local"),

@@ -16,6 +16,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 WEIGHTS = np.array([1.0, -2.5, 3.25], np.float32)
 STATISTICS = np.array([150.0, 5.8, 102.2], np.float64)
+CALL = m.Call("peer-0", 1_700_000_000_000_000, 7)
 FLOATS = m.Payload("0123456789abcdef", "float32", 3)
 LARGE = m.Payload("0123456789abcdef", "float32", 250_000_000)
 DOUBLES = m.Payload("fedcba9876543210", "float64", 3)
@@ -99,6 +100,10 @@ EXAMPLES: dict[str, tuple[m.Message, Any]] = {
         (m.Peers((NEWS,), ("peer-2", "peer-3"), "tcp://h:5556"), None),
         (m.GetModel(), None),
         (m.Model(5, {"center": [0.5]}, FLOATS), WEIGHTS),
+        (m.ReduceReady(5), None),
+        (m.ReduceCall(5, CALL, ("peer-0", "peer-1", "peer-2")), None),
+        (m.ReducePart(5, CALL, FLOATS, 120), WEIGHTS),
+        (m.ReducedPart(5, CALL, FLOATS, missing=("peer-2",)), WEIGHTS),
         (m.Report("result", 2, {"accuracy": 0.5}, FLOATS), WEIGHTS),
         (m.Receipt(2), None),
         (m.Join(1, "demo", "client-0", "client", 9, 4711, {"control": "tcp://h:1"}, {"mode": "gossip"}, 2, 30.0), None),

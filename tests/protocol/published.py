@@ -40,6 +40,7 @@ ROLES = {
     "nodes/gossip/round_machine.py": ["peer"],
     "nodes/gossip/membership/statements.py": ["peer"],
     "nodes/gossip/rounds.py": ["peer"],
+    "nodes/gossip/all_reduce/rounds.py": ["peer"],
     "nodes/gossip/checkpointing.py": ["peer"],
     "nodes/roles/peer.py": ["peer"],
     "nodes/gossip/exchange_stats.py": ["peer"],

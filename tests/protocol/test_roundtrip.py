@@ -64,7 +64,7 @@ KNOWN: dict[Any, tuple[str, st.SearchStrategy[Any]]] = {
 """How a type is called in docs/protocol.md, and the values that it has."""
 
 
-PARTS = (m.Manifest, m.Member, m.MemberState, m.Contact, m.SiteFields)
+PARTS = (m.Call, m.Manifest, m.Member, m.MemberState, m.Contact, m.SiteFields)
 
 
 def meaning(kind: Any) -> tuple[str, st.SearchStrategy[Any]]:

@@ -36,6 +36,7 @@ class Needs:
     steps: int | None = None  # the local steps that its theory has; None: any number
     compression: bool = False  # it takes ``gossip.compression``
     correction: bool = False  # it adds something to the gradients of the local steps
+    reduces: bool = False  # a round is an all-reduce among all peers that are there: see `gossip.all_reduce`
 
 
 @dataclass(frozen=True)

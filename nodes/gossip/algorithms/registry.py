@@ -20,6 +20,7 @@ SYNCHRONOUS: Mapping[str, str] = {
     "clipped-gossip": "robust:ClippedGossip",
     "self-centered-clipping": "robust:SelfCenteredClipping",
     "trimmed-mean": "robust:TrimmedMean",
+    "all-reduce": "all_reduce.algorithm:AllReduce",
 }
 ASYNCHRONOUS: Mapping[str, str] = {
     "ad-psgd": "asynchronous.ad_psgd:AdPsgd",
@@ -29,7 +30,7 @@ ASYNCHRONOUS: Mapping[str, str] = {
 ALGORITHMS: Registry[type[Any]] = Registry(
     "gossip.algorithm",
     "nervenet.algorithms",
-    {**{name: f"algorithms.{where}" for name, where in SYNCHRONOUS.items()}, **ASYNCHRONOUS},
+    {**{name: where if "." in where else f"algorithms.{where}" for name, where in SYNCHRONOUS.items()}, **ASYNCHRONOUS},
     package=__package__.rpartition(".")[0],
     error=ExperimentError,
     check=lambda plugin: lacks(plugin, "needs", "check", "init", "outgoing", "step"),

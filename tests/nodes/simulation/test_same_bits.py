@@ -12,14 +12,17 @@ from nervenet.nodes.results.run_result import RunResult
 
 Simulate = Callable[..., Awaitable[RunResult]]
 
+ALL = {"algorithm": "all-reduce", "topology": "complete"}
 CALM = {"network": {"suspect_after_s": 20.0}, "evaluation": {"baseline": False}}
 
 
 @pytest.mark.e2e
 @pytest.mark.usefixtures("warm_launches")
-@pytest.mark.parametrize("mode", ["federated", "gossip"])
-async def test_it_has_the_bits_of_a_launch(mode: str, simulated: Simulate, tmp_path: Path) -> None:
-    tables = {"mode": mode, "nodes": 5, "rounds": 4, "data": {"name": "iris"}, **CALM}
+@pytest.mark.parametrize(("mode", "gossip"), [("federated", {}), ("gossip", {}), ("gossip", ALL)])
+async def test_it_has_the_bits_of_a_launch(
+    mode: str, gossip: dict[str, str], simulated: Simulate, tmp_path: Path
+) -> None:
+    tables = {"mode": mode, "gossip": gossip, "nodes": 5, "rounds": 4, "data": {"name": "iris"}, **CALM}
     real = await launch(Experiment.from_dict(tables), out=tmp_path / "real")
     assert real["undisturbed"]
     for engine in ("machines", "auto"):

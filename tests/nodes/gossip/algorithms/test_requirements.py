@@ -49,6 +49,15 @@ def gossip(algorithm: str, **overrides: object) -> Experiment:
         ("ad-psgd", {"gossip.topology": "base-k"}, ["'ad-psgd'", "'base-k'", "changes from round to round", "dpsgd"]),
         ("ad-psgd", {"gossip.topology": "epidemic-oracle"}, ["'ad-psgd'", "'epidemic-oracle'", "changes"]),
         ("ad-psgd", {"gossip.compression": "int8"}, ["gossip.compression = 'int8'", "'ad-psgd'", "choco"]),
+        ("all-reduce", {"gossip.topology": "ring"}, ["'all-reduce'", "'ring'", "all others", "expected 'complete'"]),
+        ("all-reduce", {"gossip.topology": "base-k"}, ["'all-reduce'", "'base-k'", "changes from round to round"]),
+        ("all-reduce", {"gossip.compression": "int8"}, ["gossip.compression = 'int8'", "'all-reduce'", "choco"]),
+        ("all-reduce", {"gossip.mixing": "metropolis-hastings"}, ["'all-reduce'", "expected uniform"]),
+        (
+            "all-reduce",
+            {"model.name": "sklearn.naive_bayes.GaussianNB"},
+            ["gossip.algorithm = 'all-reduce'", "GaussianNB", "expected"],
+        ),
         ("gossip-learning", {"gossip.mixing": "uniform"}, ["gossip.mixing = 'uniform'", "'gossip-learning'"]),
         (
             "gossip-learning",
@@ -92,6 +101,7 @@ def test_what_theory_excludes_is_refused_by_name(
         ("clipped-gossip", {"gossip.byzantine": 1}),
         ("self-centered-clipping", {"gossip.radius": 0.5}),
         ("trimmed-mean", {"gossip.topology": "complete", "gossip.byzantine": 3}),
+        ("all-reduce", {"gossip.topology": "complete"}),
     ],
 )
 def test_what_theory_allows_goes_through_the_file_and_back(algorithm: str, overrides: dict[str, object]) -> None:
@@ -106,3 +116,8 @@ def test_compression_is_that_of_the_mode_s_own_table() -> None:
     one = load_experiment(overrides={"mode": "gossip", "gossip.algorithm": "choco", "compression": "int8"})
     assert (one.gossip.compression, one.federated.compression) == ("int8", "")
     assert load_experiment(overrides={"compression": "delta+int8"}).federated.compression == "delta+int8"
+
+
+def test_peers_that_average_over_all_reach_all_unless_another_graph_is_asked_for() -> None:
+    assert gossip("all-reduce").gossip.topology == "complete"
+    assert gossip("dpsgd").gossip.topology == "ring"
