@@ -265,9 +265,10 @@ class Inbound:
         self._endpoint.counters.refused += 1
         self._channels[lane].send(identity, Envelope.of(Refused(about, round_, code, reason), version=version))
 
-    def _stranger(self, lane: Lane, reason: str, address: str = "") -> None:
+    def _stranger(self, lane: Lane, reason: str) -> None:
         """Report a stranger; its owner is told of the first, and then now and then how many there were."""
-        if lane in self._guards and not address:
+        address = ""
+        if lane in self._guards:
             address = self._guards[lane].address_of(self._channels[lane].descriptor())
         self._endpoint.refused(ConnectionRefused(f"inbox.{self._endpoint.role}", address, "", "", reason))
 
@@ -307,8 +308,7 @@ class Inbound:
             return  # it was refused, which is reported as such
         if peer is None:
             if was is None or not (was.ended or was.known):  # else that has been reported, or it was no stranger
-                reason = "closed its connection before its HELLO, or sent a frame beyond the limit"
-                self._stranger(lane, reason, "" if was is None else was.address)
+                self._guards[lane].left_early("" if was is None else was.address)
         elif lane is Lane.BULK:
             if peer.up:
                 self._cut[peer.identity] = self._endpoint.loop.call_later(_CUT_S, self._bulk_disconnected, peer)

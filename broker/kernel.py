@@ -85,6 +85,21 @@ def peer_of(descriptor: int) -> str:
     return str(name[0]) if isinstance(name, tuple) else ""
 
 
+def port_of(descriptor: int) -> int:
+    """Return the port of this end; 0 if it is closed, or no TCP socket, or there is none."""
+    if descriptor < 0:
+        return 0
+    try:
+        connection = socket_of(descriptor)
+        try:
+            name = connection.getsockname()
+        finally:
+            connection.detach()  # it is ZeroMQ's
+    except OSError:
+        return 0
+    return int(name[1]) if isinstance(name, tuple) and len(name) > 1 else 0
+
+
 def socket_of(descriptor: int) -> socket.socket:
     """Return the socket of a descriptor.
 

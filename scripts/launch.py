@@ -53,6 +53,7 @@ def launch(
     resume: Path | None,
     quiet: bool,
     json: bool,
+    every_s: float | None,
     seeds: str | None,
     audit: bool,
     insecure: bool,
@@ -98,7 +99,7 @@ def launch(
             beside = stack.enter_context(web_beside(place))
         endpoint = endpoint_of(metrics, token_file, tls_cert, tls_key, insecure=experiment.network.insecure)
         start = partial(_launch, endpoint, beside, targets)
-        run_all(start, experiment, chosen, out, early or {}, resume=resume, quiet=quiet, json=json)
+        run_all(start, experiment, chosen, out, early or {}, resume=resume, quiet=quiet, json=json, every_s=every_s)
 
 
 async def _launch(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nervenet.nodes.monitoring.run_view import NodeRow, RunView
+from nervenet.nodes.monitoring.screen import URGENT, natural
 from nervenet.nodes.report.units import duration, score, score_name, size
 from nervenet.nodes.runtime.printable import listed, printable
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 STALE_S = 5.0
 
 STYLES = {"lost": "bold red", "suspect": "yellow", "left": "dim", "training": "cyan", "done": "dim"}
-URGENT = {"lost": 0, "suspect": 1}
 
 
 def header(view: RunView, now: float) -> str:
@@ -75,7 +75,7 @@ def cells(name: str, row: NodeRow, now: float) -> tuple[str, ...]:
 
 def rows_shown(view: RunView, limit: int) -> Iterator[tuple[str, NodeRow]]:
     """At most ``limit`` rows: those in trouble first to be kept, all in name order."""
-    order = sorted(view.rows, key=lambda name: (view.rows[name].role != "coordinator", _natural(name)))
+    order = sorted(view.rows, key=lambda name: (view.rows[name].role != "coordinator", natural(name)))
     urgent = sorted(order, key=lambda name: URGENT.get(view.rows[name].state, 2))
     kept = set(urgent[:limit])
     for name in order:
@@ -95,7 +95,7 @@ def render(view: RunView, now: float, height: int) -> RenderableType:
     hidden = len(view.rows) - len(shown)
     below = [Text(f"… and {hidden} more nodes", style="dim")] if hidden else []
     below += [Text(line, style="yellow" if "apart" in line else "dim") for line in clusters]
-    return Group(title, _table(view, shown, now), *below)
+    return Group(title, nodes_table(view, shown, now), *below)
 
 
 def cluster_lines(view: RunView) -> list[str]:
@@ -110,23 +110,27 @@ def cluster_lines(view: RunView) -> list[str]:
     return lines
 
 
-def _table(view: RunView, shown: list[tuple[str, NodeRow]], now: float) -> Table:
+def nodes_table(
+    view: RunView,
+    shown: list[tuple[str, NodeRow]],
+    now: float,
+    sort: tuple[str, bool] | None = None,
+    chosen: str = "",
+) -> Table:
+    """Return the table of these rows; marked are the chosen one, and the column by which they are sorted."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    figures = ("round", "train loss", score_name(view.score_name), "sent", "received")
+    figures = ("round", "train loss", "score", "sent", "received")
     for column in ("node", "state", *figures, "last seen"):
-        table.add_column(column, justify="right" if column in figures else "left", no_wrap=True)
+        title = score_name(view.score_name) if column == "score" else column
+        mark = "" if sort is None or sort[0] != column else " ▼" if sort[1] else " ▲"
+        table.add_column(f"{title}{mark}", justify="right" if column in figures else "left", no_wrap=True)
     for name, row in shown:
         stale = row.living and not view.finished and now - row.seen > STALE_S
-        table.add_row(
-            *map(Text, map(printable, cells(name, row, now))), style="yellow" if stale else STYLES.get(row.state)
-        )
+        style = "yellow" if stale else STYLES.get(row.state, "")
+        style += " reverse" if name == chosen else ""
+        table.add_row(*map(Text, map(printable, cells(name, row, now))), style=style.strip() or None)
     return table
-
-
-def _natural(name: str) -> tuple[str, int]:
-    stem, _, number = name.rpartition("-")
-    return (stem, int(number)) if number.isdigit() else (name, -1)

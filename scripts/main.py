@@ -27,6 +27,7 @@ COMMANDS = (
     "broker",
     "node",
     "monitor",
+    "replay",
     "compare",
     "serve",
     "predict",

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .http_options import check_used, endpoint_option, http_access_options
 from .metrics_endpoint import NOWHERE, Endpoint, endpoint_of, metrics_option
-from .options import insecure_flag
+from .options import every_option, insecure_flag
 from .web_server import DEFAULT as WEB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nervenet.nodes.runtime.event_types import AnyEvent
+
+    from .following import Record
     from .views import View
 
-AFTER_END_S = 0.5  # what comes first tells of the past: of a run that ended, and has been resumed since
 DEFAULT_BROKER = "tcp://127.0.0.1:5555"
 
 
@@ -37,6 +38,7 @@ DEFAULT_BROKER = "tcp://127.0.0.1:5555"
 @click.option("--keys", metavar="DIR", help="Folder of the key to watch by; see nervenet keys. [default: that run's]")
 @click.option("--name", metavar="NAME", help="Which key of that folder. [default: the only one, or that of monitor]")
 @insecure_flag
+@every_option
 @click.option("--stay", is_flag=True, help="Go on watching for further runs after the last one has ended.")
 @endpoint_option("web", WEB, "Show it as a page for browsers, there.")
 @metrics_option
@@ -52,6 +54,7 @@ def monitor(
     keys: str | None,
     name: str | None,
     insecure: bool,
+    every_s: float | None,
     web: str | None,
     metrics: str | None,
     token_file: Path | None,
@@ -86,6 +89,7 @@ def monitor(
         topics=topics,
         run=run,
         json=json,
+        every_s=every_s,
         record=record,
         stay=stay,
         keys=keys,
@@ -102,20 +106,22 @@ def watch(
     run: str | None = None,
     quiet: bool = False,
     json: bool = False,
+    every_s: float | None = None,
     record: Path | None = None,
     stay: bool = False,
     endpoint: Endpoint = NOWHERE,
     **secured: Any,
 ) -> None:
     """Watch until every run that was seen has ended; see `monitor`."""
+    from .following import Record
     from .signals import run as run_until_signal
-    from .views import choose_view
+    from .view_choice import choose_view
 
     secured = {"keys": None, "name": None, "insecure": False} | secured
     prefixes = tuple(part.strip() for part in topics.split(","))
-    view = choose_view(quiet=quiet, json=json)
+    view = choose_view(quiet=quiet, json=json, every_s=every_s, watches=True)
     with contextlib.ExitStack() as stack:
-        file = None if record is None else stack.enter_context(_opened(record))
+        file = None if record is None else stack.enter_context(Record(record))
         run_until_signal(lambda: _watch(view, broker, prefixes, run, file, endpoint, stay=stay, **secured))
 
 
@@ -133,17 +139,16 @@ async def _watch(
     broker: str | None,
     topics: tuple[str, ...],
     run: str | None,
-    file: IO[str] | None,
+    record: Record | None,
     endpoint: Endpoint,
     *,
     stay: bool,
     **secured: Any,
 ) -> None:
     from nervenet.nodes.monitoring.monitor import Monitor
-    from nervenet.nodes.results.run_dir import to_json
 
+    from .following import follow
     from .output import INSECURE, warn
-    from .views import RunViews
 
     address = broker
     if address is None:
@@ -151,36 +156,20 @@ async def _watch(
         secured |= found
     if secured["insecure"]:
         warn(INSECURE, "insecure")
-    runs = RunViews()  # decides when to end, whatever is shown
     view.note(f"watching {address}")
+
+    def look(event: AnyEvent) -> None:
+        endpoint.count(event)
+        _find_files(view, address, event)
+
     watching = Monitor(address, topics=topics, run=run, **secured)
     async with endpoint.open(view.note), view.running(), watching as events:
-        arriving = aiter(events)
-        until: float | None = None
-        while True:
-            try:
-                async with asyncio.timeout_at(until):
-                    event = await anext(arriving)
-            except (TimeoutError, StopAsyncIteration):
-                return
-            endpoint.count(event)
-            view.event(event)
-            if file is not None:
-                file.write(to_json(event.raw) + "\n")
-                file.flush()
-            runs.update(event)
-            if not runs.all_finished or stay:
-                until = None
-            elif until is None:
-                until = asyncio.get_running_loop().time() + AFTER_END_S
-            # Events that are there already do not yield to the event loop; the display needs its turn.
-            await asyncio.sleep(0)
+        await follow(view, events, record, stay=stay, look=look)
 
 
-def _opened(record: Path) -> IO[str]:
-    from nervenet.nodes.config.keys import ExperimentError
+def _find_files(view: View, address: str, event: AnyEvent) -> None:
+    """Find where the run's files are, if they are on this machine; its folder says so when all nodes are ready."""
+    if not view.files and event.type in ("run.started", "node.ready", "run.completed", "run.failed"):
+        from nervenet.nodes.results.newest_run import run_of_broker
 
-    try:
-        return record.open("a", encoding="utf-8")
-    except OSError as error:
-        raise ExperimentError(f"--record {record}: cannot be written: {error.strerror}") from None
+        view.files = str(run_of_broker(address) or "")

@@ -206,3 +206,12 @@ def _value(key: str, text: str | tuple[str, ...]) -> object:
     if isinstance(_default(key), str) or key in TEXTS:
         return text
     return parse_set(f"{key}={text}")[1]
+
+
+every_option = click.option(
+    "--every",
+    "every_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0.1),
+    help="Where the output is no terminal: so often a line of progress. [default: 2]",
+)

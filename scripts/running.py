@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
+from .options import every_option
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -29,6 +31,7 @@ def run_options(*further: Callable[..., Any]) -> Callable[[Callable[..., Any]], 
         *further,
         click.option("--quiet", is_flag=True, help="No live display; the result in one line."),
         click.option("--json", is_flag=True, help="Every event as a JSON line on standard output."),
+        every_option,
         click.option("--seeds", metavar="N,N,…", help=seeds),
     )
 
@@ -50,13 +53,14 @@ def run_all(
     resume: Path | None = None,
     quiet: bool,
     json: bool,
+    every_s: float | None = None,
 ) -> None:
     """Run an experiment, for each of some seeds or as it is, and print what came of it."""
     if seeds is None:
-        summary, folder = run_one(start, experiment, out, resume, early, quiet=quiet, json=json)
+        summary, folder = run_one(start, experiment, out, resume, early, quiet=quiet, json=json, every_s=every_s)
         conclude(summary, folder, quiet=quiet, json=json)
     else:
-        run_each(start, experiment, seeds, out, early, quiet=quiet, json=json)
+        run_each(start, experiment, seeds, out, early, quiet=quiet, json=json, every_s=every_s)
 
 
 def experiment_file(files: tuple[Path, ...], overrides: dict[str, object]) -> tuple[Path | None, dict[str, object]]:
@@ -99,6 +103,7 @@ def run_each(
     *,
     quiet: bool,
     json: bool,
+    every_s: float | None = None,
 ) -> None:
     """Run an experiment once for each seed, and print what the runs have come to together."""
     from dataclasses import replace
@@ -114,7 +119,14 @@ def run_each(
     summaries: dict[int, Mapping[str, Any]] = {}
     for seed in seeds:
         summaries[seed], folder = run_one(
-            start, replace(experiment, seed=seed), seed_dir(out, seed), None, early, quiet=quiet, json=json
+            start,
+            replace(experiment, seed=seed),
+            seed_dir(out, seed),
+            None,
+            early,
+            quiet=quiet,
+            json=json,
+            every_s=every_s,
         )
         conclude(summaries[seed], folder, quiet=True, json=json)
         early = {}  # the fork server, and the time of the command's start, are the first run's
@@ -132,15 +144,16 @@ def run_one(
     *,
     quiet: bool,
     json: bool,
+    every_s: float | None = None,
 ) -> tuple[Mapping[str, Any], Path]:
     """Return the summary of one run, and its folder."""
     from nervenet.nodes.results.run_dir import has_checkpoints, not_written, read_summary
 
     from .output import warn
     from .signals import Stopped, run
-    from .views import choose_view
+    from .view_choice import choose_view
 
-    view = choose_view(quiet=quiet, json=json, guessed=experiment.data.task is None)
+    view = choose_view(quiet=quiet, json=json, every_s=every_s, guessed=experiment.data.task is None)
     folders: list[Path] = []
 
     def began(folder: Path) -> None:

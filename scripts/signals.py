@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 SHOW_CURSOR = "\x1b[?25h"
+at_exit_at_once: list[Callable[[], None]] = []
+"""Called where a second signal ends the process: what a terminal has to be set back to."""
 AGAIN_S = 0.5  # timeout(1) sends SIGTERM twice, and a shell that closes SIGHUP: only Ctrl-C may come again so soon
 
 
@@ -118,6 +120,8 @@ def _leave_dead_terminal() -> None:
 
 
 def _exit_at_once(number: int) -> None:
+    for restore in at_exit_at_once:
+        restore()
     with contextlib.suppress(OSError):
         # A live table has hidden the cursor.
         if sys.stdout.isatty():

@@ -31,6 +31,7 @@ def simulate(
     out: Path | None,
     quiet: bool,
     json: bool,
+    every_s: float | None,
     seeds: str | None,
 ) -> None:
     """Run N nodes in this process, on virtual time, over a network that is a model of one.
@@ -50,7 +51,7 @@ def simulate(
     for line in (*warnings(experiment), *idle_in_simulation(experiment)):
         warn(line)
     started_at = {key: value for key, value in (early or {}).items() if key == "started_at"}
-    run_all(_simulate, experiment, chosen, out, started_at, quiet=quiet, json=json)
+    run_all(_simulate, experiment, chosen, out, started_at, quiet=quiet, json=json, every_s=every_s)
 
 
 async def _simulate(experiment: Experiment, view: View, _folders: Sequence[Path], **options: Any) -> RunResult:

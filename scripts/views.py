@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nervenet.nodes.monitoring.outcome import Outcome
 from nervenet.nodes.monitoring.run_view import Fields, RunView
 from nervenet.nodes.runtime.event_types import Event, fitted
 from nervenet.nodes.runtime.printable import printable
@@ -20,7 +20,6 @@ from .notices import Notices
 if TYPE_CHECKING:
     from nervenet.nodes.config.schema import DataConfig
 
-REFRESH_S = 0.125
 PLAIN_LINE_EVERY_S = 2.0
 MOST_BY_SITES = 50
 """So many warnings by sites are said where little is to be said: hundreds of nodes may each have another one."""
@@ -30,6 +29,7 @@ class View:
     """What a command prints of a run, within its `running` context: here nothing but notes and warnings."""
 
     def __init__(self) -> None:
+        self.files = ""  # where the run's files are, once it is known
         self._by_sites: set[str] = set()
 
     def event(self, event: Fields) -> None:
@@ -63,21 +63,8 @@ class View:
     async def running(self) -> AsyncIterator[None]:
         yield
 
-
-def choose_view(*, quiet: bool = False, json: bool = False, guessed: bool = False) -> View:
-    """Return the view for the flags and for where standard output goes; see `PlainView` for `guessed`."""
-    if json:
-        return JsonView()
-    if quiet:
-        return View()
-    if not sys.stdout.isatty():
-        return PlainView(guessed=guessed)
-    from nervenet.models.extras import how_to_install, installed
-
-    if installed("rich"):
-        return LiveView(guessed=guessed)
-    print(f"lines in place of a live table: {how_to_install('rich')}", file=sys.stderr)
-    return PlainView(guessed=guessed)
+    async def stay(self) -> None:
+        """Stay for as long as somebody wants to look at the end of a recording."""
 
 
 class JsonView(View):
@@ -126,7 +113,7 @@ class RunViews:
 
 
 class PlainView(View):
-    """For logs: notices at once, and a line of progress every two seconds in which there was any.
+    """For logs: notices at once, a line of progress every two seconds in which there was any, and how it came out.
 
     Parameters
     ----------
@@ -136,10 +123,30 @@ class PlainView(View):
         Whether what the target is follows from its values, and the user of this command could have said it.
     security
         How this command's node is secured: "keys", "insecure", or neither.
+    every_s
+        Seconds from one line of progress to the next.
+    watches
+        Whether the run is another's, and its end always told of: otherwise, if it is no success, or nodes were lost.
+
+    Attributes
+    ----------
+    now
+        Returns what time it is where the run is.
     """
 
-    def __init__(self, known: RunView | None = None, *, guessed: bool = False, security: str = "") -> None:
+    def __init__(
+        self,
+        known: RunView | None = None,
+        *,
+        guessed: bool = False,
+        security: str = "",
+        every_s: float | None = None,
+        watches: bool = False,
+    ) -> None:
         super().__init__()
+        self.now: Callable[[], float] = time.time
+        self._every_s, self._watches = every_s, watches
+        self._outcomes: dict[str, Outcome] = {}
         self._security = security
         self._hint = " (--task would say otherwise)" if guessed else ""
         self._runs = RunViews(known)
@@ -150,6 +157,8 @@ class PlainView(View):
     def event(self, event: Fields) -> None:
         event = fitted(event)
         self._runs.update(event)
+        if event.get("run"):
+            self._outcomes.setdefault(str(event["run"]), Outcome()).update(event)
         view = self._runs.newest
         if view.target and view.run not in self._told:
             self._told.add(view.run)
@@ -168,10 +177,11 @@ class PlainView(View):
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         try:
-            async with _repeating(self._show, PLAIN_LINE_EVERY_S):
+            async with repeating(self._show, self._every_s or PLAIN_LINE_EVERY_S):
                 yield
         finally:
             self._show(last=True)
+            self._conclude()
 
     def _settle(self, *, last: bool) -> None:
         self._notices.settle(self._runs.by_run, self._runs.newest, last=last)
@@ -182,45 +192,19 @@ class PlainView(View):
         self._settle(last=last)
         if self._runs.changed:
             self._runs.changed = False
-            self.note(plain_line(self._runs.newest, time.time()))
+            self.note(plain_line(self._runs.newest, self.now()))
 
-
-class LiveView(PlainView):
-    """For people: a table, redrawn in place, with notices above it."""
-
-    def __init__(self, *, guessed: bool = False) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        super().__init__(guessed=guessed)
-        self._console = Console(highlight=False)
-        # Redrawn by the event loop: rich's thread would read a view in the middle of an event.
-        self._live = Live(console=self._console, auto_refresh=False, transient=False)
-
-    def note(self, text: str) -> None:
-        from rich.text import Text
-
-        self._console.print(Text(printable(text)))
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        with self._live:
-            try:
-                async with _repeating(self._show, REFRESH_S):
-                    yield
-            finally:
-                self._show(last=True)
-
-    def _show(self, *, last: bool = False) -> None:
-        from .live_table import render
-
-        self._settle(last=last)
-        height = shutil.get_terminal_size().lines - 1
-        self._live.update(render(self._runs.newest, time.time(), height), refresh=True)
+    def _conclude(self) -> None:
+        """Say how each run has come out."""
+        for run, view in self._runs.by_run.items():
+            outcome = self._outcomes.get(run)
+            if outcome is not None and not self._alone and (self._watches or outcome.troubled(view)):
+                for line in outcome.lines(view, self.files if view is self._runs.newest else ""):
+                    self.note(line)
 
 
 @contextlib.asynccontextmanager
-async def _repeating(action: Callable[[], None], every_s: float) -> AsyncIterator[None]:
+async def repeating(action: Callable[[], None], every_s: float) -> AsyncIterator[None]:
     async def repeat() -> None:
         while True:
             await asyncio.sleep(every_s)

@@ -17,6 +17,7 @@ from .. import kernel
 from ..accept_filter import MOST, drop_from
 from ..limits import allowed
 from ..transport_events import ConnectionRefused
+from .early_leavers import EarlyLeavers
 from .shut_out import ShutOut
 from .table import Connection, ConnectionTable, Ending, Policy, already
 
@@ -52,17 +53,20 @@ class Guard:
         self._shut_out = ShutOut(MOST)
         self._left: dict[str, float] = {}  # by address, when a connection that had introduced itself has closed
         self._listening = listens, kernel.inode(listens)
+        self._port = kernel.port_of(listens)
         self._reopen: asyncio.TimerHandle | None = None
+        self._early = EarlyLeavers(self._tell_of_early, self.has_left)
 
     def close(self) -> None:
         self._watch.remove(self)
+        self._early.close()
         self._listening = -1, 0
         if self._reopen is not None:
             self._reopen.cancel()
 
     def accepted(self, descriptor: int) -> None:
         self._watch.wake()
-        known = kernel.inode(descriptor)
+        known = self._inode(descriptor)
         if not known:  # it has closed already
             return
         now = self._loop.time()
@@ -99,6 +103,10 @@ class Guard:
                 self._left[found.address] = self._loop.time()
         return found
 
+    def left_early(self, address: str) -> None:
+        """Take note that one has closed its connection before its HELLO; it is reported in a while, if at all."""
+        self._early.add(address)
+
     def introduced(self, descriptor: int, identity: bytes = b"") -> None:
         """Take note that a connection is no stranger's, and that answers to an identity go over it."""
         found = self.table.get(descriptor)
@@ -113,7 +121,7 @@ class Guard:
         """Take note of a message, and what it took of the connection; return whether it is to be delivered."""
         if descriptor < 0:  # inproc
             return True
-        ending = self.table.came(descriptor, kernel.inode, nbytes, frames, self._loop.time())
+        ending = self.table.came(descriptor, self._inode, nbytes, frames, self._loop.time())
         if ending is not None:
             self.end(ending)
         found = self.table.get(descriptor)
@@ -165,6 +173,10 @@ class Guard:
             counts = _read(found)
             self.end(None if counts is None else self.table.unread(found, counts))
 
+    def _tell_of_early(self, address: str) -> None:
+        reason = "closed its connection before its HELLO, or sent a frame beyond the limit"
+        self._refused(ConnectionRefused(self.table.policy.service, address, "", "", reason))
+
     def end(self, ending: Ending | None) -> None:
         if ending is None or ending.connection.ended:
             return
@@ -175,6 +187,20 @@ class Guard:
             self._watch.give_back()
         if ending.reason:
             self._refused(ConnectionRefused(self.table.policy.service, connection.address, "", "", ending.reason))
+
+    def has_left(self, address: str, since: float) -> bool:
+        """Return whether one that had introduced itself has closed since then; of no address means of any."""
+        times = self._left.values() if not address else [self._left.get(address, -math.inf)]
+        return any(at >= since for at in times)
+
+    def _inode(self, descriptor: int) -> int:
+        """Return what identifies a connection that was accepted here; 0 if it is closed.
+
+        Its descriptor may be another's by now: that of a connection which this process has dialed is no stranger's.
+        """
+        if self._port and kernel.port_of(descriptor) != self._port:
+            return 0
+        return kernel.inode(descriptor)
 
     def _awaits(self, address: str, now: float) -> bool:
         """Return whether one from there was cut off a while ago: it would have to try for seconds, among a flood."""

@@ -361,10 +361,10 @@ class _Launch:
         await supervisor.stop(STOP_S)
         await self.events.all_left(supervisor.survivors())
         self.listening = False
-        self.run_dir.flush()
         await asyncio.to_thread(self.run_dir.write_rounds, self.experiment.mode, supervisor.rounds, result["baseline"])
         if missing := await asyncio.to_thread(write_report, self.run_dir.path):
             self.events.publish("warning", reason=missing)
+        self.events.say_refused()
         return result
 
     def _said(self, reason: str) -> None:

@@ -64,6 +64,11 @@ class RunEvents:
     def publish(self, kind: str, **fields: Any) -> None:
         self._record(self._publisher.publish(kind, **fields))
 
+    def say_refused(self) -> None:
+        """Say what of the run directory could not be written, and has not been said."""
+        while (reason := self._run_dir.refusal()) is not None:
+            self.publish("warning", reason=reason)
+
     def follow(self, broker: str, events_in: str) -> None:
         self._publisher.connect(events_in)
         self._following = asyncio.create_task(self._follow(broker))

@@ -6,13 +6,19 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from ..runtime.event_edge import Edge
 from ..runtime.event_types import AnyEvent, parse_event
 from .recording import Recording
 from .replay import Replay
+
+FASTEST, SLOWEST = 1024.0, 1 / 16  # between these steps are taken; beyond the fastest all comes at once
+
+
+_HEAD = {"run": "", "node": "", "role": "", "incarnation": 0, "seq": 0, "time": 0.0}
+"""What every event has that is received; those that a run folder sums up, or that somebody has written, may not."""
 
 
 class ReplayedEvents:
@@ -61,11 +67,28 @@ class ReplayedEvents:
     async def __anext__(self) -> AnyEvent:
         while not self._due:
             for raw in self.replay.due(self._clock()):
-                event, malformed = self._edge.decode(raw)
+                event, malformed = self._edge.decode(_with_head(raw))
+                event = _with_head(event)
                 self._due.extend((event,) if malformed is None else (malformed, event))
             if not self._due:
                 await self._wait()
         return parse_event(self._due.popleft())
+
+    def steer(self, action: str) -> None:
+        """Do one of "pause", "resume", "faster" and "slower" (twice, half as fast), and "next round"."""
+        now, speed = self._clock(), self.replay.speed
+        match action:
+            case "pause":
+                self.replay.pause(now)
+            case "resume":
+                self.replay.resume(now)
+            case "faster":
+                self.replay.set_speed(speed * 2 if speed < FASTEST else math.inf, now)
+            case "slower":
+                self.replay.set_speed(min(FASTEST, max(SLOWEST, speed / 2)), now)
+            case "next round":
+                self.replay.skip_to_round(self.replay.round + 1)
+        self.changed()
 
     def changed(self) -> None:
         """Look again when the next event is due."""
@@ -85,3 +108,7 @@ class ReplayedEvents:
         except TimeoutError:
             return
         self._changed.clear()
+
+
+def _with_head(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_HEAD, **{name: value for name, value in event.items() if value is not None or name not in _HEAD}}

@@ -131,7 +131,8 @@ class RunDir:
     ) -> None:
         self.path, self.resumed, self.damaged = path, resumed, damaged
         self.refused: str | None = None
-        self._refusal_returned = False
+        self._untold: list[str] = []
+        self._refused_files: set[str] = set()
         self._has_dropped = False
         self.earlier = of_events(read_events(path), read_summary(path)) if existing else Earlier()
         if not existing:
@@ -178,10 +179,11 @@ class RunDir:
             self._events.write(f"{to_json(event)}\n".encode())
         if time.monotonic() - self._flushed >= FLUSH_AFTER_S:
             self.flush()
-        if self.refused is None or self._refusal_returned:
-            return None
-        self._refusal_returned = True
-        return self.refused
+        return self.refusal()
+
+    def refusal(self) -> str | None:
+        """Return why something could not be written, if that has not been returned yet."""
+        return self._untold.pop(0) if self._untold else None
 
     def flush(self) -> None:
         with self._noting_refusal():
@@ -194,6 +196,9 @@ class RunDir:
             yield
         except OSError as error:
             self.refused = f"{self.path / name} is not whole: {error.strerror or error}{see('not-written')}"
+            if name not in self._refused_files:
+                self._refused_files.add(name)
+                self._untold.append(self.refused)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         write_atomically(self.path / "summary.json", _indented(summary))

@@ -275,7 +275,7 @@ def test_what_a_command_line_loads_would_be_seen() -> None:
 
 def test_the_help_lists_the_commands_in_the_order_of_their_use() -> None:
     app = build()
-    first = ["launch", "simulate", "broker", "node", "monitor", "compare", "serve", "predict", "export"]
+    first = ["launch", "simulate", "broker", "node", "monitor", "replay", "compare", "serve", "predict", "export"]
     names = [*first, "describe", "keys", "invite", "join", "audit", "doctor", "topology", "explain"]
     context = click.Context(app)
     assert app.list_commands(context) == names

@@ -13,15 +13,17 @@ import pytest
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching import standalone
-from nervenet.nodes.monitoring import monitor, run_view
+from nervenet.nodes.monitoring import monitor, outcome, run_view
 from nervenet.nodes.monitoring.run_view import RunView
 from nervenet.nodes.results import run_dir
 from nervenet.nodes.runtime import event_edge, event_types
 from nervenet.nodes.runtime.event_types import AnyEvent, parse_event
 from nervenet.nodes.runtime.identity import NodeFailed
 from nervenet.scripts import views
+from nervenet.scripts.live_view import LiveView
 from nervenet.scripts.main import execute
-from nervenet.scripts.views import JsonView, LiveView, PlainView, View, choose_view
+from nervenet.scripts.view_choice import choose_view
+from nervenet.scripts.views import JsonView, PlainView, View
 
 
 def event(kind: str, run: str = "r", **more: Any) -> dict[str, Any]:
@@ -59,7 +61,8 @@ async def test_a_log_gets_news_at_once_and_progress_now_and_then(
         assert capsys.readouterr().out == "peer-1 is lost: killed (docs/errors.md#node-lost)\n"
         line = await printed(capsys)
         assert line.startswith("gossip · iris · mlp  round 0/3")
-    assert capsys.readouterr().out == "", "nothing new, nothing said"
+    ended = "not known how it ends: 0 of 3 rounds so far\n  lost      peer-1: killed (docs/errors.md#node-lost)\n"
+    assert capsys.readouterr().out == ended, "nothing new, nothing said but how it came out"
 
 
 async def test_the_live_table_is_drawn_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,13 +141,14 @@ def test_a_monitor_ends_though_nothing_more_comes(monkeypatch: pytest.MonkeyPatc
 
 
 def shown_of_a_resumed_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
-    """Return the last line of a monitor that attached while a coordinator which was started again waited."""
+    """Return the last progress of a monitor that attached while a coordinator which was started again waited."""
     again = event("node.joined", run="a") | {"incarnation": 2}
     started = event("run.started", run="a", mode="gossip", rounds=9) | {"incarnation": 2}
     monkeypatch.setattr(monitor, "Monitor", Attached)
     monkeypatch.setattr(Attached, "events", (again, started))
     assert execute(["monitor"]) == 0
-    return capsys.readouterr().out.splitlines()[-1]
+    line, _outcome = capsys.readouterr().out.splitlines()[-2:]
+    return line
 
 
 def test_a_monitor_follows_a_run_that_was_resumed(
@@ -299,9 +303,9 @@ def test_an_event_is_fitted_to_its_type_once(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_what_does_not_say_so_would_be_again_by_each_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_types, "fitted", lambda raw: dict(event_types.fit(raw)[0]))
-    for reader in (views, run_view):
+    for reader in (views, run_view, outcome):
         monkeypatch.setattr(reader, "fitted", event_types.fitted)
-    assert fits_in_a_view(monkeypatch) == 4
+    assert fits_in_a_view(monkeypatch) == 5
 
 
 def said_by_a_node_without_matplotlib(

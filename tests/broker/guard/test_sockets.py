@@ -12,8 +12,8 @@ import pytest
 from nervenet.broker.broker import Broker
 from nervenet.broker.codec import encode
 from nervenet.broker.events import encode_event
-from nervenet.broker.guard import guard
-from nervenet.broker.guard.table import ConnectionTable
+from nervenet.broker.guard import early_leavers, guard
+from nervenet.broker.guard.table import ConnectionTable, Policy
 from nervenet.broker.limits import LIMITS
 from nervenet.broker.messages import GetEventAddresses, GetSnapshot, Heartbeat, Hello, Join
 from nervenet.broker.transport_events import ConnectionRefused, LinkLost, LinkUp
@@ -427,3 +427,72 @@ async def test_a_watch_is_forgotten_with_its_last_guard(tcp):
     assert loop in guard.Watch._all
     await server.close(0.0)
     assert loop not in guard.Watch._all
+
+
+def listening() -> socket.socket:
+    made = socket.create_server(("127.0.0.1", 0))
+    made.settimeout(DEADLINE_S)
+    return made
+
+
+@pytest.mark.parametrize("port_is_known", [True, False])
+async def test_what_this_process_has_dialed_is_no_strangers(limit, port_is_known):
+    """A message may be read, and a connection announced, when its descriptor is another's by then."""
+    limit("unknown_s", -1)
+    told: list[ConnectionRefused] = []
+    with listening() as ours, listening() as others:
+        watched = guard.Guard(Policy("inbox", 1 << 20), told.append, listens=ours.fileno() if port_is_known else -1)
+        try:
+            with socket.create_connection(others.getsockname()) as dialed, others.accept()[0] as other:
+                watched.heard(dialed.fileno(), 10, 1)
+                watched.accepted(dialed.fileno())
+                assert len(watched.table) == (0 if port_is_known else 1)
+                watched.look(asyncio.get_running_loop().time())
+                dialed.settimeout(DEADLINE_S)
+                if port_is_known:
+                    other.sendall(b"still there")
+                assert dialed.recv(100) == (b"still there" if port_is_known else b"")
+            with socket.create_connection(ours.getsockname()), ours.accept()[0] as accepted:
+                watched.accepted(accepted.fileno())
+                assert len(watched.table) >= 1
+        finally:
+            watched.close()
+
+
+@pytest.mark.parametrize(("leaves", "told"), [(True, 0), (False, 2)])
+async def test_who_goes_with_others_before_its_hello_is_not_told_of(tcp, raw, monkeypatch, leaves, told):
+    """A member that leaves dials others for its last words, and may be gone before its HELLO."""
+    monkeypatch.setattr(early_leavers, "LEAVING_S", 1e6)
+    server, at_server = await tcp.open("server", binds=True)
+    guards = server._inbound._guards.values()
+    lanes = {lane: raw(server.addresses[lane], b"m@1") for lane in ("control", "bulk")}
+    for one in lanes.values():
+        one.frame(encode(Hello("m", "client", "demo", 1, 1))[0])
+    await at_server.first(LinkUp)
+    if leaves:
+        for one in lanes.values():
+            one.socket.close()
+        await until(lambda: all(each._left for each in guards))
+    for lane in lanes:
+        raw(server.addresses[lane], b"n@1").socket.close()
+    await until(lambda: all(each._early._addresses for each in guards))
+    assert at_server.of(ConnectionRefused) == [], "not at once"
+    for each in guards:
+        each._early.close()
+        each._early._tell_all(0.0)  # as when the time is over
+    await asyncio.sleep(0)  # which says so in the next turn
+    assert len(at_server.of(ConnectionRefused)) == told
+
+
+@pytest.mark.parametrize(("leaving_s", "told"), [(1e6, 0), (0.0, 1)])  # the second as it was: at once
+async def test_nobody_is_told_of_early_leavers_when_the_run_is_over(tcp, raw, monkeypatch, leaving_s, told):
+    monkeypatch.setattr(early_leavers, "LEAVING_S", leaving_s)
+    server, at_server = await tcp.open("server", binds=True)
+    early, came = server._inbound._guards["control"]._early, []
+    add = early.add
+    monkeypatch.setattr(early, "add", lambda address: (came.append(address), add(address)))
+    raw(server.addresses["control"], b"n@1").socket.close()
+    await until(lambda: came and len(at_server.of(ConnectionRefused)) == told)
+    await server.close(0.0)
+    assert early._timer is None
+    assert len(at_server.of(ConnectionRefused)) == told

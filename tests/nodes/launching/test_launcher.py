@@ -1,6 +1,7 @@
 """`launch` as other programs call it."""
 
 import asyncio
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching import jobs, launcher
 from nervenet.nodes.launching.launcher import RunFailed
 from nervenet.nodes.launching.report_server import ReportServer
+from nervenet.nodes.launching.run_events import RunEvents
 from nervenet.nodes.launching.supervisor import RunAborted, Supervisor
-from nervenet.nodes.results.run_dir import read_summary
+from nervenet.nodes.results.run_dir import RunDir, read_summary
 from safetensors.numpy import load_file
 
 pytestmark = pytest.mark.usefixtures("warm_launches")
@@ -258,3 +260,22 @@ async def test_a_fork_server_is_closed_after_an_experiment_that_cannot_be() -> N
     with pytest.raises(ExperimentError, match=r"federated\.strategy"):
         await launch(Experiment.from_dict({"federated": {"strategy": "fedagv"}}), fork_server=idle)  # type: ignore[arg-type]
     assert idle.closed
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("said", [True, False])
+async def test_what_could_not_be_written_at_the_end_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, said: bool
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(RunDir, "_write_rows", full)
+    if not said:  # the fault
+        monkeypatch.setattr(RunEvents, "say_refused", lambda _: None)
+    events: list[dict[str, Any]] = []
+    async with asyncio.timeout(60):
+        summary = await launch(plan(), out=tmp_path / "run", on_event=events.append)
+    assert summary["status"] == "completed"
+    reasons = [str(event["reason"]) for event in events if event["type"] == "warning"]
+    assert any("round_metrics.jsonl is not whole: No space left" in reason for reason in reasons) == said

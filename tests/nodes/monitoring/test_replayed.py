@@ -42,3 +42,13 @@ async def test_it_waits_until_an_event_is_due_or_something_is_changed(tmp_path: 
         events.changed()
         assert (await second).type == "node.left"
         assert events.unix_s() == 1001.0
+
+
+async def test_an_event_without_what_every_event_has_is_played_too(tmp_path: Path) -> None:
+    file = tmp_path / "recorded.jsonl"
+    summed_up = {"type": "round.completed", "run": "r", "node": "a", "role": "peer", "incarnation": None, "time": 1.0}
+    hostile = {"type": "node.ready", "run": [], "node": {}, "role": 7, "incarnation": -1, "seq": "x", "time": 10**30}
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in (summed_up, {"type": "x"}, hostile)))
+    async with ReplayedEvents(Recording(file), speed=math.inf) as events:
+        found = [event async for event in events if event.type != "malformed"]
+    assert [(event.type, event.incarnation) for event in found] == [("round.completed", 0), ("x", 0), ("node.ready", 0)]

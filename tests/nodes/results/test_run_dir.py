@@ -195,3 +195,14 @@ def test_written_as_they_are_at_first_they_would_end_the_run(tmp_path, monkeypat
         monkeypatch.setattr(RunDir, "renew_nodes", RunDir.write_nodes)
         with pytest.raises(OSError, match="No space left"):
             run.renew_nodes({})
+
+
+def test_what_could_not_be_written_is_returned_once(tmp_path, monkeypatch):
+    with RunDir(tmp_path / "run") as run:
+        monkeypatch.setattr(run_dir, "write_atomically", full)
+        for _ in range(2):
+            run.write_known_rounds([])
+        reason = run.refusal()
+        assert reason is not None
+        assert "round_metrics.jsonl is not whole: No space left on device" in reason
+        assert run.refusal() is None
