@@ -38,10 +38,15 @@ def export(saved: Path, form: str, where: str | None, out: Path | None, best: bo
     from nervenet.nodes.config.keys import ExperimentError
 
     if form != "skops":
+        from nervenet.models.plugins import suggest
+        from nervenet.nodes.exporting.export import export_run
+        from nervenet.nodes.exporting.exporters import EXPORTERS
+
+        if form not in EXPORTERS:
+            known = ("skops", *EXPORTERS)
+            raise ExperimentError(f"--to {form}: expected one of {', '.join(known)}{suggest(form, known)}")
         if out is not None or best or own is not None:
             raise ExperimentError(f"--to {form}: --out, --best and --own are of a model; figures go to --where")
-        from nervenet.nodes.exporting.export import export_run
-
         rounds = export_run(saved, form, where or "")
         say(f"{rounds} rounds to {form}{f' at {where}' if where else ''}")
         return

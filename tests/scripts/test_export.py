@@ -72,7 +72,10 @@ def test_the_best_model_has_a_file_of_its_own(run: SiteModel, capsys: pytest.Cap
     [
         ("run --out model.pickle", "--out model.pickle: expected the name of a .skops file"),
         ("run --out missing/model.skops", "--out missing/model.skops: cannot be written: No such file or directory"),
-        ("run --to onnx", "Invalid value for '--to': 'onnx' is not 'skops'. See nervenet export --help"),
+        ("run --to onnx", "--to onnx: expected one of skops, mlflow, tensorboard, wandb, opentelemetry"),
+        ("run --to skop", "--to skop: expected one of skops, mlflow, tensorboard, wandb, opentelemetry (did you mean"),
+        ("run --to mlflow --best", "--to mlflow: --out, --best and --own are of a model; figures go to --where"),
+        ("run --where there", "--where there: is of figures, with --to; a model goes to --out"),
         ("none", "none: no such file or folder"),
         ("other", "pegasos has no counterpart in scikit-learn; those that have one are mlp and the estimators of"),
     ],
