@@ -17,7 +17,7 @@ def export_run(folder: Path, name: str, where: str) -> int:
     Raises
     ------
     ExperimentError
-        It is no run folder, or nothing is called so.
+        It is no run folder, nothing is called so, or the exporter fails.
     MissingExtra
         The exporter's package is not installed.
     """
@@ -28,11 +28,16 @@ def export_run(folder: Path, name: str, where: str) -> int:
     if not rows:
         recorded = RecordedRounds(read_events(folder))
         rows = run_rows(recorded.mode, recorded, {})
-    exporter = cls(where, exported_run(folder))
-    if hasattr(exporter, "event"):
-        for event in read_events(folder):
-            exporter.event(event)
-    for row in rows:
-        exporter.write(row["round"], figures_of(row))
-    exporter.close(str(read_summary(folder).get("status") or ""))
+    run = exported_run(folder)
+    try:
+        exporter = cls(where, run)
+        if hasattr(exporter, "event"):
+            for event in read_events(folder):
+                exporter.event(event)
+        for row in rows:
+            exporter.write(row["round"], figures_of(row))
+        exporter.close(str(read_summary(folder).get("status") or ""))
+    except Exception as error:  # noqa: BLE001  (whatever a package raises where it cannot write)
+        at = f" at {where}" if where else ""
+        raise ExperimentError(f"the export to {name}{at} failed: {type(error).__name__}: {error}") from None
     return len(rows)

@@ -26,6 +26,9 @@ class ExportedRun:
 class Exporter(Protocol):
     """Takes the rounds of one run, in order. One that has ``event`` too is given every event of the run.
 
+    One that has ``flush`` too may hold back rounds until that is called, twice a second at most while there are any.
+    `close` follows the last one without it.
+
     `where` is what the user says behind the exporter's name, and empty where that is nothing. An exporter is called
     by one thread; what it raises ends the export, and never the run.
     """
@@ -61,6 +64,12 @@ def exporter_class(name: str) -> type[Exporter]:
     found = EXPORTERS[name]
     require(f"the export to {name}", found.needs)
     return found
+
+
+def flush(exporter: Exporter) -> None:
+    """Have an exporter hand over what it holds back."""
+    if hasattr(exporter, "flush"):
+        exporter.flush()
 
 
 def figures_of(row: Row) -> dict[str, float]:

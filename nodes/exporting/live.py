@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..results.round_metrics import RecordedRounds, run_rows
-from .exporters import Exporter, exported_run, exporter_class, figures_of
+from .exporters import Exporter, exported_run, exporter_class, figures_of, flush
 
 HELD = 50_000  # events that may wait for an exporter; more are not taken
+EVERY_S = 0.5  # so often they are worked off: one by one, a thread would take turns with the run's own for each
 END_S = 60.0  # how long the end of a run waits for it
 
 
@@ -64,11 +66,14 @@ class LiveExport:
         self._queue: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
         self._missed = 0
         self._failed = False
+        self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"export to {name}", daemon=True)
         self._thread.start()
 
     def take(self, event: Mapping[str, Any]) -> None:
         """Hand an event to the thread."""
+        if self._failed:
+            return
         if self._queue.qsize() < HELD:
             self._queue.put(event)
         else:
@@ -77,6 +82,7 @@ class LiveExport:
     def close(self, within_s: float = END_S) -> None:
         """Wait, so long at most, until all is exported; in a thread, where an event loop goes on."""
         self._queue.put(None)
+        self._ending.set()
         self._thread.join(within_s)
         if self._thread.is_alive():
             self._say(f"the export to {self._name} has not ended within {within_s:g} s: its last rounds are missing")
@@ -89,21 +95,43 @@ class LiveExport:
         except Exception as error:  # noqa: BLE001  (whatever a package raises ends the export, and not the run)
             self._failed = True
             self._say(f"the export to {self._name} has ended: {type(error).__name__}: {error}")
-            while self._queue.get() is not None:
-                pass
 
     def _export(self) -> None:
         rounds, exporter, status = CompletedRounds(), None, ""
-        while (event := self._queue.get()) is not None:
-            exporter = exporter or self._class(self._where, exported_run(self._folders[0]))
-            if hasattr(exporter, "event"):
-                exporter.event(event)
-            _write(exporter, rounds.take(event))
-            if event.get("type") in ("run.completed", "run.failed") and event.get("role") == "launcher":
-                status = str(event.get("status") or "")
+        try:
+            for batch in self._batches():
+                exporter = exporter or self._class(self._where, exported_run(self._folders[0]))
+                for event in batch:
+                    if hasattr(exporter, "event"):
+                        exporter.event(event)
+                    _write(exporter, rounds.take(event))
+                    if event.get("type") in ("run.completed", "run.failed") and event.get("role") == "launcher":
+                        status = str(event.get("status") or "")
+                flush(exporter)
+            if exporter is not None:
+                _write(exporter, rounds.rest())
+        except BaseException:
+            if exporter is not None:
+                with contextlib.suppress(Exception):  # what is said is why it ended
+                    exporter.close("")
+            raise
         if exporter is not None:
-            _write(exporter, rounds.rest())
             exporter.close(status)
+
+    def _batches(self) -> Iterator[list[Mapping[str, Any]]]:
+        """Yield what has come meanwhile, until the end."""
+        event = self._queue.get()
+        while event is not None:
+            self._ending.wait(EVERY_S)
+            batch = [event]
+            for _ in range(self._queue.qsize()):
+                event = self._queue.get()
+                if event is None:
+                    break
+                batch.append(event)
+            yield batch
+            if event is not None:
+                event = self._queue.get()
 
 
 def _write(exporter: Exporter, rows: list[dict[str, Any]]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from .exporters import ExportedRun
 
+HELD = 500  # metrics; it takes 1000 at once
 STATUS = {"completed": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 
 
@@ -26,12 +28,20 @@ class ToMLflow:
         number = known.experiment_id if known else self._client.create_experiment("nervenet")
         self._run = self._client.create_run(number, run_name=run.name).info.run_id
         self._client.log_batch(self._run, params=[Param(key, str(value)[:500]) for key, value in run.settings.items()])
+        self._held: list[Any] = []
 
     def write(self, number: int, figures: Mapping[str, float]) -> None:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        self._client.log_batch(self._run, [Metric(name, value, now, number) for name, value in figures.items()])
+        self._held += [Metric(name, value, now, number) for name, value in figures.items()]
+        if len(self._held) >= HELD:
+            self.flush()
+
+    def flush(self) -> None:
+        held, self._held = self._held, []
+        self._client.log_batch(self._run, held)
 
     def close(self, status: str) -> None:
+        self.flush()
         self._client.set_terminated(self._run, STATUS.get(status, "RUNNING"))

@@ -6,16 +6,18 @@ All from events, with the times that nodes say: a node makes no span, and waits 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from .exporters import ExportedRun
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span
 
+AT_ONCE = 512  # spans, after which those that wait are sent: beyond 2048 the library would drop them
 ROUNDS = 8  # whose trainings are kept until the coordinator says that the round is complete
 ATTRIBUTES = ("round", "node", "closed_by", "loss", "bytes_sent", "bytes_received", "staleness_mean", "age")
 
@@ -34,6 +36,7 @@ class ToOpenTelemetry:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
         self._file: IO[str] | None = None
+        self._refused = 0  # spans that a collector did not take, which the library only logs
         exporter = self._exporter(where)
         about = {"service.name": "nervenet", **{f"nervenet.{key}": value for key, value in run.settings.items()}}
         # A provider of its own, and not the process's: an application may have one.
@@ -42,6 +45,7 @@ class ToOpenTelemetry:
         self._tracer = self._provider.get_tracer("nervenet")
         self._name, self._root = run.name, None
         self._last = 0.0
+        self._made = 0
         self._trainings: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
 
     def _exporter(self, where: str) -> SpanExporter:
@@ -51,8 +55,16 @@ class ToOpenTelemetry:
             self._file = Path(where).open("a", encoding="utf-8")  # noqa: SIM115 - closed with the exporter
             return ConsoleSpanExporter(out=self._file, formatter=lambda span: span.to_json(indent=None) + "\n")
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.trace.export import SpanExportResult
 
-        return OTLPSpanExporter(endpoint=where or None)
+        def export(spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            result: SpanExportResult = to_collector(spans)
+            self._refused += 0 if result is SpanExportResult.SUCCESS else len(spans)
+            return result
+
+        exporter = OTLPSpanExporter(endpoint=where or None)
+        to_collector, exporter.export = exporter.export, export
+        return exporter
 
     def write(self, number: int, figures: Mapping[str, float]) -> None:
         """Do nothing: what spans are made of are events."""
@@ -98,6 +110,9 @@ class ToOpenTelemetry:
         from opentelemetry.trace import set_span_in_context
 
         within = Context() if parent is None else set_span_in_context(parent, Context())
+        self._made += 1
+        if self._made % AT_ONCE == 0:
+            self._provider.force_flush()
         known = {key: value for key, value in attributes.items() if isinstance(value, str | int | float)}
         return self._tracer.start_span(name, within, start_time=_ns(begin), attributes=known)
 
@@ -112,6 +127,8 @@ class ToOpenTelemetry:
         self._provider.shutdown()
         if self._file is not None:
             self._file.close()
+        if self._refused:
+            raise OSError(f"the collector has not taken {self._refused} of {self._made} spans")
 
 
 def _ns(seconds: float) -> int:

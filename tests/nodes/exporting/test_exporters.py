@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import struct
 import threading
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from nervenet.models.extras import MissingExtra
 from nervenet.nodes.config.keys import ExperimentError
-from nervenet.nodes.exporting import exporters, live
+from nervenet.nodes.exporting import exporters, live, to_opentelemetry
 from nervenet.nodes.exporting.export import export_run
 from nervenet.nodes.exporting.exporters import ExportedRun, exporter_class, figures_of
 from nervenet.nodes.exporting.live import CompletedRounds, LiveExport
@@ -113,7 +114,7 @@ def test_another_name_a_missing_package_and_another_folder_are_said(
 @pytest.mark.parametrize("name", ["mlflow", "tensorboard", "wandb"])
 def test_an_exporter_is_a_short_file(name: str) -> None:
     source = Path(exporters.__file__).with_name(f"to_{name}.py").read_text(encoding="utf-8")
-    assert len(source.splitlines()) < 40
+    assert len(source.splitlines()) < 50
 
 
 def test_a_round_is_done_when_its_model_was_measured() -> None:
@@ -156,6 +157,55 @@ def test_an_exporter_that_fails_ends_and_is_said_once(folder: Path, noting: type
         export.take(each)
     export.close()
     assert said == ["the export to noting has ended: OSError: no space left"]
+
+
+@pytest.mark.parametrize("as_it_was", [False, True])
+def test_an_exporter_that_fails_at_the_end_holds_nobody_up(
+    folder: Path, noting: type[Noting], monkeypatch: pytest.MonkeyPatch, as_it_was: bool
+) -> None:
+    def fails(*_: Any) -> None:
+        raise OSError("no space left")
+
+    def wait_for_the_end(self: LiveExport) -> None:
+        run(self)
+        while self._queue.get() is not None:
+            pass
+
+    run = LiveExport._run
+    monkeypatch.setattr(noting, "close", fails)
+    if as_it_was:
+        monkeypatch.setattr(LiveExport, "_run", wait_for_the_end)
+    said, told = list[str](), threading.Event()
+    export = LiveExport("noting", "", [folder], lambda text: (said.append(text), told.set()))  # type: ignore[func-returns-value]
+    export.take(next(federated(1)))
+    ending = threading.Thread(target=export.close)
+    ending.start()
+    assert told.wait(60)
+    ending.join(0.5 if as_it_was else 30)
+    assert ending.is_alive() == as_it_was
+    assert said == ["the export to noting has ended: OSError: no space left"]
+    export.close()
+    ending.join(60)
+
+
+def test_rounds_that_are_held_back_are_handed_over_while_the_run_goes_on(
+    folder: Path, noting: type[Noting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = threading.Event()
+    monkeypatch.setattr(noting, "flush", lambda _: flushed.set(), raising=False)
+    export = LiveExport("noting", "", [folder], print)
+    for each in federated(3):
+        export.take(each)
+    assert flushed.wait(60)
+    assert noting.noted[-1] != "completed", "it is not over"
+    export.close()
+    assert noting.noted[-1] == "completed"
+
+
+def test_what_fails_of_an_export_is_a_line(folder: Path, noting: type[Noting]) -> None:
+    noting.fails = True
+    with pytest.raises(ExperimentError, match=r"^the export to noting at there failed: OSError: no space left$"):
+        export_run(folder, "noting", "there")
 
 
 def test_an_exporter_that_hangs_holds_up_neither_the_run_nor_its_end(
@@ -246,6 +296,31 @@ def test_a_run_is_a_trace_with_a_span_for_each_round_and_its_parts(folder: Path,
     assert times["wait"] == ("41.000000Z", "41.875000Z")
     assert times["train"] == ("41.250000Z", "41.750000Z")
     assert times["fold"] == ("41.875000Z", "42.000000Z")
+
+
+@pytest.mark.parametrize("as_it_was", [False, True])
+def test_no_span_is_dropped_of_a_run_with_many(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_it_was: bool
+) -> None:
+    pytest.importorskip("opentelemetry.sdk", reason="opentelemetry-sdk is not installed")
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "32")
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "32")
+    monkeypatch.setattr(to_opentelemetry, "AT_ONCE", 10**9 if as_it_was else 16)
+    (folder / "events.jsonl").write_text("".join(json.dumps(each) + "\n" for each in federated(500)))
+    export_run(folder, "opentelemetry", str(tmp_path / "spans.jsonl"))
+    spans = (tmp_path / "spans.jsonl").read_text().splitlines()
+    assert (len(spans) < 500 * 7 + 1) == as_it_was
+
+
+def test_a_collector_that_is_not_there_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("opentelemetry.sdk", reason="opentelemetry-sdk is not installed")
+    pytest.importorskip("opentelemetry.exporter", reason="its exporter is not installed")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    with socket.socket() as bound:  # and does not listen
+        bound.bind(("127.0.0.1", 0))
+        where = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        with pytest.raises(ExperimentError, match="failed: OSError: the collector has not taken 22 of 22 spans"):
+            export_run(folder, "opentelemetry", where)
 
 
 def test_a_round_of_a_peer_has_what_it_says_of_itself(tmp_path: Path) -> None:
