@@ -330,7 +330,7 @@ async def test_nobody_outlives_the_launcher(tmp_path: Path, stopped: bool) -> No
         os.kill(pid, signal.SIGSTOP)
         await until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
     client.close()
-    await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    await until(lambda: gone(pid))
 
 
 async def left_by_a_fork_server_that_is_stopped(tmp_path: Path) -> list[bool]:
@@ -360,7 +360,10 @@ async def left_by_a_fork_server_that_is_stopped(tmp_path: Path) -> list[bool]:
 
 
 def gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @pytest.mark.e2e
@@ -391,4 +394,4 @@ async def test_the_death_of_the_fork_server_is_reported(tmp_path: Path) -> None:
         await asleep(client, tmp_path)
     client.close()
     # Its orphans watch the launcher, not the fork server.
-    await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    await until(lambda: gone(pid))
