@@ -49,17 +49,18 @@ def draw_curves(rows: Sequence[Row], path: Path, baseline: Mapping[str, float | 
     # The object interface keeps no global state and opens no window; pyplot would do both.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     consensus = line_of(rows, "consensus_distance")
     panels = 4 if consensus else 3
-    figure = Figure(figsize=(4.2 * panels, 3.4), dpi=100, layout="constrained")
+    figure = Figure(figsize=(4.2 * panels, 3.8), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.12))
     FigureCanvasAgg(figure)
     axes = list(figure.subplots(1, panels))
     _loss(axes[0], rows)
     _score(axes[1], rows, baseline or {})
     if consensus:
         _line(axes[2], consensus, "consensus distance")
-        axes[2].set_title("consensus distance")
+        axes[2].set_ylabel("consensus distance")
         axes[2].set_ylim(bottom=0)
     _bytes(axes[-1], rows)
     for ax in axes:
@@ -83,6 +84,13 @@ def _band(ax: "Axes", rows: Sequence[Row], name: str) -> None:
         ax.fill_between(at, *outer, color=_ACCENT, alpha=0.18, linewidth=0, label="least to greatest node")
 
 
+def _legend(ax: "Axes") -> None:
+    """Say what the lines are: below the panel, where it hides none of them."""
+    if not ax.get_legend_handles_labels()[0]:
+        return
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False, fontsize=8)
+
+
 def _measured_on(rows: Sequence[Row]) -> str:
     on = next((row["evaluated_on"] for row in reversed(rows) if "evaluated_on" in row), "test")
     return "hold-out" if on == "holdout" else "test"
@@ -93,9 +101,8 @@ def _loss(ax: "Axes", rows: Sequence[Row]) -> None:
     _line(ax, trained, "training, mean of nodes", _QUIET)
     _band(ax, rows, "loss")
     _line(ax, judged, _measured_on(rows))
-    ax.set_title("loss")
-    if trained or judged:
-        ax.legend(frameon=False, fontsize=8)
+    ax.set_ylabel("loss")
+    _legend(ax)
 
 
 def _score(ax: "Axes", rows: Sequence[Row], baseline: Mapping[str, float | None]) -> None:
@@ -108,9 +115,8 @@ def _score(ax: "Axes", rows: Sequence[Row], baseline: Mapping[str, float | None]
         value = baseline.get(key)
         if value is not None and math.isfinite(value):
             ax.axhline(value, color=_INK, linestyle=style, linewidth=1, label=label)
-    ax.set_title("R²" if name == "r2" else name)
-    if scores:
-        ax.legend(frameon=False, fontsize=8)
+    ax.set_ylabel("R²" if name == "r2" else name)
+    _legend(ax)
 
 
 def _bytes(ax: "Axes", rows: Sequence[Row]) -> None:
@@ -118,7 +124,7 @@ def _bytes(ax: "Axes", rows: Sequence[Row]) -> None:
     units = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (0.0, "bytes"))
     size, name = next(unit for unit in units if max(totals.values(), default=0) >= unit[0])
     _line(ax, {n: value / (size or 1) for n, value in totals.items()}, "moved")
-    ax.set_title(f"{name} moved so far")
+    ax.set_ylabel("bytes so far" + (f" ({name})" if size else ""))
     ax.set_ylim(bottom=0)
 
 

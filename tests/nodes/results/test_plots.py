@@ -43,13 +43,13 @@ def test_a_picture_is_drawn_without_pyplot(tmp_path: Path, rows: list[dict[str, 
 
 
 def drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rows: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """Return by the title of each panel what stands in it: the labels of its lines, and its texts."""
+    """Return by what each panel shows what stands in it: the labels of its lines, and its texts."""
     found: dict[str, list[str]] = {}
     finish = plots._plain
 
     def note(ax: Any, rows: Any) -> None:
         finish(ax, rows)
-        found[ax.get_title()] = [line.get_label() for line in ax.lines] + [text.get_text() for text in ax.texts]
+        found[ax.get_ylabel()] = [line.get_label() for line in ax.lines] + [text.get_text() for text in ax.texts]
 
     monkeypatch.setattr(plots, "_plain", note)
     draw_curves(rows, tmp_path / "curves.png")
@@ -68,6 +68,17 @@ def test_only_a_run_without_a_round_says_that_it_has_none(monkeypatch: pytest.Mo
     assert drawn(monkeypatch, tmp_path, [])["accuracy"] == ["no finished round"]
     unjudged = [{"round": 1, "train_loss": 0.5, "bytes_sent": 5}]
     assert drawn(monkeypatch, tmp_path, unjudged)["accuracy"] == ["not measured"]
+
+
+def test_a_legend_hides_no_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    panels: list[Any] = []
+    finish = plots._plain
+    monkeypatch.setattr(plots, "_plain", lambda ax, rows: (panels.append(ax), finish(ax, rows)))
+    draw_curves(PEERS, tmp_path / "curves.png", {"centralised": 0.9})
+    legends = [ax.get_legend() for ax in panels]
+    assert [legend is not None for legend in legends] == [True, True, False, False]
+    for ax, legend in zip(panels[:2], legends[:2], strict=True):
+        assert legend.get_window_extent().y1 < ax.get_window_extent().y0
 
 
 @pytest.mark.e2e
