@@ -6,19 +6,15 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Self
 
-from ..runtime.event_edge import Edge
+from ..runtime.event_edge import Edge, with_head
 from ..runtime.event_types import AnyEvent, parse_event
 from .recording import Recording
 from .replay import Replay
 
 FASTEST, SLOWEST = 1024.0, 1 / 16  # between these steps are taken; beyond the fastest all comes at once
-
-
-_HEAD = {"run": "", "node": "", "role": "", "incarnation": 0, "seq": 0, "time": 0.0}
-"""What every event has that is received; those that a run folder sums up, or that somebody has written, may not."""
 
 
 class ReplayedEvents:
@@ -67,8 +63,8 @@ class ReplayedEvents:
     async def __anext__(self) -> AnyEvent:
         while not self._due:
             for raw in self.replay.due(self._clock()):
-                event, malformed = self._edge.decode(_with_head(raw))
-                event = _with_head(event)
+                event, malformed = self._edge.decode(with_head(raw))
+                event = with_head(event)
                 self._due.extend((event,) if malformed is None else (malformed, event))
             if not self._due:
                 await self._wait()
@@ -108,7 +104,3 @@ class ReplayedEvents:
         except TimeoutError:
             return
         self._changed.clear()
-
-
-def _with_head(event: Mapping[str, Any]) -> dict[str, Any]:
-    return {**_HEAD, **{name: value for name, value in event.items() if value is not None or name not in _HEAD}}

@@ -11,6 +11,8 @@ from .event_types import fit
 
 STREAM = "stream"  # as in `nervenet.broker.events`, which loads ZeroMQ
 _DISTINCT = 256  # publishers and types whose malformed events are told apart
+_HEAD = {"run": "", "node": "", "role": "", "incarnation": 0, "seq": 0, "time": 0.0}
+"""What every event has that is received; those that a run folder sums up, or that somebody has written, may not."""
 
 
 class Edge:
@@ -41,3 +43,8 @@ class Edge:
         self._seq += 1
         head = {"type": kind, "run": run, "node": STREAM, "role": "monitor", "incarnation": 0}
         return head | {"seq": self._seq, "time": time.time()} | fields
+
+
+def with_head(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recorded event with what every event has that is received."""
+    return {**_HEAD, **{name: value for name, value in event.items() if value is not None or name not in _HEAD}}

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from ..monitoring.recording import Recording
 from ..monitoring.replay import Replay
-from ..runtime.event_edge import Edge
+from ..runtime.event_edge import Edge, with_head
 from .browsers import EVERY_S
 from .teller import Teller
 
@@ -39,7 +39,7 @@ class Replays:
         self._length_s = round(self._recording.length_s(), 3)
         return self._length_s
 
-    def play(self, speed: str = "1", at: str = "0", **_: str) -> AsyncGenerator[bytes, None]:
+    def play(self, /, speed: str = "1", at: str = "0", **_: str) -> AsyncGenerator[bytes, None]:
         """Return the messages for one browser. Raises BadReplay."""
         faster, place = _number("speed", speed), _number("at", at)
         if not 0 < faster <= FASTEST:
@@ -57,7 +57,7 @@ class Replays:
             while True:
                 while due := replay.due(self._clock()):
                     for raw in due:
-                        event, malformed = edge.decode(raw)
+                        event, malformed = edge.decode(with_head(raw))
                         if malformed is not None:
                             teller.update(malformed)
                         teller.update(event)

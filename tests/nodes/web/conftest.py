@@ -60,6 +60,21 @@ def gossip() -> list[Event]:
 
 
 @pytest.fixture
+def summed_up() -> Event:
+    """The second round of the gossip run, as a run folder sums it up."""
+    completed = {
+        "participants": [[1], [0]],
+        "closed_by": "all",
+        "duration_s": 1.0,
+        "bytes_sent": 9,
+        "bytes_received": 9,
+    }
+    judged = {"accuracy": [0.9, 0.8], "loss": 0.2}
+    more = {"round": 2, "peers": ["peer-0", "peer-1"], "round.completed": completed, "metric.test": judged}
+    return event("round.summary", "launcher", "launcher", 106.0, **more)
+
+
+@pytest.fixture
 def ended() -> Callable[..., Event]:
     def run_ended(**more: Any) -> Event:
         facts = {"status": "completed", "completed_rounds": 1, "wall_s": 9.0, "accuracy": 0.95, "loss": 0.2}

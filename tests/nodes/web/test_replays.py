@@ -81,6 +81,33 @@ def test_what_cannot_be_played_is_refused(replays: Replays, asked: dict[str, str
     assert refused.value.status == 400
 
 
+async def test_what_else_is_asked_changes_nothing(replays: Replays) -> None:
+    assert (await played(replays, speed="40", self="x", another="y"))[-1]["replay"]["ended"]
+
+
+@pytest.fixture
+def folded(tmp_path: Path, gossip: Events, summed_up: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Replays:
+    """A replay of a run folder, of which a round is summed up and older events were dropped."""
+    monkeypatch.setattr(module, "EVERY_S", 0.0)
+    lines = [*gossip, summed_up, {"type": "events.dropped", "node": "peer-0", "bytes_sent_total": 7}]
+    (tmp_path / "events.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return Replays(Recording(tmp_path), Clock())
+
+
+async def test_what_a_folder_sums_up_is_played_without_complaints(folded: Replays) -> None:
+    states = await played(folded, speed="100")
+    assert [state["malformed"] for state in states if "malformed" in state] == [0]
+    assert [state["outcome"]["round"] for state in states if "outcome" in state][-1] == 2
+
+
+async def test_without_what_every_event_has_there_would_be_complaints(
+    folded: Replays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "with_head", dict)
+    states = await played(folded, speed="100")
+    assert [state["malformed"] for state in states if "malformed" in state][-1] > 0
+
+
 async def test_only_so_many_are_played_at_once(replays: Replays) -> None:
     going = [replays.play() for _ in range(module.MOST)]
     try:
