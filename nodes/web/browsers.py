@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 
+from .lag import Lag
 from .teller import Teller
 
 EVERY_S = 0.25  # news are told at most so often
@@ -60,6 +61,7 @@ class Browsers:
         self._clock = clock
         self._all: set[Browser] = set()
         self._cut = 0
+        self._lag = Lag()
         self._count()
 
     @property
@@ -77,8 +79,12 @@ class Browsers:
         browser = Browser()
         self._all.add(browser)
         self._count()
-        browser.put(self.teller.state(self._clock()))
+        browser.put(self.teller.state(self._now()))
         return browser
+
+    def read(self, time: float) -> None:
+        """Take note of how old an event is that the teller is told of while a run goes on."""
+        self._lag.read(time, self._clock())
 
     def leave(self, browser: Browser) -> None:
         self._all.discard(browser)
@@ -86,7 +92,7 @@ class Browsers:
 
     def tell(self) -> None:
         """Tell everybody what is new; who is cut off by it is counted."""
-        message = self.teller.news(self._clock())
+        message = self.teller.news(self._now())
         if message is None:
             return
         for browser in list(self._all):
@@ -96,7 +102,7 @@ class Browsers:
                 self.leave(browser)
 
     def state(self) -> bytes:
-        return self.teller.state_json(self._clock())
+        return self.teller.state_json(self._now())
 
     def end(self) -> None:
         """Tell the last news; every stream ends behind them."""
@@ -109,6 +115,13 @@ class Browsers:
             await asyncio.sleep(EVERY_S)
             if self._all:
                 self.tell()
+
+    def _now(self) -> float:
+        """Return what time it is in what has been read: nobody is silent whose events are still waiting."""
+        now = self._clock()
+        behind_s = self._lag.look(now)
+        self.teller.also["behind_s"] = round(behind_s)
+        return now - behind_s
 
     def _count(self) -> None:
         self.teller.also["browsers"] = {"now": len(self._all), "cut": self._cut}

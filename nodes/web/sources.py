@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ..monitoring.monitor import Monitor
-from ..runtime.event_edge import Edge
+from ..runtime.event_edge import STREAM, Edge, with_head
 from .browsers import Browsers
 from .log_tail import LogTail
 from .teller import Teller
+from .text import number
 
 LOOK_S = 0.3  # how often a log that grows is looked at
 SPELL_S = 0.02  # of work, before browsers have their turn
@@ -26,6 +27,8 @@ async def follow_broker(browsers: Browsers, broker: str, run: str | None = None,
         turn = _Turns()
         async for event in events.maps():
             teller.update(event)
+            if event.get("node") != STREAM and (at := number(event.get("time"))) is not None:
+                browsers.read(at)
             if teller.live is ended:  # the end is told at once
                 ended = not teller.live
                 browsers.tell()
@@ -39,7 +42,7 @@ async def follow_log(browsers: Browsers, path: Path) -> None:
     is_folder, summed_up = await asyncio.to_thread(path.is_dir), None
     while True:
         for raw in tail.new():
-            event, malformed = edge.decode(raw)
+            event, malformed = edge.decode(with_head(raw))
             if malformed is not None:
                 teller.update(malformed)
             teller.update(event)
@@ -55,7 +58,7 @@ def told_of(path: Path) -> Teller:
     """Return what is to be told of a run folder or a recorded file, as it is now."""
     teller, edge = Teller(str(path)), Edge()
     for raw in LogTail(path).new():
-        teller.update(edge.decode(raw)[0])
+        teller.update(edge.decode(with_head(raw))[0])
     if path.is_dir():
         teller.run.add_rows(path)
     return teller

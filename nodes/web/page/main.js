@@ -25,7 +25,7 @@ const store = new Store();
 const history = new History();
 const app = { store, history, go, now: () => stream.now() };
 const stream = new Stream(store, (word, lost) => {
-  say(at("link"), `${lost ? "↻" : word === "live" ? "●" : "■"} ${word}`);
+  say(at("link"), `${lost ? "↻" : word.startsWith("live") ? "●" : "■"} ${word}`);
   at("link").classList.toggle("lost", lost);
 });
 const replay = makeReplay(at("replay"), stream, store);

@@ -4,7 +4,7 @@ const FEED = 500; // lines that are kept
 const COLUMNS = ["round", "metric", "worst", "best", "loss", "train_loss", "consensus_distance", "bytes", "duration_s",
   "closed_by", "participants"];
 const WHOLE = ["v", "now", "live", "source", "stale_after_s", "span_limit", "replay", "outcome", "waiting", "groups", "outliers",
-  "gaps", "malformed", "browsers", "edges_left_out"];
+  "gaps", "malformed", "browsers", "edges_left_out", "behind_s"];
 
 export class Store {
   constructor() {
@@ -45,6 +45,7 @@ export class Store {
     this.malformed = 0;
     this.browsers = {};
     this.edges_left_out = 0;
+    this.behind_s = 0;
     this.nodes = new Map(); // Maps, since a node may be called __proto__
     this.projection = new Map();
     this.mass = new Map();

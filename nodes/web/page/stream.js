@@ -87,13 +87,13 @@ export class Stream {
   }
 
   #tell() {
-    const { finished, replay, v } = this.store;
+    const { behind_s, finished, replay, v } = this.store;
     if (this.retryAt !== null) {
       const wait = Math.max(1, Math.ceil((this.retryAt - performance.now()) / 1000));
       this.told(finished ? "finished; the server is gone" : `connection lost, trying again in ${wait} s`, !finished);
     } else if (this.failures && !finished) this.told("connecting again …", true);
     else if (v === null) this.told("connecting …", false);
     else if (this.path !== "stream") this.told(this.paused ? "replay, paused" : replay?.ended ? "replay, at its end" : "replay", false);
-    else this.told(finished ? "finished" : "live", false);
+    else this.told(finished ? "finished" : behind_s ? `live, ${behind_s} s behind` : "live", false);
   }
 }

@@ -88,6 +88,30 @@ def test_a_browser_that_does_not_read_is_cut_off_counted_and_forgotten(browsers:
     assert [state["browsers"] for _, state in heard if "browsers" in state][-1] == {"now": 1, "cut": 1}
 
 
+def test_while_events_wait_to_be_read_nobody_is_taken_for_silent(browsers: Browsers, clock: Clock) -> None:
+    browser = browsers.join()
+    clock.now = 130.0
+    for time in (104.0, 105.0, 104.5):
+        browsers.read(time)
+    browsers.tell()
+    _, state = waiting(browser)[-1]
+    assert (state["now"], state["behind_s"]) == (105.0, 25)
+    clock.now = 130.5  # it comes to the end of what waited
+    browsers.read(130.4)
+    browsers.tell()
+    _, state = waiting(browser)[-1]
+    assert (state["now"], state["behind_s"]) == (130.5, 0)
+
+
+def test_where_no_event_comes_none_waits(browsers: Browsers, clock: Clock) -> None:
+    browser = browsers.join()
+    clock.now = 130.0
+    browsers.read(105.0)
+    clock.now += 1.5
+    browsers.tell()
+    assert waiting(browser)[-1][1]["now"] == 131.5
+
+
 def test_another_run_is_told_as_a_whole_and_stragglers_of_the_first_are_not(
     browsers: Browsers, federated: Events
 ) -> None:

@@ -69,6 +69,18 @@ async def test_a_log_that_grows_is_followed(browsers: Browsers, tmp_path: Path, 
         await until(lambda: browsers.teller.run.view.round == 1)
 
 
+async def test_what_a_folder_sums_up_is_shown_without_complaints(
+    browsers: Browsers, tmp_path: Path, gossip: Events, summed_up: dict[str, Any]
+) -> None:
+    write(tmp_path / "events.jsonl", [*gossip, summed_up])
+    async with following(follow_log(browsers, tmp_path)):
+        await until(lambda: browsers.teller.run.whole(106.0)["outcome"]["round"] == 2)
+    for teller in (browsers.teller, told_of(tmp_path)):
+        state = teller.run.whole(106.0)
+        assert (state["malformed"], [line["text"] for line in state["feed"] if "malformed" in line["text"]]) == (0, [])
+        assert state["rounds"]["worst"] == [0.6, 0.8]
+
+
 async def test_of_a_folder_that_is_complete_all_rounds_are_shown(
     browsers: Browsers, tmp_path: Path, federated: Events, ended: Callable[..., dict[str, Any]]
 ) -> None:
