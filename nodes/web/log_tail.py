@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ..results.event_log import FIRST, parts_of
+from ..results.event_log import CURRENT, FIRST, older_parts
 from ..results.round_summaries import unfolded
 
 MOST = 16 << 20  # bytes: of a longer log the beginning and the end are read
@@ -24,7 +25,8 @@ class LogTail:
         self.skipped = 0
         self._most = most
         self._begun = False
-        self._read: dict[int, int] = {}  # by inode, how much of each part has been read
+        # By name and inode, how much of each part has been read: the inode of one that is dropped is soon another's.
+        self._read: dict[tuple[str, int], int] = {}
 
     def new(self) -> Iterator[dict[str, Any]]:
         """Yield the events that have been added since; the last line only once it is whole."""
@@ -35,17 +37,21 @@ class LogTail:
         begun, self._begun = self._begun, True
         before, self._read = self._read, {}
         for index, (path, inode, size) in enumerate(parts):
-            start = before.get(inode, 0)
-            self._read[inode] = start
+            if begun and path.name == FIRST:  # it stands for what has been read, and is written anew with each part
+                continue
+            start = before.get((path.name, inode), before.get((CURRENT, inode), 0))
+            if start > size:  # it has been written anew
+                start = 0
+            self._read[path.name, inode] = start
             later = sum(part[2] for part in parts[index:])
             if not begun and later > self._most:  # the first time, of a long log
                 if index == 0:
                     yield from self._between(path, inode, 0, min(size, BEGINNING))
-                    start = self._read[inode]
+                    start = self._read[path.name, inode]
                 skipped = min(max(size - start, 0), max(later - start - self._most, 0))
                 self.skipped += skipped
                 start = self._next_line(path, start + skipped) if skipped else start
-                self._read[inode] = start
+                self._read[path.name, inode] = start
             yield from self._between(path, inode, start, None)
 
     def _between(self, path: Path, inode: int, start: int, end: int | None) -> Iterator[dict[str, Any]]:
@@ -55,12 +61,14 @@ class LogTail:
         except OSError:
             return  # it has been dropped, or put aside under another name: that is found the next time
         with file:
+            if os.fstat(file.fileno()).st_ino != inode:
+                return  # likewise
             file.seek(start)
             for line in file:
                 if not line.endswith(b"\n") or (end is not None and start >= end):
                     return
                 start += len(line)
-                self._read[inode] = start
+                self._read[path.name, inode] = start
                 with suppress(msgspec.DecodeError):
                     event = msgspec.json.decode(line)
                     if isinstance(event, dict) and isinstance(event.get("type"), str):
@@ -77,9 +85,16 @@ class LogTail:
 
     def _parts(self) -> list[tuple[Path, int, int]]:
         """Return path, inode and size of each part, the oldest first; they are renamed while a run goes on."""
-        found: dict[int, tuple[Path, int, int]] = {}
-        for path in (self.path / FIRST, *parts_of(self.path)) if self.path.is_dir() else (self.path,):
-            with suppress(OSError):
-                stat = path.stat()
-                found[stat.st_ino] = path, stat.st_ino, stat.st_size
-        return list(found.values())
+        if not self.path.is_dir():
+            return _found(self.path)
+        current = _found(self.path / CURRENT)  # before the others, one of which it may become meanwhile
+        older = [part for path in (self.path / FIRST, *older_parts(self.path)) for part in _found(path)]
+        return older + [part for part in current if part[1] not in {inode for _, inode, _ in older}]
+
+
+def _found(path: Path) -> list[tuple[Path, int, int]]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return []
+    return [(path, stat.st_ino, stat.st_size)]
