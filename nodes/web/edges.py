@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..monitoring.run_view import CLIENTS
 from .text import names
 
 MOST = 8192
@@ -45,7 +46,7 @@ class Edges:
                 edge.dropped += _count(event, "dropped")
             case "round.completed" if role in ("peer", "coordinator") and isinstance(said, int):
                 self._completed(node, event, said, both=role == "coordinator")
-            case "metric.local" if role == "client":
+            case "metric.local" if role in CLIENTS:
                 self._of_client(node, event)
 
     def all(self, state: Callable[[str], str], reached: Callable[[str], int]) -> list[list[Any]]:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..monitoring.run_view import NodeRow
+from ..monitoring.run_view import CLIENTS, LEARNERS, NodeRow
 from .text import names, number, short
 
+MOST = 2048  # nodes; events name others, who need not have been heard of
 REASONS = 8  # distinct ones, of rejected messages of a node; further ones are "other"
 
 
@@ -41,7 +42,7 @@ class NodeTable:
     def update(self, event: Mapping[str, Any]) -> None:
         kind, node = event.get("type"), str(event.get("node"))
         subject = None if event.get("subject") is None else str(event["subject"])
-        if event.get("role") in ("coordinator", "client", "peer"):
+        if event.get("role") in LEARNERS:
             self._of(node)
         match kind:
             case "node.joined" | "node.ready" if subject is None:
@@ -58,7 +59,7 @@ class NodeTable:
                 self._rejected(self._of(subject), short(event.get("reason") or "no reason given"))
             case "round.completed":
                 self._completed(node, event)
-            case "metric.local" if event.get("role") == "client":
+            case "metric.local" if event.get("role") in CLIENTS:
                 self._trained(self._of(node), event)
             case "exchange.sent":
                 facts = self._of(node)
@@ -101,6 +102,8 @@ class NodeTable:
         return {name: facts.mass for name, facts in self.facts.items() if facts.mass is not None}
 
     def _of(self, name: str) -> Facts:
+        if name not in self.facts and len(self.facts) >= MOST:
+            return Facts()  # which nobody will see
         self.changed.add(name)
         return self.facts.setdefault(name, Facts())
 

@@ -75,7 +75,9 @@ class RequestChecks:
             found = SimpleCookie(headers.get("cookie", "")).get(self._cookie_name(headers))
         except CookieError:
             return False
-        return found is not None and hmac.compare_digest(found.value, self._cookie_value())
+        return found is not None and hmac.compare_digest(
+            found.value.encode(errors="replace"), self._cookie_value().encode()
+        )
 
     def cookie(self, token: str, headers: Mapping[str, str], *, secure: bool) -> str | None:
         """Return the cookie that stands for a token from now on; None if it is not the token."""

@@ -76,6 +76,7 @@ class RoundColumns:
         older = numbers[: len(numbers) // 4 * 2]
         for first, second in zip(older[::2], older[1::2], strict=True):
             self._rows[second] = _merged(self._rows.pop(first), self._rows[second])
+        self.changed &= self._rows.keys()  # of which there may be many, while nobody looks
         self._covered = max(self._covered, older[-1])
         self.thinned = True
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from ..monitoring.run_view import CLIENTS
 from .text import number
 
 IN_ALL = 8192  # spans that are kept, of all nodes together
@@ -35,7 +36,7 @@ class Spans:
             return
         if took is None or not 0 <= took <= LONGEST_S:
             return
-        if kind == "metric.local" and event.get("role") == "client":
+        if kind == "metric.local" and event.get("role") in CLIENTS:
             self._of_client(node, said, ended, took)
         elif kind == "round.completed" and event.get("role") == "peer":
             self._of_peer(node, said, ended, took, number(event.get("waiting_s")), number(event.get("mixing_s")))

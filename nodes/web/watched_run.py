@@ -24,7 +24,7 @@ from .text import number, short
 from .waits import MOST as MOST_WAITS
 from .waits import Waits
 
-MOST_NODES = 1024  # and others that may be named; of further ones nothing is kept
+MOST_NODES = 1024  # and as many others that publish; of further ones nothing is kept
 OPEN = 64  # rounds behind the newest one of which more may be said
 LATE = 4  # and behind the last that every node has completed
 EDGES_EVERY_S = 1.0
@@ -45,6 +45,7 @@ class WatchedRun:
         self._nodes, self._edges, self._spans = NodeTable(), Edges(), Spans()
         self._feed, self._waits = Feed(), Waits()
         self._recorded = RecordedRounds()
+        self._others: set[str] = set()  # who publishes and is no node: a launcher, a broker
         self._dirty: set[int] = set()
         self._started: float | None = None
         self._ended: float | None = None
@@ -231,8 +232,10 @@ class WatchedRun:
         return self.view.rows.get(name, _WITHOUT).round
 
     def _has_room(self, event: Mapping[str, Any]) -> bool:
-        known = self.view.rows
-        if len(known) < MOST_NODES:
-            return True
-        whose = [event.get("subject")] + ([event.get("node")] if event.get("role") in LEARNERS else [])
-        return all(name is None or name in known for name in whose)
+        known, node, subject = self.view.rows, event.get("node"), event.get("subject")
+        if event.get("role") not in LEARNERS:
+            if node not in self._others and len(self._others) >= MOST_NODES:
+                return False
+            self._others.add(str(node))
+            node = None
+        return len(known) < MOST_NODES or all(name is None or name in known for name in (node, subject))

@@ -37,6 +37,12 @@ def test_ten_thousand_rounds_are_thinned_and_nothing_of_their_bytes_is_lost() ->
     assert columns.thinned
 
 
+def test_of_what_changed_nothing_is_kept_that_is_gone() -> None:
+    columns = filled(100, 10_000)
+    assert len(columns.changed) <= 100
+    assert columns.changed == set(columns.columns()["round"])
+
+
 def test_of_two_rows_that_become_one_worst_and_best_stay() -> None:
     columns = RoundColumns(4)
     for number, low, high in ((1, 0.1, 0.5), (2, 0.2, 0.9), (3, 0.5, 0.5), (4, 0.5, 0.5), (5, 0.5, 0.5)):

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from nervenet.nodes.monitoring.run_view import RunView
-from nervenet.nodes.web import watched_run
+from nervenet.nodes.web import node_table, watched_run
 from nervenet.nodes.web.large_view import LargeView
 from nervenet.nodes.web.watched_run import WatchedRun
 
@@ -218,6 +218,30 @@ def test_nodes_beyond_a_bound_are_counted_and_not_kept(monkeypatch: pytest.Monke
     assert state["left_out"] == 8
     run.update({**gossip[4], "round": 2, "time": 109.0})
     assert run.whole(110.0)["nodes"]["peer-0"]["round"] == 2
+
+
+def test_names_that_events_mention_are_bounded_too(monkeypatch: pytest.MonkeyPatch, gossip: Events) -> None:
+    monkeypatch.setattr(watched_run, "MOST_NODES", 3)
+    monkeypatch.setattr(node_table, "MOST", 5)
+    suspect = {**HEAD, "type": "node.suspect", "node": "peer-0"}
+    opened = {**HEAD, "type": "round.started", "role": "guest", "round": 1, "attempt": 0}
+    many = [{**suspect, "subject": f"s{i}"} for i in range(99)] + [{**opened, "node": f"g{i}"} for i in range(99)]
+    run = watched(*gossip, *many)
+    run.changes(105.0)
+    assert len(run._nodes.facts) == 5
+    assert len(run._waits._open) <= 3
+    assert run.whole(105.0)["left_out"] == 97
+
+
+def test_an_aggregator_is_one_of_the_clients_of_its_coordinator(federated: Events) -> None:
+    def of(event: dict[str, Any]) -> dict[str, Any]:
+        return {**event, "role": "aggregator"} if event["role"] == "client" else event
+
+    clients, aggregators = watched(*federated).whole(105.0), watched(*map(of, federated)).whole(105.0)
+    assert {row.pop("role") for row in aggregators["nodes"].values()} == {"coordinator", "aggregator"}
+    for row in clients["nodes"].values():
+        del row["role"]
+    assert clients == aggregators
 
 
 def test_of_a_resumed_run_the_rounds_after_its_checkpoint_are_forgotten(federated: Events) -> None:
