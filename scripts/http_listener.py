@@ -11,7 +11,7 @@ def address_of(option: str, text: str) -> tuple[str, int]:
     from nervenet.nodes.config.keys import ExperimentError
 
     host, colon, port = text.rpartition(":")
-    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+    if not colon or not host or not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > 65535:
         raise ExperimentError(f"{option} {text}: expected HOST:PORT, as in 127.0.0.1:8000")
     return host.strip("[]"), int(port)
 
@@ -40,6 +40,8 @@ def listening(option: str, host: str, port: int) -> socket.socket:
         # the head of an answer would then be acknowledged, 40 ms later, before its body is sent.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
+    except UnicodeError:  # what can be no name of a machine
+        raise BadAddress(f"{option} {host}:{port}", "expected the name or the address of this machine") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise AddressInUse(f"{host}:{port}") from None

@@ -71,9 +71,17 @@ def monitor(
     if recorded and (web is None or broker is not None):
         raise click.UsageError(f"{recorded[0]}: a run folder or a file is shown by --web, and without --broker")
     check_used({"--web": web, "--metrics": metrics}, token_file, tls_cert, tls_key)
-    if web is not None and metrics is not None:
-        raise click.UsageError("--web and --metrics exclude each other: each monitor shows in one way, start two")
     if web is not None:
+        others: dict[str, Any] = {
+            "--metrics": metrics,
+            "--topics": topics,
+            "--json": json,
+            "--record": record,
+            "--stay": stay,
+        }
+        others |= {"--every": every_s, **({"--run": run, "--keys": keys, "--name": name} if recorded else {})}
+        if (other := next((option for option, said in others.items() if said), None)) is not None:
+            raise click.UsageError(f"--web does nothing with {other}: leave one of them out, or start two monitors")
         from .web_server import open_place
         from .web_view import show_broker, show_recorded
 

@@ -28,7 +28,9 @@ def test_an_endpoint_is_asked_for_with_or_without_its_address(words: list[str], 
     assert "'token_file': None, 'tls_cert': None, 'tls_key': None" in said
 
 
-@pytest.mark.parametrize("text", ["here", "127.0.0.1", ":80", "127.0.0.1:x", "127.0.0.1:70000", "127.0.0.1:²"])
+@pytest.mark.parametrize(
+    "text", ["here", "127.0.0.1", ":80", "127.0.0.1:x", "127.0.0.1:70000", "127.0.0.1:²", f"127.0.0.1:{'1' * 5000}"]
+)
 def test_what_is_no_address_is_named_with_its_option(text: str) -> None:
     with pytest.raises(ExperimentError, match=r"^--metrics .*: expected HOST:PORT, as in 127\.0\.0\.1:8000$"):
         address_of("--metrics", text)
@@ -42,5 +44,6 @@ def test_the_address_to_type_has_the_port_that_was_picked() -> None:
         assert url_of(listener, "::1", encrypted=False) == f"http://[::1]:{port}"
         with pytest.raises(AddressInUse):
             listening("--metrics", "127.0.0.1", port)
-    with pytest.raises(BadAddress, match="--metrics nowhere"):
-        listening("--metrics", "nowhere.invalid", 0)
+    for nowhere in ("nowhere.invalid", "no..where", "n" * 99):
+        with pytest.raises(BadAddress, match=f"--metrics {nowhere}"):
+            listening("--metrics", nowhere, 0)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,9 @@ def test_run_folders_are_shown_compared_and_played_until_a_signal(tmp_path: Path
                             break
                 with client.stream("GET", "/replay?speed=1000") as answer:
                     assert next(states(answer))["outcome"]["metric"] in (None, 0.5)
+                deadline = time.monotonic() + 60
                 while len(runs := client.get("/runs").json()["runs"]) < 2:  # the second is read meanwhile
-                    pass
+                    assert time.monotonic() < deadline
                 assert [run["rounds"]["metric"] for run in runs] == [[0.5], [0.75]]
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 143
@@ -92,3 +94,8 @@ def test_what_cannot_be_shown_is_said(tmp_path: Path, capsys: pytest.CaptureFixt
     assert execute(["monitor", str(tmp_path)]) == 2
     assert "is shown by --web" in capsys.readouterr().err
     assert execute(["monitor", str(tmp_path), "--web", "127.0.0.1:0", "--broker", "tcp://127.0.0.1:1"]) == 2
+    assert "is shown by --web" in capsys.readouterr().err
+    for option in (["--json"], ["--record", "x"], ["--stay"], ["--metrics"], ["--every", "3"], ["--topics", "round."]):
+        assert execute(["monitor", "--web", "127.0.0.1:0", *option]) == 2
+        assert f"--web does nothing with {option[0]}: leave one of them out" in capsys.readouterr().err
+    assert execute(["monitor", str(tmp_path), "--web", "127.0.0.1:0", "--run", "r"]) == 2

@@ -43,7 +43,7 @@ def test_a_token_or_the_cookie_for_it_is_asked_for() -> None:
     assert TOKEN not in cookie
     value = cookie.partition(";")[0]
     assert checks.may_look({**host, "cookie": value})
-    for wrong in (value[:-1], "nervenet-8765=x", "nervenet-8765", "=;;,\\", "x" * 9999):
+    for wrong in (value[:-1], "nervenet-8765=x", "nervenet-8765", "=;;,\\", "x" * 9999, 'nervenet-8765="\xe9"'):
         assert not checks.may_look({**host, "cookie": wrong})
     assert not RequestChecks(allows, token=True).may_look({**host, "cookie": value})  # of another process
 
