@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from all_reduce_histories import WIDE, PlayedAllReduce, breaches, of
-from gossip_drawn import History, Weather
+from gossip_drawn import DEADLINE_S, History, Weather
 from nervenet.broker import messages as m
 from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.gossip.all_reduce.rendezvous import Rendezvous
 from nervenet.nodes.gossip.all_reduce.rounds import AllReduceRounds
 from nervenet.nodes.results.run_result import RunResult
 from nervenet.nodes.runtime import effects as e
@@ -177,3 +178,77 @@ def test_one_killed_and_started_again_is_called_again() -> None:
     assert all(len(each.group) == 4 for each in last)
     assert last[0].after.size == WIDE
     assert np.isfinite(last[0].after).all()
+
+
+class Reminding(PlayedAllReduce):
+    """A slow peer says again that it is ready, and that is still on its way when all are called."""
+
+    def __init__(self) -> None:
+        self.refusals: list[m.Refused] = []
+        super().__init__(dataclasses.replace(CALM, pace=(1.0, 1.0, 2.0, 1.0)))
+
+    def _simulation(self, faults: Any) -> Any:
+        sim = super()._simulation(faults)
+        deliver = sim._deliver
+
+        def again(sender: str, receiver: str, message: Any, body: ev.Body) -> None:
+            deliver(sender, receiver, message, body)
+            if isinstance(message, m.ReduceReady) and (sender, receiver) == ("peer-2", "peer-0"):
+                sim.at(sim.now + 0.05, lambda: deliver(sender, receiver, message, body))
+            if isinstance(message, m.Refused) and message.about == "reduce_call":
+                self.refusals.append(message)
+
+        sim._deliver = again  # type: ignore[method-assign]
+        return sim
+
+
+def test_a_reminder_in_flight_has_nobody_called_that_trains() -> None:
+    run = Reminding().play()
+    assert broken(run) == []
+    assert run.refusals == []
+
+
+def test_if_it_were_believed_one_would_be_called_that_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    add = Rendezvous.add
+
+    def believed(self: Rendezvous, peer: str, number: int, now: float) -> None:
+        self._called.pop(peer, None)
+        add(self, peer, number, now)
+
+    monkeypatch.setattr(Rendezvous, "add", believed)
+    assert {refused.reason for refused in Reminding().play().refusals} >= {"it is training in round 2"}
+
+
+class Overdue(PlayedAllReduce):
+    """A peer takes longer for the mean of its part than the round lasts."""
+
+    def _worker(self, incarnation: Any) -> Any:
+        work = super()._worker(incarnation)
+
+        def slow(job: e.Effect) -> tuple[float, ev.Event | None]:
+            took, event = work(job)
+            late = incarnation.name == "peer-1" and isinstance(job, e.Reduce) and job.number == 2
+            return (DEADLINE_S + 1.0 if late else took), event
+
+        return slow
+
+
+def test_a_mean_that_is_made_too_late_closes_no_round_again() -> None:
+    run = Overdue(CALM).play()
+    assert [breach for breach in broken(run) if not breach.startswith("waits: ")] == []
+    second = [fields for _, fields in reports(run) if fields["round"] == 2]
+    assert [fields["kept"] for fields in second] == [["peer-1"]] * 4
+
+
+def test_if_it_were_taken_while_all_are_put_together_the_round_would_close_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worked = AllReduceRounds.worked
+
+    def taken(self: AllReduceRounds, event: Any, now: float) -> list[e.Effect]:
+        if isinstance(event, ev.Reduced) and self.exchange is not None:
+            return self._reduced(self.exchange, event, now)
+        return worked(self, event, now)
+
+    monkeypatch.setattr(AllReduceRounds, "worked", taken)
+    assert "once: peer-1 was in an all-reduce twice" in breaches(Overdue(CALM).play())

@@ -84,6 +84,8 @@ class Exchange:
             return "payload", f"{sender} is not of the group that was called"
         owner = sender if isinstance(message, ReducedPart) else self.me
         fault = payload_fault(message.payload, self._payload(owner))
+        if fault is None and isinstance(message, ReducedPart) and not set(message.missing) < set(self.group):
+            fault = "payload", "missing must be some of the group that was called"
         if fault:
             self.gone.setdefault(sender, fault[1])
         elif isinstance(message, ReducedPart):

@@ -53,8 +53,8 @@ class AllReduceRounds(GossipRounds):
         if isinstance(event, ev.Trained):
             return self.trained(event, now)
         exchange = self.exchange
-        if exchange is None or event.number != exchange.number:
-            return []
+        if self.lifecycle.status != "waiting" or exchange is None or event.number != exchange.number:
+            return []  # the round has closed without it: the others do without this part, as this peer does
         return self._split(exchange, event, now) if isinstance(event, ev.Parts) else self._reduced(exchange, event, now)
 
     def reduces(self, event: ev.Arrived, now: float) -> list[e.Effect]:

@@ -78,6 +78,9 @@ def test_what_does_not_fit_is_refused_and_its_sender_expected_no_more() -> None:
     assert found.take("zoe", sent(2)) == ("payload", "zoe is not of the group that was called")
     assert found.take("c", sent(3)) == ("length", "length must be 2, found 3")
     assert found.gone == {"c": "length must be 2, found 3"}
+    fault = ("payload", "missing must be some of the group that was called")
+    assert found.take("a", told(2, ("zoe",))) == found.take("a", told(2, ("a", "b", "c"))) == fault
+    assert found.results == {}
 
 
 def test_of_more_peers_than_numbers_some_own_nothing() -> None:
