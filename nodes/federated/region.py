@@ -56,7 +56,7 @@ class Region:
             case e.Finish("completed"):
                 return self._end(task, now)
             case e.Finish(_, reason):
-                return run.fail(f"the run above this region has ended: {reason}")
+                return run.fail(f"the part of this region in the run above has ended: {reason}")
             case e.LoadWeights(body):
                 self._final = body
                 return []
@@ -92,7 +92,7 @@ class Region:
         )
         # Who is merely silent may be heard again in time, and is waited for; who is lost is not.
         there = [n for n in run.registry.clients if run.registry.here(n) and not run.registry.is_lost(n)]
-        if task.work != "evaluate" and len(there) < least(run.config, run.registry):
+        if task.work != "evaluate" and len(there) < least(run.config, run.registry) and not self._needed(task):
             return [_failed(task, f"too few clients in the region: {too_few_living(run.config, run.registry)}")]
         if task.work != "survey":
             run.weights = run.outgoing = order.body
@@ -102,6 +102,13 @@ class Region:
         number, attempt = self._key(task)
         effects = self.rounds.open(number, attempt, now, task.work)
         return effects + self.rounds.close_if_ready(now)
+
+    def _needed(self, task: m.Task) -> bool:
+        """Whether the run above cannot do without this region, as it asks again: then the lost may yet come back.
+
+        Declined at once each time, the round above would fail by its third attempt before anybody could.
+        """
+        return task.attempt > 0
 
     def _key(self, task: m.Task) -> tuple[int, int]:
         """Return under which number and attempt a round is opened: no client is to take it for one that is over."""

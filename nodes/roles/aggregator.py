@@ -6,13 +6,15 @@ import asyncio
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from nervenet.broker.messages import Roster
+from nervenet.broker.sockets import Security, split_bind
 from nervenet.models.site_model import SiteModel
 
 from ..config.keys import ExperimentError
-from ..config.schema import EvaluationConfig, Experiment
+from ..config.schema import EvaluationConfig, Experiment, NetworkConfig
 from ..federated.client_machine import ClientConfig, ClientMachine
 from ..federated.coordinator_config import CoordinatorConfig
 from ..federated.hierarchy.composing import problems
@@ -25,11 +27,12 @@ from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.identity import NodeIdentity
 from ..runtime.node import Node
+from ..runtime.secured import check_way_in, closing_gate, security_of
 from .base import Role
 from .coordinator import Coordinator
 from .inquiry import InquiryWorker
 
-UPSTREAM = "upstream"  # the folder of the audit log of what goes up, in that of what goes down
+UPSTREAM = "upstream"  # a folder for what is above: of the audit log of what goes up, and of keys, if those are others
 
 
 class Aggregator(Coordinator):
@@ -42,6 +45,8 @@ class Aggregator(Coordinator):
     ------
     ExperimentError
         From the constructor, for what an aggregator cannot pass on.
+    BadAddress, NotEncrypted, KeysError
+        From the constructor, for a broker above that cannot be dialed.
     """
 
     worker_type = RegionWorker
@@ -49,6 +54,7 @@ class Aggregator(Coordinator):
     def _set_up(self, site_model: SiteModel, experiment: Experiment, identity: NodeIdentity) -> None:
         for problem in problems(experiment, site_model.model):
             raise ExperimentError(problem)
+        _check_way_up(experiment.network, identity)
         super()._set_up(site_model, experiment, identity)
         self._above: Above | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -123,6 +129,7 @@ class Above(Role):
             shared_config=shared,
             patient=identity.patient,
             replace=identity.replace,
+            security=_security_above(experiment.network, identity.name),
             audit_dir=audit_dir,
             min_nodes=experiment.hierarchy.regions,
         )
@@ -158,3 +165,21 @@ class Above(Role):
 
     async def __aexit__(self, *error: object) -> None:
         await self._leave_coordinator(self._coordinator, error[0])
+
+
+def _security_above(network: NetworkConfig, name: str) -> Security:
+    """Return how the connections to the run above are secured: by keys of their own where there are any for it.
+
+    One folder of keys allows one broker, and that of the region may be another one.
+    """
+    folder = None if network.keys is None else Path(network.keys) / UPSTREAM
+    own = folder is not None and folder.is_dir()
+    return security_of(replace(network, keys=str(folder)) if own else network, name)
+
+
+def _check_way_up(network: NetworkConfig, identity: NodeIdentity) -> None:
+    """Refuse, before anybody has gathered, a way into the run above that cannot be taken."""
+    split_bind(identity.upstream, ("directory",))
+    security = _security_above(network, identity.name)
+    with closing_gate(security):
+        check_way_in(security, identity.upstream)

@@ -9,7 +9,7 @@ from nervenet.broker import messages as m
 from nervenet.nodes.federated.client_machine import ClientMachine
 from nervenet.nodes.federated.client_registry import ClientRegistry
 from nervenet.nodes.federated.hierarchy.composing import STRATEGIES
-from nervenet.nodes.federated.region import SHARE
+from nervenet.nodes.federated.region import SHARE, Region
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.runtime import effects as e
@@ -94,11 +94,34 @@ def test_clients_that_are_silent_for_a_while_are_waited_for_and_cost_no_round() 
     rounds = run.events("coordinator", "round.completed")
     assert {tuple(done["participants"]) for done in rounds} == {("north", "south")}
     assert max(done["duration_s"] for done in rounds) > 0.9
+    assert not run.events("coordinator", "round.failed")
 
 
-def test_if_their_region_declined_at_once_that_would_be_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_their_region_declined_at_once_that_would_cost_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ClientRegistry, "is_lost", lambda self, name: name not in self.living())
     run = silent_for_a_while()
+    assert run.events("coordinator", "round.failed")
+
+
+def lost_for_a_while() -> Federation:
+    run = Federation(regions=REGIONS, rounds=20, deadline_s=10.0, suspect_after_s=1.5, lost_after_s=2.0)
+    for name in ("client-2", "client-3", "client-4"):
+        run.sim.stall(name, 0.2, 4.0)
+    return run.run(300.0)
+
+
+def test_a_region_without_which_the_round_above_fails_waits_for_its_lost_clients_when_it_is_asked_again() -> None:
+    run = lost_for_a_while()
+    assert run.events("south" + BELOW, "node.lost")
+    assert run.finished["coordinator"] == DONE
+    assert {tuple(done["participants"]) for done in run.events("coordinator", "round.completed")} == {
+        ("north", "south")
+    }
+
+
+def test_if_it_declined_each_time_three_times_at_once_would_be_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Region, "_needed", lambda self, task: False)
+    run = lost_for_a_while()
     assert run.finished["coordinator"].status == "failed"
     assert "3 times in a row" in run.finished["coordinator"].reason
 

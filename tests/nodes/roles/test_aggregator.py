@@ -1,20 +1,27 @@
 """Aggregators with real sockets, in one program with the coordinator above and their clients."""
 
 import asyncio
+import shutil
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from nervenet.broker.broker import Broker
+from nervenet.broker.errors import BadAddress, KeysError, NotEncrypted
+from nervenet.broker.security.allow_list import allow
+from nervenet.broker.security.keys import new_key_pair, write_keys
 from nervenet.models import MLP, datasets
 from nervenet.nodes import Client, Coordinator, Experiment, NodeFailed
 from nervenet.nodes.config.compatibility import shared_config_of
 from nervenet.nodes.config.factory import build_site_model
 from nervenet.nodes.config.hierarchy import HierarchyConfig
+from nervenet.nodes.config.schema import NetworkConfig
 from nervenet.nodes.roles.aggregator import Aggregator
 from nervenet.nodes.runtime.identity import NodeIdentity
+from nervenet.nodes.runtime.secured import close_gate, security_of
 
 DEADLINE_S = 60.0
 REGIONS = {"north": ["c0", "c1"], "south": ["c2", "c3"]}
@@ -110,6 +117,83 @@ async def test_a_region_whose_upstream_does_not_answer_ends_by_that_word() -> No
         ended = await asyncio.gather(*map(follow, [north, *below]), return_exceptions=True)
     assert {type(each) for each in ended} == {NodeFailed}
     assert all("tcp://127.0.0.1:1" in str(each) for each in ended), ended
+
+
+def keyed(experiment: Experiment, folder: Path) -> Experiment:
+    return replace(experiment, network=replace(experiment.network, keys=str(folder)))
+
+
+def keys_of_two_brokers(folder: Path) -> dict[str, Path]:
+    """Make each node's folder of keys; in that of the aggregator, one for what is above."""
+    allowed: dict[str, dict[str, str]] = {
+        "hub": {"coordinator": "coordinator", "north": "aggregator"},
+        "coordinator": {"hub": "broker", "north": "aggregator"},
+        "relay": {"north": "coordinator", "c0": "client", "c1": "client"},
+        "north": {"relay": "broker", "c0": "client", "c1": "client"},
+        "c0": {"relay": "broker", "north": "coordinator"},
+        "c1": {"relay": "broker", "north": "coordinator"},
+    }
+    public = {name: write_keys(folder / name, new_key_pair(name))[1] for name in allowed}
+    shutil.copytree(folder / "north", folder / "north" / "upstream")
+    for name, others in allowed.items():
+        for other, role in others.items():
+            allow(folder / name, public[other], [role])
+    for other in ("hub", "coordinator"):
+        allow(folder / "north" / "upstream", public[other], ["broker" if other == "hub" else "coordinator"])
+    return {name: folder / name for name in allowed}
+
+
+def keyed_aggregator(keys: Path, address: str, upstream: str) -> Aggregator:
+    experiment = replace(keyed(plan(2), keys), hierarchy=HierarchyConfig(regions=1))
+    site_model = build_site_model(model(), None, experiment)
+    shared = shared_config_of(experiment, site_model)
+    above = {"upstream": upstream, "upstream_run": "top"}
+    identity = NodeIdentity(address, "north", "north", shared_config=shared, **above)
+    return Aggregator.from_parts(site_model, experiment, identity)
+
+
+def test_keys_of_two_brokers_in_one_folder_are_refused_at_once(tmp_path: Path) -> None:
+    keys = keys_of_two_brokers(tmp_path)
+    shutil.rmtree(keys["north"] / "upstream")
+    allow(keys["north"], keys["hub"] / "hub.pub", ["broker"])
+    with pytest.raises(KeysError, match=r"several are allowed as broker \(hub, relay\)"):
+        keyed_aggregator(keys["north"], "tcp://127.0.0.1:1", "tcp://127.0.0.1:2")
+
+
+async def test_with_keys_the_broker_above_may_have_another_one(tmp_path: Path) -> None:
+    keys = keys_of_two_brokers(tmp_path)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(asyncio.timeout(DEADLINE_S))
+        addresses = {}
+        for name in ("hub", "relay"):
+            security = security_of(NetworkConfig(keys=str(keys[name])), name)
+            stack.callback(close_gate, security)
+            broker = await stack.enter_async_context(Broker("tcp://127.0.0.1:0", security=security))
+            addresses[name] = broker.addresses["directory"]
+        one = replace(plan(1), federated=replace(plan(1).federated, min_clients=1))
+        above = keyed(one, keys["coordinator"])
+        top = Coordinator(model(), broker=addresses["hub"], run="top", name="coordinator", experiment=above)
+        below = [
+            Client(model(), rows()[name], broker=addresses["relay"], run="north", name=name, experiment=experiment)
+            for name in REGIONS["north"]
+            for experiment in [keyed(plan(2), keys[name])]
+        ]
+        north = keyed_aggregator(keys["north"], addresses["relay"], addresses["hub"])
+        await asyncio.gather(*map(follow, [top, north, *below]))
+    assert north.weights.tobytes() == top.weights.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("upstream", "error", "words"),
+    [
+        ("hub:5555", BadAddress, "hub:5555"),
+        ("tcp://127.0.0.1", BadAddress, "a tcp address ends in a port"),
+        ("tcp://hub.example:5555", NotEncrypted, "tcp://hub.example:5555"),
+    ],
+)
+def test_a_broker_above_that_cannot_be_dialed_is_refused_at_once(upstream: str, error: type, words: str) -> None:
+    with pytest.raises(error, match=words):
+        aggregator("tcp://127.0.0.1:1", "north", upstream=upstream)
 
 
 async def test_above_an_aggregator_says_for_whom_it_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
