@@ -68,7 +68,7 @@ def access_of(
         anybody = "beyond this machine anybody could ask"
         raise ExperimentError(f"{option} {host}: {anybody}; expected {ways}; or --insecure, to allow just that")
     if not certificate:
-        asked = "the rows and the answers" if option == "--http" else "what is asked and answered"
+        asked = "the rows and the answers" if option == "--http" else "requests and answers"
         whose = f"the token, {asked}" if token else asked
         return access, f"{whose} travel unencrypted; --tls-cert and --tls-key, or a proxy in front, encrypt them"
     return access, ""

@@ -70,7 +70,7 @@ def test_beyond_this_machine_the_rules_are_those_of_serve(capsys: pytest.Capture
     with pytest.raises(ExperimentError, match=r"^--metrics 0\.0\.0\.0: beyond this machine anybody could ask; "):
         opened("0.0.0.0:0")
     assert endpoint_of("0.0.0.0:0", None, None, None, insecure=True).host == "0.0.0.0"
-    assert "insecure: what is asked and answered travel unencrypted" in capsys.readouterr().err
+    assert "insecure: requests and answers travel unencrypted" in capsys.readouterr().err
 
 
 def test_what_is_of_an_endpoint_alone_is_refused_without_one(tmp_path: Path) -> None:
