@@ -6,7 +6,10 @@
 pair of ZeroMQ's own proxy; then the same with one of the three stopped (SIGSTOP), with the broker's memory.
 `rounds`: rounds a second of a launch without and with `--web` and a browser, by turns.
 
-    python benchmarks/web_view.py [fold|late|relay|rounds] [--peers 256] [--rounds 100] [--events 100000] [--turns 2]
+`death`: seconds from kill -9 of a client to the message that tells browsers of it.
+
+    python benchmarks/web_view.py [fold|late|relay|rounds|death] [--peers 256] [--processes 4] [--rounds 100]
+                                  [--events 100000] [--turns 2]
 """
 
 from __future__ import annotations
@@ -227,11 +230,11 @@ def _publish(address: str, events: int) -> None:
     publisher.close(30_000)
 
 
-def rounds(peers: int, count: int, turns: int) -> None:
+def rounds(peers: int, processes: int, count: int, turns: int) -> None:
     rates: dict[bool, list[float]] = {False: [], True: []}
     for turn in range(turns):
         for web in (False, True) if turn % 2 == 0 else (True, False):
-            rates[web].append(_launched(peers, count, web=web))
+            rates[web].append(_launched(peers, processes, count, web=web))
             print(f"rounds  {'with' if web else 'without'} a web view: {rates[web][-1]:.2f} a second", flush=True)
     best = {web: max(found) for web, found in rates.items()}
     print(
@@ -239,11 +242,11 @@ def rounds(peers: int, count: int, turns: int) -> None:
     )
 
 
-def _launched(peers: int, count: int, *, web: bool) -> float:
+def _launched(peers: int, processes: int, count: int, *, web: bool) -> float:
     """Return the rounds a second of a launch; a browser reads along where there is a web view."""
     with tempfile.TemporaryDirectory() as folder:
         options = ["--mode", "gossip", "--data", "digits", "--nodes", str(peers), "--rounds", str(count), "--quiet"]
-        options += ["--set", "evaluation.baseline=false", "--out", f"{folder}/run"]
+        options += ["--processes", str(processes), "--set", "evaluation.baseline=false", "--out", f"{folder}/run"]
         options += ["--web", "127.0.0.1:0"] if web else []
         command = [sys.executable, "-m", "nervenet.scripts.main", "launch", *options]
         with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
@@ -251,7 +254,7 @@ def _launched(peers: int, count: int, *, web: bool) -> float:
             if web:
                 url = process.stderr.readline().split()[2]
                 reader = [sys.executable, "-c", _READER, f"{url}/stream"]
-                with subprocess.Popen(reader, stdout=subprocess.DEVNULL):
+                with subprocess.Popen(reader):
                     spent = _watch_processor(process)
                     process.communicate()
                 print(f"rounds  the web view took {spent[0]:.1f} s of {spent[1]:.1f} s of processor time")
@@ -281,15 +284,49 @@ def _watch_processor(process: subprocess.Popen[str]) -> tuple[float, float]:
     return found
 
 
-_READER = """import sys, urllib.request
+_READER = """import json, sys, urllib.request
+most = 0
 with urllib.request.urlopen(sys.argv[1], timeout=600) as answer:
-    while answer.read1(1 << 16): pass"""
+    for line in answer:
+        if line.startswith(b"data:"):
+            most = max(most, json.loads(line[5:]).get("behind_s") or 0)
+print(f"rounds  the page was at most {most} s behind")"""
+
+
+def death(turns: int) -> None:
+    print("death   a client that is killed is lost in the page after", end=" ", flush=True)
+    print(", ".join(f"{_seen_to_die():.2f} s" for _ in range(turns)))
+
+
+def _seen_to_die() -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--data", "digits", "--nodes", "3", "--rounds", "1000000", "--quiet", "--web", "127.0.0.1:0"]
+        options += ["--set", "evaluation.baseline=false", "--out", f"{folder}/run"]
+        command = [sys.executable, "-m", "nervenet.scripts.main", "launch", *options]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+            assert process.stderr is not None
+            killed = 0.0
+            try:
+                with urllib.request.urlopen(f"{process.stderr.readline().split()[2]}/stream", timeout=60) as answer:
+                    for line in answer:
+                        told = json.loads(line[5:]) if line.startswith(b"data:") else {}
+                        if not killed and told.get("outcome", {}).get("round", 0) > 2:
+                            nodes = json.loads(Path(f"{folder}/run/nodes.json").read_text())
+                            os.kill(nodes["client-2"]["pid"], signal.SIGKILL)
+                            killed = time.perf_counter()
+                        elif told.get("nodes", {}).get("client-2", {}).get("state") == "lost":
+                            return time.perf_counter() - killed
+            finally:
+                process.send_signal(signal.SIGINT)
+                process.communicate()
+    raise AssertionError("the stream ended")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
-    parser.add_argument("part", nargs="?", choices=("fold", "late", "relay", "rounds"))
+    parser.add_argument("part", nargs="?", choices=("fold", "late", "relay", "rounds", "death"))
     parser.add_argument("--peers", type=int, default=256)
+    parser.add_argument("--processes", type=int, default=4, help="that host the peers of a launch")
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--turns", type=int, default=2)
@@ -301,7 +338,9 @@ def main() -> None:
     if asked.part in (None, "relay"):
         relay(asked.events)
     if asked.part in (None, "rounds"):
-        rounds(asked.peers, asked.rounds, asked.turns)
+        rounds(asked.peers, asked.processes, asked.rounds, asked.turns)
+    if asked.part in (None, "death"):
+        death(asked.turns)
 
 
 if __name__ == "__main__":
