@@ -77,10 +77,10 @@ class Aggregator(Coordinator):
             site_matrix=False,
         )
 
-    def _begin(self, roster: Roster) -> None:
-        super()._begin(roster)
-        if self._node is not None:
-            self._node.pass_on = self._up
+    def _start(self, machine: e.Machine, worker: Any) -> Node:
+        node = super()._start(machine, worker)
+        node.pass_on = self._up  # before it is attached: its clients may be there already, and be heard at once
+        return node
 
     def _up(self, event: ev.Event) -> None:
         """Take what the region says to the run above: first that it is there."""

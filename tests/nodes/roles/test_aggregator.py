@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from nervenet.broker.broker import Broker
 from nervenet.broker.errors import BadAddress, KeysError, NotEncrypted
+from nervenet.broker.messages import Roster
 from nervenet.broker.security.allow_list import allow
 from nervenet.broker.security.keys import new_key_pair, write_keys
 from nervenet.models import MLP, datasets
@@ -117,6 +118,26 @@ async def test_a_region_whose_upstream_does_not_answer_ends_by_that_word() -> No
         ended = await asyncio.gather(*map(follow, [north, *below]), return_exceptions=True)
     assert {type(each) for each in ended} == {NodeFailed}
     assert all("tcp://127.0.0.1:1" in str(each) for each in ended), ended
+
+
+async def test_what_its_clients_said_before_it_began_finds_its_other_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of an aggregator that is started again may be there first: all is heard as soon as it is attached."""
+    north, heard = aggregator("tcp://127.0.0.1:1", "north"), []
+
+    class Begun:
+        def __init__(self, *_: object) -> None:
+            self.pass_on: Any = None
+
+        def post(self, _: object) -> None: ...
+
+    monkeypatch.setattr("nervenet.nodes.roles.base.Node", Begun)
+    monkeypatch.setattr(north.session, "publish", lambda *_: None)
+    monkeypatch.setattr(north.session, "attach", lambda node: heard.append(node.pass_on))
+    north._begin(Roster(0, "north", 1, {}, (), {}))
+    monkeypatch.undo()
+    north._node = None
+    await north.session.close("done")
+    assert heard == [north._up]
 
 
 def keyed(experiment: Experiment, folder: Path) -> Experiment:
