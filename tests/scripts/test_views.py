@@ -40,7 +40,10 @@ def test_the_view_follows_the_flags_and_the_terminal(monkeypatch: pytest.MonkeyP
     assert type(choose_view(quiet=True)) is View
     assert isinstance(choose_view(), PlainView)
     monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
     assert isinstance(choose_view(), LiveView)
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(choose_view(), PlainView)
 
 
 async def printed(capsys: pytest.CaptureFixture[str]) -> str:
