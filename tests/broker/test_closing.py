@@ -303,7 +303,7 @@ def test_however_many_events_are_unread_nothing_waits_for_a_monitor():
     for _ in range(1_200):
         socket.bind("tcp://127.0.0.1:*")
         socket.unbind(socket.getsockopt(zmq.LAST_ENDPOINT))
-    for _ in range(2_400):  # all are told
+    for _ in range(2_001):  # more than there is room for by default; beside others that listen, a few are not told
         assert reader.poll(60_000)
         reader.recv_multipart()
     socket.disable_monitor()
