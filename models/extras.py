@@ -14,10 +14,8 @@ EXTRAS = {
     "pyarrow": "tables",
     "rich": "launch",
     "skops": "launch",
-    "starlette": "serve",
     "tensorboardX": "tensorboard",
     "torch": "torch",
-    "uvicorn": "serve",
     "wandb": "wandb",
 }
 

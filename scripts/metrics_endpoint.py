@@ -49,7 +49,7 @@ class Endpoint:
         if self.metrics is None:
             yield
             return
-        from .plain_server import serving
+        from .threaded_server import serving
 
         with listening(OPTION, self.host, self.port) as listener:
             handler = type("Handler", (_Handler,), {"text": self.metrics.text, "access": self.access})

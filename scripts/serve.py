@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,13 +13,14 @@ import click
 from .http_access import Access, access_of
 from .http_listener import address_of, listening, url_of
 from .output import warn
-from .plain_server import STOP_S, serve_plainly
 from .saved_model import best_option, load_saved, own_option
 
 if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel
     from nervenet.nodes.serving.answers import Answers
     from nervenet.nodes.serving.live import RunFollower
+
+STOP_S = 10  # for what is being answered when a signal ends the server
 
 
 @click.command()
@@ -117,23 +117,16 @@ def _metrics(model: Path) -> dict[str, float | None]:
 
 
 async def _serve(answers: Answers, follower: RunFollower | None, host: str, port: int, access: Access) -> None:
-    from nervenet.models.extras import how_to_install, installed
+    import uvicorn
     from nervenet.nodes.serving.app import app_of
     from nervenet.nodes.serving.live import follow
 
-    missing = next((package for package in ("starlette", "uvicorn") if not installed(package)), None)
+    from .http_connections import BoundedProtocol
+
     # Bound here and not by uvicorn, which exits by itself when the port is taken.
     with listening("--http", host, port) as listener:
         print(f"serving {url_of(listener, host, encrypted=bool(access.certificate))}/predict", flush=True)
         async with _beside(None if follower is None else follow(answers, follower)):
-            if missing is not None:
-                sys.stderr.write(f"by a server for a few clients at a time; {how_to_install(missing)}\n")
-                await serve_plainly(answers, listener, access.context())
-                return
-            import uvicorn
-
-            from .http_connections import BoundedProtocol
-
             config = uvicorn.Config(
                 app_of(answers),
                 http=BoundedProtocol,

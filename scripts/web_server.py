@@ -41,13 +41,8 @@ def open_place(
 
     Raises
     ------
-    MissingExtra
-        What serves it is not installed.
     ExperimentError, AddressInUse, BadAddress
     """
-    from nervenet.models.extras import require
-
-    require(OPTION, "starlette", "uvicorn")
     host, port = address_of(OPTION, text)
     access, caution = access_of(OPTION, host, token_file, certificate, key, insecure=insecure)
     if caution:

@@ -16,7 +16,7 @@ import zmq
 
 from ..launching.rlimits import allowed_files, allowed_processes, open_files
 
-EXTRAS = ("networkx", "rich", "skops", "matplotlib", "starlette", "pyarrow")
+EXTRAS = ("networkx", "rich", "skops", "matplotlib", "pyarrow")
 
 
 @dataclass(frozen=True)

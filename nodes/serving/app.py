@@ -7,8 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
-from nervenet.models.extras import require
-
 from . import answers as a
 from .answers import MAX_BODY_BYTES, MAX_ROWS, Answer, Answers, Asked, Info
 from .refusals import Malformed
@@ -49,13 +47,7 @@ def predictor_app(
     allows
         Whether the header Authorization of a request is that of one who may ask; all may ask ``/healthz``. Others are
         answered by 401.
-
-    Raises
-    ------
-    MissingExtra
-        Starlette is not installed.
     """
-    require("predictor_app", "starlette")
     return app_of(Answers(site_model, info, max_body_bytes=max_body_bytes, max_rows=max_rows, allows=allows))
 
 

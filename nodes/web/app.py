@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
-from nervenet.models.extras import require
 
 from ..runtime.printable import html_text
 from .browsers import Browsers
@@ -57,7 +56,6 @@ def web_app(
     MissingExtra
         Starlette is not installed.
     """
-    require("the web view", "starlette")
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
     from starlette.responses import RedirectResponse, Response

@@ -15,7 +15,6 @@ from nervenet.models.registry import named_model
 from nervenet.models.sklearn.skops_file import export
 from nervenet.nodes.experiment.loader import load_experiment
 from nervenet.nodes.results.run_dir import RunDir, not_written
-from nervenet.nodes.serving.app import predictor_app
 from nervenet.nodes.topology import TOPOLOGIES, TopologyError, schedule
 
 PROJECT: dict[str, Any] = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
@@ -35,7 +34,8 @@ def test_each_package_is_in_the_extra_that_is_named_and_no_dependency_of_all() -
         assert not any(line.startswith(name) for line in PROJECT["dependencies"])
     together = PROJECT["optional-dependencies"]["all"][0].partition("[")[2].rstrip("]")
     there_already = {"dask", "mlflow", "opentelemetry", "tensorboard", "torch", "wandb"}  # see pyproject.toml
-    assert set(together.split(",")) == set(EXTRAS.values()) - there_already
+    only_faster = {"serve"}  # of which no message is: what it brings, `nervenet serve` does without
+    assert set(together.split(",")) == set(EXTRAS.values()) - there_already | only_faster
 
 
 def test_the_command_that_installs_it_is_named(plain: None) -> None:
@@ -79,12 +79,10 @@ def test_an_estimator_is_saved_without_skops(plain: None) -> None:
     assert 'pip install "nervenet[launch]"' in note
 
 
-def test_an_application_of_ones_own_needs_the_extra_for_it(plain: None) -> None:
-    from nervenet.models.mlp.mlp import MLP
-    from nervenet.models.site_model import SiteModel
-
-    with pytest.raises(MissingExtra, match=r'predictor_app needs starlette; .*"nervenet\[serve\]"'):
-        predictor_app(SiteModel(MLP()))
+def test_what_answers_over_http_needs_no_extra() -> None:
+    """A page to look at and predictions are what an installation is for, wherever it is."""
+    assert {"starlette", "uvicorn"} <= {line.partition(">")[0] for line in PROJECT["dependencies"]}
+    assert not {"starlette", "uvicorn"} & EXTRAS.keys()
 
 
 def test_a_parquet_file_is_refused_with_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from nervenet.models import extras
-from nervenet.models.extras import MissingExtra
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.web.app import PAGE, TYPES
 from nervenet.nodes.web.browsers import Browsers
@@ -157,12 +155,6 @@ def test_beyond_this_machine_a_token_or_a_certificate_is_asked_for() -> None:
 def test_what_is_no_address_is_named() -> None:
     with pytest.raises(ExperimentError, match="--web runs/x: expected HOST:PORT"):
         open_place("runs/x", *PLAIN, insecure=False)
-
-
-def test_the_extra_that_serves_it_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extras, "find_spec", lambda package: None)
-    with pytest.raises(MissingExtra, match=r'--web needs starlette; .*"nervenet\[serve\]"'):
-        here()
 
 
 async def test_what_ends_the_following_ends_the_server() -> None:
