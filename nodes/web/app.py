@@ -50,11 +50,6 @@ def web_app(
         What plays the recording that is shown, where it is one.
     runs
         Returns what is to be compared.
-
-    Raises
-    ------
-    MissingExtra
-        Starlette is not installed.
     """
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
@@ -68,6 +63,12 @@ def web_app(
 
     async def state(_request: Request) -> Response:
         return Response(browsers.state(), media_type="application/json")
+
+    async def node(request: Request) -> Response:
+        found = browsers.teller.node_json(request.query_params.get("name", ""))
+        if found is None:
+            return Response("nothing was measured of a node of that name; expected ?name=NODE\n", 404)
+        return Response(found, media_type="application/json")
 
     async def compared(_request: Request) -> Response:
         return Response(msgspec.json.encode({"runs": runs()}), media_type="application/json")
@@ -107,6 +108,7 @@ def web_app(
         Route("/", page),
         Route("/page/{name}", page),
         Route("/state", state),
+        Route("/node", node),
         Route("/runs", compared),
         Route("/login", login, methods=["POST"]),
         Route("/stream", _Raw(stream)),

@@ -79,7 +79,7 @@ class NodeTable:
             "round": known.round,
             "loss": number(known.loss),
             "test_loss": number(known.test_loss),
-            "metric": number(known.score if known.score is not None else facts.metric),
+            "metric": self.metric(name, known),
             "model_at": facts.model_at,
             "staleness": facts.staleness,
             "bytes_sent": known.sent,
@@ -97,6 +97,11 @@ class NodeTable:
             "dropped": facts.dropped,
             "mass": facts.mass,
         }
+
+    def metric(self, name: str, known: NodeRow) -> float | None:
+        """Return a node's score: what was measured of it, else what a client says of its own hold-out."""
+        facts = self.facts.get(name)
+        return number(known.score if known.score is not None or facts is None else facts.metric)
 
     def mass(self) -> dict[str, float]:
         return {name: facts.mass for name, facts in self.facts.items() if facts.mass is not None}

@@ -9,6 +9,7 @@ import msgspec
 
 from ..monitoring.run_view import Fields
 from ..runtime.event_types import Event
+from .text import short
 from .watched_run import WatchedRun
 
 ALIVE_S = 2.0  # how often at least a browser hears what time it is, while a run goes on
@@ -64,6 +65,11 @@ class Teller:
         """Return what is compared with other runs."""
         whole = self.run.whole(0.0)
         return {"name": name, "outcome": whole["outcome"], "rounds": whole["rounds"]}
+
+    def node_json(self, name: str) -> bytes | None:
+        """Return a node's curves, as far as they go, and of which run they are; None where there are none."""
+        found = self.run.curves(name)
+        return None if found is None else _JSON.encode({"run": short(self.run.view.run), "name": name, **found})
 
     def news(self, now: float) -> bytes | None:
         """Return the message that everybody who has a state needs next; None for none."""

@@ -16,6 +16,7 @@ from .edges import Edges
 from .feed import Feed
 from .headline import headline, outcome
 from .large_view import LargeView
+from .node_curves import Curves, NodeCurves
 from .node_table import NodeTable
 from .projection import Points, project
 from .round_columns import RoundColumns
@@ -43,6 +44,7 @@ class WatchedRun:
         self.columns = RoundColumns()
         self.left_out = 0  # events of nodes beyond `MOST_NODES`
         self._nodes, self._edges, self._spans = NodeTable(), Edges(), Spans()
+        self._curves = NodeCurves()
         self._feed, self._waits = Feed(), Waits()
         self._recorded = RecordedRounds()
         self._others: set[str] = set()  # who publishes and is no node: a launcher, a broker
@@ -76,12 +78,17 @@ class WatchedRun:
             self._nodes.changed.update(self.view.rows)
         if kind in _OF_ROUNDS:
             self._recorded.add(event)
+            self._follow(str(event.get("node")))
             if isinstance(said, int):
                 self._dirty.add(said)
             if len(self._dirty) > 2 * OPEN:
                 self._settle_rounds()
         if self.view.finished and self._ended is None:
             self._ended = number(event.get("time"))
+
+    def curves(self, name: str) -> Curves | None:
+        """Return the columns of a node, by the name that browsers know; None for one of which nothing was measured."""
+        return self._curves.of(name)
 
     def add_rows(self, folder: Path) -> None:
         """Take the rounds that a run folder sums up; they are all there, where of its events some may not be."""
@@ -149,6 +156,12 @@ class WatchedRun:
             "edges_left_out": self._edges.left_out,
             **self._groups,
         }
+
+    def _follow(self, name: str) -> None:
+        """Add to a node's curves what has just been said of it."""
+        row = self.view.rows.get(name)
+        if row is not None and abs(row.round) < 2**53:
+            self._curves.put(short(name), row.round, number(row.loss), self._nodes.metric(name, row))
 
     def _changed_rows(self) -> dict[str, dict[str, Any]]:
         changed, self._nodes.changed = self._nodes.changed, set()

@@ -121,6 +121,8 @@ def test_a_run_that_is_over_is_clicked_through_and_played_again(
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     seen.says("#main section h2.name", "^ada$")
+    score = page.locator("figure[aria-label='Score']").get_by_role("button", name="CSV")
+    assert seen.saved(score).decode().splitlines()[1::5] == ["1,0.9", "6,0.9"]  # which it has not seen as they came
     page.keyboard.press("j")
     seen.says("#main section h2.name", "^bob$")
     page.keyboard.press("?")

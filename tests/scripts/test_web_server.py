@@ -67,6 +67,17 @@ async def test_a_browser_gets_the_state_and_then_what_is_new() -> None:
         await until(lambda: not browsers.looking)
 
 
+async def test_the_curves_of_a_node_are_told_to_who_asks_for_it() -> None:
+    async with served(here()) as (browsers, client):
+        done = {**STARTED, "type": "round.completed", "node": "a b&c", "role": "peer", "round": 1, "loss": 0.5}
+        browsers.teller.update(done)
+        told = await client.get("/node", params={"name": "a b&c"})
+        assert told.json() == {"run": "r", "name": "a b&c", "round": [1.0], "loss": [0.5], "metric": [None]}
+        for words in ({"name": "d"}, {}):
+            unknown = await client.get("/node", params=words)
+            assert (unknown.status_code, "expected ?name=NODE" in unknown.text) == (404, True)
+
+
 async def test_streams_end_with_the_server_and_the_last_news_come_before() -> None:
     messages: list[str] = []
     async with served(here()) as (browsers, client), client.stream("GET", "/stream") as answer:

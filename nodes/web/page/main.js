@@ -23,7 +23,7 @@ const EACH_MS = 250; // no sooner is anything drawn again
 const at = (id) => document.getElementById(id);
 const store = new Store();
 const history = new History();
-const app = { store, history, go, now: () => stream.now() };
+const app = { store, history, go, now: () => stream.now(), replayed: () => stream.path !== "stream" };
 const stream = new Stream(store, (word, lost) => {
   say(at("link"), `${lost ? "↻" : word.startsWith("live") ? "●" : "■"} ${word}`);
   at("link").classList.toggle("lost", lost);

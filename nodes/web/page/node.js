@@ -8,6 +8,7 @@ import { makeGantt } from "./gantt.js";
 import { byName } from "./order.js";
 import { lines } from "./series.js";
 import { stateOf } from "./states.js";
+import { ask } from "./stream.js";
 import { makeTable } from "./table.js";
 import { WORDS, usedEdges } from "./topology.js";
 
@@ -19,7 +20,6 @@ export function open(root, app, name) {
   const curves = [["metric", "Score", store.outcome.metric_name ?? "accuracy", "l0"], ["loss", "Training loss", "training loss", "l1"]]
     .map(([column, title, label, paint]) => ({ column, chart: makeChart({
       title, name: `${column}-${name}`, height: 150, lines: [{ label, paint, dash: [] }],
-      nothing: "Begins with the next rounds that this page sees; of a run that is over, a replay shows them.",
     }) }));
   const gantt = makeGantt({ store, only: name });
   const edges = makeTable({
@@ -40,6 +40,8 @@ export function open(root, app, name) {
       el("div", { class: "stack" }, el("section", {}, heading, facts, rejected), ...curves.map(({ chart }) => chart.root), gantt.root),
       el("div", { class: "stack" }, el("section", {}, el("h2", { text: "Edges" }), edges.root), feed.root)),
   );
+
+  recall(app, name);
 
   function step(by) {
     const all = [...store.nodes.keys()].sort(byName);
@@ -63,6 +65,19 @@ export function open(root, app, name) {
     move: step,
     back: () => go("nodes"),
   };
+}
+
+/** Ask for the rounds of a node that this page has not seen; a replay shows its own. */
+async function recall({ store, history, replayed }, name) {
+  if (replayed()) return;
+  try {
+    const told = await ask(`node?name=${encodeURIComponent(name)}`);
+    if (told.run !== store.outcome.run || replayed()) return;
+    history.begin(name, told);
+    store.changes += 1;
+  } catch (error) {
+    console.info("no earlier rounds of this node:", error.message);
+  }
 }
 
 function factsOf(node, store, now) {

@@ -73,6 +73,17 @@ def test_a_gossip_run_is_shown_with_its_band_models_and_mass(gossip: Events) -> 
     assert abs(x0 - x1) == pytest.approx(0.2)
 
 
+def test_a_node_has_its_curves_by_the_name_that_browsers_know(federated: Events, gossip: Events) -> None:
+    assert watched(*gossip).curves("peer-1") == {"round": [1], "loss": [None], "metric": [0.6]}
+    by_node = watched(*federated)
+    assert by_node.curves("client-0") == {"round": [1], "loss": [0.5], "metric": [None]}
+    assert by_node.curves("coordinator") == {"round": [1], "loss": [0.4], "metric": [0.9]}
+    assert by_node.curves("launcher") is None
+    long = "x" * 300
+    renamed = watched(gossip[0], *({**event, "node": long} for event in gossip if event["node"] == "peer-0"))
+    assert [name for name in renamed.whole(105.0)["nodes"] if renamed.curves(name)] == [f"{'x' * 199}…"]
+
+
 @pytest.mark.parametrize("kind", ["federated", "gossip"])
 def test_the_changes_lead_from_a_state_to_the_next(
     kind: str, request: pytest.FixtureRequest, ended: Callable[..., dict[str, Any]]
