@@ -111,10 +111,22 @@ class Simulation:
         if not node.alive or node.finished:
             return
         if node.stalled_until > self.now:
-            self.at(node.stalled_until, lambda: self._post(node, event))
+            self._hold(node, lambda: self._post(node, event))
             return
         for effect in node.machine.handle(event, self.now):
             self._perform(node, effect)
+
+    def _hold(self, node: Simulated, action: Callable[[], None], order: int | None = None) -> None:
+        """Do something when a node goes on; if it is stopped again before that, in the same order."""
+        place = next(self._order) if order is None else order
+
+        def go_on() -> None:
+            if node.stalled_until > self.now:
+                self._hold(node, action, place)
+            else:
+                action()
+
+        heapq.heappush(self._heap, (node.stalled_until, place, go_on))
 
     def _perform(self, node: Simulated, effect: e.Effect) -> None:
         match effect:
@@ -188,7 +200,7 @@ class Simulation:
     def _fire(self, node: Simulated, key: ev.Key, due: float, stamp: int) -> None:
         if node.timers.get(key) == stamp:
             if node.stalled_until > self.now:
-                self.at(node.stalled_until, lambda: self._fire(node, key, due, stamp))
+                self._hold(node, lambda: self._fire(node, key, due, stamp))
                 return
             del node.timers[key]
             self._post(node, ev.TimerFired(key, due))

@@ -188,3 +188,26 @@ def test_a_beat_is_a_heartbeat_to_each_and_news_is_kept_with_its_time() -> None:
     assert b.log[-1] == (0.001, ev.Arrived("a", m.Heartbeat(3, "waiting", ())))
     assert node.published == [(0.0, "warning", {"reason": "x"})]
     assert node.completed == [e.Completed(3, {})]
+
+
+def told_to_one_that_is_stopped_twice() -> list[str]:
+    """Tell something before and after the second of two stops that overlap; return in what order it is read."""
+    sim, told = Simulation(), Told()
+    sim.add("a", told, idle)
+    sim.stall("a", 1.0, 4.0)
+    sim.stall("a", 3.0, 4.0)
+    for when, peer in ((2.0, "first"), (4.0, "second")):
+        sim.at(when, lambda peer=peer: sim.post("a", ev.LinkUp(peer, "peer", 1)))
+    sim.run(10.0)
+    assert told.of(ev.LinkUp) == [7.0, 7.0]
+    return [event.peer for _, event in told.log if isinstance(event, ev.LinkUp)]
+
+
+def test_what_waits_for_a_stopped_node_is_read_in_the_order_in_which_it_came() -> None:
+    assert told_to_one_that_is_stopped_twice() == ["first", "second"]
+
+
+def test_held_anew_at_each_end_it_would_be_read_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    hold = Simulation._hold
+    monkeypatch.setattr(Simulation, "_hold", lambda self, node, action, order=None: hold(self, node, action))
+    assert told_to_one_that_is_stopped_twice() == ["second", "first"]
