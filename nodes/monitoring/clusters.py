@@ -5,7 +5,6 @@ A sketch (`nervenet.models.weights.sketch`) keeps distances in expectation.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,14 +13,15 @@ from ..results.round_metrics import Sketch, consensus_distance
 GAP = 4.0
 """How many times farther two groups must be apart than neighbors within them are."""
 
-MOST = 64
+MOST = 256
 """Peers among which clusters are searched for: a live view does it repeatedly, in quadratic time."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerClusters:
     distance: float  # sqrt(mean_i ||x_i - mean||²), in the unit of the weights
-    # Groups of at least two, far from one another; a single one where no gap separates them. In name order.
+    # Groups of at least two, far from one another; a single one where no gap separates them. In name order. None of
+    # more peers than `MOST`: they have not been searched.
     clusters: tuple[tuple[str, ...], ...]
     outliers: tuple[str, ...]  # peers that are far from all others
 
@@ -43,7 +43,7 @@ def find_clusters(sketches: Mapping[str, Sketch], gap: float = GAP) -> PeerClust
         return None
     names = sorted(sketches)
     if len(names) > MOST:
-        return PeerClusters(consensus_distance([sketches[name] for name in names]), (tuple(names),), ())
+        return PeerClusters(consensus_distance([sketches[name] for name in names]), (), ())
     edges = _spanning_tree(names, sketches)
     lengths = sorted(length for length, _, _ in edges)
     limit = gap * lengths[(len(lengths) - 1) // 2]
@@ -55,17 +55,19 @@ def find_clusters(sketches: Mapping[str, Sketch], gap: float = GAP) -> PeerClust
 
 def _spanning_tree(names: Sequence[str], at: Mapping[str, Sketch]) -> list[tuple[float, str, str]]:
     """Return the edges (length, a, b) of a minimum spanning tree, by Prim's algorithm."""
-    start, *rest = names
-    reached = {name: (math.dist(at[start], at[name]), start) for name in rest}
-    edges = []
-    while reached:
-        name = min(reached, key=lambda one: (reached[one][0], one))
-        length, through = reached.pop(name)
-        edges.append((length, through, name))
-        for other, (so_far, _) in reached.items():
-            length = math.dist(at[name], at[other])
-            if length < so_far:
-                reached[other] = (length, name)
+    import numpy as np  # which a view of a federated run does not need
+
+    points = np.array([at[name] for name in names], dtype=float)
+    nearest, through = np.full(len(names), np.inf), np.zeros(len(names), dtype=int)
+    outside = np.ones(len(names), dtype=bool)
+    edges, latest = [], 0
+    for _ in names[1:]:
+        outside[latest] = False
+        lengths = np.sqrt(((points - points[latest]) ** 2).sum(axis=1))
+        closer = lengths < nearest
+        nearest[closer], through[closer] = lengths[closer], latest
+        latest = int(np.where(outside, nearest, np.inf).argmin())
+        edges.append((float(nearest[latest]), names[through[latest]], names[latest]))
     return edges
 
 

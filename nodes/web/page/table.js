@@ -54,7 +54,8 @@ export function makeTable({ columns, name, label, sort = 0, descending = false, 
     });
     rows.sort(by(columns[column].value, down));
     const first = Math.max(0, Math.floor(root.scrollTop / ROW) - AHEAD);
-    const seen = Math.ceil((root.clientHeight || 600) / ROW) + 2 * AHEAD;
+    const height = root.clientHeight || 600;
+    const seen = Math.ceil(height / ROW) + 2 * AHEAD;
     const last = Math.min(rows.length, first + seen);
     above.cell.style.height = `${first * ROW}px`;
     below.cell.style.height = `${(rows.length - last) * ROW}px`;
@@ -63,6 +64,7 @@ export function makeTable({ columns, name, label, sort = 0, descending = false, 
       if (i >= last - first) row.remove();
       else if (!row.isConnected) body.insertBefore(row, below.row);
     });
+    if (root.clientHeight > height) draw(); // it is as high as what it holds, and that was less
   }
 
   function fill({ row, cells }, shown) {

@@ -48,8 +48,16 @@ def test_one_peer_has_no_clusters_and_very_many_only_a_distance() -> None:
     many = {f"peer-{i}": [float(i > MOST), 0.0] for i in range(MOST + 2)}
     seen = find_clusters(many)
     assert seen is not None
-    assert (len(seen.clusters), seen.outliers) == (1, ())
+    assert (seen.clusters, seen.outliers) == ((), ())  # nobody has looked, so nobody says that they are one
     assert seen.distance == pytest.approx(np.std([vector[0] for vector in many.values()]))
+
+
+def test_a_group_of_256_that_is_far_from_the_others_is_found() -> None:
+    rng = np.random.default_rng(3)
+    points = {f"peer-{i:03}": list(3.0 * (i >= 230) + 0.1 * rng.standard_normal(16)) for i in range(256)}
+    seen = find_clusters(points)
+    assert seen is not None
+    assert [len(group) for group in seen.clusters] == [230, 26]
 
 
 @given(
