@@ -1,4 +1,4 @@
-"""Where the time of each node went, round by round: training, sending, waiting, mixing."""
+"""Where the time of each node went, round by round: training, waiting, mixing; a message leaves beside these."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AT_MOST, AT_LEAST = 240, 16  # of one node
 LONGEST_S = 1e6  # what claims to have taken longer is none
 
 Span = tuple[int, str, float, float]
-"""Round, kind (``train``, ``send``, ``wait``, ``mix``), and from when to when, in seconds since `Spans.origin`."""
+"""Round, kind (``train``, ``wait``, ``mix``), and from when to when, in seconds since `Spans.origin`."""
 
 
 class Spans:

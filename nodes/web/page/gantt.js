@@ -1,4 +1,4 @@
-// Who did what when: a row a node; training is a full bar, sending a thin one, waiting hatched, mixing a full one with an edge.
+// Who did what when: a row a node; training is a full bar, waiting hatched, mixing a full one with an edge. Nobody waits to send.
 
 import { makeDrawing, fit } from "./drawing.js";
 import { el, show } from "./dom.js";
@@ -7,7 +7,7 @@ import { duration, text } from "./format.js";
 import { byName } from "./order.js";
 import { color } from "./theme.js";
 
-export const KINDS = { train: "trains", send: "sends", wait: "waits", mix: "mixes" };
+export const KINDS = { train: "trains", wait: "waits", mix: "mixes" };
 const ROW = 20;
 const HEAD = 22;
 const HIGHEST = 560;
@@ -106,7 +106,7 @@ function recent(store, only, rounds) {
 }
 
 function bar(pen, kind, x, y, width, hatch) {
-  const [top, high] = kind === "send" ? [7, 6] : [3, ROW - 6];
+  const [top, high] = [3, ROW - 6];
   pen.fillStyle = color(kind === "wait" ? "paper" : KINDS[kind] ? kind : "quiet");
   pen.fillRect(x, y + top, width, high);
   if (kind === "wait") {
