@@ -24,7 +24,7 @@ export function open(root, { store, go }) {
     open: (name) => go(`nodes/${encodeURIComponent(name)}`),
   });
   const table = makeTable({
-    name: "time-by-node", label: "Time by node", height: "420px", sort: 3, descending: true, keyOf: ([name]) => name,
+    name: "time-by-node", label: "Time by node", height: "420px", sort: 2, descending: true, keyOf: ([name]) => name,
     open: ([name]) => go(`nodes/${encodeURIComponent(name)}`),
     columns: [
       { label: "node", value: ([name]) => name, show: ([name]) => text(name, 200) },
