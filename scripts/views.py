@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from nervenet.nodes.monitoring.outcome import Outcome
 from nervenet.nodes.monitoring.run_view import Fields, RunView
-from nervenet.nodes.runtime.event_types import Event, fitted
+from nervenet.nodes.runtime.event_fitting import fitted
+from nervenet.nodes.runtime.event_types import Event
 from nervenet.nodes.runtime.printable import printable
 
 from .notices import Notices

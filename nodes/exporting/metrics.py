@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from nervenet.models.extras import require
 
 from ..results.round_metrics import GREAT
-from ..runtime.event_types import TYPES, Event, fitted
+from ..runtime.event_fitting import fitted
+from ..runtime.event_types import TYPES, Event
 from ..runtime.exposition import PACKAGE, exposition
 from .run_state import ROLES, RunState
 

@@ -10,7 +10,8 @@ from nervenet.broker.subscriber import EventStream
 
 from ..config.schema import NetworkConfig
 from ..runtime.event_edge import Edge
-from ..runtime.event_types import AnyEvent, Gap, parse_event
+from ..runtime.event_fitting import parse_event
+from ..runtime.event_types import AnyEvent, Gap
 from ..runtime.secured import check_way_in, close_gate, security_of
 
 

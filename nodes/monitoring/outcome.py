@@ -7,7 +7,7 @@ from typing import Any
 from nervenet.broker.errors import see
 
 from ..report.units import score, score_name
-from ..runtime.event_types import fitted
+from ..runtime.event_fitting import fitted
 from ..runtime.printable import listed, printable
 from .run_view import Fields, RunView
 

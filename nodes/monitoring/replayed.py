@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from ..runtime.event_edge import Edge, with_head
-from ..runtime.event_types import AnyEvent, parse_event
+from ..runtime.event_fitting import parse_event
+from ..runtime.event_types import AnyEvent
 from .recording import Recording
 from .replay import Replay
 

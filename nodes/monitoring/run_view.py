@@ -13,7 +13,8 @@ from typing import Any
 from nervenet.broker.errors import see
 
 from ..results.round_metrics import Sketch
-from ..runtime.event_types import INTERRUPTED, Event, fitted
+from ..runtime.event_fitting import fitted
+from ..runtime.event_types import INTERRUPTED, Event
 from .clusters import PeerClusters, find_clusters
 
 Fields = Mapping[str, Any] | Event

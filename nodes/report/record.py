@@ -17,7 +17,7 @@ from ..config.keys import ExperimentError
 from ..results.event_log import CURRENT, older_parts
 from ..results.round_metrics import read_rows
 from ..results.run_dir import read_nodes, read_summary
-from ..runtime.event_types import fit
+from ..runtime.event_fitting import fit
 from ..runtime.round_history import SCORES, Row
 
 MOST_BYTES = 1 << 20  # of the log, at its beginning and at its end: to read all of it may take minutes

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ..runtime.event_types import fitted
+from ..runtime.event_fitting import fitted
 from ..runtime.round_history import SCORES, Row, completed_row, judged_row
 
 Sketch: TypeAlias = Sequence[float]

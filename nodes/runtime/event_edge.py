@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from .event_types import fit
+from .event_fitting import fit
 
 STREAM = "stream"  # as in `nervenet.broker.events`, which loads ZeroMQ
 _DISTINCT = 256  # publishers and types whose malformed events are told apart

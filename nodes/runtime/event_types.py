@@ -1,6 +1,6 @@
 """Events as typed values: a frozen class for each type of docs/events.md, which has meaning and unit of every field.
 
-What comes from elsewhere may say anything: `fit` keeps of it what is of its type.
+What comes from elsewhere may say anything: `event_fitting.fit` keeps of it what is of its type.
 
 >>> match parse_event(event):
 ...     case RoundCompleted(node=node, round=number):
@@ -11,7 +11,7 @@ What comes from elsewhere may say anything: `fit` keeps of it what is of its typ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated, Any, get_args
 
 import msgspec
@@ -404,47 +404,5 @@ AnyEvent = (
 )
 
 
-_CLASSES: dict[str, type[Event]] = {str(cls.__struct_config__.tag): cls for cls in get_args(AnyEvent)}
-TYPES = frozenset(_CLASSES)
-_FIELDS = {kind: {f.name: f for f in msgspec.structs.fields(cls) if f.name != "raw"} for kind, cls in _CLASSES.items()}
-_HEAD = _FIELDS["unknown"]
-
-
-class Fitted(dict[str, Any]):
-    """An event as `fit` returns it: nobody needs to look at it again."""
-
-
-def fitted(event: Mapping[str, Any] | Event) -> Mapping[str, Any]:
-    """Return an event as a map whose known fields have their types."""
-    if isinstance(event, Event):
-        return event.raw
-    return event if isinstance(event, Fitted) else fit(event)[0]
-
-
-def fit(raw: Mapping[str, Any]) -> tuple[Fitted, str]:
-    """Return an event as a map whose known fields have their types, and in a word what did not fit.
-
-    What does not fit is left out, so nothing that reads the map can stumble over it; so is what is missing.
-    """
-    fields, problems = Fitted(raw), []
-    kind = raw.get("type")
-    for name, field in _FIELDS.get(kind if isinstance(kind, str) else "", _HEAD).items():
-        if name not in fields:
-            if field.required:
-                problems.append(f"{name} is missing")
-            continue
-        try:
-            # Not strict: counts may be floats without a fraction.
-            fields[name] = msgspec.convert(fields[name], field.type, strict=False)
-        except msgspec.ValidationError as error:
-            problems.append(f"{name}: {error}")
-            del fields[name]
-    return fields, "; ".join(problems)[:200]
-
-
-def parse_event(raw: Mapping[str, Any]) -> AnyEvent:
-    """Return the typed event of a map, `UnknownEvent` where its type or its fields are not known."""
-    fields, problem = fit(raw)
-    kind = str(raw.get("type"))
-    cls = UnknownEvent if problem else _CLASSES.get(kind, UnknownEvent)
-    return msgspec.convert({**fields, "raw": fields, "type": cls.__struct_config__.tag}, cls)  # type: ignore[return-value]
+CLASSES: dict[str, type[Event]] = {str(cls.__struct_config__.tag): cls for cls in get_args(AnyEvent)}
+TYPES = frozenset(CLASSES)

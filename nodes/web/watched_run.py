@@ -11,7 +11,8 @@ from typing import Any
 
 from ..monitoring.run_view import LEARNERS, Fields, NodeRow
 from ..results.round_metrics import RecordedRounds, read_rows, run_rows
-from ..runtime.event_types import Event, Fitted, fitted
+from ..runtime.event_fitting import Fitted, fitted
+from ..runtime.event_types import Event
 from .edges import Edges
 from .feed import Feed
 from .headline import headline, outcome

@@ -22,7 +22,7 @@ from nervenet.broker.codec import SIGNATURE, decode, encode
 from nervenet.broker.errors import ProtocolError
 from nervenet.broker.events import decode_event
 from nervenet.broker.messages import CODES
-from nervenet.nodes.runtime.event_types import parse_event
+from nervenet.nodes.runtime.event_fitting import parse_event
 
 COUNT = int(os.environ.get("NERVENET_FUZZ", "10000"))
 

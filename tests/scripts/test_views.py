@@ -16,8 +16,9 @@ from nervenet.nodes.launching import standalone
 from nervenet.nodes.monitoring import monitor, outcome, run_view
 from nervenet.nodes.monitoring.run_view import RunView
 from nervenet.nodes.results import run_dir
-from nervenet.nodes.runtime import event_edge, event_types
-from nervenet.nodes.runtime.event_types import AnyEvent, parse_event
+from nervenet.nodes.runtime import event_edge, event_fitting
+from nervenet.nodes.runtime.event_fitting import parse_event
+from nervenet.nodes.runtime.event_types import AnyEvent
 from nervenet.nodes.runtime.identity import NodeFailed
 from nervenet.scripts import views
 from nervenet.scripts.live_view import LiveView
@@ -288,13 +289,13 @@ def test_quiet_ends_with_so_many_warnings_of_sites(capsys: pytest.CaptureFixture
 def fits_in_a_view(monkeypatch: pytest.MonkeyPatch) -> int:
     """Return how often an event is fitted to its type in a launch: where it is received, and in the view."""
     calls: list[str] = []
-    fit = event_types.fit
+    fit = event_fitting.fit
 
     def counted(raw: Any) -> Any:
         calls.append(raw["type"])
         return fit(raw)
 
-    for module in (event_types, event_edge):
+    for module in (event_fitting, event_edge):
         monkeypatch.setattr(module, "fit", counted)
     PlainView().event(event_edge.Edge().decode(event("warning", reason="why"))[0])
     return len(calls)
@@ -305,9 +306,9 @@ def test_an_event_is_fitted_to_its_type_once(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_does_not_say_so_would_be_again_by_each_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_types, "fitted", lambda raw: dict(event_types.fit(raw)[0]))
+    monkeypatch.setattr(event_fitting, "fitted", lambda raw: dict(event_fitting.fit(raw)[0]))
     for reader in (views, run_view, outcome):
-        monkeypatch.setattr(reader, "fitted", event_types.fitted)
+        monkeypatch.setattr(reader, "fitted", event_fitting.fitted)
     assert fits_in_a_view(monkeypatch) == 5
 
 

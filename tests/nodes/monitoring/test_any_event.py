@@ -19,9 +19,9 @@ from nervenet.nodes.results import round_metrics
 from nervenet.nodes.results.event_log import read_events
 from nervenet.nodes.results.round_metrics import RecordedRounds, run_rows
 from nervenet.nodes.results.run_dir import RunDir, to_json
-from nervenet.nodes.runtime import event_edge
+from nervenet.nodes.runtime import event_edge, event_fitting
 from nervenet.nodes.runtime.event_edge import Edge
-from nervenet.nodes.runtime.event_types import _FIELDS, fit, parse_event
+from nervenet.nodes.runtime.event_fitting import FIELDS, fit, parse_event
 from nervenet.scripts.live_table import plain_line, render
 from rich.console import Console
 
@@ -40,14 +40,14 @@ ANYTHING = st.recursive(
 )
 NUMBERS = st.integers(0, 4) | st.floats(-1e300, 1e300)
 PLAUSIBLE = st.lists(NUMBERS, max_size=3) | st.dictionaries(WORDS, NUMBERS, max_size=2) | NUMBERS | WORDS
-KINDS = sorted(_FIELDS)
+KINDS = sorted(FIELDS)
 
 
 @st.composite
 def an_event(draw: st.DrawFn) -> dict[str, Any]:
     """An event of any type, each of whose fields may hold anything or be missing; its head passes the decoder."""
     kind = draw(st.sampled_from(KINDS))
-    names = [name for name in _FIELDS[kind] if name not in HEAD]
+    names = [name for name in FIELDS[kind] if name not in HEAD]
     fields = draw(st.fixed_dictionaries({}, optional=dict.fromkeys(names, PLAUSIBLE | ANYTHING)))
     roles = st.sampled_from(["coordinator", "client", "peer", "launcher", "x"])
     head = {"type": kind, "node": draw(st.sampled_from(["n", "m", "x-1"])), "role": draw(roles)}
@@ -109,7 +109,7 @@ def test_the_launcher_takes_every_event(events: list[dict[str, Any]]) -> None:
 def test_what_is_kept_has_its_type_and_what_is_not_is_told(event: dict[str, Any]) -> None:
     kept, problem = fit(event)
     assert fit(kept)[0] == kept
-    for name, field in _FIELDS[event["type"]].items():
+    for name, field in FIELDS[event["type"]].items():
         if name in kept:
             msgspec.convert(kept[name], field.type, strict=False)
         elif name in event or field.required:
@@ -207,3 +207,12 @@ def test_a_recorded_line_of_any_kind_is_read(tmp_path: Path) -> None:
     assert len(events) == 3
     seen(events)
     RecordedRounds(events)
+
+
+@MANY
+@given(an_event())
+def test_looked_at_as_a_whole_an_event_is_what_it_is_field_by_field(event: dict[str, Any]) -> None:
+    at_once = fit(event)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(event_fitting, "_WHOLE", dict.fromkeys(FIELDS, int))  # which no event is
+        assert fit(event) == at_once
