@@ -72,17 +72,18 @@ def end(descriptor: int, known: int) -> bool:
         return False
 
 
-def peer_of(descriptor: int) -> str:
-    """Return the host at the other end; empty where that has no address."""
-    try:
+def ends_of(descriptor: int) -> tuple[int, str]:
+    """Return the port of this end, as `port_of`, and the host at the other; empty where that has no address."""
+    port, host = 0, ""
+    with suppress(OSError):
         connection = socket_of(descriptor)
         try:
-            name = connection.getpeername()
+            port = _port(connection.getsockname())
+            there = connection.getpeername()  # of one that has been reset there is none
+            host = str(there[0]) if isinstance(there, tuple) else ""
         finally:
             connection.detach()  # it is ZeroMQ's
-    except OSError:
-        return ""
-    return str(name[0]) if isinstance(name, tuple) else ""
+    return port, host
 
 
 def port_of(descriptor: int) -> int:
@@ -97,6 +98,10 @@ def port_of(descriptor: int) -> int:
             connection.detach()  # it is ZeroMQ's
     except OSError:
         return 0
+    return _port(name)
+
+
+def _port(name: object) -> int:
     return int(name[1]) if isinstance(name, tuple) and len(name) > 1 else 0
 
 

@@ -24,6 +24,7 @@ from .table import Connection, ConnectionTable, Ending, Policy, already
 _TICK_S = 0.025
 _LOOK_S = 1.0
 _GROWN = 4 << 20  # bytes by which this process has grown since the last look, before the next one is due
+_GREETED = 24 << 10  # and for each connection accepted since, whatever comes over it: what ZeroMQ takes for one
 _SHARE = 10  # of the time, at most one part in so many is spent on looking
 _MUCH = 1 << 20  # held bytes of an ended connection, from which on memory is given back to the system
 _MANY = 64  # connections that have closed, from which on it is
@@ -65,12 +66,13 @@ class Guard:
             self._reopen.cancel()
 
     def accepted(self, descriptor: int) -> None:
-        self._watch.wake()
-        known = self._inode(descriptor)
+        self._watch.has_opened()
+        port, address = kernel.ends_of(descriptor)
+        known = kernel.inode(descriptor) if not self._port or port == self._port else 0
         if not known:  # it has closed already
             return
         now = self._loop.time()
-        for ending in self.table.accepted(descriptor, known, kernel.peer_of(descriptor), now):
+        for ending in self.table.accepted(descriptor, known, address, now):
             self.end(ending)
             if ending.limit in _PACES and not self._awaits(ending.connection.address, now):
                 self._keep_out(ending.connection.address, allowed(ending.limit), now)
@@ -258,7 +260,8 @@ class Watch:
         self._mark = 0
         self._next = self._pause_until = 0.0
         self._giving: asyncio.TimerHandle | None = None
-        self._closed = 0  # connections, since memory was given back
+        self._opened = 0  # connections, since the last look
+        self._closed = 0  # and since memory was given back
 
     @property
     def connections(self) -> int:
@@ -289,8 +292,9 @@ class Watch:
             if self._all.get(self._loop) is self:
                 del self._all[self._loop]  # which it holds, and which would never be forgotten
 
-    def wake(self) -> None:
-        """Look from now on, because there is a connection."""
+    def has_opened(self) -> None:
+        """Take note of a connection that was accepted, and look from now on."""
+        self._opened += 1
         if self._timer is None:
             self._mark = self._resident.nbytes() if self._resident is not None else 0
             self._timer = self._loop.call_later(_TICK_S, self._tick)
@@ -317,11 +321,17 @@ class Watch:
         self._timer = self._loop.call_later(_TICK_S, self._tick)
         now, nbytes = self._loop.time(), self._resident.nbytes()
         self._mark = min(self._mark, nbytes)
-        if now >= self._next or (nbytes > self._mark + _GROWN and now >= self._pause_until):
-            self._mark = nbytes
+        if self._due(now, nbytes):
+            self._mark, self._opened = nbytes, 0
             self.look(now)
             self._next = now + _LOOK_S
             self._pause_until = now + _SHARE * (self._loop.time() - now)
+
+    def _due(self, now: float, nbytes: int) -> bool:
+        """Return whether it is time for a look, of a process that has grown to so many bytes."""
+        if now >= self._next:
+            return True
+        return nbytes > self._mark + _GROWN + self._opened * _GREETED and now >= self._pause_until
 
     def look(self, now: float) -> None:
         """Look at every connection; and end those that hold most, until all together hold what they may."""

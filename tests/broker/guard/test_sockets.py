@@ -429,6 +429,21 @@ async def test_a_watch_is_forgotten_with_its_last_guard(tcp):
     assert loop not in guard.Watch._all
 
 
+@pytest.mark.parametrize("greeted", [24 << 10, 0])
+async def test_what_many_new_connections_take_is_no_reason_to_look_at_all_of_them(monkeypatch, greeted):
+    """Of what a thousand a second cost that say nothing, looks at all of them were a sixth."""
+    monkeypatch.setattr(guard, "_GREETED", greeted)
+    watch = guard.Watch(asyncio.get_running_loop())
+    watch._next, grown = 10.0, 400 * (20 << 10)
+    assert watch._due(9.0, grown)  # so much by nobody in particular
+    for _ in range(400):
+        watch.has_opened()
+    watch._timer.cancel()
+    assert watch._due(9.0, grown) is (greeted == 0)
+    assert watch._due(9.0, grown + (8 << 20))
+    assert watch._due(10.0, 0)  # and every second
+
+
 def listening() -> socket.socket:
     made = socket.create_server(("127.0.0.1", 0))
     made.settimeout(DEADLINE_S)
