@@ -58,6 +58,7 @@ class ClientRegistry:
         self._median: int | None = None
         self._cut: dict[str, float] = {}  # whose connection has ended, and when: nothing can be sent to them
         self._lost: dict[str, None] = {}  # who was lost, in that order
+        self._early: dict[str, m.Ready] = {}  # of those with a connection for control alone, which anybody has quickly
 
     def cut(self, name: str, now: float) -> None:
         """Note that the connection of a client has ended; what is still read of it does not bring it back."""
@@ -77,7 +78,20 @@ class ClientRegistry:
             self.clients[name].owes = self.clients[name].sending = ()
         return restarted
 
-    def enroll(self, name: str, examples: int, now: float, codecs: tuple[str, ...] = ()) -> bool:
+    def held(self, name: str, ready: m.Ready) -> bool:
+        """Return whether a client is not to be enrolled until it is linked, since nothing could be sent to it."""
+        if name in self._incarnations:
+            return False
+        self._early[name] = ready
+        if len(self._early) > MOST_LOST:
+            del self._early[next(iter(self._early))]
+        return True
+
+    def ready_before(self, name: str) -> m.Ready | None:
+        """Return what a client that is linked now said before, and forget it."""
+        return self._early.pop(name, None)
+
+    def enroll(self, name: str, examples: int, now: float, codecs: tuple[str, ...] = (), pid: int = 0) -> bool:
         """Note that a client is ready; what it said first of its rows stands until it is started again.
 
         True if it is a new one, or can do other encodings than before.
@@ -88,7 +102,7 @@ class ClientRegistry:
         incarnation = self._incarnations.get(name, 0)
         if incarnation != record.incarnation or not record.here:
             record.examples = examples
-        record.here, record.incarnation = True, incarnation
+        record.here, record.incarnation, record.pid = True, incarnation, pid
         self.clients[name] = record
         self.liveness.watch(name, now)
         self._median = None

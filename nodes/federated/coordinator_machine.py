@@ -134,12 +134,8 @@ class CoordinatorMachine:
             effects.append(e.Publish("node.ready", {"subject": sender, "reason": "heard again"}))
             effects += self.rounds.returned(sender, now) + self._begin_if_gathered(now)
         match event.message:
-            case m.Ready(examples=examples, codecs=codecs, pid=pid):
-                taken = registry.taken_over(sender, examples, pid)
-                if taken:
-                    effects.append(e.Publish("warning", {"subject": sender, "reason": taken}))
-                effects += self._enroll(sender, examples, codecs, now)
-                registry[sender].pid = pid
+            case m.Ready() as ready:
+                effects += [] if registry.held(sender, ready) else self._enroll(sender, ready, now)
             case m.Update() as update:
                 if not self.run.overtaken(sender, update):
                     effects += self._phase.admit(sender, update, event, now)
@@ -162,7 +158,9 @@ class CoordinatorMachine:
             # A question of round 0 it is asked again when it is ready.
             again = (name, "was started again", self.run.number, now)
             effects += self._phase.excuse(*again, silent=self.run.inquiring)
-        return effects + self._begin_if_gathered(now) + self.run.returned(name)
+        early = self.run.registry.ready_before(name)
+        begun = self._enroll(name, early, now) if early else self._begin_if_gathered(now)
+        return effects + begun + self.run.returned(name)
 
     def _disconnected(self, name: str, reason: str, now: float) -> list[e.Effect]:
         self.run.registry.cut(name, now)
@@ -171,9 +169,11 @@ class CoordinatorMachine:
         suspect = e.Publish("node.suspect", {"subject": name, "reason": reason})
         return [suspect, *self._phase.excuse(name, reason, self.run.number, now, silent=True)]
 
-    def _enroll(self, name: str, examples: int, codecs: tuple[str, ...], now: float) -> list[e.Effect]:
-        new = self.run.registry.enroll(name, examples, now, codecs)
-        effects = uncompressed(name, codecs, self.run.config) if new else []
+    def _enroll(self, name: str, ready: m.Ready, now: float) -> list[e.Effect]:
+        taken = self.run.registry.taken_over(name, ready.examples, ready.pid)
+        effects: list[e.Effect] = [e.Publish("warning", {"subject": name, "reason": taken})] if taken else []
+        if self.run.registry.enroll(name, ready.examples, now, ready.codecs, ready.pid):
+            effects += uncompressed(name, ready.codecs, self.run.config)
         return effects + self.rounds.returned(name, now) + self._begin_if_gathered(now)
 
     def _left(self, name: str, reason: str, now: float) -> list[e.Effect]:

@@ -7,6 +7,7 @@ import pytest
 from nervenet.broker import messages as m
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.federated.async_tasks import UpdateBuffer
+from nervenet.nodes.federated.client_registry import MOST_LOST, ClientRegistry
 from nervenet.nodes.federated.coordinator_config import CoordinatorConfig
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.strategies.registry import build_strategy
@@ -105,6 +106,28 @@ def test_late_joiners_raise_the_floor_and_those_who_leave_lower_it(coordinator: 
         harness.say(name, m.Goodbye(1, "enough"))
     harness.train(2)
     assert harness.state.run.round.floor == 2
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_who_is_ready_by_control_alone_is_not_of_the_run_until_it_is_linked(
+    coordinator: Any, monkeypatch: pytest.MonkeyPatch, held: bool
+) -> None:
+    """Anybody who has said one HELLO could raise the floor of an open run by made-up names, and end it."""
+    if not held:
+        monkeypatch.setattr(ClientRegistry, "held", lambda *_: False)
+    harness = coordinator(2, rounds=9).settle()
+    made_up = [f"made-up-{number}" for number in range(2 * MOST_LOST)]
+    for name in made_up:
+        harness.say(name, m.Ready(examples=10**6, pid=1))
+    registry = harness.state.run.registry
+    assert sorted(registry.clients) == sorted([*harness.names, *([] if held else made_up)])
+    assert len(registry._early) == (MOST_LOST if held else 0)
+    if held:
+        harness.train()
+        assert harness.state.run.round.floor == 2
+        harness.tell(ev.LinkUp(made_up[-1], "client", 1))  # it need not say it again
+        assert registry.living() == [*harness.names, made_up[-1]]
+        assert registry[made_up[-1]].examples == 10**6
 
 
 def test_a_survey_of_one_settles_nothing(coordinator: Any) -> None:

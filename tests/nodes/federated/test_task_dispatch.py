@@ -76,6 +76,7 @@ def test_a_client_new_to_this_incarnation_learns_after_which_round_it_began() ->
 
 def test_a_client_that_cannot_encode_is_named_once() -> None:
     state = CoordinatorMachine(coordinator_config(rounds=1, clients=frozenset(("a", "b")), compression="delta+int4"))
+    state.handle(ev.LinkUp("a", "client", 1), 0.0)
     (reported,) = state.handle(ev.Arrived("a", m.Ready(10, 1, ("delta",))), 0.0)
     reason = "a cannot encode int4: its updates come as they are, without compression"
     assert reported == e.Publish("warning", {"reason": reason, "subject": "a"})
