@@ -20,6 +20,8 @@ class ToMLflow:
 
     def __init__(self, where: str, run: ExportedRun) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing goes elsewhere that nobody has asked for
+        # Nor to standard output, which is the events' with --json: a run that ends prints two addresses there.
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         from mlflow import MlflowClient
         from mlflow.entities import Param
 

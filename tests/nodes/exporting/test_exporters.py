@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from nervenet.nodes.exporting import exporters, live, to_opentelemetry
 from nervenet.nodes.exporting.export import export_run
 from nervenet.nodes.exporting.exporters import ExportedRun, exporter_class, figures_of
 from nervenet.nodes.exporting.live import CompletedRounds, LiveExport
+from nervenet.nodes.exporting.to_mlflow import ToMLflow
 
 ROWS = [{"round": n, "loss": 1 / n, "accuracy": 0.5 + n / 10, "closed_by": "all", "duration_s": 0.5} for n in (1, 2, 3)]
 
@@ -260,6 +264,51 @@ def test_mlflow_reads_a_run(folder: Path, tmp_path: Path) -> None:
     assert (run.info.run_name, run.info.status, run.data.params["training.epochs"]) == ("first", "FINISHED", "5")
     history = client.get_metric_history(run.info.run_id, "accuracy")
     assert [(each.step, round(each.value, 3)) for each in history] == [(1, 0.6), (2, 0.7), (3, 0.8)]
+
+
+class Printing:
+    """Stands in for MLflow's client, which prints two addresses at the end of a run that a server keeps."""
+
+    def __init__(self, tracking_uri: str | None) -> None:
+        self.uri = tracking_uri
+
+    def get_experiment_by_name(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(experiment_id=name)
+
+    def create_run(self, experiment: str, run_name: str) -> SimpleNamespace:
+        return SimpleNamespace(info=SimpleNamespace(run_id=experiment + run_name))
+
+    def log_batch(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def set_terminated(self, run: str, status: str) -> None:
+        if os.environ.get("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT") != "true":
+            print(f"View run {run} at {self.uri}: {status}")
+
+
+def printed_by_mlflow(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], set_to: str | None) -> str:
+    entities = SimpleNamespace(Param=lambda *_: None, Metric=lambda *_: None)
+    monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(MlflowClient=Printing, entities=entities))
+    monkeypatch.setitem(sys.modules, "mlflow.entities", entities)
+    for name in ("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "MLFLOW_DISABLE_TELEMETRY"):
+        monkeypatch.setenv(name, "")  # so that it is as it was, afterwards
+        monkeypatch.delenv(name)
+    if set_to is not None:
+        monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", set_to)
+    ToMLflow("http://h:1", ExportedRun("first", {})).close("completed")
+    return capsys.readouterr().out
+
+
+def test_mlflow_leaves_standard_output_to_the_events(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert printed_by_mlflow(monkeypatch, capsys, None) == ""
+
+
+def test_who_wants_its_addresses_there_has_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert printed_by_mlflow(monkeypatch, capsys, "false") == "View run nervenetfirst at http://h:1: FINISHED\n"
 
 
 @pytest.mark.e2e
