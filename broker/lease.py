@@ -93,6 +93,7 @@ class Lease:
         self._on_warning = on_warning or (lambda _: None)
         self._on_error = on_error
         self._base = 0  # added to the versions of a restarted broker, which count from 1 again
+        self._rejoins = False  # it has asked to, and heard nothing yet
         self._tasks: list[asyncio.Task[None]] = []
         self._watching: asyncio.Task[None] | None = None
 
@@ -246,7 +247,7 @@ class Lease:
                 if self.away:
                     self.away = False
                     self._on_warning(f"the broker at {self._broker} answers again")
-                if not isinstance(answer, Ok):
+                if self._rejoins or not isinstance(answer, Ok):  # renewed, where only the answer of a join was lost
                     await self._not_renewed(answer)
             except BrokerUnreachable:
                 if not self.away:
@@ -261,6 +262,7 @@ class Lease:
     async def _not_renewed(self, answer: Message) -> None:
         if isinstance(answer, Failed) and answer.code == "stale":
             raise JoinRefused(answer.code, answer.reason)
+        self._rejoins = True
         try:
             # It had the name before, and whoever has a newer claim to it has a larger incarnation.
             again = replace(self._join, join_deadline_s=self._rejoin_deadline_s, replace=True)
@@ -270,6 +272,7 @@ class Lease:
                 raise
             self._on_warning(f"the broker at {self._broker} refused to let {self._join.node} rejoin: {error}")
             return
+        self._rejoins = False
         self._base = self.version
         self._joined(joined)
         if self._watching is not None and not self._watching.done():

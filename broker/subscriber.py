@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .security.dialer import Dialer
 
 _REQUEST_S = 1.0
+_SNAPSHOT_S = 10.0  # for each part of one; the broker has just answered, but it may be busy, and it is asked once
 _QUEUED = 50_000  # events that wait for a slow reader; beyond that the oldest are dropped and show as gaps
 _AWAY_S = 10.0  # how often a stream warns that it is still waiting
 
@@ -203,7 +204,7 @@ class EventStream:
         self._snapshots += 1
         try:
             for topic in self._topics:
-                async for part in self._requests.ask_many(lambda id_, t=topic: GetSnapshot(id_, t), _REQUEST_S):  # type: ignore[misc]
+                async for part in self._requests.ask_many(lambda id_, t=topic: GetSnapshot(id_, t), _SNAPSHOT_S):  # type: ignore[misc]
                     if not isinstance(part, Snapshot):
                         break
                     found += [(event, self._snapshots) for event in part.events if self._is_event(event)]

@@ -1,0 +1,99 @@
+"""Answers of a broker that are lost, or late: who asked learns all the same what it wanted to know."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import zmq
+from msgspec.structs import replace
+from nervenet.broker import subscriber
+from nervenet.broker.broker import Broker
+from nervenet.broker.lease import Lease
+from nervenet.broker.messages import Join, Joined, Ok
+from nervenet.broker.subscriber import EventStream
+
+DEADLINE_S = 60.0
+JOIN = Join(0, "demo", "a", "peer", 1, 1, {}, {"mode": "gossip"}, 1, 60.0)
+
+
+async def until(done: Callable[[], object]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not done():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def notes_that_it_is_back(monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether a member knows that it is in the directory again, where the answer to its Join was lost."""
+    rejoined, lost, renewed = list[Joined](), list[Joined](), list[Ok]()
+    joined, reply = Lease._joined, Broker._reply
+
+    def losing(broker: Broker, identity: bytes, message: Any, *version: int) -> None:
+        if forgotten and isinstance(message, Joined) and not lost:
+            lost.append(message)
+            return
+        if lost and isinstance(message, Ok):
+            renewed.append(message)
+        reply(broker, identity, message, *version)
+
+    # It renews ten times a second, and is not lost where this process stands still.
+    monkeypatch.setattr(Lease, "_joined", lambda lease, answer: joined(lease, replace(answer, lease_s=0.3)))
+    monkeypatch.setattr(Broker, "_reply", losing)
+    forgotten = False
+    async with (
+        Broker("tcp://127.0.0.1:0", lease_s=3_600.0) as broker,
+        Lease(broker.address, JOIN, zmq.Context.instance(), on_joined=rejoined.append),
+    ):
+        forgotten = True
+        broker._directory._runs.clear()  # as of one that was started again
+        await until(lambda: rejoined or len(renewed) >= 3)
+        assert "a" in broker._directory._runs["demo"].entries
+    return bool(rejoined)
+
+
+async def test_a_member_whose_join_was_answered_in_vain_asks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await notes_that_it_is_back(monkeypatch)
+
+
+async def test_else_it_would_be_a_member_and_go_by_the_rosters_of_the_broker_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Lease, "_rejoins", property(lambda _: False, lambda *_: None), raising=False)
+    assert not await notes_that_it_is_back(monkeypatch)
+
+
+async def seen_by_who_comes_late(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a stream has of two kinds of events, one before it came, where the snapshot takes the broker its time."""
+    asked, loop, send = asyncio.Event(), asyncio.get_running_loop(), Broker._send
+
+    def later(broker: Broker, identity: bytes, envelope: Any) -> None:
+        if envelope.kind == "snapshot":
+            asked.set()
+            loop.call_later(0.3, send, broker, identity, envelope)
+        else:
+            send(broker, identity, envelope)
+
+    monkeypatch.setattr(Broker, "_send", later)
+    monkeypatch.setattr(subscriber, "_REQUEST_S", 0.1)
+    found: list[str] = []
+    async with Broker("tcp://127.0.0.1:0") as broker:
+        broker.publish("tick", "demo")
+        async with asyncio.timeout(DEADLINE_S), EventStream(broker.address, ("tick", "tock")) as stream:
+            await asked.wait()
+            broker.publish("tock", "demo")
+            async for event in stream:
+                found += [event["type"]] if event["node"] == "broker" else []
+                if event["type"] == "tock":
+                    break
+    return found
+
+
+async def test_a_snapshot_is_waited_for_longer_than_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await seen_by_who_comes_late(monkeypatch) == ["tick", "tock"]
+
+
+async def test_else_a_busy_broker_would_show_nothing_of_what_was_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscriber, "_SNAPSHOT_S", 0.1)
+    assert await seen_by_who_comes_late(monkeypatch) == ["tock"]
