@@ -1,6 +1,7 @@
 """For all rooms: no test is timed, each runs the same examples every time, and only one marked e2e starts a process."""
 
 import _posixsubprocess
+import asyncio
 import contextlib
 import importlib
 import os
@@ -14,12 +15,16 @@ from typing import Any
 
 import pytest
 import zmq
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from zmq.utils import garbage
 
-settings.register_profile("house", deadline=None, derandomize=True, max_examples=50)
-settings.register_profile("explore", deadline=None, max_examples=500)  # pytest --hypothesis-profile=explore
+untimed: Any = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("house", derandomize=True, max_examples=50, **untimed)
+settings.register_profile("explore", max_examples=500, **untimed)  # pytest --hypothesis-profile=explore
 settings.load_profile("house")
+
+with contextlib.suppress(ImportError):  # else it draws what stands in modules that other tests have written by then
+    importlib.import_module("hypothesis.internal.conjecture.providers").is_local_module_file = lambda _: False
 
 STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system", "fork_exec"}
 
@@ -140,6 +145,18 @@ def allocated() -> Callable[..., int]:
         return used
 
     return measure
+
+
+@pytest.fixture
+def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let so many seconds pass for the running event loop, at once: what they are waited for is due."""
+
+    def pass_(seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        time = loop.time
+        monkeypatch.setattr(loop, "time", lambda: time() + seconds)
+
+    return pass_
 
 
 @pytest.fixture

@@ -98,15 +98,18 @@ async def test_a_web_application_answers_while_it_learns() -> None:
 
 async def test_learning_that_cannot_begin_is_reported_and_does_not_end_the_application() -> None:
     rows = (np.zeros((4, 2)), np.array([0, 1, 0, 1]))
-    impatient = Experiment.from_dict({"mode": "gossip", "nodes": 5, "network": {"join_deadline_s": 0.2}})
+    alone = Experiment.from_dict({"mode": "gossip", "nodes": 5, "network": {"join_deadline_s": 60}})
     async with Broker("tcp://127.0.0.1:0") as broker, asyncio.timeout(60):
-        peer = Peer(MLP(), rows, name="web", broker=broker.addresses["directory"], run="demo", experiment=impatient)
+        peer = Peer(MLP(), rows, name="web", broker=broker.addresses["directory"], run="demo", experiment=alone)
         app = example().application(peer, ROUNDS)
         transport = httpx.ASGITransport(app=app)
         async with (
             httpx.AsyncClient(transport=transport, base_url="http://web") as client,
             app.router.lifespan_context(app),
         ):
+            while not broker._directory.runs:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+            broker._directory._runs["demo"].join_deadline_s = 0.0
             facts = await facts_after(client, "waiting for the others")
             assert re.match(r"ended: .*1 of 5", facts["learning"])
             assert (await client.post("/predict", json=FLOWERS)).status_code == 503

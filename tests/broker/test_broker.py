@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import zmq
-from nervenet.broker import events, relay
+from msgspec.structs import replace
+from nervenet.broker import events, lease, relay
 from nervenet.broker import subscriber as events_module
 from nervenet.broker.broker import Broker
 from nervenet.broker.codec import Limits
@@ -63,9 +64,17 @@ async def take(stream: Any, type_: str, n: int = 1) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """A member renews five times a second, and is not lost where this process stands still; nor is a broker away."""
+    joined = Lease._joined
+    monkeypatch.setattr(Lease, "_joined", lambda lease, answer: joined(lease, replace(answer, lease_s=0.6)))
+    monkeypatch.setattr(events_module, "_REQUEST_S", DEADLINE_S)
+
+
 @pytest.fixture
 async def broker():
-    async with Broker("tcp://127.0.0.1:0", lease_s=0.6) as broker:
+    async with Broker("tcp://127.0.0.1:0", lease_s=3_600.0) as broker:
         yield broker
 
 
@@ -104,8 +113,9 @@ async def test_too_few_in_time(broker):
             await a.roster()
 
 
-async def left_by_its_own_deadline(broker: Broker) -> str:
+async def left_by_its_own_deadline(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> str:
     """What a node with a deadline is told in a run that a patient one has opened."""
+    monkeypatch.setattr(lease, "_ANSWER_S", DEADLINE_S)
     async with (
         member(broker.address, "a", min_nodes=3, join_deadline_s=1e9),
         member(broker.address, "b", join_deadline_s=0.3) as b,
@@ -115,19 +125,19 @@ async def left_by_its_own_deadline(broker: Broker) -> str:
     return str(raised.value)
 
 
-async def test_who_waits_less_than_the_run_does_is_told_who_is_there(broker):
+async def test_who_waits_less_than_the_run_does_is_told_who_is_there(broker, monkeypatch):
     said = "run 'demo' had not enough nodes within 0.3 s (network.join_deadline_s): 2 of 3 nodes joined: a, b"
-    assert await left_by_its_own_deadline(broker) == said
+    assert await left_by_its_own_deadline(broker, monkeypatch) == said
 
 
 async def test_by_an_answer_without_them_it_would_not_know(broker, monkeypatch):
     monkeypatch.setattr(_Run, "late", lambda _run: "no newer roster yet")
-    assert "2 of 3" not in await left_by_its_own_deadline(broker)
+    assert "2 of 3" not in await left_by_its_own_deadline(broker, monkeypatch)
 
 
 async def test_a_broker_that_dies_meanwhile_is_the_reason(ports):
     address = f"tcp://127.0.0.1:{ports}"
-    broker = await Broker(address, lease_s=0.6).__aenter__()
+    broker = await Broker(address, lease_s=3_600.0).__aenter__()
     async with member(address, "a", min_nodes=3) as a:
         await broker.__aexit__()
         with pytest.raises(BrokerUnreachable, match=r"within 0\.3 s \(network\.join_deadline_s\)"):
@@ -147,10 +157,11 @@ async def test_a_port_in_use_is_named(broker):
 
 
 async def test_a_silent_member_becomes_suspect_and_then_lost(broker):
-    async with EventStream(broker.address, ("node.",)) as events, member(broker.address, "a"):
+    async with EventStream(broker.address, ("node.",)) as events:
         silent = await member(broker.address, "b").__aenter__()
         for task in silent._tasks:
             task.cancel()
+        broker._directory.lease_s = 0.2
         (suspect,) = await take(events, "node.suspect")
         (lost,) = await take(events, "node.lost")
         assert suspect["subject"] == lost["subject"] == "b"
@@ -194,13 +205,13 @@ async def test_a_node_that_failed_with_the_broker_has_time_to_rejoin(ports):
     address = f"tcp://127.0.0.1:{ports}"
     rejoined: asyncio.Queue[Any] = asyncio.Queue()
     options: dict[str, Any] = {"shared_config": {"mode": "federated"}, "min_nodes": 1, "join_deadline_s": 5.0}
-    first = await Broker(address, lease_s=0.6).__aenter__()
+    first = await Broker(address, lease_s=3_600.0).__aenter__()
     patient: dict[str, Any] = {"role": "client", "rejoin_deadline_s": 60.0, "on_joined": rejoined.put_nowait}
     async with member(address, "a", **options, **patient) as a:
         async with member(address, "c", role="coordinator", **options):
             await a.roster()
             await first.__aexit__()
-        async with Broker(address, lease_s=0.6) as second:
+        async with Broker(address, lease_s=3_600.0) as second:
             await asyncio.wait_for(rejoined.get(), DEADLINE_S)
             (run,) = second._directory._runs.values()
             assert run.join_deadline_s == 60.0  # and not 5, within which nobody is started again
@@ -214,12 +225,12 @@ async def test_a_restarted_broker_is_joined_again(ports):
     warnings: list[str] = []
     rejoined: asyncio.Queue[Any] = asyncio.Queue()
     options: dict[str, Any] = {"on_warning": warnings.append, "on_joined": rejoined.put_nowait}
-    first = await Broker(address, lease_s=0.6).__aenter__()
+    first = await Broker(address, lease_s=3_600.0).__aenter__()
     async with member(address, "a", **options) as a, member(address, "b", **options) as b:
         before = await a.roster()
         await b.roster()
         await first.__aexit__()
-        async with Broker(address, lease_s=0.6):
+        async with Broker(address, lease_s=3_600.0):
             for _ in range(2):
                 await asyncio.wait_for(rejoined.get(), DEADLINE_S)
             again = await a.roster(newer_than=before.version)

@@ -30,11 +30,11 @@ async def test_a_broker_says_what_it_is_and_dials_back(port: int) -> None:
     context: zmq.Context[Any] = zmq.Context()
     async with Broker("tcp://127.0.0.1:0") as broker:
         client = BrokerClient(broker.address, context)
-        info = await client.ask(GetBrokerInfo, 10.0)
+        info = await client.ask(GetBrokerInfo, 60.0)
         assert isinstance(info, BrokerInfo)
         assert (info.oldest, info.version, info.release, info.runs) == (*OURS, 0)
         assert abs(info.time - time.time()) < 60
-        found = await client.ask(lambda id_: DialBack(id_, f"tcp://127.0.0.1:{port}"), 10.0)
+        found = await client.ask(lambda id_: DialBack(id_, f"tcp://127.0.0.1:{port}"), 60.0)
         assert isinstance(found, Ok)
         client.close()
     context.term()

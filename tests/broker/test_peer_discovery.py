@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from nervenet.broker.errors import JoinRefused, NameTaken, PeerUnreachable
 from nervenet.broker.messages import VERSION, GetPeers, Heartbeat, Hello, MemberState, Peers, Refused
@@ -13,7 +15,7 @@ def hello(incarnation: int = 5, run: str = "demo") -> Hello:
     return Hello("zoe", "peer", run, incarnation, VERSION)
 
 
-async def ask(tcp, seed, own: Hello | None = None, within_s: float = 10.0) -> Peers:
+async def ask(tcp, seed, own: Hello | None = None, within_s: float = 60.0) -> Peers:
     return await discover_peers(seed.addresses["control"], own or hello(), {"seed": 0}, within_s, tcp.context)
 
 
@@ -57,10 +59,13 @@ async def test_another_run_is_refused_by_name(tcp):
         await ask(tcp, seed, hello(run="other"))
 
 
-async def test_a_node_without_a_member_list_is_distinguished_from_silence(tcp):
-    seed, _ = await tcp.open("a", binds=True)
+async def test_a_node_without_a_member_list_is_distinguished_from_silence(tcp, pass_time):
+    seed, box = await tcp.open("a", binds=True)
+    asking = asyncio.create_task(ask(tcp, seed, within_s=60.0))
+    await box.first(GetPeers)  # which is asked once it has answered
+    pass_time(60.0)
     with pytest.raises(PeerUnreachable, match="a node answered, but does not list its run"):
-        await ask(tcp, seed, within_s=0.5)
+        await asking
     with pytest.raises(PeerUnreachable, match=r"no peer answered within 0\.2 s"):
         await discover_peers("tcp://127.0.0.1:1", hello(), {}, 0.2, tcp.context)
 

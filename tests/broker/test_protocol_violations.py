@@ -7,6 +7,7 @@ import asyncio
 import numpy as np
 import zmq
 from nervenet.broker.codec import Limits, encode
+from nervenet.broker.guard import guard
 from nervenet.broker.messages import Heartbeat, Hello, Payload, Refused, Task
 from nervenet.broker.transport_events import ConnectionClosed, ConnectionRefused, LinkUp, MalformedMessage, SendFailed
 
@@ -31,7 +32,8 @@ async def test_hello_on_one_lane_does_not_open_the_other(tcp, stranger):
     assert at_server.of(LinkUp) == []
 
 
-async def test_another_version_is_refused_by_name(tcp, stranger):
+async def test_another_version_is_refused_by_name(tcp, stranger, monkeypatch):
+    monkeypatch.setattr(guard, "_ANSWERED_S", 60.0)  # after which its connection is ended
     server, at_server = await tcp.open("server", binds=True)
     one = stranger("old@1").dial(server.addresses["control"]).hello("old", version=99, oldest=98)
     refused = await one.hear()

@@ -6,6 +6,8 @@ import asyncio
 from contextlib import ExitStack
 from typing import Any
 
+import pytest
+from nervenet.broker import handshake
 from nervenet.broker.handshake import InboundPeers
 from nervenet.broker.inbound import Inbound
 from nervenet.broker.messages import Heartbeat, Lane, Receipt, Report
@@ -53,11 +55,12 @@ async def test_unwatched_it_would_never_be_answered_again(tcp):
     assert not await answered_after_a_cut(tcp, watched=False)
 
 
-async def heard_after_a_sleep(tcp: Any) -> bool:
+async def heard_after_a_sleep(tcp: Any, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether a server that slept while a connection was cut and made again hears what comes over the new one.
 
     Awake, it finds both at once: the HELLO of the new connection, and the end of the old one.
     """
+    monkeypatch.setattr(handshake, "PROVEN_S", 3_600.0)  # however long that takes, nobody doubts the other lane
     server, at_server = await tcp.open("server", binds=True)
     node, at_node = await tcp.open("node")
     async with Wire(server.addresses["control"]) as wire:
@@ -84,8 +87,8 @@ async def heard_after_a_sleep(tcp: Any) -> bool:
         return heard
 
 
-async def test_a_connection_that_was_made_again_during_a_sleep_is_heard(tcp):
-    assert await heard_after_a_sleep(tcp)
+async def test_a_connection_that_was_made_again_during_a_sleep_is_heard(tcp, monkeypatch):
+    assert await heard_after_a_sleep(tcp, monkeypatch)
 
 
 async def test_admitted_before_the_end_of_the_old_one_is_known_it_would_be_deaf(tcp, monkeypatch):
@@ -97,7 +100,7 @@ async def test_admitted_before_the_end_of_the_old_one_is_known_it_would_be_deaf(
         self._established(peer)
 
     monkeypatch.setattr(Inbound, "_welcome", welcome)
-    assert not await heard_after_a_sleep(tcp)
+    assert not await heard_after_a_sleep(tcp, monkeypatch)
 
 
 async def reached_after_an_outage(tcp: Any) -> bool:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.web.app import PAGE, TYPES
-from nervenet.nodes.web.browsers import Browsers
+from nervenet.nodes.web.browsers import Browser, Browsers
 from nervenet.nodes.web.teller import Teller
 from nervenet.scripts import http_streams
 from nervenet.scripts.web_server import Place, clock, open_place, serve_web
@@ -40,7 +40,7 @@ async def waited(over: asyncio.Event) -> None:
     await over.wait()
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -116,9 +116,11 @@ async def test_a_browser_that_stops_reading_is_cut_off(monkeypatch: pytest.Monke
     async with served(place) as (browsers, client):
         await client.get("/state")
         monkeypatch.setattr(browsers.teller, "news", lambda now: b": %s\n\n" % (b"x" * 2**20))
+        joined, join = list[Browser](), browsers.join
+        monkeypatch.setattr(browsers, "join", lambda: joined.append(join()) or joined[-1])
         with socket.create_connection(address) as stopped:
             stopped.sendall(b"GET /stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            await until(lambda: browsers.looking)
+            await until(lambda: joined)
             await until(lambda: not browsers.looking)
         assert (await client.get("/state")).status_code == 200
 

@@ -21,7 +21,8 @@ from nervenet.broker.limits import LIMITS
 from nervenet.broker.transport_events import LinkLost, LinkUp
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="no other system has filters for a listening socket")
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
+NEVER = 1e-9  # a second: what was taken is not filled up again, however slow this machine is
 
 
 def test_an_address_is_let_in_again_when_its_pace_allows_some():
@@ -166,7 +167,7 @@ def test_the_system_takes_the_program(dial):
 async def test_who_comes_too_often_is_not_accepted_any_more(tcp, limit, dial, monkeypatch, filters):
     """Else each costs an accept, a handshake and what a guard does about it."""
     limit("handshakes", 2)
-    limit("handshakes_s", 1)
+    limit("handshakes_s", NEVER)
     monkeypatch.setattr(shut_out, "SHUT_S", 1e6)
     if not filters:
         monkeypatch.setattr(guard, "drop_from", lambda *_: False)
@@ -186,7 +187,7 @@ async def test_who_comes_too_often_is_not_accepted_any_more(tcp, limit, dial, mo
 async def test_where_one_was_cut_off_nobody_is_kept_out_until_it_is_back(tcp, limit, dial, monkeypatch, cut_off):
     """It would have to try again and again, among those of a flood."""
     limit("handshakes", 3)
-    limit("handshakes_s", 1)
+    limit("handshakes_s", NEVER)
     monkeypatch.setattr(shut_out, "SHUT_S", 1e6)
     if not cut_off:
         limit("unknown_s", 0)
@@ -199,21 +200,31 @@ async def test_where_one_was_cut_off_nobody_is_kept_out_until_it_is_back(tcp, li
     await at_server.first(LinkLost)
     host, _, port = server.addresses["control"].removeprefix("tcp://").rpartition(":")
     many = [dial((host, int(port))) for _ in range(4)]
-    await until(lambda: sum(one.ended() for one in many) >= 2)
+    if cut_off:
+        await until(lambda: sum(one.ended() for one in many) >= 2)
+    else:  # who is unknown for no time at all is ended for that, too
+        await until(lambda: watched._shut_out.addresses)
     assert bool(watched._shut_out.addresses) != cut_off
 
 
 @linux
 async def test_and_after_a_while_is_let_in_again(tcp, limit, dial, monkeypatch):
     limit("handshakes", 1)
-    limit("handshakes_s", 1_000)
+    limit("handshakes_s", 10)
     monkeypatch.setattr(shut_out, "SHUT_S", 0.05)
+    newly: list[str] = []
+    drop = guard.drop_from
+    monkeypatch.setattr(guard, "drop_from", lambda *here: newly.extend(here[2]) or drop(*here))
     server, _ = await tcp.open("server", binds=True)
     host, _, port = server.addresses["control"].removeprefix("tcp://").rpartition(":")
     place, watched = (host, int(port)), server._inbound._guards["control"]
-    for _ in range(8):
-        dial(place)
-    await until(lambda: watched._shut_out.addresses)
+
+    def shut() -> list[str]:
+        for _ in range(0 if newly else 8):  # until they come fast enough for that
+            dial(place)
+        return newly
+
+    await until(shut)
     await until(lambda: not watched._shut_out.addresses)
     assert dial(place).connected(DEADLINE_S)
 

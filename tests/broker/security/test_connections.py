@@ -109,8 +109,9 @@ async def test_an_unknown_key_is_told_whom_to_ask_and_joins_once_it_is_allowed(s
     sites.allow("north", "hub", "broker")
     said = Told()
     asking = client(stack, broker, sites.curve("north"), said)
+    assert "refuses the key of north: " in await said.first(lambda line: "refuses" in line)
     with pytest.raises(BrokerUnreachable, match=r"refuses the key of north: .* nervenet keys allow north.pub"):
-        await asking.ask(GetEventAddresses, 1.0)
+        await asking.ask(GetEventAddresses, 0.1)
     assert "not allowed here" in await refused.first(lambda line: "refused at directory" in line)
     sites.allow("hub", "north", "client")
     assert isinstance(await asking.ask(GetEventAddresses, DEADLINE_S), EventAddresses)

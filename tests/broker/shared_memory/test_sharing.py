@@ -218,6 +218,7 @@ async def test_both_ways_and_a_part_of_a_vector(pair: Pair) -> None:
 
 
 async def test_a_reader_that_ends_leaves_nothing_open(tcp: Any) -> None:
+    gc.collect()  # what other tests have left to it
     before = open_memories()
     pair = await a_pair(tcp)
     await pair.settle()

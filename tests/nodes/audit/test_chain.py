@@ -200,7 +200,9 @@ def test_two_processes_of_one_name_share_a_chain(tmp_path: Path) -> None:
     assert (found.head.n, problems) == (6, [])
 
 
-def appended_beside_one_that_holds_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def appended_beside_one_that_holds_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, let_go_after_s: float
+) -> str:
     """What comes of a record while another process, which stands still, has the lock of the file; it can be waited for.
 
     Whoever waits longer than its deadline is let go by a timer, and has waited.
@@ -209,7 +211,7 @@ def appended_beside_one_that_holds_the_lock(tmp_path: Path, monkeypatch: pytest.
     log = AuditLog(tmp_path, "north")
     with log.path.open("ab") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        letting_go = threading.Timer(0.1, lambda: fcntl.flock(other, fcntl.LOCK_UN))
+        letting_go = threading.Timer(let_go_after_s, lambda: fcntl.flock(other, fcntl.LOCK_UN))
         letting_go.start()
         try:
             log.append("sent", {})
@@ -225,13 +227,13 @@ def appended_beside_one_that_holds_the_lock(tmp_path: Path, monkeypatch: pytest.
 def test_a_lock_that_another_holds_too_long_is_an_error_and_no_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = appended_beside_one_that_holds_the_lock(tmp_path, monkeypatch)
+    said = appended_beside_one_that_holds_the_lock(tmp_path, monkeypatch, 60.0)
     assert said == "another process has held the lock of north.jsonl for 0.01 s"
 
 
 def test_without_a_deadline_it_would_be_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AuditLog, "_lock", lambda log: fcntl.flock(log._file, fcntl.LOCK_EX))
-    assert appended_beside_one_that_holds_the_lock(tmp_path, monkeypatch) == "waited"
+    assert appended_beside_one_that_holds_the_lock(tmp_path, monkeypatch, 0.1) == "waited"
 
 
 def test_a_long_chain_goes_on_in_another_file(tmp_path: Path) -> None:

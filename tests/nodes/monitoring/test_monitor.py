@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from nervenet.broker import subscriber
 from nervenet.broker.broker import Broker
 from nervenet.broker.errors import BadAddress
 from nervenet.broker.events import Publisher
@@ -19,6 +20,12 @@ def publisher(name: str, broker: Broker, run: str = "r") -> Publisher:
     made = Publisher(name, "peer", run, new_incarnation())
     made.connect(broker.addresses["events_in"])
     return made
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long this process stands still, no broker is taken for away."""
+    monkeypatch.setattr(subscriber, "_REQUEST_S", 60.0)
 
 
 async def first(monitor: Monitor, count: int, kind: str = "") -> list[AnyEvent]:

@@ -1,6 +1,7 @@
 """Rounds as their owner iterates over them."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from nervenet.nodes.runtime import effects as e
@@ -71,14 +72,17 @@ async def test_a_failure_is_raised_where_somebody_waits() -> None:
         await waiting
 
 
-async def test_the_owner_of_one_that_goes_on_by_itself_gets_together_what_follows_closely() -> None:
-    reports = RoundReports(together_s=0.05)
+async def test_the_owner_of_one_that_goes_on_by_itself_gets_together_what_follows_closely(
+    pass_time: Callable[[float], None],
+) -> None:
+    reports = RoundReports(together_s=3_600.0)
     found = reports.until(None)
     reports.put(completed(1))
     assert (await anext(found)).round == 1
     for number in (2, 3):
         reports.put(completed(number))
     assert reports._queue.empty(), "they wait for each other"
+    pass_time(3_600.0)
     assert (await anext(found)).round == 2
     assert not reports._queue.empty(), "and come at one time"
     assert (await anext(found)).round == 3

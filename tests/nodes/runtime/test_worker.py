@@ -24,7 +24,7 @@ from nervenet.nodes.runtime.worker import (
     Worker,
 )
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Role:
