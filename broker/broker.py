@@ -278,7 +278,7 @@ class Broker:
             outcomes = self._directory.handle(identity, message, self._loop.time())
             joined = any(isinstance(getattr(each, "message", None), Joined) for each in outcomes)
             if sender is not None and isinstance(message, Join) and joined:  # else names without end
-                self._memberships.joined(message.node, message.run)
+                self._memberships.joined(message.node, *self._security.enrollment.runs_of(message.run))
             self._execute(outcomes)
 
     def _tick(self) -> None:

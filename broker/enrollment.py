@@ -15,14 +15,20 @@ from types import MappingProxyType
 
 SECRET_BYTES = 32
 BROKER = "broker"  # to whom one proves it who joins
+BELOW = "/"  # between the name of a run and that of a region in that of the region's run
 
 
 @dataclass(frozen=True, slots=True)
 class Enrollment:
-    """The secret of a launch, and the roles of its nodes and services by name; without a secret all are let in."""
+    """The secret of a launch, and the roles of its nodes and services by name; without a secret all are let in.
+
+    `below` are the roles in runs below that of the launch, its regions', by the run's name: there an aggregator is the
+    coordinator. Their nodes publish for the run of the launch.
+    """
 
     secret: bytes = field(default=b"", repr=False)
     roles: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    below: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
 
     def proof(self, run: str, node: str, incarnation: int, to: str) -> str:
         """Return what shows a node or service, ``to``, that this one is of the launch; empty where there is none."""
@@ -39,9 +45,18 @@ class Enrollment:
         expected = self.proof(run, node, incarnation, by) if proof else ""
         if not proof or not hmac.compare_digest(expected.encode(), proof.encode(errors="replace")):
             return f"{node} does not prove to be of run '{run}', which takes only nodes that its launcher has started"
-        if self.roles.get(node) != role:
+        if self.below.get(run, self.roles).get(node) != role:
             return f"{node} as {role} is not of run '{run}': its launcher has started no such node"
         return None
+
+    def runs_of(self, run: str) -> tuple[str, ...]:
+        """Return the runs for which who has joined `run` may publish: of one below that of the launch, that, too."""
+        return (run, run.rpartition(BELOW)[0]) if run in self.below else (run,)
+
+
+def run_below(run: str, region: str) -> str:
+    """Return the name of the run of a region of a launched run."""
+    return f"{run}{BELOW}{region}"
 
 
 OPEN = Enrollment()

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 )
 @click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="[default: NAME.invite.toml]")
 @click.option("--json", is_flag=True, help="What was written as JSON, a line for each site.")
-@experiment_flags("sites", "processes", "keys", "init", "data", "partition", "alpha", "shards-per-node")
+@experiment_flags("sites", "processes", "keys", "init", "data", "partition", "alpha", "shards-per-node", "regions")
 def invite(
     overrides: dict[str, object],
     words: tuple[str, ...],

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nervenet.nodes.monitoring.run_view import NodeRow, RunView
-from nervenet.nodes.monitoring.screen import URGENT, natural
+from nervenet.nodes.monitoring.screen import URGENT, placed
 from nervenet.nodes.report.units import duration, score, score_name, size
 from nervenet.nodes.runtime.printable import listed, printable
 
@@ -54,7 +54,7 @@ def header(view: RunView, now: float) -> str:
 
 
 def plain_line(view: RunView, now: float) -> str:
-    training_nodes = [row for row in view.rows.values() if row.role in ("client", "aggregator", "peer")]
+    training_nodes = view.training
     living = sum(row.living and row.state != "suspect" for row in training_nodes)
     # At the end all nodes leave; and a node on its own needs no count.
     uncounted = view.finished or view.finishing or len(training_nodes) < 2
@@ -74,8 +74,8 @@ def cells(name: str, row: NodeRow, now: float) -> tuple[str, ...]:
 
 
 def rows_shown(view: RunView, limit: int) -> Iterator[tuple[str, NodeRow]]:
-    """At most ``limit`` rows: those in trouble first to be kept, all in name order."""
-    order = sorted(view.rows, key=lambda name: (view.rows[name].role != "coordinator", natural(name)))
+    """At most ``limit`` rows: those in trouble first to be kept, all in name order, by regions where there are some."""
+    order = sorted(view.rows, key=lambda name: placed(name, view.rows[name]))
     urgent = sorted(order, key=lambda name: URGENT.get(view.rows[name].state, 2))
     kept = set(urgent[:limit])
     for name in order:
@@ -124,7 +124,8 @@ def nodes_table(
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     figures = ("round", "train loss", "score", "sent", "received")
-    for column in ("node", "state", *figures, "last seen"):
+    regional = view.regional
+    for column in ("node", *(["region"] if regional else []), "state", *figures, "last seen"):
         title = score_name(view.score_name) if column == "score" else column
         mark = "" if sort is None or sort[0] != column else " ▼" if sort[1] else " ▲"
         table.add_column(f"{title}{mark}", justify="right" if column in figures else "left", no_wrap=True)
@@ -132,5 +133,7 @@ def nodes_table(
         stale = row.living and not view.finished and now - row.seen > STALE_S
         style = "yellow" if stale else STYLES.get(row.state, "")
         style += " reverse" if name == chosen else ""
-        table.add_row(*map(Text, map(printable, cells(name, row, now))), style=style.strip() or None)
+        first, *rest = cells(name, row, now)
+        shown_cells = (first, *([row.region] if regional else []), *rest)
+        table.add_row(*map(Text, map(printable, shown_cells)), style=style.strip() or None)
     return table

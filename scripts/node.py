@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 @click.option("--quiet", is_flag=True, help="No progress; the result in one line.")
 @click.option("--json", is_flag=True, help="This node's events as JSON lines on standard output.")
 @insecure_flag
-@experiment_flags("mode", "sites", "on")
+@experiment_flags("mode", "sites", "regions", "on")
 def node(
     overrides: dict[str, object],
     role: str,

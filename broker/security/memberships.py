@@ -15,11 +15,12 @@ class Memberships:
     def __init__(self) -> None:
         self._nodes: OrderedDict[str, set[str]] = OrderedDict()
 
-    def joined(self, node: str, run: str) -> None:
-        self._nodes.setdefault(run, set()).add(node)
-        self._nodes.move_to_end(run)
-        if len(self._nodes) > _MOST:
-            self._nodes.popitem(last=False)
+    def joined(self, node: str, *runs: str) -> None:
+        for run in runs:
+            self._nodes.setdefault(run, set()).add(node)
+            self._nodes.move_to_end(run)
+            if len(self._nodes) > _MOST:
+                self._nodes.popitem(last=False)
 
     def wrong_run(self, node: str, role: str, run: str, begun: bool) -> str | None:
         """Return why a node may not publish for a run, or None; ``begun``: its members have joined, and are known.

@@ -28,7 +28,6 @@ FREE = (
     "evaluation.*",
     "network.*",
     "cluster.*",
-    "hierarchy.*",
     "site.*",
     "simulation.*",
 )

@@ -312,8 +312,9 @@ class Experiment:
         return max(least, math.ceil(self.federated.participation * self.nodes - 1e-9))
 
     @property
-    def _all_take_part(self) -> bool:
-        return self.clients_per_round == self.nodes
+    def _counts_min_clients(self) -> bool:
+        """Whether it is one number: not where a share of the clients is asked, or a region has its own."""
+        return self.mode == "federated" and self.clients_per_round == self.nodes and self.hierarchy.regions is None
 
     @property
     def min_clients(self) -> int:
@@ -357,8 +358,7 @@ class Experiment:
             "processes": self.process_count,
             "data.scale": self.data.scaling,
             "training.carry_optimizer": self.carry_optimizer,
-            # Where only a share is asked, one number cannot say who must be there and how many must answer.
-            "federated.min_clients": self.min_clients if self.mode == "federated" and self._all_take_part else None,
+            "federated.min_clients": self.min_clients if self._counts_min_clients else None,
             "gossip.degree": self.degree or None,
             "gossip.probability": self.probability,
             "network.min_nodes": self.min_nodes,

@@ -12,7 +12,12 @@ TAKEN = ("coordinator", "launcher", "broker", "baseline", "stream")
 
 
 def site_names(files: Sequence[str | Path]) -> dict[str, Path]:
-    """Return the files by the names of their sites, in the order of names.
+    """Return the files by the names of their sites, in the order of names: see `listed_sites`."""
+    return dict(sorted(listed_sites(files).items()))
+
+
+def listed_sites(files: Sequence[str | Path]) -> dict[str, Path]:
+    """Return the files by the names of their sites, in the order in which they are listed.
 
     A site is called as its file, with the folder's name before it where two files have one name. What no node may be
     called is left out of it.
@@ -28,7 +33,7 @@ def site_names(files: Sequence[str | Path]) -> dict[str, Path]:
             count += 1
             name = f"{first[:60]}-{count}"
         found[name] = path
-    return dict(sorted(found.items()))
+    return found
 
 
 def repeated(files: Sequence[str | Path]) -> list[str]:

@@ -79,15 +79,16 @@ def warnings(experiment: Experiment) -> list[str]:
 
 
 def idle_simulation(experiment: Experiment) -> list[str]:
-    """Return a line for each setting of a network and machines that are there only in a simulation, or in a region."""
+    """Return a line for each setting of what is there only in a simulation, or in a region."""
     found = [f"simulation.{key} has no effect but in nervenet simulate" for key in _changed(experiment.simulation)]
-    return found + [f"hierarchy.{key} has no effect but at an aggregator" for key in _changed(experiment.hierarchy)]
+    idle = _changed(experiment.hierarchy) if experiment.hierarchy.regions is None else []
+    return found + [f"hierarchy.{key} has no effect without hierarchy.regions" for key in idle]
 
 
 def idle_in_simulation(experiment: Experiment) -> list[str]:
     """Return a line for each setting of processes, connections and their logs, of which a simulation has none."""
     found = ["processes"] if experiment.process_count != experiment.nodes else []
-    found += [f"cluster.{key}" for key in _changed(experiment.cluster)]
+    found += [f"{table}.{key}" for table in ("cluster", "hierarchy") for key in _changed(getattr(experiment, table))]
     found += [f"network.{key}" for key in ("keys", "insecure") if key in _changed(experiment.network)]
     found += ["site.audit"] if experiment.site.audit else []
     return [f"{key} has no effect in nervenet simulate" for key in found]

@@ -19,11 +19,13 @@ ROLE = "host"
 def host_names(experiment: Experiment) -> list[str]:
     """Return a name for the launcher, for the coordinator's process, if any, and for each that hosts clients or peers.
 
-    None where each node has a process of its own. With keys each node has its own sockets, too: a key speaks for one.
+    None where each node has a process of its own. With keys each node has its own sockets, too: a key speaks for one;
+    and with regions.
     """
     network, count = experiment.network, experiment.process_count
     nodes = node_names(experiment)
-    if count >= len(nodes) or has_keys(experiment) or network.transport == "inproc":
+    regions = experiment.hierarchy.regions is not None  # whose nodes are of other runs than an inbox that is shared
+    if count >= len(nodes) or has_keys(experiment) or network.transport == "inproc" or regions:
         return []
     prefix = ROLE
     while any(name.startswith(f"{prefix}-") for name in nodes):

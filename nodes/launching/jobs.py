@@ -16,6 +16,7 @@ from ..config.schema import Experiment
 from ..topology import TOPOLOGIES
 from .data_shares import DataShares
 from .hosts import ROLE
+from .regions.plan import Regions
 
 OWN_ROWS = "own_rows"
 """Of a job of one node whose rows lie at its worker: where, as {"file": path} or {"held": what they are called}."""
@@ -40,12 +41,12 @@ def hosted_nodes(
     `empty` stands for rows that a process does not get. A coordinator comes first; last where the places
     of the others may take long, since it waits only so long for its clients.
     """
-    training_nodes = [name for name, role in roles.items() if role != "coordinator"]
+    training_nodes = [name for name, role in roles.items() if role in ("client", "peer")]
     data = dict(zip(training_nodes, shares.nodes, strict=True))
-    server = [["coordinator"]] if "coordinator" in roles else []
+    server = [[name] for name, role in roles.items() if role in ("coordinator", "aggregator")]
     groups = group_nodes(experiment, training_nodes)
     for group in [*groups, *server] if server_last else [*server, *groups]:
-        evaluates = any(roles[name] != "client" for name in group)
+        evaluates = any(roles[name] in ("coordinator", "peer") for name in group)
         yield tuple(group), [shares.test if evaluates else empty, *(data.get(name, empty) for name in group)]
 
 
@@ -70,14 +71,15 @@ def node_job(
 
 
 def group_job(
-    place: int, group: Sequence[str], roles: Mapping[str, str], enrolled: Mapping[str, str], *places: Any
+    place: int, group: Sequence[str], roles: Mapping[str, str], enrolled: Mapping[str, str], regions: Regions, *of: Any
 ) -> dict[str, Any]:
     """Return what a process, one of several by its place, is told of its nodes, and its name if they share an inbox.
 
-    `enrolled` has the roles of all that take part, by name: of hosts, too, the launcher's first.
+    `enrolled` has the roles of all that take part, by name: of hosts, too, the launcher's first. `of` are the further
+    arguments of `node_job`.
     """
     hosts = [name for name, role in enrolled.items() if role == ROLE][1:]
-    nodes = [node_job(name, roles[name], *places) for name in group]
+    nodes = [node_job(name, roles[name], *of) | regions.told(name) for name in group]
     return {"nodes": nodes, "host": hosts[place] if hosts else None}
 
 

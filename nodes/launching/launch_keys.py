@@ -127,7 +127,7 @@ def _make(folder: Path, roles: Mapping[str, str], remove_at_end: Callable[[Path]
             keys = new_key_pair(name)
             write_atomically(public, public_text(name, keys.public))
             (folder / ALLOWED / public.name).unlink(missing_ok=True)  # of a key whose secret nobody has
-            allow(folder, public, [role])
+            allow(folder, public, [role, *(["coordinator"] if role == "aggregator" else [])])  # of its region's run
             write_secret(secret, keys)
     except OSError as error:
         raise KeysError(f"{folder}: cannot be written: {error.strerror}") from None

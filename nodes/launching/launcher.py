@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,17 +18,7 @@ from nervenet.broker.transport_events import ConnectionRefused
 
 from ..config.factory import node_names, with_preprocess
 from ..config.schema import DataConfig, Experiment
-from ..config.summed import summed_model
-from ..experiment.model_size import check_size
-from ..experiment.validation import (
-    check_class_weight,
-    check_initial,
-    check_members,
-    check_preprocess,
-    check_task,
-    validate,
-)
-from ..federated.row_cap import capped_of
+from ..experiment.validation import check_members, check_preprocess, validate
 from ..report.written import write_report
 from ..results.collect import collect, saved_apart, write_results
 from ..results.run_dir import RunDir, check_run_dir, new_default_dir
@@ -47,7 +38,11 @@ from .nodes_log import NodesLog
 from .nodes_there import nodes_json, remove_sockets
 from .placement.executor import open_engine
 from .placement.own_rows import agreed_task, unread
+from .preflight import capped, check_data
 from .progress import Progress, somebody_watches
+from .regions.checks import check_regions
+from .regions.plan import at_the_top, regions_of
+from .regions.report_servers import ReportServers
 from .report_server import ReportServer
 from .roll import new_enrollment
 from .run_events import END_RELAYED_S, RunEvents
@@ -148,6 +143,7 @@ async def launch(
         validate(experiment)
         if preprocess is None:  # what a file or a program names, and has not been looked at
             check_preprocess(experiment)
+        check_regions(experiment, engine=on is not None or data is not None)
         if progress or (progress is None and somebody_watches(sys.stderr)):
             on_event = _both(Progress(_to_stderr, time.monotonic).event, on_event or _ignore)
         called = (on_event or _ignore, on_address or _ignore, on_run_dir or _ignore, on_target or _ignore)
@@ -182,6 +178,7 @@ class _Launch:
     def __post_init__(self) -> None:
         self.began_at = time.monotonic() - (time.time() - self.started_at)  # a clock may be set during the run
         self.name = f"{self.experiment.mode}-{secrets.token_hex(3)}"
+        self.regions = regions_of(self.experiment, self.name)
 
     async def run(self, out: Path | None, resume: Path | None) -> RunResult:
         """Return the result; see `launch`."""
@@ -198,13 +195,13 @@ class _Launch:
             check_members(experiment, names)
             check_keys(experiment)
             groups, hosts = (group_nodes(experiment, names), host_names(experiment)) if engine is None else ([], [])
-            check_this_machine(experiment, groups, shared=bool(hosts))
+            check_this_machine(experiment, groups, shared=bool(hosts), regions=len(self.regions.all))
             if resume is not None:
                 from ..results.resume import reopen, rewind_peers
 
                 check_run_dir(resume, out=out)
                 # Before the data are loaded: what cannot be resumed is refused at once.
-                self.run_dir = stack.enter_context(reopen(resume, experiment))
+                self.run_dir = stack.enter_context(reopen(resume, experiment, at_the_top(experiment)))
                 if experiment.mode == "gossip":
                     rewind_peers(self.run_dir)
             divided = unread if engine is not None and engine.rows_there else self.divide
@@ -217,7 +214,7 @@ class _Launch:
 
                 self.fork_server.preload(STEPS)  # once, and not once a node
             if divided is not unread:
-                self._check_data(initial=resume is None)
+                check_data(experiment, self.shares, initial=resume is None)
             if resume is None:
                 path = out or new_default_dir(experiment, datetime.now(UTC))
                 self.run_dir = stack.enter_context(RunDir(path, max_log_bytes=experiment.max_log_bytes))
@@ -229,22 +226,25 @@ class _Launch:
                 launch_keys(reached, names_and_roles, self.run_dir.path, self.fork_server.remove_at_end)
             )
             network = secured.network
-            enrollment = new_enrollment({**names_and_roles, **dict.fromkeys(hosts, ROLE)})
+            enrollment = new_enrollment({**names_and_roles, **dict.fromkeys(hosts, ROLE)}, self.regions.below)
             security = security_of(network, REPORT_SERVER, enrollment=enrollment)
             stack.callback(close_gate, security)
             on_key_warning(security, self._said)
-            bind = inbox_address(network) if network.transport != "inproc" else "tcp://127.0.0.1:*"
-            report_server = await stack.enter_async_context(
-                ReportServer(
-                    self.name,
-                    bind,
-                    self._reported,
-                    max_message_bytes=network.max_message_bytes,
-                    advertise=network.advertise,
-                    security=security,
-                    on_refused=self._refused,
-                    roles=enrollment.roles,
-                    host=host_of(next(iter(hosts), None), self.name, network, security),
+            serving = partial(
+                ReportServer,
+                bind=inbox_address(network) if network.transport != "inproc" else "tcp://127.0.0.1:*",
+                on_report=self._reported,
+                max_message_bytes=network.max_message_bytes,
+                advertise=network.advertise,
+                security=security,
+                on_refused=self._refused,
+            )
+            host = host_of(next(iter(hosts), None), self.name, network, security)
+            report_servers = await stack.enter_async_context(
+                ReportServers(
+                    serving(self.name, roles=enrollment.roles, host=host),
+                    self.regions,
+                    lambda region: serving(region.run, roles=region.roles),
                 )
             )
             log = stack.enter_context(NodesLog(self.run_dir.path, experiment.max_log_bytes))
@@ -262,7 +262,7 @@ class _Launch:
                 secured,
                 self.name,
                 self.fork_server,
-                report_server.addresses,
+                report_servers.addresses,
                 log.descriptor,
                 lambda node, reason: self.events.publish("node.lost", subject=node, reason=reason),
                 self.events.publish,
@@ -272,23 +272,15 @@ class _Launch:
                 run_dir=self.run_dir.path.absolute(),
                 enrollment=enrollment,
                 engine=engine,
+                regions=report_servers.regions,
                 min_nodes=1 if self.run_dir.resumed is not None and experiment.mode == "federated" else None,
             )
             stack.callback(remove_sockets, self.supervisor.ready)
             # Whatever happens from here on, no child outlives this block.
             stack.push_async_callback(self.supervisor.stop, STOP_S)
-            return await self._supervised(report_server)
+            return await self._supervised(report_servers)
 
-    def _check_data(self, *, initial: bool) -> None:
-        """Refuse what the data rule out; of rows that nobody has read yet, the nodes find it in round 0."""
-        experiment, shares = self.experiment, self.shares
-        check_task(experiment, shares.task, shares.features)
-        check_class_weight(experiment, shares.classes)
-        check_size(experiment, shares.features, None if shares.classes is None else len(shares.classes))
-        if initial:
-            check_initial(experiment, shares.columns, shares.classes)
-
-    async def _supervised(self, report_server: ReportServer) -> RunResult:
+    async def _supervised(self, report_servers: ReportServers) -> RunResult:
         supervisor = self.supervisor
         status, reason = "completed", ""
         interrupted: BaseException | None = None
@@ -310,7 +302,7 @@ class _Launch:
             may_stop_early = self.experiment.evaluation.may_stop_early
             if not may_stop_early:
                 await supervisor.start_baselines(self.shares, self.experiment.rounds)
-            await supervisor.wait_for_results(report_server.failed)
+            await supervisor.wait_for_results(report_servers.failed)
             self.ended_at = time.monotonic()
             if may_stop_early:  # then only now it is known for how many rounds they have to train
                 await supervisor.start_baselines(self.shares, supervisor.completed_rounds)
@@ -329,7 +321,7 @@ class _Launch:
                 self._without_baselines(str(error))
         except Exception as error:  # noqa: BLE001  (raised again below, when the folder is readable and nobody left)
             status, reason, interrupted = "failed", f"{type(error).__name__}: {error}", error
-        ending = asyncio.ensure_future(self._end(status, reason, report_server))
+        ending = asyncio.ensure_future(self._end(status, reason, report_servers))
         try:
             result = await asyncio.shield(ending)
         except asyncio.CancelledError as error:  # it is over in seconds, and leaves a whole folder
@@ -340,7 +332,7 @@ class _Launch:
             raise RunFailed(result.reason or "", result)
         return result
 
-    async def _end(self, status: str, reason: str, report_server: ReportServer) -> RunResult:
+    async def _end(self, status: str, reason: str, report_servers: ReportServers) -> RunResult:
         """Stop everybody, write the results, and say how the run has ended."""
         supervisor = self.supervisor
         if status != "completed":
@@ -348,7 +340,7 @@ class _Launch:
             await asyncio.to_thread(self._write_results, status, reason)
             # They report what they have when they are stopped; a second signal ends this wait by ending the process.
             # No socket is left open to those that must be killed: ZeroMQ was seen to abort as hundreds died at once.
-            await supervisor.stop_nodes(STOP_S, report_server.close)
+            await supervisor.stop_nodes(STOP_S, report_servers.close)
         result = await asyncio.to_thread(self._write_results, status, reason)
         for name in result["by_node"]:
             self.events.publish("node.result", **node_result(name, result))
@@ -400,7 +392,9 @@ class _Launch:
         self.supervisor.progressed()
 
     def _write_nodes(self) -> None:
-        if stale := self.run_dir.renew_nodes(nodes_json(self.supervisor.roles, self.supervisor.ready)):
+        if stale := self.run_dir.renew_nodes(
+            nodes_json(self.supervisor.roles, self.supervisor.ready, self.regions.clients)
+        ):
             self.events.publish("warning", reason=stale)
 
     def _write_results(self, status: str, reason: str) -> RunResult:
@@ -408,7 +402,7 @@ class _Launch:
         reports = dict(supervisor.results)
         arrays, best = saved_apart(self.run_dir.path, reports, supervisor.arrays, supervisor.best)
         result = collect(self.experiment, reports, arrays, best, dict(supervisor.lost))
-        result.status, result.reason = status, reason
+        result.status, result.reason, result.regions = status, reason, self.regions.clients
         result.task = self.shares.task or agreed_task(result.preprocessing)
         result.majority = self.shares.majority
         names = tuple(node_names(self.experiment))
@@ -420,17 +414,6 @@ class _Launch:
         result.startup_s = None if events.first_round_at is None else events.first_round_at - self.started_at
         write_results(self.experiment, self.run_dir, result)
         return result
-
-
-def capped(experiment: Experiment, shares: DataShares) -> list[str]:
-    """Return what federated.max_examples_ratio will do, which only the launcher can say before anything starts."""
-    weighted = shares.weighted or experiment.training.class_weight is not None
-    if experiment.mode == "gossip" or weighted:  # then it is the weights that are compared, round by round
-        return []
-    if summed_model(experiment) is not None or not shares.sizes:  # all count alike, or nobody has read them yet
-        return []
-    names = node_names(experiment)
-    return capped_of(dict(zip(names, shares.sizes, strict=True)), experiment.federated.max_examples_ratio)
 
 
 def _both(first: OnEvent, second: OnEvent) -> OnEvent:

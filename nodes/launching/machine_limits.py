@@ -16,6 +16,7 @@ from .rlimits import allowed_files, allowed_processes, open_files
 # (both ends dial, on two lanes), of a node at the launcher, and at the broker and the coordinator.
 PROCESS, NODE, LINK, AT_LAUNCHER, AT_SERVER = 48, 18, 6, 3, 2
 INPROC_LINK = 2  # no connection beneath
+REGION = 8  # members for which a region counts: its aggregator is two nodes, and the launcher listens in its run
 # The same where the nodes of a process share an inbox: of a node, and of a link between two processes.
 HOSTED_NODE, HOST_LINK = 5, 8
 # What keys add: the authenticator of a process, and the sockets that watch each handshake.
@@ -39,6 +40,7 @@ def check_machine(
     files: int,
     processes: int,
     shared: bool = False,
+    regions: int = 0,
 ) -> None:
     """Refuse a run that this machine does not allow.
 
@@ -54,6 +56,8 @@ def check_machine(
         How many processes and threads there may be.
     shared
         Whether the nodes of a process share an inbox.
+    regions
+        How many aggregators there are, each in a process of its own.
 
     Raises
     ------
@@ -61,7 +65,7 @@ def check_machine(
         It names what is needed, what is allowed, and what to change.
     """
     count = experiment.nodes
-    members = count + (experiment.mode == "federated")
+    members = count + (experiment.mode == "federated") + regions * REGION
     raising = "raise the limit (ulimit -n)"
     process = _process(experiment)
     linked = HOST_LINK * (len(groups) + 1) if shared else AT_LAUNCHER * members
@@ -85,7 +89,7 @@ def check_machine(
             f"processes = {len(groups)}: a process of {of} nodes needs about {largest:,} open files, and {files:,} "
             f"are allowed; {raising}, or have {way}{see('out-of-files')}"
         )
-    threads = SERVICES + THREADS * len(groups) + NODE_THREADS * sum(map(len, groups))
+    threads = SERVICES + THREADS * (len(groups) + regions) + NODE_THREADS * (sum(map(len, groups)) + 2 * regions)
     if threads > processes:
         raise ExperimentError(
             f"nodes = {count}, processes = {len(groups)}: they need about {threads:,} processes and threads, and "
@@ -93,11 +97,13 @@ def check_machine(
         )
 
 
-def check_this_machine(experiment: Experiment, groups: Sequence[Sequence[str]], *, shared: bool) -> None:
+def check_this_machine(
+    experiment: Experiment, groups: Sequence[Sequence[str]], *, shared: bool, regions: int = 0
+) -> None:
     """Refuse a run that this machine does not allow as it is: see `check_machine`."""
     own, files = allowed_files()
     limits = {"own_files": own, "files": files, "processes": allowed_processes()}
-    check_machine(experiment, groups, **limits, shared=shared)
+    check_machine(experiment, groups, **limits, shared=shared, regions=regions)
 
 
 def _process(experiment: Experiment) -> int:

@@ -48,6 +48,7 @@ from .hosts import host_of
 from .jobs import OWN_ROWS
 from .machine_limits import files_of_process
 from .nodes_log import BestEffort
+from .regions.placed import Placed, of_aggregator
 from .rlimits import OUT_OF_RESOURCES, ran_out
 from .roll import from_job
 from .shared_rows import unpack_rows
@@ -247,9 +248,9 @@ async def _node(
 
     name, role = spec["name"], spec["role"]
     log = structlog.get_logger().bind(node=name, role=role)
-    failure = ""
+    failure, placed = "", Placed.of(job, spec, experiment)
     try:
-        node = _build(job, experiment, spec, share, shared)
+        node = _build(job, placed, spec, share, shared)
         async with node:
             shared.hosted.append(node)
             log.info("started", pid=os.getpid())
@@ -262,7 +263,7 @@ async def _node(
             except Exception as error:
                 failure = str(error) or type(error).__name__
                 log.warning("failed", reason=failure, exc_info=True)
-            await asyncio.shield(_report(node, failure, spec["run_dir"], experiment))
+            await asyncio.shield(_report(node, failure, spec["run_dir"], placed.experiment))
     except asyncio.CancelledError:
         return 0
     except ReportFailed as error:  # once: it hears of this node by the end of its process
@@ -272,7 +273,7 @@ async def _node(
         log.warning("failed", reason=str(error), exc_info=True)
         fields = {"role": role, "failed": str(error) or type(error).__name__}
         try:
-            where = (job["report_server"], job["run"], name, role)
+            where = (placed.report_server, placed.run, name, placed.role)
             # With too few open files a connection may never come: that wait must end.
             await report_once(
                 *where,
@@ -295,12 +296,12 @@ async def _node(
 
 def _build(
     job: Mapping[str, Any],
-    experiment: Experiment,
+    placed: Placed,
     spec: Mapping[str, Any],
     share: tuple[Any, ...] | None,
     shared: Shared,
 ) -> Node:
-    role = spec["role"]
+    role, experiment = spec["role"], placed.experiment
     at_clients = experiment.evaluation.sites or experiment.personalized
     site_model = build_site_model(
         build_model(experiment),
@@ -315,9 +316,9 @@ def _build(
     folder = Path(spec["checkpoint_dir"]) if spec["checkpoint_dir"] else None
     identity = NodeIdentity(
         job["broker"],
-        job["run"],
+        placed.run,
         spec["name"],
-        job["report_server"],
+        placed.report_server,
         shared_config_of(experiment, site_model),
         folder,
         context=shared.context,
@@ -326,6 +327,7 @@ def _build(
         agreements=shared.agreements,
         replace=True,  # the launcher knows what has become of the previous process
         audit_dir=audit_dir_of(experiment.site, spec["run_dir"], usual=False),
+        **placed.identity(job["broker"]),
     )
     return ROLES[role].from_parts(site_model, experiment, identity)
 
@@ -378,10 +380,13 @@ async def _models_saved(experiment: Experiment, folder: str, node: Coordinator, 
 async def _report(node: Node, failure: str, folder: str, experiment: Experiment) -> None:
     session, site_model, weights = node.session, node.model, node.weights
     fields = report_of(node) | ({"failed": failure} if failure else {})
+    if isinstance(node, Aggregator):  # the run's rounds and its model are for the coordinator above to report
+        folder, weights, fields = "", None, of_aggregator(node, fields)
     if folder and isinstance(node, Coordinator):  # before anything waits for the launcher
         fields["models_saved"] = await _models_saved(experiment, folder, node, failure)
-    # Half of a message: its header needs room as well.
-    for how, numbers in session.stats.history.to_reports(experiment.network.max_message_bytes // 2):
+    limit = experiment.network.max_message_bytes // 2  # of a message: its header needs room as well
+    history = () if isinstance(node, Aggregator) else session.stats.history.to_reports(limit)
+    for how, numbers in history:
         rounds = Payload(layout="rounds", dtype="float64", length=numbers.size)
         await session.reports.report("rounds", how, numbers, payload=rounds)
     for site, counts in sorted(node.site_counts.items()) if isinstance(node, Coordinator) else ():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_NODES = frozenset({"client", "coordinator", "peer"})
+_NODES = frozenset({"client", "coordinator", "peer"})  # an aggregator reports as the coordinator of its region
 BY: dict[str, frozenset[str]] = {
     "ready": _NODES | {"broker"},
     "rounds": _NODES,

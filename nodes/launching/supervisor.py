@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -22,10 +22,12 @@ from ..runtime.round_history import Reported
 from .baselines import BASELINE, too_large
 from .broker_process import BROKER, BrokerProcess
 from .data_shares import DataShares
+from .departures import Departures
 from .forkserver_client import ForkServerClient, ForkServerError
 from .jobs import data_job, group_job, hosted_nodes
 from .placement.executor import Engine, ExecutorFailed
 from .processes import ProcessTable
+from .regions.plan import Regions, regions_of
 from .roll import to_job
 
 STOP_AT_MOST_S = 30.0  # how long nodes that are stopped may take to report, as long as one after the other does
@@ -37,9 +39,15 @@ STOPPED = {"ended with exit code 0", *(f"killed by {name}" for name in ("SIGTERM
 
 def roles_of(experiment: Experiment) -> dict[str, str]:
     """Return the role of each node of a launch, by its name."""
-    role = "client" if experiment.mode == "federated" else "peer"
-    roles = dict.fromkeys(node_names(experiment), role)
-    return {"coordinator": "coordinator", **roles} if role == "client" else roles
+    if experiment.mode == "gossip":
+        return dict.fromkeys(node_names(experiment), "peer")
+    clients = dict.fromkeys(node_names(experiment), "client")
+    return {"coordinator": "coordinator", **regions_of(experiment).aggregators, **clients}
+
+
+def training(names: Collection[str], roles: Mapping[str, str]) -> set[str]:
+    """Return those of some nodes that train: clients, or peers."""
+    return {name for name in names if roles[name] in ("client", "peer")}
 
 
 def grace_of(missing: list[str], results: Mapping[str, Mapping[str, Any]], experiment: Experiment) -> float:
@@ -80,6 +88,7 @@ class Supervisor:
     on_pause: Callable[[], None] = lambda: None  # while it waits, once a second at least
     enrollment: Enrollment = OPEN  # what makes them nodes of this run
     engine: Engine | None = None  # places clients and peers; None: they are forked here, as all others are
+    regions: Regions = field(default_factory=Regions)
     min_nodes: int | None = None  # without which the run does not begin; None: as the experiment says
     ready: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -106,7 +115,7 @@ class Supervisor:
         self._awake = AwakeTime(monotonic())
         self._progress_at = 0.0  # by that clock
         self._stopping = False
-        self._left: dict[str, tuple[float, str]] = {}  # who was told to stop by somebody else: when, and what it said
+        self._left = Departures(LEFT_S)
         self._abort_reason = ""
 
     @property
@@ -138,7 +147,8 @@ class Supervisor:
             for place, (group, descriptors) in enumerate(placed):
                 if group == HERE and self.engine is not None:
                     await self._placed(self.engine)
-                job = group_job(place, group, self.roles, self.enrollment.roles, self.checkpoint_dir, self.run_dir)
+                where = (self.regions, self.checkpoint_dir, self.run_dir)
+                job = group_job(place, group, self.roles, self.enrollment.roles, *where)
                 await self._spawn({**common, **job}, group, descriptors, beyond=group != HERE)
             if self.engine is not None:
                 await self._placed(self.engine)
@@ -234,15 +244,9 @@ class Supervisor:
     def _ended(self, node: str, reason: str, *, told_to: bool) -> None:
         """Note an end that was not the launcher's wish: who was told to is lost if the launcher itself is not."""
         if told_to and not self._stopping:
-            self._left.setdefault(node, (self._now(), reason))
+            self._left.note(node, reason, self._now())
         elif not self._stopping:
             self._lose(node, reason)
-
-    def _lose_who_left(self) -> None:
-        for node, (at, reason) in list(self._left.items()):
-            if self._now() >= at + LEFT_S:
-                del self._left[node]
-                self._lose(node, reason)
 
     def _restart_broker(self, how: str) -> None:
         if not self._broker.addresses:
@@ -264,7 +268,9 @@ class Supervisor:
             return
         self.lost[node] = reason
         self.on_lost(node, reason)
-        there, needed = len(self.survivors() - {"coordinator"}), self.min_nodes or self.experiment.min_nodes
+        for client in self.regions.clients.get(node, ()):  # nobody asks it any more, and it is waited for in vain
+            self._lose(client, f"its aggregator, {node}, was lost")
+        there, needed = len(training(self.survivors(), self.roles)), self.min_nodes or self.experiment.min_nodes
         if node not in self.ready and there < needed:  # the others would wait for it until their deadline
             few = f"{there} nodes are left, and network.min_nodes = {needed}"
             self._abort(f"{node}: {reason} before the run began; {few}")
@@ -304,12 +310,13 @@ class Supervisor:
             self.publish("warning", reason=f"the baselines are left out: {reason}")
 
     def _check(self) -> None:
-        self._lose_who_left()
+        for node, reason in self._left.due(self._now()):
+            self._lose(node, reason)
         if self._abort_reason:
             raise RunAborted(self._abort_reason)
         if "coordinator" in self.lost:
             raise RunAborted(f"coordinator: {self.lost['coordinator']}")
-        if not self.survivors() - {"coordinator"}:
+        if not training(self.survivors(), self.roles):
             node = min(self.lost)
             raise RunAborted(f"every node was lost; {node}: {self.lost[node]}")
 

@@ -35,6 +35,7 @@ class NodeRow:
     rejected: int = 0
     seen: float = 0.0  # unix seconds of its last event
     rate: float | None = None  # rounds a second
+    region: str = ""  # that it is in, or is the aggregator of
 
     @property
     def living(self) -> bool:
@@ -86,6 +87,17 @@ class RunView:
     def finishing(self) -> bool:
         """Whether the rounds are done, or about to be, and the run is not over: its nodes leave one after the other."""
         return not self.finished and bool(self.stopping or (self.rounds and self.round >= self.rounds))
+
+    @property
+    def training(self) -> list[NodeRow]:
+        """Those who train: clients or peers; where only aggregators are known, these do for their regions."""
+        rows = [row for row in self.rows.values() if row.role in ("client", "peer")]
+        return rows or [row for row in self.rows.values() if row.role in CLIENTS]
+
+    @property
+    def regional(self) -> bool:
+        """Whether clients are in regions."""
+        return any(row.region and row.role == "client" for row in self.rows.values())
 
     @property
     def lost(self) -> list[str]:
@@ -216,7 +228,7 @@ class RunView:
             self.waiting = ""
         if kind in ("node.ready", "node.left"):
             if "subject" not in event:  # else it says so of another node
-                row.state = kind.removeprefix("node.")
+                row.state, row.region = kind.removeprefix("node."), str(event.get("region") or row.region)
                 if kind == "node.ready" and not any(other.role == "coordinator" for other in self.rows.values()):
                     self.waiting = "the coordinator" if row.role in CLIENTS else ""
         elif kind == "round.started":
@@ -267,10 +279,10 @@ class RunView:
         if row.role == "peer" and number and number <= row.round:  # it was alone, and has gone back to the others
             row.round = number - 1
             self.round = min(self.round, row.round)
-        asked = event.get("asked")
-        for name in asked if isinstance(asked, list | tuple) else ():
-            client = self.rows.get(str(name))
-            if client is not None and client.living:
+        listed = event.get("asked")
+        asked = set(map(str, listed)) if isinstance(listed, list | tuple) else set[str]()
+        for name, client in self.rows.items():
+            if (name in asked or (client.role == "client" and client.region in asked)) and client.living:
                 client.state = "training"
 
     def _round_completed(self, event: Fields, row: NodeRow, number: int | None, at: float) -> None:

@@ -34,6 +34,12 @@ def natural(name: str) -> tuple[str, int]:
     return (stem, int(number)) if number.isdecimal() and len(number) < 20 else (name, -1)
 
 
+def placed(name: str, row: NodeRow) -> tuple[bool, tuple[str, int], bool, tuple[str, int]]:
+    """Return a key by which the coordinator comes first, and the clients of a region after its aggregator."""
+    within = bool(row.region) and row.role == "client"
+    return (row.role != "coordinator", natural(row.region if within else name), within, natural(name))
+
+
 SORTS: Mapping[str, Callable[[NodeRow], Any]] = {
     "node": lambda row: row.role != "coordinator",
     "state": lambda row: (URGENT.get(row.state, 2), row.state),
@@ -116,8 +122,8 @@ class Screen:
     def ordered(self, rows: Mapping[str, NodeRow]) -> list[str]:
         """Return the names of all nodes that pass the filter, in order; unknown figures are last either way."""
         of = SORTS[self.sort]
-        names = [name for name, row in rows.items() if self.passes(f"{name} {row.role} {row.state}")]
-        names.sort(key=lambda name: (rows[name].role != "coordinator", natural(name)))
+        names = [name for name, row in rows.items() if self.passes(f"{name} {row.role} {row.state} {row.region}")]
+        names.sort(key=lambda name: placed(name, rows[name]))
         if self.sort == "node":
             return names[::-1] if self.reverse else names
         known = [name for name in names if of(rows[name]) is not None]

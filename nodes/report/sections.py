@@ -93,6 +93,7 @@ def nodes(record: RunRecord) -> Element:
     rejected = mapping(record.summary.get("updates_rejected"))
     columns: dict[str, list[Child]] = {
         "role": [mapping(by_node.get(node)).get("role") or roles.get(node) for node in names],
+        "region": [mapping(by_node.get(node)).get("region") for node in names],
         "rows": [_count(mapping(record.ready.get(node)).get("examples")) for node in names],
         "held out": [_count(mapping(record.ready.get(node)).get("held_out")) for node in names],
         "rounds": [_count(mapping(by_node.get(node)).get("completed_rounds")) for node in names],
@@ -109,7 +110,8 @@ def nodes(record: RunRecord) -> Element:
     rows = list(zip(names, *shown.values(), strict=True))
     more = len(rows) - MOST_NODES
     note = element("p", f"And {more:,} more, in summary.json.", class_="quiet") if more > 0 else None
-    return section("Nodes and their data", table(["node", *shown], rows[:MOST_NODES], words=2), note)
+    words = 2 + ("region" in shown)
+    return section("Nodes and their data", table(["node", *shown], rows[:MOST_NODES], words=words), note)
 
 
 def confusion(record: RunRecord) -> Element | None:

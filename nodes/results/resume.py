@@ -22,10 +22,11 @@ STOPS = {"until": ("until",), "patience": ("patience", "min_delta"), "budget": (
 """What ended a run before its last round, and the keys of [evaluation] that say when it does."""
 
 
-def reopen(path: Path, experiment: Experiment, *, alone: str = "") -> RunDir:
+def reopen(path: Path, experiment: Experiment, at_top: Experiment | None = None, *, alone: str = "") -> RunDir:
     """Open the directory of a run that is to go on, or of one node `alone` of it, a ``client`` or a ``peer``.
 
-    Its events are appended to. Nothing has been written when this raises.
+    Its events are appended to. Nothing has been written when this raises. `at_top`: the experiment of its coordinator,
+    where that has another one, since its clients are in regions.
 
     Raises
     ------
@@ -36,7 +37,7 @@ def reopen(path: Path, experiment: Experiment, *, alone: str = "") -> RunDir:
         resumed, damaged = resumable_peers(path, experiment)
         return RunDir(path, existing=True, resumed=resumed, damaged=damaged, max_log_bytes=experiment.max_log_bytes)
     if not alone:
-        resumed = resumable(path, experiment).round
+        resumed = resumable(path, experiment, at_top).round
         return RunDir(path, existing=True, resumed=resumed, max_log_bytes=experiment.max_log_bytes)
     begun = check_run(path, experiment)
     if alone == "peer":
@@ -46,8 +47,8 @@ def reopen(path: Path, experiment: Experiment, *, alone: str = "") -> RunDir:
     return RunDir(path, existing=True, max_log_bytes=experiment.max_log_bytes)
 
 
-def resumable(path: Path, experiment: Experiment) -> State:
-    """Read the checkpoint from which a federated run goes on.
+def resumable(path: Path, experiment: Experiment, at_top: Experiment | None = None) -> State:
+    """Read the checkpoint from which a federated run goes on; `at_top` as for `reopen`.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def resumable(path: Path, experiment: Experiment) -> State:
         raise ExperimentError(
             f"{where}: holds no whole checkpoint: {warnings[0].partition(';')[0]}{see('no-checkpoint')}"
         )
-    check_fits(where, checkpoint.round, checkpoint.record.get("experiment"), experiment)
+    check_fits(where, checkpoint.round, checkpoint.record.get("experiment"), at_top or experiment)
     _check_unfinished(path, checkpoint.round, begun, experiment)
     return checkpoint
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class RunResult(Mapping[str, Any]):
     # Each site's own model at the others: ``sites``, ``rows``, and ``scores``, a list for each model (docs/summary.md).
     site_matrix: Mapping[str, Any] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)  # why a node was lost, by name
+    regions: Mapping[str, Sequence[str]] = field(default_factory=dict)  # the clients of each, in a launch that has some
     wall_s: float = 0.0  # from the command's start to the last node's result
     baseline_s: float | None = None  # seconds that the baselines trained, concurrently with the run or after it
     startup_s: float | None = None  # and to the first round

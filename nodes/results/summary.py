@@ -113,6 +113,11 @@ def summarize(experiment: Experiment, result: RunResult) -> dict[str, Any]:
         summary["resumed_after"] = result.resumed_after
     summary["disturbances"] = _lines(reports, "disturbed")
     summary["by_node"] = {name: _by_node(report, score) for name, report in sorted(reports.items())}
+    if result.regions:
+        summary["regions"] = {region: list(clients) for region, clients in result.regions.items()}
+        for region, clients in result.regions.items():
+            for name in summary["by_node"].keys() & set(clients):
+                summary["by_node"][name]["region"] = region
     return summary
 
 

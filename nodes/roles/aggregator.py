@@ -102,6 +102,11 @@ class Aggregator(Coordinator):
         if self._node is not None:
             self._node.post(event)
 
+    @property
+    def sent_above(self) -> dict[str, Any]:
+        """What the half in the run above has sent and received, in bytes; empty before it is in it."""
+        return {} if self._above is None else self._above.moved
+
     async def __aexit__(self, *error: object) -> None:
         try:
             if self._serving is not None:
@@ -129,12 +134,13 @@ class Above(Role):
             shared_config=shared,
             patient=identity.patient,
             replace=identity.replace,
-            security=_security_above(experiment.network, identity.name),
+            security=_security_above(experiment.network, identity),
+            context=identity.context,
             audit_dir=audit_dir,
             min_nodes=experiment.hierarchy.regions,
         )
         self._gathered, self._order, self._coordinator = gathered, order, ""
-        self.region = (identity.run, gathered.clients)
+        self.region = (identity.region or identity.run, gathered.clients)
         self._take_place(experiment, above)
 
     def _begin(self, roster: Roster) -> None:
@@ -158,6 +164,12 @@ class Above(Role):
         if self._node is not None:
             self._node.post(event)
 
+    @property
+    def moved(self) -> dict[str, Any]:
+        """The bytes that this half has sent and received, in all and by kind."""
+        known = self.session.stats.report(self.session.transport.counters)
+        return {key: known[key] for key in ("bytes_sent", "bytes_received", "bytes_sent_by_kind")}
+
     async def over(self) -> None:
         """Return when the run above is over, or this half has nothing more to do in it."""
         if self._node is not None:
@@ -167,19 +179,24 @@ class Above(Role):
         await self._leave_coordinator(self._coordinator, error[0])
 
 
-def _security_above(network: NetworkConfig, name: str) -> Security:
+def _security_above(network: NetworkConfig, identity: NodeIdentity) -> Security:
     """Return how the connections to the run above are secured: by keys of their own where there are any for it.
 
-    One folder of keys allows one broker, and that of the region may be another one.
+    One folder of keys allows one broker, and that of the region may be another one. A launch has one, and its nodes
+    share what its process has.
     """
+    if identity.context is not None and identity.security is not None:
+        return identity.security
     folder = None if network.keys is None else Path(network.keys) / UPSTREAM
     own = folder is not None and folder.is_dir()
-    return security_of(replace(network, keys=str(folder)) if own else network, name)
+    return security_of(replace(network, keys=str(folder)) if own else network, identity.name)
 
 
 def _check_way_up(network: NetworkConfig, identity: NodeIdentity) -> None:
     """Refuse, before anybody has gathered, a way into the run above that cannot be taken."""
+    if identity.publishes_for:  # the broker above is the region's own
+        return
     split_bind(identity.upstream, ("directory",))
-    security = _security_above(network, identity.name)
+    security = _security_above(network, identity)
     with closing_gate(security):
         check_way_in(security, identity.upstream)

@@ -131,6 +131,8 @@ class Role(ABC):
         if self.region is not None:
             ready["region"] = self.region[0]
             ready["clients"] = self.region[1]
+        elif self.identity.region:
+            ready["region"] = self.identity.region
         session.publish("node.ready", ready, by_class)
         self._node.post(ev.Started())
         return self._node

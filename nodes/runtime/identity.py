@@ -50,6 +50,8 @@ class NodeIdentity:
     audit_dir: Path | None = None  # of its audit log; None: it keeps none
     upstream: str = ""  # of an aggregator: the broker of the run above, and that run's name
     upstream_run: str = ""
+    region: str = ""  # of a node of a launch that has regions: the one that it is in, and the run of the launch,
+    publishes_for: str = ""  # of which its events are; `run` is that of its region
 
     def __post_init__(self) -> None:
         if self.name in RESERVED:

@@ -26,6 +26,7 @@ from .connections import Connections
 from .identity import NodeIdentity, inbox_address, seed_of
 from .node import Node
 from .node_stats import NodeStats
+from .published import is_of_launch, published_as
 from .reconnect import Reconnector
 from .report_client import DRAIN_S, REPORT_SERVER, ReportClient
 from .said_waits import Cause, saying
@@ -57,6 +58,12 @@ def new_transport(
         security=session.security,
         shared_memory=network.shared_memory,
     )
+
+
+def new_publisher(session: Session, context: zmq.Context[zmq.Socket[bytes]]) -> Publisher:
+    """Return what publishes a node's events: of the run and in the role that they bear."""
+    run, role = published_as(session.identity, session.role)
+    return Publisher(session.identity.name, role, run, session.incarnation, context=context, security=session.security)
 
 
 class Session:
@@ -100,9 +107,7 @@ class Session:
         identity, network = self.identity, self.experiment.network
         self.incarnation = max(t.new_incarnation(), previous + 1)
         self.transport = new_transport(self, network, self._context, binds=self._binds)
-        self.publisher = Publisher(
-            identity.name, self.role, identity.run, self.incarnation, context=self._context, security=self.security
-        )
+        self.publisher = new_publisher(self, self._context)
         self.reports = ReportClient(self.transport, identity.report_server, warn=self._warn)
 
     async def open(self, begin: Callable[[Roster], None]) -> None:
@@ -277,6 +282,8 @@ class Session:
         if kind == "run.failed" and self.run_so_far is not None:
             fields = {**self.run_so_far(), **fields}
         self.stats.event(kind, fields)
+        if not is_of_launch(self.identity, self.role, kind, fields):
+            return
         event = self.publisher.publish(kind, **fields)
         if self.on_event is not None:
             self.on_event({**event, **(own or {})})

@@ -17,6 +17,7 @@ from typing import Any
 from nervenet.broker.broker import Broker, relay_event
 
 from ..config.factory import node_names, with_preprocess
+from ..config.hierarchy import HierarchyConfig
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
 from ..experiment.model_size import check_size
@@ -28,7 +29,8 @@ from ..experiment.validation import (
     validate,
 )
 from ..launching.data_shares import DataShares, divided
-from ..launching.launcher import RunFailed, capped
+from ..launching.launcher import RunFailed
+from ..launching.preflight import capped
 from ..report.written import write_report
 from ..results.collect import write_results
 from ..results.run_dir import RunDir, new_default_dir
@@ -81,7 +83,8 @@ async def simulate(
     ExperimentError, DataError, CannotMerge
         Before anything is started, for what cannot be run.
     """
-    experiment = with_preprocess(experiment, preprocess)
+    # Its clients answer the coordinator itself: what regions change, messages and losses, is seen by launch.
+    experiment = with_preprocess(replace(experiment, hierarchy=HierarchyConfig()), preprocess)
     validate(experiment)
     if preprocess is None:
         check_preprocess(experiment)

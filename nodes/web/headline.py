@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..monitoring.run_view import CLIENTS, RunView
+from ..monitoring.run_view import RunView
 from ..report.units import duration, score, score_name
 from ..runtime.printable import listed
 from .text import number, short
@@ -15,7 +15,7 @@ Pair = tuple[float | None, float | None]
 
 def outcome(view: RunView, ends: Pair, times: Pair) -> dict[str, Any]:
     """Return the figures of a run; `ends` are its worst and its best site, `times` when it began and ended."""
-    learners = [row for row in view.rows.values() if row.role in ("peer", *CLIENTS)]
+    learners = view.training
     status = "stopping" if view.stopping and not view.finished else view.status
     return {
         "run": short(view.run),

@@ -75,6 +75,7 @@ class NodeTable:
         facts = self.facts.get(name) or Facts()
         return {
             "role": known.role,
+            "region": known.region,
             "state": known.state,
             "round": known.round,
             "loss": number(known.loss),

@@ -277,3 +277,12 @@ def test_that_a_run_was_interrupted_is_said_once() -> None:
     assert header(what, 100.0).endswith("  failed: all clients are lost")
     what.status, what.reason = "completed", ""
     assert header(what, 100.0).endswith("  completed")
+
+
+def test_the_table_has_regions_where_clients_are_in_some() -> None:
+    what = running(2)
+    assert "region" not in drawn(what, 100.0)
+    what.rows["client-1"].region = "north"
+    text = drawn(what, 100.0)
+    assert "region" in text
+    assert "north" in text

@@ -86,6 +86,7 @@ function factsOf(node, store, now) {
   return [
     ["state", `${state.sign} ${state.word}${node.reason ? `: ${text(node.reason)}` : ""}`],
     ["role", text(node.role, 40)],
+    ["region", node.region ? text(node.region, 200) : "–"],
     ["round", count(node.round)],
     [text(store.outcome.metric_name ?? "score", 40), figure(node.metric)],
     ["training loss", figure(node.loss)],

@@ -12,11 +12,13 @@ export function open(root, app) {
   const words = el("input", { type: "search", placeholder: "name, state or reason", "aria-label": "Filter", oninput: update });
   const chosen = el("select", { "aria-label": "State", onchange: update }, el("option", { value: "", text: "every state" }));
   const found = el("span", { class: "quiet" });
-  const table = makeTable({
-    columns: columnsOf(store, now), name: "nodes", label: "Nodes", keyOf: (row) => row.name, height: "calc(100vh - 250px)",
+  const make = (regional) => makeTable({
+    columns: columnsOf(store, now, regional), name: "nodes", label: "Nodes", keyOf: (row) => row.name, height: "calc(100vh - 250px)",
     open: (row) => go(`nodes/${encodeURIComponent(row.name)}`),
   });
-  const save = el("button", { type: "button", text: "CSV", onclick: table.save });
+  let regional = false;
+  let table = make(regional);
+  const save = el("button", { type: "button", text: "CSV", onclick: () => table.save() });
   root.append(el("div", { class: "tools" }, words, chosen, save, found), table.root);
 
   function update() {
@@ -24,8 +26,14 @@ export function open(root, app) {
     offer(chosen, rows);
     const wanted = words.value.trim().toLowerCase();
     const fits = (row) => (!chosen.value || row.word === chosen.value)
-      && (!wanted || `${row.name} ${row.word} ${row.node.role} ${row.node.reason ?? ""} ${rejections(row.node).text}`.toLowerCase().includes(wanted));
+      && (!wanted || `${row.name} ${row.word} ${row.node.role} ${row.node.region ?? ""} ${row.node.reason ?? ""} ${rejections(row.node).text}`.toLowerCase().includes(wanted));
     const shown = rows.filter(fits);
+    if (!regional && rows.some((row) => row.node.region && row.node.role === "client")) {
+      regional = true;
+      const before = table;
+      table = make(regional);
+      before.root.replaceWith(table.root);
+    }
     found.textContent = shown.length === rows.length ? `${count(rows.length)} nodes` : `${count(shown.length)} of ${count(rows.length)} nodes`;
     table.update(shown);
   }
@@ -39,7 +47,7 @@ export function open(root, app) {
   };
 }
 
-function columnsOf(store, now) {
+function columnsOf(store, now, regional) {
   const age = (row) => (known(row.node.model_at) ? Math.max(0, now() - row.node.model_at) : null);
   const seen = (row) => (known(row.node.last_seen) ? Math.max(0, now() - row.node.last_seen) : null);
   const plain = (label, key, show, hint) => ({
@@ -47,6 +55,7 @@ function columnsOf(store, now) {
   });
   return [
     { label: "node", value: (row) => row.name, show: (row) => text(row.name, 200) },
+    ...(regional ? [{ label: "region", value: (row) => row.node.region ?? "", show: (row) => text(row.node.region ?? "", 200) }] : []),
     { label: "state", value: (row) => row.word, show: (row) => `${row.sign} ${row.word}`, tone: (row) => row.tone },
     plain("round", "round", count),
     plain("loss", "loss", figure, "Training loss"),

@@ -27,7 +27,7 @@ def test_settings_without_effect_are_named_only_when_changed() -> None:
 
 
 def test_what_a_simulation_has_none_of_is_named() -> None:
-    given = {"cluster.on": "dask", "network.insecure": True, "site.audit": True, "processes": 2}
+    given = {"cluster.on": "dask", "network.insecure": True, "site.audit": True, "processes": 2, "hierarchy.regions": 2}
     assert idle_in_simulation(load_experiment()) == []
     found = idle_in_simulation(load_experiment(overrides=given))
     assert sorted(found) == sorted(f"{key} has no effect in nervenet simulate" for key in given)

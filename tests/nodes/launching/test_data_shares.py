@@ -15,6 +15,7 @@ from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching import node_process, standalone
 from nervenet.nodes.launching.data_shares import DataShares, divide, load_for
 from nervenet.nodes.launching.jobs import data_job
+from nervenet.nodes.launching.regions.placed import Placed
 from nervenet.nodes.launching.shared_rows import unpack_rows
 
 SGD = "sklearn.linear_model.SGD"
@@ -217,7 +218,7 @@ def test_how_the_files_write_their_columns_reaches_every_node(tmp_path: Path, mo
     shares.close()
     job = data_job("nodes", chosen, shares) | {"broker": "", "run": "r", "report_server": {}}
     spec = {"name": "north", "role": "client", "checkpoint_dir": None, "run_dir": None}
-    node_process._build(job, chosen, spec, None, Mock(test=None, secure=lambda _: None))
+    node_process._build(job, Placed.of(job, spec, chosen), spec, None, Mock(test=None, secure=lambda _: None))
     assert built == [{"x": Written(("1,5",))}]
 
 

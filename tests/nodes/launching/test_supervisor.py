@@ -15,6 +15,7 @@ from nervenet.nodes.launching.data_shares import DataShares
 from nervenet.nodes.launching.forkserver_client import ForkServerError
 from nervenet.nodes.launching.nodes_there import nodes_json
 from nervenet.nodes.launching.processes import ProcessTable
+from nervenet.nodes.launching.regions.plan import regions_of
 from nervenet.nodes.launching.supervisor import RunAborted, Supervisor, grace_of
 from nervenet.nodes.runtime.awake_time import AwakeTime
 from nervenet.nodes.runtime.node_stats import NodeStats
@@ -643,3 +644,46 @@ async def test_taken_for_its_own_end_it_would_be_lost(monkeypatch: pytest.Monkey
     scenario.result("peer-1", failed="interrupted")
     assert "peer-1" in scenario.supervisor.results
     assert scenario.supervisor.engine.finished(("peer-1",))  # type: ignore[union-attr]
+
+
+async def regional() -> Scenario:
+    scenario = Scenario(hierarchy={"regions": 2})  # client-0; client-1 and client-2
+    scenario.supervisor.regions = regions_of(scenario.experiment, "r")
+    return await scenario.started()
+
+
+async def test_an_aggregator_is_lost_with_its_clients() -> None:
+    scenario = await regional()
+    scenario.fork_server.exited(scenario.fork_server.pid_of("region-1"), -signal.SIGKILL)
+    why = "its aggregator, region-1, was lost"
+    assert scenario.lost == [("region-1", "killed by SIGKILL"), ("client-1", why), ("client-2", why)]
+    scenario.result("coordinator", "region-0", "client-0")
+    await asyncio.wait_for(scenario.results(), 60)
+
+
+async def test_without_any_region_nobody_is_left_to_train() -> None:
+    scenario = await regional()
+    for name in ("region-0", "region-1"):
+        scenario.fork_server.exited(scenario.fork_server.pid_of(name), -signal.SIGKILL)
+    with pytest.raises(RunAborted, match=r"every node was lost; client-0: its aggregator, region-0, was lost"):
+        await asyncio.wait_for(scenario.results(), 60)
+
+
+async def test_aggregators_that_lost_all_clients_train_nothing() -> None:
+    scenario = await regional()
+    for name in ("client-0", "client-1", "client-2"):
+        scenario.fork_server.exited(scenario.fork_server.pid_of(name), -signal.SIGKILL)
+    with pytest.raises(RunAborted, match="every node was lost"):
+        await asyncio.wait_for(scenario.results(), 60)
+
+
+async def test_nodes_json_says_which_region_a_client_is_in() -> None:
+    supervisor_ = (await regional()).supervisor
+    found = nodes_json(supervisor_.roles, supervisor_.ready, supervisor_.regions.clients)
+    assert {name: facts.get("region") for name, facts in found.items() if facts["role"] == "client"} == {
+        "client-0": "region-0",
+        "client-1": "region-1",
+        "client-2": "region-1",
+    }
+    assert found["region-0"]["role"] == "aggregator"
+    assert "region" not in found["region-0"]

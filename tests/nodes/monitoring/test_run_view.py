@@ -279,3 +279,43 @@ def test_while_round_0_takes_its_time_a_view_says_which_question_is_open_and_who
     assert view.agreeing == "agreeing, question 5"
     view.update(event("round.completed", "coordinator", "coordinator", 6.0, round=0, closed_by="all"))
     assert view.agreeing == ""
+
+
+REGIONAL = (
+    start("federated"),
+    event("node.ready", "client-0", "client", 1.0, region="region-1"),
+    event("node.ready", "client-1", "client", 1.0, region="region-0"),
+    event("node.ready", "region-0", "aggregator", 1.0, region="region-0", clients=1),
+    event("node.ready", "region-1", "aggregator", 1.0, region="region-1", clients=1),
+    event("node.ready", "coordinator", "coordinator", 1.0),
+)
+
+
+def test_the_clients_of_a_region_that_is_asked_train() -> None:
+    view = view_of(*REGIONAL)
+    view.update(event("round.started", "coordinator", "coordinator", 2.0, round=1, asked=["region-1"]))
+    states = {name: row.state for name, row in view.rows.items()}
+    assert states == {
+        "client-0": "training",
+        "client-1": "ready",
+        "region-0": "ready",
+        "region-1": "training",
+        "coordinator": "asking",
+    }
+
+
+def test_those_who_train_are_clients_and_aggregators_only_where_nobody_sees_theirs() -> None:
+    assert len(view_of(*REGIONAL).training) == 2
+    assert view_of(*REGIONAL).regional
+    above = view_of(REGIONAL[0], *REGIONAL[3:])
+    assert [row.region for row in above.training] == ["region-0", "region-1"]
+    assert not above.regional
+
+
+def test_clients_stand_below_their_aggregators() -> None:
+    from nervenet.nodes.monitoring.screen import Screen
+
+    screen, view = Screen(), view_of(*REGIONAL)
+    assert screen.ordered(view.rows) == ["coordinator", "region-0", "client-1", "region-1", "client-0"]
+    screen.filter = "region-1"
+    assert screen.ordered(view.rows) == ["region-1", "client-0"]

@@ -92,10 +92,11 @@ def test_the_command_line_is_refused_by_name(
     assert words in capsys.readouterr().err
 
 
-def test_a_region_has_no_effect_elsewhere() -> None:
+def test_what_is_said_of_regions_has_no_effect_without_any() -> None:
     from nervenet.nodes.experiment.ineffective import idle_simulation
 
-    [line] = idle_simulation(load_experiment(overrides={"hierarchy.regions": 3}))
-    assert line == "hierarchy.regions has no effect but at an aggregator"
+    assert idle_simulation(load_experiment(overrides={"hierarchy.regions": 3, "hierarchy.deadline_s": 9})) == []
+    [line] = idle_simulation(load_experiment(overrides={"hierarchy.deadline_s": 9}))
+    assert line == "hierarchy.deadline_s has no effect without hierarchy.regions"
     with pytest.raises(ExperimentError, match=r"hierarchy\.regions"):
         load_experiment(overrides={"hierarchy.regions": 0})

@@ -1,0 +1,71 @@
+"""What does not go with the regions of a launch, found before anything is started; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ...config.factory import node_names
+from ...config.keys import ExperimentError
+from ...config.schema import Experiment
+from ...config.summed import summed_model
+from ...federated.hierarchy.composing import problems
+from .plan import regions_of
+
+
+def check_regions(experiment: Experiment, *, engine: bool = False) -> None:
+    """Raise `ExperimentError` for the first thing that does not go with ``hierarchy.regions``, by name.
+
+    `engine`: a program has given a cluster, or data that lie in one.
+    """
+    for problem in regional_problems(experiment, engine=engine):
+        raise ExperimentError(problem)
+
+
+def check_regional_rows(experiment: Experiment, *, tables: bool) -> None:
+    """Raise `ExperimentError` for rows of which a region could not sum what round 0 asks."""
+    if tables and experiment.hierarchy.regions is not None:
+        raise ExperimentError(
+            f"{_asked(experiment)}: {experiment.data.label} has text, dates or gaps, and the pipelines of such tables "
+            "ask the sites more in round 0 than a region sums; expected tables of numbers, or no regions"
+        )
+
+
+def regional_problems(experiment: Experiment, *, engine: bool = False) -> Iterator[str]:
+    """Yield what does not go with the regions that an experiment asks for; nothing where it asks for none."""
+    count, federated, network = experiment.hierarchy.regions, experiment.federated, experiment.network
+    if count is None:
+        return
+    asked, nodes = _asked(experiment), len(node_names(experiment))
+    if experiment.mode != "federated":
+        yield f"{asked}: regions are of federated runs, and mode = {experiment.mode!r}"
+        return
+    if count > nodes:
+        yield f"{asked}: expected at most nodes = {nodes}: each region has a client at least"
+        return
+    # A saved model is the coordinator's to start from.
+    yield from problems(replace(experiment, init=None), summed_model(experiment))
+    deadline_s = experiment.hierarchy.deadline_s
+    if deadline_s is not None and deadline_s >= federated.deadline_s:
+        yield (
+            f"hierarchy.deadline_s = {deadline_s:g}: a region's round must end before that of the coordinator above; "
+            f"expected less than federated.deadline_s = {federated.deadline_s:g}"
+        )
+    smallest = min(len(region.clients) for region in regions_of(experiment).all)
+    least = federated.min_clients
+    if least is not None and least > min(count, smallest):
+        yield (
+            f"federated.min_clients = {least}: holds for the clients of a region, and for the regions; expected at "
+            f"most {min(count, smallest)}: there are {count} regions, the smallest of {smallest}"
+        )
+    if network.min_nodes not in (None, experiment.nodes):
+        yield f"network.min_nodes = {network.min_nodes}: does not go with {asked}: a region waits for all its clients"
+    if network.transport == "inproc":
+        yield f"network.transport = 'inproc': does not go with {asked}, each with an aggregator in its own process"
+    if experiment.cluster.on is not None or engine:
+        where = "a cluster" if experiment.cluster.on is None else f"cluster.on = {experiment.cluster.on!r}"
+        yield f"{where}: does not go with {asked}; an engine places no aggregators"
+
+
+def _asked(experiment: Experiment) -> str:
+    return f"hierarchy.regions = {experiment.hierarchy.regions}"
