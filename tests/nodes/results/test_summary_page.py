@@ -20,7 +20,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "summary.md").read_text(encoding="u
 ROW = re.compile(r"^\| `(?P<key>[^`]+)` \| [^|]+ \| (?P<mode>both|federated|gossip) \| [^|]+ \|$")
 NAMES = ("client-0", "coordinator", "peer-0", "peer-1", "peer-2")
 BY_NAME = ("updates_rejected", "lost_because", "mass.gone", "by_node.NAME.mixed_with", "scores")  # whose keys are names
-BY_NAME += ("class_weights", "report.per_class", "report.weighted", "site_reports", "site_matrix.missing")
+BY_NAME += ("class_weights", "report.per_class", "report.weighted", "site_reports", "site_matrix.missing", "regions")
 Rows = Mapping[str, str]
 
 
@@ -114,6 +114,7 @@ def summary_of(mode: str, task: str) -> dict[str, Any]:
         baseline_s=1.0,
         startup_s=0.5,
         resumed_after=2,
+        regions={"region-0": ["client-0"]} if mode == "federated" else {},
         earlier=Earlier(1.0, 10, {"unattributed": 10}),
     )
     if score == "r2":
