@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", is_flag=True, help="A JSON object for each finding, one a line.")
 @insecure_flag
-@experiment_flags("sites", "processes", "regions")
+@experiment_flags("sites", "processes", "regions", "region-rounds")
 def doctor(
     overrides: dict[str, object],
     file: Path | None,

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from nervenet.nodes.config.schema import Experiment
     from nervenet.nodes.joining.invitation import Invitation
 
+NOT_OF_RUN = (
+    *("sites", "processes", "keys", "init", "data", "partition", "alpha", "shards-per-node"),
+    *("regions", "region-rounds"),
+)
+"""Options of a launch that an invitation has no use for: of a site's own rows, and of who starts its coordinator."""
+
 
 @click.command()
 @click.argument("words", metavar="NAME… [EXPERIMENT.toml]", nargs=-1, required=True)
@@ -34,7 +40,7 @@ if TYPE_CHECKING:
 )
 @click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="[default: NAME.invite.toml]")
 @click.option("--json", is_flag=True, help="What was written as JSON, a line for each site.")
-@experiment_flags("sites", "processes", "keys", "init", "data", "partition", "alpha", "shards-per-node", "regions")
+@experiment_flags(*NOT_OF_RUN)
 def invite(
     overrides: dict[str, object],
     words: tuple[str, ...],

@@ -63,6 +63,7 @@ FLAGS = (
     ),
     Flag("federated.strategy", "Federated: how updates become the next global model"),
     Flag("hierarchy.regions", "Federated: divide the clients into so many regions, with an aggregator each", "none"),
+    Flag("hierarchy.region_rounds", "Regions: rounds of a region for each round above"),
     Flag("compression", "How updates are encoded, as delta+int8; gossip: with choco", "not at all"),
     Flag("federated.fine_tune", "Federated: epochs of each client alone, after the last round"),
     Flag("gossip.topology", "Gossip: the graph of neighbors; nervenet topology lists them"),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @run_options()
-@experiment_flags("processes", "keys", "regions", "on", also=SIMULATION_FLAGS)
+@experiment_flags("processes", "keys", "regions", "region-rounds", "on", also=SIMULATION_FLAGS)
 @click.pass_obj
 def simulate(
     early: Mapping[str, Any] | None,

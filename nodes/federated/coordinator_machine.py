@@ -224,7 +224,7 @@ class CoordinatorMachine:
     def _proceed(self, number: int, attempt: int, now: float, failure: str) -> list[e.Effect]:
         run = self.run
         if self.region:
-            return self.region.proceed()
+            return self.region.proceed(now)
         if run.closing:
             return self.rounds.compare(now) or self._conclude(now)
         if run.completed >= run.config.rounds:

@@ -1,15 +1,16 @@
 """What a coordinator does next that has another one above it: what that has ordered, and no more.
 
-The rounds are the upper one's: each of its tasks is a round of the region with the same number, and what the region's
-clients make of it goes up as one client's answer. A round that fails here is declined there, by its reason, and is not
-tried again before it is asked for again. Pure.
+The rounds are the upper one's: of each of its tasks to train the region makes `region_rounds` rounds, each from the
+model of the one before, and what the region's clients have come to by the last goes up as one client's answer (Liu et
+al. 2020, Algorithm 1, with kappa_2 such rounds). They are numbered on, so that with one the numbers are those above. A
+round that fails here is declined there, by its reason, and is not tried again before it is asked for again. Pure.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from nervenet.broker import messages as m
@@ -29,6 +30,17 @@ Conclude: TypeAlias = Callable[[float], list[e.Effect]]
 """Hands the last model to all clients, and ends the region's run."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """One of the rounds that a region makes of one above: its number, from 0, and the model that it begins with."""
+
+    key: tuple[int, int]  # of the round above: whose it is, and its number
+    number: int
+    body: ev.Body
+    clock: float
+    until: float  # by when the last of them must be over
+
+
 class Region:
     """The part of a `CoordinatorMachine` that takes orders, in place of that which opens round after round.
 
@@ -40,6 +52,9 @@ class Region:
         self.rounds = rounds
         self._conclude = conclude
         self._order: ev.Ordered | None = None  # whose round is open, or is being folded
+        self._part: Part | None = None  # of the task above: the round that was opened last
+        self._unwanted = False  # whether nobody waits any more for what is being folded
+        self._figures_before: dict[str, float] = {}  # what the sites found of the model from above
         self._newest = (-1, -1)  # the latest round that was opened, and the largest attempt
         self._rows = 0  # with which the region has enrolled: its answers count for no more
         self._capped = False
@@ -75,11 +90,20 @@ class Region:
                 return [_failed(task, "no region does that")]
 
     def _open(self, event: ev.Ordered, task: m.Task, now: float) -> list[e.Effect]:
-        run, order = self.run, event.order
-        deadline_s = run.config.region_deadline_s or SHARE * task.deadline_s
+        """Open the first of a task's rounds; or the last that was opened, where the same task comes again."""
+        self._unwanted = False
+        lasts_s = self.run.config.region_deadline_s or SHARE * task.deadline_s
+        part, key = self._part, (event.origin, task.round)
+        if part is None or part.key != key or task.work != "train":
+            part = Part(key, 0, getattr(event.order, "body", None), task.clock, 0.0)
+        return self._open_part(event, task, replace(part, until=now + lasts_s), now, lasts_s)
+
+    def _open_part(self, event: ev.Ordered, task: m.Task, part: Part, now: float, left_s: float) -> list[e.Effect]:
+        run, each = self.run, self.run.config.region_rounds
+        deadline_s = left_s / (each - part.number if task.work == "train" else 1)
         run.config = replace(
             run.config,
-            rounds=max(task.rounds, task.round, 1),
+            rounds=max(task.rounds, task.round, 1) * each,
             settings=dict(task.settings),
             federated=replace(
                 run.config.federated,
@@ -87,7 +111,7 @@ class Region:
                 wait_deadline_s=deadline_s,
             ),
             timing=replace(run.config.timing, deadline_s=deadline_s),
-            evaluate_sites=task.evaluate or task.work == "evaluate",
+            evaluate_sites=(task.evaluate and not part.number) or task.work == "evaluate",
             origin=event.origin,
         )
         # Who is merely silent may be heard again in time, and is waited for; who is lost is not.
@@ -95,11 +119,13 @@ class Region:
         if task.work != "evaluate" and len(there) < least(run.config, run.registry) and not self._needed(task):
             return [_failed(task, f"too few clients in the region: {too_few_living(run.config, run.registry)}")]
         if task.work != "survey":
-            run.weights = run.outgoing = order.body
-            run.clock = task.clock
-            run.completed = task.round if task.work == "evaluate" else task.round - 1
+            run.weights = run.outgoing = part.body
+            run.clock = part.clock
+            run.completed = task.round * each if task.work == "evaluate" else (task.round - 1) * each + part.number
         self._order = event
-        number, attempt = self._key(task)
+        if task.work == "train":
+            self._part = part
+        number, attempt = self._key(task, part.number)
         effects = self.rounds.open(number, attempt, now, task.work)
         return effects + self.rounds.close_if_ready(now)
 
@@ -110,19 +136,23 @@ class Region:
         """
         return task.attempt > 0
 
-    def _key(self, task: m.Task) -> tuple[int, int]:
+    def _key(self, task: m.Task, part: int) -> tuple[int, int]:
         """Return under which number and attempt a round is opened: no client is to take it for one that is over."""
-        newest, most = self._newest
-        attempt = task.attempt if task.round > newest else max(most + 1, task.attempt)
-        self._newest = task.round, max(most, attempt)
-        return task.round, attempt
+        each, (newest, most) = self.run.config.region_rounds, self._newest
+        number = (task.round - 1) * each + part + 1 if task.work == "train" else task.round * each
+        attempt = task.attempt if number > newest else max(most + 1, task.attempt)
+        self._newest = number, max(most, attempt)
+        return number, attempt
 
     def _abandon(self) -> list[e.Effect]:
         """Give up the round that is open: nobody above waits for it any more."""
         run, current, event = self.run, self.run.round, self._order
         if event is not None and run.status == "waiting":
             return [e.CancelTimer(("wait",)), *self.gave_up("the coordinator above waits for it no longer")]
-        if current is None or current.closing or event is None:
+        if current is None or event is None:
+            return []
+        if current.closing:
+            self._unwanted = isinstance(event.order, e.Train)
             return []
         current.closing = "abandoned"
         self._order, run.status = None, "idle"
@@ -132,7 +162,7 @@ class Region:
         failed = {"round": current.number, "attempt": current.attempt, "reason": reason}
         answer = _failed(event.task, reason)
         if isinstance(event.order, e.Train):
-            answer = e.Pass(ev.Trained(event.order.round, event.order.attempt, None, 0, {}, cancelled=True))
+            answer = _cancelled(event.order)
         return [
             e.CancelTimer(("deadline", *current.key)),
             *dismissed,
@@ -146,7 +176,7 @@ class Region:
         if run.model is None or self._final is None:
             return effects + run.fail("the run above was over before this region was told of a model")
         run.weights = run.outgoing = self._final
-        run.completed = run.completed if task is None else task.round
+        run.completed = run.completed if task is None else task.round * run.config.region_rounds
         run.closing = True
         return effects + self._conclude(now)
 
@@ -173,8 +203,8 @@ class Region:
         closed = run.zero.close(event.decided, now) if run.zero.opened else [e.CancelTimer(("work", "agreement", 0))]
         return [*closed, e.Pass(event)]
 
-    def proceed(self) -> list[e.Effect]:
-        """Hand on what has become of the round that is over."""
+    def proceed(self, now: float) -> list[e.Effect]:
+        """Open the next of a task's rounds, or hand on what has become of them."""
         run, current = self.run, self.run.round
         if run.status == "gathering":
             return self._gathered()
@@ -186,6 +216,16 @@ class Region:
             case _ if current.failure:
                 return [_failed(event.task, current.failure)]
             case e.Train() as order:
+                part = self._part
+                if part is None or event.task is None:
+                    return []
+                if not part.number:
+                    self._figures_before = self._figures(current) if order.evaluate else {}
+                if part.number + 1 < run.config.region_rounds:
+                    if self._unwanted:
+                        return [_cancelled(order)]
+                    following = replace(part, number=part.number + 1, body=run.weights, clock=run.clock)
+                    return self._open_part(event, event.task, following, now, max(part.until - now, 0.0))
                 return self._trained(order, current)
             case e.Evaluate(number, which):
                 return [e.Pass(ev.Evaluated(number, which, self._figures(current)))]
@@ -219,7 +259,7 @@ class Region:
         if loss is not None:
             metrics["loss"] = loss
         if order.evaluate:
-            metrics |= {f"{HOLDOUT}{key}": value for key, value in self._figures(current).items()}
+            metrics |= {f"{HOLDOUT}{key}": value for key, value in self._figures_before.items()}
         said = list(self._cap(rows, current.number))
         examples = max(1, min(rows, self._rows))
         return [
@@ -246,6 +286,10 @@ class Region:
 
 def brief_of(question: Any) -> str:
     return str(question.get("ask", "statistics"))[:40]
+
+
+def _cancelled(order: e.Train) -> e.Pass:
+    return e.Pass(ev.Trained(order.round, order.attempt, None, 0, {}, cancelled=True))
 
 
 def _failed(task: m.Task | None, reason: str) -> e.Pass:

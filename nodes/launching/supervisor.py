@@ -174,6 +174,7 @@ class Supervisor:
         """Start the baselines of so many rounds, at low priority, unless they are switched off or too large."""
         if not self.experiment.evaluation.baseline:
             return
+        rounds *= self.regions.rounds  # as many as a client trains
         reason = too_large(self.experiment, shares.rows, rounds)
         if reason:
             self.publish("warning", reason=reason)

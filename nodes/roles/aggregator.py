@@ -70,6 +70,7 @@ class Aggregator(Coordinator):
         return replace(
             config,
             ordered=True,
+            region_rounds=self.experiment.hierarchy.region_rounds,
             region_deadline_s=self.experiment.hierarchy.deadline_s,
             evaluation=EvaluationConfig(),  # when to stop is decided above
             evaluate_test=False,

@@ -40,7 +40,7 @@ def model() -> MLP:
 class Federation:
     """`regions` has what is below each aggregator; without any, all clients are the coordinator's own.
 
-    `region` are settings of their coordinators, with the `deadline_s` of their own experiments.
+    `region` are settings of their coordinators, with the `deadline_s` and `region_rounds` of their own experiments.
     """
 
     def __init__(
@@ -84,10 +84,12 @@ class Federation:
         region = self._region
         self.roles[name] = RegionWorker(SiteModel(model()), Aggregator(FedAvg()), node=name, seed=7)
         deadline_s = region.get("deadline_s")
-        given = {**self._settings, "settings": {}, **{k: v for k, v in region.items() if k != "deadline_s"}}
+        own = {k: v for k, v in region.items() if k not in ("deadline_s", "region_rounds")}
+        given = {**self._settings, "settings": {}, **own}
         children = list(below) if isinstance(below, Mapping) else [f"client-{site}" for site in below]
         config = coordinator_config(children, 1, **given)
         config = replace(config, ordered=True, region_deadline_s=deadline_s, evaluate_test=False, evaluate_sites=True)
+        config = replace(config, region_rounds=region.get("region_rounds", 1))
         worker, sim = self._worker(name), self.sim
 
         def perform(effect: e.Effect) -> tuple[float, Any]:

@@ -119,7 +119,7 @@ def test_every_flag_of_the_surface_is_there_with_its_default() -> None:
     surface = """mode nodes rounds seed data sites target task drop id weight categorical numeric date partition
         alpha shards-per-node model hidden epochs batch-size learning-rate class-weight strategy compression fine-tune
         sampling topology algorithm participation quorum deadline min-clients until patience budget
-        processes init keys on regions"""
+        processes init keys on regions region-rounds"""
     assert {flag.name for flag in FLAGS} == set(surface.split())
     for name in (*surface.split(), "out", "set", "quiet", "json", "insecure"):
         assert f"--{name} " in text

@@ -41,6 +41,7 @@ class Regions:
 
     all: tuple[Region, ...] = ()
     servers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    rounds: int = 1  # of a region for each of the launched run
 
     def __bool__(self) -> bool:
         return bool(self.all)
@@ -88,7 +89,8 @@ def regions_of(experiment: Experiment, run: str = "") -> Regions:
     bounds = [len(names) * i // count for i in range(count + 1)]
     parts = (tuple(names[start:end]) for start, end in pairwise(bounds))
     labels = default_node_names(count, prefix)
-    return Regions(tuple(Region(name, run_below(run, name), part) for name, part in zip(labels, parts, strict=True)))
+    found = (Region(name, run_below(run, name), part) for name, part in zip(labels, parts, strict=True))
+    return Regions(tuple(found), rounds=experiment.hierarchy.region_rounds)
 
 
 def at_the_top(experiment: Experiment) -> Experiment:

@@ -677,6 +677,16 @@ async def test_aggregators_that_lost_all_clients_train_nothing() -> None:
         await asyncio.wait_for(scenario.results(), 60)
 
 
+@pytest.mark.parametrize("each", [1, 3])
+async def test_the_baselines_train_as_often_as_a_client(each: int) -> None:
+    scenario = Scenario(hierarchy={"regions": 2, "region_rounds": each})
+    scenario.supervisor.regions = regions_of(scenario.experiment, "r")
+    await scenario.started()
+    await scenario.supervisor.start_baselines(DataShares(("a",), "classification", 9, whole=14), 5)
+    [job] = [job for job in scenario.fork_server.jobs.values() if job["kind"] == "baseline"]
+    assert job["rounds"] == 5 * each
+
+
 async def test_nodes_json_says_which_region_a_client_is_in() -> None:
     supervisor_ = (await regional()).supervisor
     found = nodes_json(supervisor_.roles, supervisor_.ready, supervisor_.regions.clients)

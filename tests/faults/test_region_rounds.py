@@ -1,0 +1,141 @@
+"""Several rounds of a region for each round above (Liu et al. 2020): what a plain loop gives, and what goes wrong."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hierarchy import BELOW, WORK, Federation
+from nervenet.nodes.federated import region
+from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime.worker import Cancellation
+from numpy.typing import NDArray
+
+REGIONS = {"north": [0, 1], "south": [2, 3, 4]}
+DONE = e.Finish("completed")
+ROUNDS = 4
+
+
+def mean(weights: Sequence[NDArray[Any]], rows: Sequence[int]) -> NDArray[Any]:
+    return np.sum([n * w for n, w in zip(rows, weights, strict=True)], axis=0) / sum(rows)
+
+
+def plain(run: Federation, each: int, regions: Mapping[str, Sequence[int]] = REGIONS) -> NDArray[Any]:
+    """Hierarchical FedAvg as a loop: its Algorithm 1, where each step of a client is an epoch on its own rows."""
+    start = run.sim.nodes["coordinator"].machine.run.model
+    weights: NDArray[Any] = start.body
+    for number in range(1, ROUNDS + 1):
+        below, sizes = [], []
+        for sites in regions.values():
+            edge, rows = weights, [len(run.rows[site]) for site in sites]
+            for part in range(each):
+                addressed = (number - 1) * each + part + 1
+                trained = [
+                    run.roles[f"client-{site}"].train(e.Train(addressed, 0, edge, WORK, incarnation=99), Cancellation())
+                    for site in sites
+                ]
+                assert [one.examples for one in trained] == rows
+                edge = mean([one.body for one in trained], rows)
+            below.append(edge)
+            sizes.append(sum(rows))
+        weights = mean(below, sizes)
+    return weights
+
+
+def differs(one: Any, other: Any) -> float:
+    return float(np.abs(one - other).max() / np.abs(other).max())
+
+
+@pytest.mark.parametrize("each", [1, 2, 3])
+def test_the_model_is_that_of_a_plain_loop(each: int) -> None:
+    run = Federation(regions=REGIONS, region={"region_rounds": each}).run()
+    assert set(run.finished.values()) == {DONE}
+    assert differs(run.weights, plain(run, each)) < 1e-12
+    done = [one["round"] for one in run.events("coordinator", "round.completed")]
+    assert done == [0, 1, 2, 3, 4]
+    within = [one["round"] for one in run.events("south" + BELOW, "round.completed") if one["round"]]
+    assert within == list(range(1, ROUNDS * each + 1))
+
+
+def test_another_number_is_another_model() -> None:
+    run = Federation(regions=REGIONS, region={"region_rounds": 2}).run()
+    assert differs(run.weights, plain(run, 1)) > 1e-3
+
+
+def test_one_is_what_there_is_without_that_key() -> None:
+    one, without = Federation(regions=REGIONS, region={"region_rounds": 1}).run(), Federation(regions=REGIONS).run()
+    assert one.weights.tobytes() == without.weights.tobytes()
+    assert one.sim.nodes["south" + BELOW].published == without.sim.nodes["south" + BELOW].published
+
+
+def test_the_sites_judge_the_model_from_above_and_no_other() -> None:
+    flat, deep = (
+        Federation(regions=regions, evaluate_sites=True, region={"region_rounds": 2}).run() for regions in ({}, REGIONS)
+    )
+    judged = [run.events("coordinator", "metric.test") for run in (flat, deep)]
+    assert [one["round"] for one in judged[0]] == [one["round"] for one in judged[1]] == [1, 2, 3, 4]
+    assert [one["examples"] for one in judged[0]] == [one["examples"] for one in judged[1]]
+    coordinator = deep.sim.nodes["coordinator"].machine.run
+    told = [deep.roles[f"client-{site}"].perform(holdout(coordinator.weights), Cancellation()) for site in range(5)]
+    rows = [answer.metrics["examples"] for answer in told]
+    expected = sum(n * answer.metrics["accuracy"] for n, answer in zip(rows, told, strict=True)) / sum(rows)
+    assert judged[1][-1]["accuracy"] == pytest.approx(expected, rel=1e-12)
+
+
+def holdout(weights: Any) -> e.Evaluate:
+    return e.Evaluate(ROUNDS, "holdout", weights)
+
+
+def of_two(**settings: Any) -> Federation:
+    """Both clients of a region are needed for a round."""
+    return Federation((30, 22, 25, 21), {"north": [0, 1], "south": [2, 3]}, region={"region_rounds": 3}, **settings)
+
+
+def lost_for_a_while() -> Federation:
+    run = of_two(deadline_s=10.0, suspect_after_s=1.5, lost_after_s=2.0)
+    for name in ("client-2", "client-3"):
+        run.sim.stall(name, 0.1, 4.0)  # in the third of its rounds for the first one above
+    return run.run(300.0)
+
+
+def test_a_round_that_is_asked_for_again_goes_on_where_its_region_stood() -> None:
+    run = lost_for_a_while()
+    assert run.finished["coordinator"] == DONE
+    [failed] = run.events("coordinator", "round.failed")
+    assert failed["round"] == 1
+    [stood] = run.events("south" + BELOW, "round.failed")
+    assert stood["round"] == 3
+    done = [one["round"] for one in run.events("south" + BELOW, "round.completed")]
+    assert done == list(range(3 * ROUNDS + 1))
+    assert run.weights.tobytes() == of_two().run().weights.tobytes()
+
+
+def test_begun_anew_its_clients_would_take_that_for_what_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = region.Region._open
+
+    def from_the_first(self: Any, event: Any, task: Any, now: float) -> Any:
+        self._part = None
+        return opened(self, event, task, now)
+
+    monkeypatch.setattr(region.Region, "_open", from_the_first)
+    run = lost_for_a_while()
+    done = [one["round"] for one in run.events("south" + BELOW, "round.completed")]
+    assert run.finished["coordinator"] != DONE or done != list(range(3 * ROUNDS + 1))
+
+
+def test_all_of_a_regions_rounds_are_over_before_that_above(monkeypatch: pytest.MonkeyPatch) -> None:
+    lasting: list[float] = []
+    opened = region.Region._open_part
+
+    def noted(self: Any, event: Any, task: Any, part: Any, now: float, left_s: float) -> Any:
+        found = opened(self, event, task, part, now, left_s)
+        if task.work == "train":
+            lasting.append(self.run.config.timing.deadline_s)
+            assert part.until <= now + region.SHARE * task.deadline_s
+            assert lasting[-1] <= (part.until - now) / (4 - part.number) + 1e-9
+        return found
+
+    monkeypatch.setattr(region.Region, "_open_part", noted)
+    Federation(regions=REGIONS, region={"region_rounds": 4}, deadline_s=20.0).run()
+    assert len(lasting) == 2 * 4 * ROUNDS
+    assert lasting[0] == region.SHARE * 20.0 / 4
