@@ -69,7 +69,8 @@ def monitor(
     if keys is not None and insecure:
         raise click.UsageError("--keys and --insecure exclude each other: leave one of them out")
     if recorded and (web is None or broker is not None):
-        raise click.UsageError(f"{recorded[0]}: a run folder or a file is shown by --web, and without --broker")
+        ways = "by --web without --broker, and on a terminal by nervenet replay"
+        raise click.UsageError(f"{recorded[0]}: a run folder or a file is shown {ways}")
     check_used({"--web": web, "--metrics": metrics}, token_file, tls_cert, tls_key)
     if web is not None:
         others: dict[str, Any] = {

@@ -92,9 +92,9 @@ def test_what_cannot_be_shown_is_said(tmp_path: Path, capsys: pytest.CaptureFixt
     assert execute(["monitor", str(tmp_path), "--web", "127.0.0.1:0"]) == 2
     assert "holds no events.jsonl" in capsys.readouterr().err
     assert execute(["monitor", str(tmp_path)]) == 2
-    assert "is shown by --web" in capsys.readouterr().err
+    assert "is shown by --web without --broker, and on a terminal by nervenet replay" in capsys.readouterr().err
     assert execute(["monitor", str(tmp_path), "--web", "127.0.0.1:0", "--broker", "tcp://127.0.0.1:1"]) == 2
-    assert "is shown by --web" in capsys.readouterr().err
+    assert "is shown by --web without --broker" in capsys.readouterr().err
     for option in (["--json"], ["--record", "x"], ["--stay"], ["--metrics"], ["--every", "3"], ["--topics", "round."]):
         assert execute(["monitor", "--web", "127.0.0.1:0", *option]) == 2
         assert f"--web does nothing with {option[0]}: leave one of them out" in capsys.readouterr().err
