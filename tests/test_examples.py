@@ -68,7 +68,7 @@ async def test_a_web_application_answers_while_it_learns() -> None:
     iris = datasets.load("iris")
     web, north, south = ((iris.X[rows], iris.y[rows]) for rows in partition.partition(iris, 3, "iid", seed=0))
     heard: list[Any] = []
-    async with Broker("tcp://127.0.0.1:0") as broker, asyncio.timeout(60):
+    async with Broker("tcp://127.0.0.1:0") as broker, asyncio.timeout(240):
         place = {"broker": broker.addresses["directory"], "run": "demo", "nodes": 3}
         app = example().application(Peer(MLP(), web, name="web", **place), ROUNDS)
         transport = httpx.ASGITransport(app=app)
@@ -99,7 +99,7 @@ async def test_a_web_application_answers_while_it_learns() -> None:
 async def test_learning_that_cannot_begin_is_reported_and_does_not_end_the_application() -> None:
     rows = (np.zeros((4, 2)), np.array([0, 1, 0, 1]))
     alone = Experiment.from_dict({"mode": "gossip", "nodes": 5, "network": {"join_deadline_s": 60}})
-    async with Broker("tcp://127.0.0.1:0") as broker, asyncio.timeout(60):
+    async with Broker("tcp://127.0.0.1:0") as broker, asyncio.timeout(240):
         peer = Peer(MLP(), rows, name="web", broker=broker.addresses["directory"], run="demo", experiment=alone)
         app = example().application(peer, ROUNDS)
         transport = httpx.ASGITransport(app=app)

@@ -50,7 +50,7 @@ async def weights_of(experiment: Experiment) -> list[Any]:
                     pass
             return client.model.get_weights()
 
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(240):
             return await asyncio.gather(lead(), follow("c0"), follow("c1"))
 
 

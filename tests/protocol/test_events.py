@@ -118,7 +118,7 @@ def real() -> list[dict[str, Any]]:
                         return
 
         left = {node.identity.name for node in nodes}
-        async with asyncio.timeout(30.0):
+        async with asyncio.timeout(240):
             await asyncio.gather(watch(), *map(part, nodes))
 
     async def part(node: Any) -> None:

@@ -28,8 +28,8 @@ def opened(metrics: str = "127.0.0.1:0", token: Path | None = None) -> Endpoint:
     return endpoint_of(metrics, token, None, None, insecure=False)
 
 
-async def test_prometheus_is_told_while_it_is_open_and_nobody_after() -> None:
-    endpoint, said = opened(), list[str]()
+async def test_prometheus_is_told_while_it_is_open_and_nobody_after(ports: int) -> None:
+    endpoint, said = opened(f"127.0.0.1:{ports}"), list[str]()  # at a port that the system gives to nobody else
     async with endpoint.open(said.append), httpx.AsyncClient(trust_env=False, timeout=60) as client:
         endpoint.count(EVENT)
         url = said[0].removeprefix("metrics ")

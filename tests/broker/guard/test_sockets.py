@@ -18,7 +18,7 @@ from nervenet.broker.limits import LIMITS
 from nervenet.broker.messages import GetEventAddresses, GetSnapshot, Heartbeat, Hello, Join
 from nervenet.broker.transport_events import ConnectionRefused, LinkLost, LinkUp
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 MUCH = 1 << 40
 
 

@@ -19,7 +19,7 @@ from nervenet.nodes.describing.spawned import _Spawned
 from nervenet.nodes.describing.standalone import answer_for, ask_sites, identity_of
 from nervenet.nodes.runtime import said_waits
 
-DEADLINE_S = 60.0
+DEADLINE_S = 240.0
 
 
 def site(folder: Path, name: str, rows: int) -> Path:

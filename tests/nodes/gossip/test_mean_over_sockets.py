@@ -28,7 +28,7 @@ from nervenet.nodes.gossip.worker import GossipWorker
 from nervenet.nodes.results.run_result import RunResult
 from nervenet.nodes.results.summary import summarize
 
-DEADLINE_S = 60.0
+DEADLINE_S = 240.0
 SIZE, RATE = 50, 0.1
 EXACT = 1e-12
 

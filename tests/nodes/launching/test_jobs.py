@@ -20,7 +20,7 @@ def test_what_results_are_written_with_is_imported_while_the_nodes_learn(monkeyp
     monkeypatch.setattr(jobs, "import_module", asked.append)
     thread = import_ahead(load_experiment(overrides=SGD))
     assert thread is not None
-    thread.join(10)
+    thread.join(60)
     assert asked == ["skops.io", "matplotlib.backends.backend_agg", "matplotlib.figure"]
     assert import_ahead(load_experiment()) is None
 
@@ -29,5 +29,5 @@ def test_a_package_that_is_missing_ends_nothing(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "skops.io", None)
     thread = import_ahead(load_experiment(overrides=SGD))
     assert thread is not None
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()

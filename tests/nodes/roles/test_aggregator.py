@@ -24,7 +24,7 @@ from nervenet.nodes.roles.aggregator import Aggregator
 from nervenet.nodes.runtime.identity import NodeIdentity
 from nervenet.nodes.runtime.secured import close_gate, security_of
 
-DEADLINE_S = 60.0
+DEADLINE_S = 240.0
 REGIONS = {"north": ["c0", "c1"], "south": ["c2", "c3"]}
 
 

@@ -31,7 +31,7 @@ from nervenet.nodes.launching.launch_keys import _make
 from nervenet.nodes.monitoring.monitor import Monitor
 from nervenet.nodes.runtime.secured import close_gate, security_of
 
-DEADLINE_S = 60.0
+DEADLINE_S = 240.0
 RUN, SITES = "study", ("north", "south")
 KEYS = {"coordinator": "coordinator", **dict.fromkeys(SITES, "client")}
 ATTACKERS = {"mallory": "client", "watcher": "monitor", "gone": "client", "stranger": None}

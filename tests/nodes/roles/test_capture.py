@@ -20,7 +20,7 @@ from nervenet.nodes.launching.launch_keys import _make
 from nervenet.nodes.monitoring.monitor import Monitor
 from nervenet.nodes.runtime.secured import close_gate, security_of
 
-DEADLINE_S = 60.0
+DEADLINE_S = 240.0
 RUN, SITES = "a-study-of-flowers", ("northern-site", "southern-site")
 FIELDS = (
     b"incarnation",

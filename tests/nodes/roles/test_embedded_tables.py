@@ -17,7 +17,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import RobustScaler
 
-DEADLINE_S = 120.0
+DEADLINE_S = 240.0
 KINDS: dict[str, Kind] = {"age": "number", "ward": "category", "day": "date"}
 OWN = ColumnTransformer([("age", make_pipeline(SimpleImputer(strategy="median"), RobustScaler()), ["age"])])
 

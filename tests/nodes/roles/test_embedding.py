@@ -26,7 +26,7 @@ from nervenet.nodes.runtime.round_reports import RoundReport
 from nervenet.nodes.runtime.session import Session
 from nervenet.nodes.runtime.worker import Worker
 
-DEADLINE_S = 60.0
+DEADLINE_S = 240.0
 
 
 def iris_parts(count: int) -> list[tuple[Any, Any]]:

@@ -17,7 +17,7 @@ from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.runtime.node_stats import NodeStats
 from sklearn.ensemble import RandomForestClassifier
 
-DEADLINE_S = 60.0
+DEADLINE_S = 240.0
 LABELS = np.array(["ash", "beech", "cedar"])
 
 

@@ -12,7 +12,7 @@ from nervenet.nodes import Experiment, NodeFailed
 from nervenet.nodes.roles.inquiry import Inquirer, Respondent
 from nervenet.nodes.runtime.identity import NodeIdentity
 
-DEADLINE_S = 60.0
+DEADLINE_S = 240.0
 PURPOSE = {"mode": "federated", "purpose": "describe"}
 
 

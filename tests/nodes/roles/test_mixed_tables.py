@@ -13,7 +13,7 @@ from nervenet.models.tables.table import GAP, Table
 from nervenet.nodes import Client, Coordinator, Experiment, Peer
 from nervenet.nodes.runtime import inquiry
 
-DEADLINE_S = 60.0
+DEADLINE_S = 240.0
 
 
 def site(seed: int, rows: int = 40) -> tuple[Table, Any]:

@@ -52,7 +52,7 @@ async def run(mode: str, shared: bool, keys: Path | None = None) -> tuple[list[A
                 pass
             return np.array(node.model.get_weights())
 
-    async with Broker("tcp://127.0.0.1:0", security=security) as broker, asyncio.timeout(60):
+    async with Broker("tcp://127.0.0.1:0", security=security) as broker, asyncio.timeout(240):
         words: dict[str, Any] = {"broker": broker.address, "run": "r", "experiment": wanted}
         kind = Client if mode == "federated" else Peer
         every = [kind(MLP(HIDDEN), (data.X[rows[name]], data.y[rows[name]]), name=name, **words) for name in SITES]

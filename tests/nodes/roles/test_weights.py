@@ -16,7 +16,7 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.metrics import recall_score
 from sklearn.utils.class_weight import compute_class_weight
 
-DEADLINE_S = 120.0
+DEADLINE_S = 240.0
 SHARES = {"site-0": 0.02, "site-1": 0.05, "site-2": 0.12}
 
 

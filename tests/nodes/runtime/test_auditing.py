@@ -61,7 +61,7 @@ class Node:
         return records([self.log.path.read_bytes()])
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(self.sent) < count:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
 

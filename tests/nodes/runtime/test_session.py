@@ -116,12 +116,11 @@ def test_an_inbox_for_each_transport() -> None:
     assert address(transport="ipc") != path
 
 
-async def joined_later(monkeypatch: pytest.MonkeyPatch, *, patient: bool) -> list[str]:
+async def joined_later(monkeypatch: pytest.MonkeyPatch, port: int, *, patient: bool) -> list[str]:
     """What a node says that starts before its broker, which is there long after the deadline to join."""
     monkeypatch.setattr(session, "ATTEMPT_S", 0.05)
     monkeypatch.setattr(said_waits, "SAY_EVERY_S", 0.05)
-    async with Broker("tcp://127.0.0.1:0") as broker:
-        address = broker.address
+    address = f"tcp://127.0.0.1:{port}"
     experiment = Experiment.from_dict({"network": {"join_deadline_s": 0.2, "min_nodes": 1}, "mode": "gossip"})
     identity = NodeIdentity(address, "r", "p", patient=patient)
     node, began = Session("peer", identity, experiment, binds=True), asyncio.Event()
@@ -146,15 +145,15 @@ async def joined_later(monkeypatch: pytest.MonkeyPatch, *, patient: bool) -> lis
     return said
 
 
-async def test_a_patient_node_waits_for_its_broker_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = await joined_later(monkeypatch, patient=True)
+async def test_a_patient_node_waits_for_its_broker_and_says_so(monkeypatch: pytest.MonkeyPatch, ports: int) -> None:
+    said = await joined_later(monkeypatch, ports, patient=True)
     assert said[0].startswith("waiting for the broker at tcp://127.0.0.1:")
     assert said[0].endswith(", for 0.05 s")
 
 
-async def test_by_its_deadline_it_would_give_up_and_names_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_by_its_deadline_it_would_give_up_and_names_the_key(monkeypatch: pytest.MonkeyPatch, ports: int) -> None:
     with pytest.raises(BrokerUnreachable, match=r"within 0\.2 s \(network\.join_deadline_s\)"):
-        await joined_later(monkeypatch, patient=False)
+        await joined_later(monkeypatch, ports, patient=False)
 
 
 async def said_without_a_broker(monkeypatch: pytest.MonkeyPatch) -> str:

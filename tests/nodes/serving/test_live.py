@@ -127,7 +127,7 @@ async def test_answers_come_from_the_newest_one(numbers: SiteModel, quantities: 
     answers, body = Answers(no_model()), b'{"X_test": [[0, 0, 0]]}'
     assert answers.predict(body).status == 503
     following = asyncio.create_task(follow(answers, Told(Path()), look_s=0))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await all_told.wait()
     following.cancel()
     assert json.loads(answers.predict(body).body)["y_pred"] == quantities.predict([[0, 0, 0]]).tolist()

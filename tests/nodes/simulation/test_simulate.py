@@ -158,7 +158,7 @@ async def test_a_monitor_attaches_while_it_runs(simulated: Simulate) -> None:
     heard: list[str] = []
     address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     running = asyncio.ensure_future(simulated(rounds=100_000, calls={"on_address": address.set_result}))
-    async with asyncio.timeout(60), EventStream(await address) as events:
+    async with asyncio.timeout(240), EventStream(await address) as events:
         async for event in events:
             heard.append(event["type"])
             if event["type"] == "round.completed":

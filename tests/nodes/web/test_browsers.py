@@ -136,6 +136,6 @@ async def test_a_stream_says_something_now_and_then_and_ends_with_the_last_news(
     for event in (*federated, ended()):
         browsers.teller.update(event)
     browsers.end()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         rest = [message async for message in messages if message != COMMENT]
     assert told(rest[-1])[1]["outcome"]["status"] == "completed"

@@ -16,7 +16,7 @@ from nervenet.models import MLP
 from nervenet.nodes import Experiment, NodeFailed, Peer
 from nervenet.nodes.runtime.session import Session
 
-DEADLINE_S = 60.0
+DEADLINE_S = 240.0
 NAMES = ("a", "b", "c")
 ROWS = (np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2)
 MODELS = {"ad-psgd": {"propose", "accept"}, "gossip-learning": {"walk"}}
