@@ -36,6 +36,7 @@ from .messages import (
     tag_of,
 )
 from .relay import Relay
+from .roster_frames import RosterFrames
 from .security.memberships import Memberships
 from .security.plain import LOCAL, Plain
 from .security.refusals import Refusals, fields_of
@@ -104,7 +105,7 @@ class Broker:
         self._security = security
         self._on_refused = on_refused
         self._refusals = Refusals()
-        self._memberships = Memberships()
+        self._memberships, self._rosters = Memberships(), RosterFrames()
         self._listeners: dict[str, Listener] = {}  # with keys, by service
         self._descriptors: dict[str, int] = {}  # at which they listen, by service
         self._unwatch: Callable[[], None] = lambda: None
@@ -304,7 +305,7 @@ class Broker:
                 self.publish(fields.pop("type"), fields.pop("run"), **fields)
 
     def _reply(self, identity: bytes, message: Message, version: int = VERSION) -> None:
-        envelope = Envelope.of(message, version=version)
+        envelope = self._rosters.envelope(message) or Envelope.of(message, version=version)
         if envelope.header_bytes > DEFAULT_LIMITS.header_bytes:
             reason = f"the {tag_of(message)} exceeds the limit"
             envelope = Envelope.of(Failed(getattr(message, "id", 0), "oversize", reason))

@@ -112,11 +112,22 @@ class _Run:
     def late(self) -> str:
         return "no newer roster yet" if self.version else self.shortfall()
 
-    def roster(self, id_: int, identity: bytes) -> m.Roster:
-        """Return who is here; the run's terms are for its members alone, as they were last heard."""
+    def tell(self, *asked: tuple[bytes, m.GetRoster]) -> list[Reply]:
+        """Return who is here, to each that has asked: the same members, and not as many times as there are.
+
+        The run's terms are for its members alone, as they were last heard.
+        """
         members = tuple(self.entries[name].member() for name in sorted(self.entries))
-        inside = any(entry.identity == identity for entry in self.entries.values())
-        return m.Roster(id_, self.name, self.version, self.shared_config if inside else {}, members, self.founders)
+        inside = {entry.identity for entry in self.entries.values()}
+        terms, none = self.shared_config, dict[str, Any]()
+        founders = dict(self.founders)
+        return [
+            Reply(
+                identity,
+                m.Roster(request.id, self.name, self.version, terms if identity in inside else none, members, founders),
+            )
+            for identity, request in asked
+        ]
 
 
 class Directory:
@@ -314,7 +325,7 @@ class Directory:
         if run is None:
             return [Reply(identity, m.Failed(request.id, "unknown", f"there is no run '{request.run}'"))]
         if run.version > request.newer_than:
-            return [Reply(identity, run.roster(request.id, identity))]
+            return list(run.tell((identity, request)))
         if run.failure is not None:
             return [Reply(identity, m.Failed(request.id, "incomplete", run.failure))]
         if sum(poll.identity == identity for each in self._runs.values() for poll in each.polls) >= allowed("polls"):
@@ -332,7 +343,7 @@ class Directory:
             run.founders = {name: run.entries[name].join.incarnation for name in run.living()}
         ready = [poll for poll in run.polls if run.version > poll.request.newer_than]
         run.polls = [poll for poll in run.polls if run.version <= poll.request.newer_than]
-        return [Reply(poll.identity, run.roster(poll.request.id, poll.identity)) for poll in ready]
+        return list(run.tell(*[(poll.identity, poll.request) for poll in ready])) if ready else []
 
     def _lapse(self, run: _Run, now: float) -> list[Outcome]:
         outcomes: list[Outcome] = []

@@ -15,6 +15,7 @@ from .enrollment import BROKER
 from .errors import BrokerUnreachable, JoinRefused, NameTaken, RosterIncomplete, see
 from .messages import Failed, GetRoster, Join, Joined, Leave, Message, Ok, RenewLease, Roster
 from .request_client import BrokerClient
+from .roster_frames import RosterReader
 from .security.plain import LOCAL
 from .sockets import Security, reached_by
 from .versions import OURS
@@ -50,6 +51,8 @@ class Lease:
     on_error : callable (BaseException) -> None, optional
         Called with what ends the membership early: `JoinRefused` when a newer incarnation has taken over.
     security : Plain or Curve, optional
+    rosters : RosterReader, optional
+        That of other nodes of this process, too, which are told the same.
 
     Attributes
     ----------
@@ -74,6 +77,7 @@ class Lease:
         on_warning: Callable[[str], None] | None = None,
         on_error: Callable[[BaseException], None] | None = None,
         security: Security = LOCAL,
+        rosters: RosterReader | None = None,
     ) -> None:
         self.events_in = self.events_out = ""
         self.lease_s = 0.0
@@ -87,6 +91,7 @@ class Lease:
         self._join = replace(join, secret=secret)
         self._context = context
         self._security = security
+        self._rosters = rosters
         self._rejoin_deadline_s = max(join.join_deadline_s, rejoin_deadline_s)
         self._on_roster = on_roster
         self._on_joined = on_joined
@@ -106,7 +111,7 @@ class Lease:
         NameTaken
             It answers, and `join` does not say ``replace``.
         """
-        self._client = BrokerClient(self._broker, self._context, self._security, self._on_warning)
+        self._client = BrokerClient(self._broker, self._context, self._security, self._on_warning, self._rosters)
         try:
             self._joined(await self._request_join(self.connect_deadline_s))
         except BaseException:

@@ -10,9 +10,10 @@ from typing import Any
 import zmq
 
 from .channel import Channel, Envelope
-from .codec import check_size, decode
+from .codec import check_size
 from .errors import BrokerUnreachable, ProtocolError
 from .messages import Failed, Message
+from .roster_frames import RosterReader
 from .security.plain import LOCAL
 from .sockets import CONTROL_QUEUE, Security, dial
 from .transport_events import Counters
@@ -105,7 +106,8 @@ class RequestClient:
 class BrokerClient(RequestClient):
     """Requests to the directory at an address, where the broker need not be running yet.
 
-    Create it on the event loop, and close it. Its deadlines raise `BrokerUnreachable`; ``refused`` is called with why
+    Create it on the event loop, and close it. With ``rosters`` its answers are read by that, which nodes of one process
+    may share. Its deadlines raise `BrokerUnreachable`; ``refused`` is called with why
     the broker lets this node's key not in, or has not the key that is expected of it.
     """
 
@@ -115,8 +117,10 @@ class BrokerClient(RequestClient):
         context: zmq.Context[zmq.Socket[bytes]],
         security: Security = LOCAL,
         refused: Callable[[str], None] = lambda _: None,
+        rosters: RosterReader | None = None,
     ) -> None:
         super().__init__(self._post)
+        self._read = (rosters or RosterReader()).decode
         self.address = address
         self.counters = Counters()
         socket, self._dialer = dial(context, "directory.client", address, security=security, refused=refused)
@@ -148,7 +152,7 @@ class BrokerClient(RequestClient):
 
     def _receive(self, _: Channel, _identity: bytes, frames: list[Any]) -> None:
         try:
-            message, _array = decode(frames)
+            message = self._read(frames)
         except ProtocolError as error:
             self.counters.malformed += 1
             if error.code == "version":  # a broker of another version does not know our ids

@@ -24,6 +24,7 @@ from nervenet.broker.enrollment import Enrollment
 from nervenet.broker.errors import MessageTooLarge
 from nervenet.broker.hosting import Host
 from nervenet.broker.messages import Payload
+from nervenet.broker.roster_frames import RosterReader
 from nervenet.broker.sockets import Security
 from nervenet.models.data.written import MOST_AGREED, written_from_dict
 
@@ -184,6 +185,7 @@ class Shared:
     host: Host | None
     hosted: list[Node]
     agreements: SharedAgreements
+    rosters: RosterReader
 
 
 async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: list[Node]) -> int:
@@ -216,7 +218,7 @@ async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: lis
                 host = host_of(name, job["run"], network, secure(name), nodes=of_nodes, context=context)
             if host is not None:
                 await stack.enter_async_context(host)
-            shared = Shared(test, context, secure, host, hosted, SharedAgreements())
+            shared = Shared(test, context, secure, host, hosted, SharedAgreements(), RosterReader())
             async with asyncio.TaskGroup() as group:
                 nodes = [group.create_task(_node(job, experiment, *each, shared)) for each in specs]
     finally:
@@ -325,6 +327,7 @@ def _build(
         security=shared.secure(spec["name"]),
         host=shared.host,
         agreements=shared.agreements,
+        rosters=shared.rosters,
         replace=True,  # the launcher knows what has become of the previous process
         audit_dir=audit_dir_of(experiment.site, spec["run_dir"], usual=False),
         **placed.identity(job["broker"]),

@@ -15,6 +15,7 @@ import zmq
 from nervenet.broker.authority import SERVICES
 from nervenet.broker.hosting import Host
 from nervenet.broker.messages import Member, Roster
+from nervenet.broker.roster_frames import RosterReader
 from nervenet.broker.sockets import Security
 
 from ..config.keys import ExperimentError
@@ -43,6 +44,7 @@ class NodeIdentity:
     context: zmq.Context[zmq.Socket[bytes]] | None = None  # shared with other nodes of the process; its owner ends it
     host: Host | None = None  # through which it is reached, with other nodes of the process; None: it has own sockets
     agreements: SharedAgreements | None = None  # of such nodes, in round 0
+    rosters: RosterReader | None = None  # of such nodes, which are told the same of each other
     patient: bool = False  # waits for its broker and the other nodes as long as it takes, whatever the deadline to join
     replace: bool = False  # takes its name even from a node that still answers
     seed_peer: str = ""  # control address of a living peer of a run that has begun, in place of `broker`

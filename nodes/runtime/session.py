@@ -195,6 +195,7 @@ class Session:
             on_warning=self._warn,
             on_error=self._failed,
             security=self.security,
+            rosters=identity.rosters,
         )
         async with self._saying(lambda: f"the broker at {identity.broker}"):
             await self._enter(lease)

@@ -26,6 +26,7 @@ from nervenet.broker.errors import (
 from nervenet.broker.events import Publisher, decode_event, decode_head, encode_event
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import Join
+from nervenet.broker.roster_frames import RosterReader
 from nervenet.broker.security.plain import Plain
 from nervenet.broker.sockets import reached_by, split_bind
 from nervenet.broker.subscriber import EventStream, Gaps
@@ -85,6 +86,18 @@ async def test_members_see_each_other_in_the_roster(broker):
         assert roster.shared_config == {"mode": "gossip"}
         assert (await b.roster()).version == a.version == 1
         assert a.events_in == broker.addresses["events_in"]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_nodes_of_one_process_hold_one_roster(broker, shared):
+    """Of 500 in four processes each had half a megabyte of its own."""
+    readers = [RosterReader()] * 2 if shared else [None, None]
+    one, other = (member(broker.address, name, rosters=each) for name, each in zip("ab", readers, strict=True))
+    async with one, other:
+        first, second = await one.roster(), await other.roster()
+        while first.members != second.members:  # one was suspected meanwhile
+            first, second = await one.roster(), await other.roster()
+        assert (first.members is second.members) is shared
 
 
 async def test_newer_rosters_are_passed_on(broker):

@@ -1,13 +1,16 @@
 """Arrays through a file without a name."""
 
+import mmap
 import os
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from nervenet.nodes.launching import shared_arrays
 from nervenet.nodes.launching.shared_arrays import pack, unpack
 
 shapes = hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=7)
@@ -15,6 +18,14 @@ kinds = st.sampled_from([np.float32, np.float64, np.int64, np.int32, np.uint8, n
 arrays = st.lists(kinds.flatmap(lambda kind: hnp.arrays(kind, shapes)), max_size=4)
 
 
+@pytest.fixture(params=["read", "mapped"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """However small it is, a file is read at once, or mapped."""
+    monkeypatch.setattr(shared_arrays, "SMALL", 1 << 16 if request.param == "read" else 0)
+    return str(request.param)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arrays)
 def test_what_is_packed_is_unpacked(given_arrays: list[np.ndarray]) -> None:
     found = unpack(pack(given_arrays))
@@ -23,6 +34,25 @@ def test_what_is_packed_is_unpacked(given_arrays: list[np.ndarray]) -> None:
         assert one.dtype == other.dtype
         assert one.shape == other.shape
         assert one.tobytes() == np.ascontiguousarray(other).tobytes()
+
+
+def test_a_small_one_is_no_map_and_so_holds_no_descriptor(way: str) -> None:
+    """Of 500 hosted peers there were 500, of the rows of each."""
+    (array,) = unpack(pack([np.arange(5.0)]))
+    assert array.ctypes.data % shared_arrays.ALIGNED == 0
+    holder: Any = array
+    while isinstance(holder, np.ndarray | memoryview):
+        holder = holder.base if isinstance(holder, np.ndarray) else holder.obj
+    assert isinstance(holder, mmap.mmap) is (way == "mapped")
+
+
+def test_one_that_has_been_cut_short_is_no_array(way: str) -> None:
+    if way == "read":
+        descriptor = pack([np.arange(5.0)])
+        size = os.fstat(descriptor).st_size
+        with pytest.raises(ValueError, match=f"a file of {size + 1:,} bytes ended after {size:,}"):
+            shared_arrays._read(descriptor, size + 1)
+        os.close(descriptor)
 
 
 def test_nobody_can_change_what_all_share() -> None:
