@@ -271,6 +271,7 @@ class GossipRounds:
             overtaken = self.lifecycle.status == "waiting" and neighborhood.overtaken(sender, number, self.number + 1)
             return self._close("overtaken", now) if overtaken else self.close_if_ready(now)
         self.inbox.received.setdefault(sender, model)
+        effects += self.resend(sender)  # it has come to this round since, and was sent nothing when it was far behind
         return effects + self.close_if_ready(now)
 
     # ---------------------------------------------------------------------------------------------- closing and mixing

@@ -16,6 +16,7 @@ from nervenet.nodes.gossip import survey_flood
 from nervenet.nodes.gossip.isolation import Isolation
 from nervenet.nodes.gossip.membership.edge_agreement import EdgeAgreement
 from nervenet.nodes.gossip.round_machine import PeerMachine
+from nervenet.nodes.gossip.rounds import GossipRounds
 from nervenet.nodes.gossip.survey_tree import TreeRelay
 from nervenet.nodes.gossip.waiting import WaitPolicy
 from nervenet.nodes.runtime import effects as e
@@ -35,7 +36,7 @@ def test_a_history_that_broke_a_promise_keeps_it_now(what: str) -> None:
     assert breaches(Played(KEPT[what]).play()) == []
 
 
-@pytest.mark.parametrize("seed", [1899, 1994, 2097, 2171])
+@pytest.mark.parametrize("seed", [1899, 1994, 2097, 2171, 4161])
 def test_a_seed_whose_history_broke_a_promise_keeps_it_now(seed: int) -> None:
     assert breaches(Played(draw(seed)).play()) == []
 
@@ -108,6 +109,20 @@ def test_an_edge_of_one_that_went_back_counts_where_it_is(monkeypatch: pytest.Mo
 
 
 UNKNOWN = 2099  # and of one in which a peer that was killed had been connected to one that did not know it yet
+
+
+def test_who_comes_to_a_round_after_its_model_was_sent_is_sent_it_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was alone sends nothing to those that are far behind, and these may leap into its round."""
+    assert breaches(Played(draw(11232)).play()) == []
+    resend = GossipRounds.resend
+
+    def of_heard(self: GossipRounds, peer: str) -> list[e.Effect]:
+        return [] if peer in self.inbox.received else resend(self, peer)
+
+    monkeypatch.setattr(GossipRounds, "resend", of_heard)
+    found = breaches(Played(draw(11232)).play())
+    assert found
+    assert all(breach.startswith("pairs: ") for breach in found)
 
 
 def test_what_it_had_of_a_previous_incarnation_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
