@@ -102,6 +102,7 @@ async def serve_web(
 @asynccontextmanager
 async def _beside(server: Any, *work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Let work go on beside a server; when one of it ends, or fails, the server ends."""
+    from nervenet.nodes.web.background import ending_with
 
     def ended(_: object) -> None:
         server.should_exit = True
@@ -109,15 +110,8 @@ async def _beside(server: Any, *work: Coroutine[Any, Any, None]) -> AsyncIterato
     tasks = [asyncio.create_task(each) for each in work]
     for task in tasks:
         task.add_done_callback(ended)
-    try:
+    async with ending_with(tasks):
         yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-    for task in tasks:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            raise error
 
 
 def clock() -> float:

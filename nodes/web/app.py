@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from ..runtime.printable import html_text
+from .background import ending_with
 from .browsers import Browsers
 from .replays import BadReplay, Replays
 from .request_checks import HEADERS, RequestChecks
@@ -172,15 +173,8 @@ async def _stream(messages: AsyncGenerator[bytes, None], receive: Receive, send:
             pass
 
     tasks = {asyncio.create_task(write()), asyncio.create_task(gone())}
-    try:
+    async with ending_with(tasks):
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-    for task in tasks:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            raise error
 
 
 def _headers(scope: Scope) -> dict[str, str]:
