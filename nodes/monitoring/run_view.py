@@ -20,6 +20,8 @@ from .clusters import PeerClusters, find_clusters
 Fields = Mapping[str, Any] | Event
 CLIENTS = ("client", "aggregator")
 LEARNERS = ("coordinator", "peer", *CLIENTS)
+MOST_MALFORMED = 256  # publishers and types whose malformed events are told apart
+OTHERS = "others any"  # as a stream of events calls those that it does not tell apart
 
 
 @dataclass
@@ -125,7 +127,9 @@ class RunView:
             case "baseline.progress":
                 self.baselines = (int(event.get("done") or 0), int(event.get("models") or 0))
             case "malformed":
-                self.malformed[f"{event.get('subject')} {event.get('about')}"] = int(event.get("count") or 0)
+                self._count_malformed(
+                    f"{event.get('subject')} {event.get('about')}"[:200], int(event.get("count") or 0)
+                )
             case "gap":
                 self.missed += int(event.get("missed") or 0)
             case "node.suspect" | "node.lost":
@@ -136,6 +140,12 @@ class RunView:
                 self._of_node(kind, event, row, number, at)
         if self.finished and row is not None:
             self._settle(str(event.get("node")), row)
+
+    def _count_malformed(self, whose: str, count: int) -> None:
+        if whose in self.malformed or len(self.malformed) < MOST_MALFORMED:
+            self.malformed[whose] = count
+        else:  # a hostile publisher has a name for each; how often is not known of those that are not told apart
+            self.malformed[OTHERS] = self.malformed.get(OTHERS, 0) + 1
 
     def find_clusters(self) -> PeerClusters | None:
         """Return how far the living peers are apart, from the sketches of their weights; None for fewer than two."""

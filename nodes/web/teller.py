@@ -12,6 +12,7 @@ from ..runtime.event_types import Event
 from .text import short
 from .watched_run import WatchedRun
 
+MOST_RUNS = 1024  # whose names are known: an event that comes late begins none of them anew
 ALIVE_S = 2.0  # how often at least a browser hears what time it is, while a run goes on
 
 _JSON = msgspec.json.Encoder()
@@ -32,7 +33,7 @@ class Teller:
         self.run = WatchedRun()
         self.also: dict[str, Any] = {"source": source, "replay": None, **(also or {})}
         self._v = 0
-        self._seen: set[str] = set()  # names of runs
+        self._seen: dict[str, None] = {}  # names of the last runs, the newest at the end
         self._anew = False  # whether a whole state has to be told next
         self._told_at = float("-inf")
         self._told_also: dict[str, Any] = {}
@@ -51,7 +52,11 @@ class Teller:
 
     def show(self, run: WatchedRun) -> None:
         """Tell of another run from now on, or of the same as somebody else has followed it."""
-        self._seen.add(run.view.run)
+        name = run.view.run
+        self._seen.pop(name, None)
+        self._seen[name] = None
+        if len(self._seen) > MOST_RUNS:
+            del self._seen[next(iter(self._seen))]
         self.run, self._anew = run, True
 
     def state(self, now: float) -> bytes:

@@ -4,7 +4,8 @@ import random
 from typing import Any
 
 import pytest
-from nervenet.nodes.monitoring.run_view import NodeRow, RunView, notice
+from nervenet.nodes.monitoring import run_view
+from nervenet.nodes.monitoring.run_view import MOST_MALFORMED, NodeRow, RunView, notice
 
 
 def start(mode: str, rounds: int = 4) -> dict[str, Any]:
@@ -319,3 +320,19 @@ def test_clients_stand_below_their_aggregators() -> None:
     assert screen.ordered(view.rows) == ["coordinator", "region-0", "client-1", "region-1", "client-0"]
     screen.filter = "region-1"
     assert screen.ordered(view.rows) == ["region-1", "client-0"]
+
+
+def malformed_of(names: int) -> RunView:
+    said = {"about": "metric.test", "count": 1}
+    return view_of(*(event("malformed", "stream", "monitor", 1.0, subject=f"p{k}", **said) for k in range(names)))
+
+
+def test_names_that_are_made_up_take_no_memory_and_are_counted() -> None:
+    view = malformed_of(3 * MOST_MALFORMED)
+    assert len(view.malformed) == MOST_MALFORMED + 1
+    assert sum(view.malformed.values()) == 3 * MOST_MALFORMED
+
+
+def test_without_a_bound_they_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_view, "MOST_MALFORMED", 10**9)
+    assert len(malformed_of(3 * MOST_MALFORMED).malformed) == 3 * MOST_MALFORMED
