@@ -27,7 +27,7 @@ BLOCKS = {
     for found in re.finditer(r"```\w+\n(?P<text># (?P<file>\S+)\n.*?)```", PAGE, re.DOTALL | re.MULTILINE)
 }
 DISTRIBUTION = tomllib.loads(BLOCKS["pyproject.toml"])["project"]
-LIMITS = {"cautious": 30, "wheel": 15, "lazy": 60, "huber": 60, "adaline": 60, "dummy": 30}
+LIMITS = {"cautious": 30, "wheel": 15, "lazy": 60, "huber": 60, "adaline": 60, "dummy": 30, "to_sqlite": 30}
 
 
 def install(folder: Path, entry_points: dict[str, dict[str, str]]) -> None:
