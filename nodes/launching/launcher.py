@@ -52,7 +52,7 @@ OnEvent: TypeAlias = Callable[[dict[str, Any]], None]
 
 STOP_S = 3.0  # an orderly stop takes no longer; then the children are killed
 STOPPED_RELAYED_S = 2.0  # how long the word of an orderly stop may take to reach monitors
-BASELINE_S = 60.0  # how long the baselines may go on after the run
+BASELINE_S = 60.0  # how long a model of the baselines may take after the run
 
 
 class RunFailed(RuntimeError):

@@ -23,7 +23,8 @@ END_RELAYED_S = 5.0  # and for the one for which every monitor waits
 
 
 class RunEvents:
-    """Publishes, follows and records the events of a run. `on_round` is called when a node has completed a round.
+    """Publishes, follows and records the events of a run. `on_progress` is called when a node has completed a round, or
+    a model of the baselines is done.
 
     Peers measure their models in `every` so many rounds.
     """
@@ -33,7 +34,7 @@ class RunEvents:
         run: str,
         run_dir: RunDir,
         on_event: Callable[[dict[str, Any]], None],
-        on_round: Callable[[], None],
+        on_progress: Callable[[], None],
         every: int = 1,
         security: Security = LOCAL,
     ) -> None:
@@ -42,7 +43,7 @@ class RunEvents:
         self._run = run
         self._run_dir = run_dir
         self._on_event = on_event
-        self._on_round = on_round
+        self._on_progress = on_progress
         self._publisher = Publisher("launcher", "launcher", run, new_incarnation(), security=security)
         self._security = security
         self._following: asyncio.Task[None] | None = None
@@ -123,9 +124,11 @@ class RunEvents:
             case "round.started" if self.first_round_at is None:
                 self.first_round_at = event["time"]
             case "round.completed":
-                self._on_round()
+                self._on_progress()
                 if event["role"] == "coordinator":
                     self.last_round = event.get("round", self.last_round)
+            case "baseline.progress":
+                self._on_progress()
             case "node.left" if "subject" not in event:
                 self._left.add(event["node"])
                 self._check_left()

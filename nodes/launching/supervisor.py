@@ -302,12 +302,13 @@ class Supervisor:
             await self._pause(1.0)
 
     async def wait_for_baselines(self, within_s: float) -> None:
+        """Wait for the baselines, as long as one model after the other is done: how many there are says the run."""
         if not self._processes.forked(BASELINE):
             return
         try:
-            await self._until(lambda: self.baselines is not None, within_s, "")
+            await self._until(lambda: self.baselines is not None, within_s, "", of_progress=True)
         except RunAborted:
-            reason = self._abort_reason or f"they were not done {within_s:g} s after the run"
+            reason = self._abort_reason or f"no model of theirs was done in {within_s:g} s"
             self.publish("warning", reason=f"the baselines are left out: {reason}")
 
     def _check(self) -> None:

@@ -130,3 +130,13 @@ async def test_a_stream_of_events_that_breaks_is_followed_again(monkeypatch: pyt
     kept = await recorded(monkeypatch)
     assert len(opened) == 2
     assert {"one", "two", "node.left"} <= {*kept}
+
+
+@pytest.mark.parametrize(("kind", "role", "counts"), [
+    ("round.completed", "client", True), ("baseline.progress", "baseline", True), ("metric.local", "client", False),
+])  # fmt: skip
+def test_a_round_and_a_model_of_the_baselines_are_progress(kind: str, role: str, counts: bool) -> None:
+    made: list[bool] = []
+    events = RunEvents("r", NoRunDir(), lambda _: None, lambda: made.append(True))  # type: ignore[arg-type]
+    events._note({"type": kind, "node": "a", "role": role, "round": 1})
+    assert bool(made) == counts

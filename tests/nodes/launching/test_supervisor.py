@@ -546,6 +546,39 @@ async def test_baselines_are_reported() -> None:
     assert scenario.supervisor.baseline_s == 1.5
 
 
+async def said_of_slow_baselines(monkeypatch: pytest.MonkeyPatch, *, models: int) -> list[str]:
+    """Return what is said where a model takes two thirds of the wait, and so many are done before all are reported."""
+    clock, done = [0.0], iter(range(models))
+    monkeypatch.setattr(supervisor, "monotonic", lambda: clock[0])
+    scenario = await Scenario().started()
+    await scenario.supervisor.start_baselines(DataShares(("a",), "classification", 9, whole=14), 7)
+
+    async def change(_table: ProcessTable, within_s: float) -> None:
+        clock[0] += within_s
+        if clock[0] % 40.0 == 0.0:
+            if next(done, None) is None:
+                scenario.supervisor.reported("baseline", "result", {"centralised": 0.9}, None)
+            else:
+                scenario.supervisor.progressed()
+
+    monkeypatch.setattr(ProcessTable, "change", change)
+    await scenario.supervisor.wait_for_baselines(60.0)
+    return [fields["reason"] for _, fields in scenario.published]
+
+
+async def test_baselines_are_waited_for_while_one_model_after_the_other_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert await said_of_slow_baselines(monkeypatch, models=9) == []
+
+
+async def test_all_of_them_within_a_minute_would_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    until = Supervisor._until
+    monkeypatch.setattr(Supervisor, "_until", lambda *given, **_: until(*given))
+    reason = "the baselines are left out: no model of theirs was done in 60 s"
+    assert await said_of_slow_baselines(monkeypatch, models=9) == [reason]
+
+
 class FakeEngine(FakeForkServer):
     """An engine whose places come when a test says so."""
 
