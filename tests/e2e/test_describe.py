@@ -50,10 +50,27 @@ def test_a_bad_cell_at_one_site_ends_it_in_a_line_or_two(nervenet: Start, tmp_pa
     assert len(done.err) <= 2
 
 
-def test_ctrl_c_ends_it_in_order(nervenet: Start, tmp_path: Path) -> None:
-    command = nervenet("describe", "--data", write(tmp_path, "a", range(50_000)), write(tmp_path, "b", range(50_000)))
-    wait_until(lambda: len(command.family()) >= 2, "the fork server has started")
+HELD = """
+import pathlib, time
+folder = pathlib.Path(__file__).parents[1]
+(folder / "reading").touch()
+while not (folder / "signaled").exists():
+    time.sleep(0.01)
+raise ImportError("no such library here")
+"""
+
+
+def test_ctrl_c_ends_it_in_order(nervenet: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One site reads its file until the signal has been sent: before that the command cannot end."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "pyarrow").mkdir()
+    (tmp_path / "pyarrow" / "__init__.py").write_text(HELD)
+    (tmp_path / "b.parquet").touch()
+    files = (write(tmp_path, "a", range(50)), tmp_path / "b.parquet")
+    command = nervenet("describe", "--data", *files, fresh=True)  # a warm one has the true library already
+    wait_until((tmp_path / "reading").exists, "a site reads its file")
     command.kill(signal.SIGINT)
+    (tmp_path / "signaled").touch()
     assert command.wait() == 130
     wait_until(lambda: not command.family(), "all processes have ended")
     assert "Traceback" not in command.text, command.text
