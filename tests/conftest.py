@@ -11,6 +11,7 @@ import sys
 import tracemalloc
 import weakref
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -184,3 +185,16 @@ def three_free_ports() -> Callable[[], int]:
 def ports(three_free_ports: Callable[[], int]) -> int:
     """The first of three free ports in a row."""
     return three_free_ports()
+
+
+@pytest.fixture
+def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Have nodes with ``--model held:Held`` stand still in a round, until what this gives is called.
+
+    Whatever a test does to a run meanwhile, the run cannot have ended before.
+    """
+    folder = Path(__file__).with_name("e2e")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.setenv("HELD_UNTIL", str(tmp_path / "go-on"))
+    return (tmp_path / "go-on").touch

@@ -20,7 +20,7 @@ from nervenet.scripts.main import execute
 from .. import warm
 
 T = TypeVar("T")
-PATIENCE_S = 60.0  # for what takes a second on an idle machine: a busy one is no reason to fail
+PATIENCE_S = 120.0  # for what takes a second on an idle machine: a busy one is no reason to fail
 NERVENET = [sys.executable, "-m", "nervenet.scripts.main"]
 
 
@@ -43,7 +43,9 @@ class Command:
         fresh: bool = False,
         ignoring_sigint: bool = False,
         file_blocks: int | None = None,
+        script: Path | None = None,
     ) -> None:
+        # `script` does what the command does, but for what it has changed before.
         # `fresh`: an interpreter of its own, for what is about its start; so is one that a shell starts.
         # A shell that starts a job in the background has it ignore SIGINT, and that is inherited. With `file_blocks`
         # no file can become longer than so many times 512 bytes: to who writes it, the disk is full.
@@ -53,7 +55,7 @@ class Command:
         self.words = [str(a) for a in arguments]
         start: Callable[..., Any] = subprocess.Popen if shell or fresh else warm.start
         self.process = start(
-            [*shell, *NERVENET, *self.words],
+            [*shell, *([sys.executable, str(script)] if script else NERVENET), *self.words],
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -23,11 +23,20 @@ def steps(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(("strategy", "buffer"), [("fedbuff", 4), ("fedasync", 1)])
 def test_a_run_without_rounds_learns_and_tells_how_stale_its_updates_were(
-    strategy: str, buffer: int, launch_here: Start
+    strategy: str, buffer: int, launch: Start, held: Callable[[], None], until: Start
 ) -> None:
+    clients = {f"client-{i}" for i in range(4)}
     words = ("--data", "iris", "--nodes", 4, "--rounds", 120, "--seed", 3, "--strategy", strategy)
-    run = launch_here(*words, "--set", "evaluation.baseline=false", "--set", "network.suspect_after_s=20").ok()
-    summary = run.summary()
+    words += ("--set", "evaluation.baseline=false", "--set", "network.suspect_after_s=20", "--model", "held:Held")
+    run = launch(*words)
+
+    def participants() -> set[str]:
+        done = [event for event in run.reported("round.completed", role="coordinator") if event["round"]]
+        return {name for event in done for name in event["participants"]}
+
+    until(lambda: participants() >= clients, "each has taken part")  # or the quick ones would do it without the others
+    held()
+    summary = run.ok().summary()
     assert summary["status"] == "completed"
     assert summary["completed_rounds"] == 120
     assert summary["accuracy"] >= 0.9
@@ -36,7 +45,7 @@ def test_a_run_without_rounds_learns_and_tells_how_stale_its_updates_were(
     reported = steps(run.folder)
     assert [event["round"] for event in reported] == list(range(1, 121))
     assert all(event["closed_by"] == "buffer" and len(event["staleness"]) == buffer for event in reported)
-    assert {name for event in reported for name in event["participants"]} == {f"client-{i}" for i in range(4)}
+    assert {name for event in reported for name in event["participants"]} == clients
     assert any(event["staleness_max"] > 0 for event in reported)
 
 

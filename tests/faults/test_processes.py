@@ -1,6 +1,7 @@
 """The vocabulary of faults over real processes; benchmarks/histories.py plays hundreds of them."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ HOUR_S = 3600.0
 
 
 @pytest.mark.e2e
-async def test_a_run_outlives_what_befalls_it(tmp_path: Path) -> None:
-    words = ("--mode", "gossip", "--nodes", 3, "--rounds", 1500, "--data", "iris", "--set", "evaluation.baseline=false")
+async def test_a_run_outlives_what_befalls_it(tmp_path: Path, held: Callable[[], None]) -> None:
+    words = ("--mode", "gossip", "--nodes", 3, "--rounds", 1010, "--data", "iris", "--set", "evaluation.baseline=false")
     words += ("--deadline", 2)  # of the round whose weights a cut has lost
-    # So many rounds that the disk has room again before the model is written.
-    async with LaunchedRun(words, tmp_path / "run", 251) as run:
+    # It does not come to its end, at which the model is written, before all has befallen it and the disk has room.
+    late = {"HELD_AT": "1000"}
+    async with LaunchedRun((*words, "--model", "held:Held"), tmp_path / "run", 251, environment=late) as run:
         await run.in_round(5)
         await run.befall(
             [
@@ -31,6 +33,7 @@ async def test_a_run_outlives_what_befalls_it(tmp_path: Path) -> None:
             ]
         )
         assert len(run.performed) == 8
+        held()
         assert await run.process.wait() == 0, run.said
         assert "is not whole: File too large" in run.said
         set_back = [x["time"] for x in run.events() if x.get("node") == "peer-2" and x["time"] < time.time() - 1800]
