@@ -5,11 +5,13 @@ python gossiper.py BROKER|+SEED_PEER|++SEED_PEER RUN NAME SHARE PEERS ROUNDS PAC
 GOSSIPER_DATA names an .npz file of the digits, split (test_gossip_churn.py writes it: a process that needs no
 scikit-learn is there in half the time). SHARE is which eighth of the training rows is its own. With ++ it takes its
 name even from one that answers. It binds at HOST, and writes its weights to FOLDER every five rounds. Says "at ADDRESS"
-when it is there, and a line of JSON for each round and at its end, which SIGTERM brings about before the last round.
+when it is there, and a line of JSON for each round and at its end. Before the last round that is brought about by
+SIGTERM, or by the file that GOSSIPER_LAST names once it is there: with a measured round not before the one in it.
 """
 
 import asyncio
 import json
+import math
 import os
 import signal
 import sys
@@ -22,6 +24,14 @@ from nervenet.models import MLP
 from nervenet.nodes import Experiment, NodeFailed, Peer
 
 Reports = list[dict[str, Any]]
+
+
+def last() -> float:
+    """The round that is to be the last, as soon as that is said."""
+    try:
+        return float(Path(os.environ["GOSSIPER_LAST"]).read_text() or "inf")
+    except FileNotFoundError:
+        return math.inf
 
 
 class Paced(MLP):
@@ -70,7 +80,7 @@ async def take_part(
                     np.save(Path(place[1]) / f"{name}-{report.round}.npy", peer.weights)
                 found |= {"round": report.round, "accuracy": report.accuracy or found.get("accuracy")}
                 print(json.dumps({"round": report.round, "time": time.time()}), flush=True)
-                if reported.is_set():
+                if reported.is_set() or (report.accuracy is not None and report.round >= last()):
                     break
     except NodeFailed as error:
         found["failed"] = str(error)
