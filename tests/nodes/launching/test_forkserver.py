@@ -265,7 +265,13 @@ def test_a_fork_server_here_would_take_the_signals_of_this_process(tmp_path: Pat
 
 
 @pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[ForkServerClient]:
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a fork server on a busy machine the time to end its children."""
+    monkeypatch.setattr(forkserver_client, "CLOSE_S", PATIENCE_S)
+
+
+@pytest.fixture
+async def client(tmp_path: Path, patient: None) -> AsyncIterator[ForkServerClient]:
     client = ForkServerClient()
     client.attach()
     yield client
@@ -322,13 +328,14 @@ async def test_a_name_that_cannot_be_imported_is_no_reason_to_die(client: ForkSe
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("stopped", [False, True])
+@pytest.mark.usefixtures("patient")
 async def test_nobody_outlives_the_launcher(tmp_path: Path, stopped: bool) -> None:
     client = ForkServerClient()
     client.attach()
     pid = await asleep(client, tmp_path)
     if stopped:
         os.kill(pid, signal.SIGSTOP)
-        await until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+        await until(lambda: is_stopped(pid))
     client.close()
     await until(lambda: gone(pid))
 
@@ -342,16 +349,14 @@ async def left_by_a_fork_server_that_is_stopped(tmp_path: Path) -> list[bool]:
     client.attach()
     pids = [await asleep(client, tmp_path) for _ in range(2)]
 
-    def stopped(pid: int) -> bool:
-        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
-
     for pid in (pids[1], client._process.pid):
         os.kill(pid, signal.SIGSTOP)
-        await until(lambda pid=pid: stopped(pid))  # type: ignore[misc]
+        await until(lambda pid=pid: is_stopped(pid))  # type: ignore[misc]
     client.signal(pids[0], signal.SIGKILL)
-    await until(lambda: gone(pids[0]) or stopped(client._process.pid))
+    await until(lambda: gone(pids[0]) or is_stopped(client._process.pid))
     left = [not gone(pids[0])]
     client.close()
+    await until(lambda: gone(pids[1]) or is_stopped(pids[1]))  # who was killed is no longer stopped, and dies soon
     left.append(not gone(pids[1]))
     for pid in (pid for pid, stays in zip(pids, left, strict=True) if stays):
         with suppress(ProcessLookupError):
@@ -359,14 +364,23 @@ async def left_by_a_fork_server_that_is_stopped(tmp_path: Path) -> list[bool]:
     return left
 
 
-def gone(pid: int) -> bool:
+def state(pid: int) -> str:
     try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        return str(psutil.Process(pid).status())
     except psutil.NoSuchProcess:
-        return True
+        return psutil.STATUS_DEAD
+
+
+def gone(pid: int) -> bool:
+    return state(pid) in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+
+
+def is_stopped(pid: int) -> bool:
+    return state(pid) == psutil.STATUS_STOPPED
 
 
 @pytest.mark.e2e
+@pytest.mark.usefixtures("patient")
 async def test_a_fork_server_that_was_stopped_leaves_nobody(tmp_path: Path) -> None:
     assert await left_by_a_fork_server_that_is_stopped(tmp_path) == [False, False]
 
