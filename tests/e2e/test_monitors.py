@@ -19,13 +19,18 @@ def test_late_monitors_one_of_them_killed_disturb_nobody(launch: Start, nervenet
     address = run.broker()
     run.in_round(5)
     lines = nervenet("monitor", "--broker", address, "--json")
-    people = nervenet("monitor", "--broker", address)
+    people, patient = (nervenet("monitor", "--broker", address) for _ in range(2))
     lines.says('"round.completed"')
+
     # A late listener is told what went before: who is there, and how the run began.
-    known = [json.loads(line) for line in lines.out]
-    assert {"run.started", "node.joined", "node.ready"} <= {e["type"] for e in known}
-    assert {e["node"] for e in known if e["type"] == "node.joined"} >= {f"client-{i}" for i in range(2)}
-    until(lambda: "round" in people.text, "the terminal view shows rounds")
+    def known(kind: str) -> set[str]:
+        events = [json.loads(line) for line in list(lines.out) if line.endswith("\n")]
+        return {event["node"] for event in events if event["type"] == kind}
+
+    until(lambda: known("run.started") and known("node.ready"), "how the run began")
+    until(lambda: known("node.joined") >= {"client-0", "client-1"}, "who is there")
+    for view in (people, patient):
+        until(lambda view=view: "round" in view.text, "the terminal view shows rounds")
     os.kill(lines.pid, signal.SIGSTOP)  # the worst listener: one that no longer reads
     stopped_at = time.time()
     until(lambda: len([e for e in run.reported("round.completed") if e["time"] > stopped_at]) > 30, "rounds go on")
@@ -35,6 +40,8 @@ def test_late_monitors_one_of_them_killed_disturb_nobody(launch: Start, nervenet
     assert not run.reported("node.lost")
     run.kill(signal.SIGINT)
     assert run.wait() == 130
+    assert patient.wait() == 0
+    assert "aborted after" in patient.text
     for line in lines.out[:-1]:  # of the last one it may have said half
         event = json.loads(line)
         assert {"type", "run", "node", "role", "incarnation", "seq", "time"} <= set(event), event
