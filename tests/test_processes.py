@@ -48,6 +48,6 @@ def test_nor_is_it_enough_to_swallow_the_refusal(tmp_path: Path) -> None:
     (tmp_path / "test_two.py").write_text(TESTS, encoding="utf-8")
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = e2e\n", encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert "FAILED test_two.py::test_unmarked" in ended.stdout
     assert "1 failed, 1 passed" in ended.stdout

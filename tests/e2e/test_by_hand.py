@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]
-COMMON = ("--rounds", 4, "--set", "network.join_deadline_s=60")
+COMMON = ("--rounds", 4, "--set", "network.join_deadline_s=300", "--set", "network.suspect_after_s=20")
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_site_with_other_columns_is_named(address: str, nervenet: Start, tmp_p
 def test_a_node_with_other_terms_is_refused_by_name(
     address: str, nervenet: Start, nervenet_here: Start, tmp_path: Path
 ) -> None:
-    where = ("--broker", address, "--run", "terms", "--nodes", 2, "--set", "network.join_deadline_s=60")
+    where = ("--broker", address, "--run", "terms", "--nodes", 2, "--set", "network.join_deadline_s=300")
     first = nervenet("node", "peer", *where, "--name", "p0", "--data", site(tmp_path, "a", 0), "--hidden", 8, "--json")
     first.says('"node.joined"')
     second = nervenet_here("node", "peer", *where, "--name", "p1", "--data", site(tmp_path, "b", 1), "--hidden", 16)
@@ -103,7 +103,7 @@ def test_a_node_with_other_terms_is_refused_by_name(
 
 
 def test_too_few_nodes_are_counted_and_the_wait_ends(address: str, nervenet_here: Start, tmp_path: Path) -> None:
-    where = ("--broker", address, "--run", "lonely", "--nodes", 3, "--set", "network.join_deadline_s=1")
+    where = ("--broker", address, "--run", "lonely", "--nodes", 3, "--set", "network.join_deadline_s=5")
     one = nervenet_here("node", "peer", *where, "--name", "p0", "--data", site(tmp_path, "a", 0))
     assert one.wait() == 1
     assert "Traceback" not in one.text

@@ -33,7 +33,7 @@ async def federation(clients: Mapping[str, str]) -> tuple[float, dict[str, Any],
     events: list[dict[str, Any]] = []
     processes: dict[str, warm.Process] = {}
     tables = {"nodes": len(clients), "rounds": ROUNDS, "federated": {"deadline_s": 20.0, "min_clients": 2}}
-    plan = Experiment.from_dict({**tables, "network": {"join_deadline_s": 60, "suspect_after_s": 3.0}})
+    plan = Experiment.from_dict({**tables, "network": {"join_deadline_s": 60, "suspect_after_s": 6.0}})
     accuracy = 0.0
     async with Broker("tcp://127.0.0.1:0") as broker, asyncio.timeout(300):
         where = (broker.addresses["directory"], "company")

@@ -3,17 +3,32 @@
 import asyncio
 import logging
 import signal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from nervenet.models import MLPClassifier
-from nervenet.nodes import FederatedClassifier, GossipClassifier
+from nervenet.nodes import Experiment, FederatedClassifier, GossipClassifier
+from nervenet.nodes.estimators import processes
 from sklearn.datasets import load_iris
 from sklearn.linear_model import SGDClassifier
 
 pytestmark = pytest.mark.e2e
 X, Y = load_iris(return_X_y=True)
 WEIGHTS = np.linspace(0.5, 2.0, len(Y))
+
+
+@pytest.fixture(autouse=True)
+def calm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine, too, nobody is left out of a round."""
+    launch = processes.launch
+
+    def patient(experiment: Experiment, **more: Any) -> Any:
+        network = replace(experiment.network, suspect_after_s=20.0)
+        return launch(replace(experiment, network=network), **more)
+
+    monkeypatch.setattr(processes, "launch", patient)
 
 
 async def test_a_federated_fit_within_a_running_loop_has_the_same_bits_and_is_a_good_guest() -> None:

@@ -18,7 +18,7 @@ from ..pages import FEDERATION, blocks, section
 
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 PLACES = {name: f"127.0.0.{place}" for place, name in enumerate(("hub", "north", "south", "west"), start=1)}
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 def steps(port: int) -> list[list[str]]:

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.e2e
 
 def test_peers_come_to_one_forest(launch: Callable[..., Any]) -> None:
     words = ("--mode", "gossip", "--data", "wine", "--nodes", 3, "--set", "evaluation.baseline=false")
+    words += ("--set", "network.suspect_after_s=20")  # scikit-learn loads slowly
     run = launch(*words, "--model", "sklearn.ensemble.RandomForestClassifier", "--set", "model.n_estimators=9").ok()
     summary = run.summary()
     assert summary["accuracy_min"] == summary["accuracy_max"] > 0.8

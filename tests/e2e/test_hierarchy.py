@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.e2e
 Start = Callable[..., Any]
 TASK = ("--rounds", 100000, "--epochs", 1, "--set", "data.task=classification", "--set", "model.dtype=float64")
-COMMON = (*TASK, "--set", "network.join_deadline_s=60")
+COMMON = (*TASK, "--set", "network.join_deadline_s=60", "--set", "network.suspect_after_s=20")
 REGIONS = {"north": ("site0", "site1"), "south": ("site2", "site3")}
 
 

@@ -47,7 +47,7 @@ class Stranger:
             for socket in (control, bulk):
                 socket.send_multipart(hello)
             for socket in (control, bulk):
-                assert socket.poll(10_000), "a well-formed HELLO is answered"
+                assert socket.poll(60_000), "a well-formed HELLO is answered"
                 self.answers += socket.recv_multipart()
             for _ in range(100):
                 bulk.send_multipart(encode(Update(self.round + 1, 0, 10, {}, None, MODEL), np.ones(3, np.float32)))

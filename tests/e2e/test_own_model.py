@@ -48,9 +48,9 @@ def test_it_is_launched_and_its_model_predicts(launch: Start, tmp_path: Path, mo
         "sepal length (cm),sepal width (cm),petal length (cm),petal width (cm)\n5.1,3.5,1.4,0.2\n"
     )
     command = [sys.executable, "-m", "nervenet.scripts.main", "predict", str(run.folder), "rows.csv"]
-    refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert (refused.returncode, "on the command line --model mine:Mine" in refused.stderr) == (2, True)
     answered = subprocess.run(
-        [*command, "--model", "mine:Mine"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
+        [*command, "--model", "mine:Mine"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True
     )
     assert answered.stdout == "prediction\n0\n"

@@ -16,6 +16,6 @@ KILLS = Path(__file__).parents[2] / "benchmarks" / "shared_memory_kills.py"
 
 def test_who_is_killed_in_the_midst_leaves_the_others_with_whole_vectors() -> None:
     words = [sys.executable, str(KILLS), "--kills", "6", "--parameters", "300000", "--no-rival"]
-    ended = subprocess.run(words, capture_output=True, text=True, timeout=180, check=False)
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "0 wrong; 0 hangs" in ended.stdout

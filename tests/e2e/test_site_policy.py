@@ -38,6 +38,7 @@ def test_a_client_that_declines_too_many_rounds_is_named(nervenet: Start, tmp_pa
     address = broker.says("directory").split()[-1]
     (tmp_path / "site.toml").write_text("[site.allow]\nmax_rounds = 2\n")
     where = ("--broker", address, "--run", "study", "--nodes", 3, "--rounds", 3, "--set", "network.join_deadline_s=60")
+    where += ("--set", "network.suspect_after_s=20")  # on a busy machine, too, nobody is to be left out of a round
     clients = [
         nervenet("node", "client", *where, "--name", name, "--data", site(tmp_path, name), "--out", f"of-{name}", *more)
         for name, more in (("s0", ()), ("s1", ()), ("s2", ("--site", "site.toml")))

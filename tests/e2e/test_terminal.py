@@ -59,7 +59,7 @@ class Terminal:
 
     def close(self) -> None:
         self.process.kill()
-        self.process.wait(60)
+        self.process.wait(120)
         os.close(self._its)
         self._reader.join(60)
         os.close(self._ours)
@@ -89,7 +89,7 @@ def test_keys_steer_the_view_and_leave_it(replayed: Terminal, until: Callable[..
     replayed.press("l/peer-7\r")
     until(lambda: "filter: peer-7" in replayed.text, "the log is filtered")
     replayed.press("q")
-    assert replayed.process.wait(60) == 0
+    assert replayed.process.wait(120) == 0
     assert replayed.is_seen()
     until(lambda: "not known how it ends: 0 of 9 rounds so far" in replayed.text, "the outcome is the last word")
     assert "\\x1b[2Jevil" in replayed.text
@@ -100,5 +100,5 @@ def test_a_signal_leaves_the_terminal_as_it_was(replayed: Terminal, until: Calla
     until(lambda: "the recording has ended, q leaves" in replayed.text, "the replay ends and waits")
     assert not replayed.is_seen()
     replayed.process.send_signal(signal.SIGTERM)
-    assert replayed.process.wait(60) == 143
+    assert replayed.process.wait(120) == 143
     assert replayed.is_seen()

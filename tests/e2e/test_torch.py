@@ -14,7 +14,7 @@ pytestmark = pytest.mark.e2e
 
 
 def test_a_convolutional_network_is_embedded_in_both_modes() -> None:
-    done = subprocess.run([sys.executable, EXAMPLES / "torch_digits.py"], capture_output=True, text=True, timeout=240)
+    done = subprocess.run([sys.executable, EXAMPLES / "torch_digits.py"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     reached = [float(line.rpartition(" ")[2]) for line in done.stdout.splitlines()]
     assert len(reached) == 5 + 4  # a line a round of the federation, and one a peer
@@ -36,7 +36,7 @@ def test_a_convolutional_network_is_launched(mode: str, tmp_path: Path) -> None:
         "3",
     ]
     model = ["--model", "torch_digits:DigitsCNN", "--epochs", "2", "--mode", mode, "--out", tmp_path / "run", "--quiet"]
-    done = subprocess.run([*command, *model], cwd=EXAMPLES, capture_output=True, text=True, timeout=240)
+    done = subprocess.run([*command, *model], cwd=EXAMPLES, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     summary = json.loads((tmp_path / "run" / "summary.json").read_text(encoding="utf-8"))
     assert summary["status"] == "completed"

@@ -207,5 +207,5 @@ def test_a_program_that_has_nothing_of_this_package_predicts_the_same(tmp_path):
     packages.mkdir()
     arguments = [file, json.dumps(to_be_trusted(content)), json.dumps(X.tolist()), without_nervenet(packages)]
     command = [sys.executable, "-I", "-S", "-c", ELSEWHERE, *map(str, arguments)]  # no site-packages by itself
-    said = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path, timeout=120).stdout
+    said = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path, timeout=300).stdout
     np.testing.assert_allclose(json.loads(said), site.predict_proba(X), rtol=0, atol=1e-6)

@@ -39,14 +39,15 @@ def test_a_run_folder_is_served_until_a_signal(run_folder: Path) -> None:
             line = process.stdout.readline()
             assert line.startswith("serving http://127.0.0.1:")
             address = line.split()[1].removesuffix("/predict")
-            answer = httpx.post(f"{address}/predict", json={"X_test": [[5.1, 3.5, 1.4, 0.2]] * 2})
-            assert answer.status_code == 200
-            assert len(answer.json()["y_pred"]) == 2
-            assert httpx.post(f"{address}/predict", json={"X_test": [[5.1, 3.5]]}).status_code == 422
-            model = httpx.get(f"{address}/model").json()
+            with httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
+                answer = client.post("/predict", json={"X_test": [[5.1, 3.5, 1.4, 0.2]] * 2})
+                assert answer.status_code == 200
+                assert len(answer.json()["y_pred"]) == 2
+                assert client.post("/predict", json={"X_test": [[5.1, 3.5]]}).status_code == 422
+                model = client.get("/model").json()
             assert (model["round"], model["metrics"]) == (7, {"accuracy": 0.9, "loss": None})
             process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 143
+            assert process.wait(120) == 143
         finally:
             process.kill()
 

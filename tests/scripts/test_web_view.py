@@ -62,7 +62,7 @@ def test_run_folders_are_shown_compared_and_played_until_a_signal(tmp_path: Path
                     assert time.monotonic() < deadline
                 assert [run["rounds"]["metric"] for run in runs] == [[0.5], [0.75]]
             process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 143
+            assert process.wait(120) == 143
         finally:
             process.kill()
 

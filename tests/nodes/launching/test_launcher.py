@@ -33,7 +33,7 @@ def plan(**more: Any) -> Experiment:
 async def test_it_gives_the_summary_and_tells_what_happens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     events: list[dict[str, Any]] = []
     addresses: list[str] = []
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         more = {"on_event": events.append, "on_address": addresses.append}
         summary = await launch(plan(), out=tmp_path / "run", progress=True, **more)
     lines = capsys.readouterr().err.splitlines()
@@ -55,7 +55,7 @@ async def test_encoded_updates_and_personal_models_leave_their_figures_and_files
 ) -> None:
     events: list[dict[str, Any]] = []
     federated = {"compression": "delta+int8", "personal": ["weight.1", "bias.1"], "fine_tune": 1}
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         summary = await launch(plan(federated=federated), out=tmp_path / "run", on_event=events.append)
     assert capsys.readouterr().err == "", "where nobody watches it says nothing"
     rounds = [event for event in events if event["type"] == "round.completed" and event["round"] == 2]
@@ -85,7 +85,7 @@ async def test_personal_arrays_that_the_model_does_not_have_are_refused_before_a
 @pytest.mark.e2e
 async def test_a_failed_run_has_a_reason_and_leaves_its_folder(tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match="finite") as caught:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             await launch(plan(training={"learning_rate": 1e30}, data={"name": "diabetes"}), out=tmp_path / "run")
     assert caught.value.summary["status"] == "failed"
     assert (tmp_path / "run" / "summary.json").exists()
@@ -103,7 +103,7 @@ async def test_cancelled_it_stops_everybody_in_order(tmp_path: Path) -> None:
             running.set()
 
     run = asyncio.create_task(launch(plan(rounds=1_000_000), out=tmp_path / "run", on_event=listen))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         await running.wait()
         run.cancel("interrupted by Ctrl-C")
         with pytest.raises(asyncio.CancelledError):
@@ -136,7 +136,7 @@ async def left_by_a_launcher_that_hears_nothing(
 
     watching = asyncio.create_task(monitor())
     run = asyncio.create_task(launch(plan(rounds=1_000_000), out=tmp_path / "run", on_address=broker.set_result))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while "round.completed" not in heard:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         run.cancel()
@@ -182,7 +182,7 @@ async def left_if_stopped_at_its_end(tmp_path: Path) -> set[str]:
             run.cancel("interrupted by SIGTERM")
 
     run = asyncio.create_task(launch(plan(), out=tmp_path / "run", on_event=listen))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         with pytest.raises(asyncio.CancelledError):
             await run
     folder = tmp_path / "run"
@@ -210,7 +210,7 @@ async def stopped_in_its_baselines(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Supervisor, "wait_for_baselines", stopped)
     ended: BaseException | None = None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         try:
             await launch(plan(), out=tmp_path / "run")
         except (asyncio.CancelledError, RunFailed) as caught:
@@ -274,7 +274,7 @@ async def test_what_could_not_be_written_at_the_end_is_said(
     if not said:  # the fault
         monkeypatch.setattr(RunEvents, "say_refused", lambda _: None)
     events: list[dict[str, Any]] = []
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         summary = await launch(plan(), out=tmp_path / "run", on_event=events.append)
     assert summary["status"] == "completed"
     reasons = [str(event["reason"]) for event in events if event["type"] == "warning"]
