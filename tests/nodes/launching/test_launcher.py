@@ -115,7 +115,7 @@ async def test_cancelled_it_stops_everybody_in_order(tmp_path: Path) -> None:
 
 
 async def left_by_a_launcher_that_hears_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_s: float
 ) -> tuple[set[str], bool]:
     """Cancel a run of whose end no report arrives: what a monitor has heard, and whether there is a model."""
     receive = ReportServer._receive
@@ -125,7 +125,7 @@ async def left_by_a_launcher_that_hears_nothing(
             receive(server, transport, item)
 
     monkeypatch.setattr(ReportServer, "_receive", deaf)
-    monkeypatch.setattr(launcher, "STOP_S", 1.0)
+    monkeypatch.setattr(launcher, "STOP_S", stop_s)
     heard: set[str] = set()
     broker: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -151,7 +151,7 @@ async def left_by_a_launcher_that_hears_nothing(
 async def test_monitors_hear_of_an_orderly_stop_and_the_coordinator_leaves_its_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard, saved = await left_by_a_launcher_that_hears_nothing(tmp_path, monkeypatch)
+    heard, saved = await left_by_a_launcher_that_hears_nothing(tmp_path, monkeypatch, 5.0)
     assert "run.failed" in heard
     assert saved
 
@@ -168,7 +168,7 @@ async def test_a_broker_stopped_first_and_a_model_that_only_the_launcher_writes_
         await running._processes.stop(within_s)
 
     monkeypatch.setattr(Supervisor, "stop_nodes", stop_all)
-    heard, saved = await left_by_a_launcher_that_hears_nothing(tmp_path, monkeypatch)
+    heard, saved = await left_by_a_launcher_that_hears_nothing(tmp_path, monkeypatch, 1.0)
     assert "run.failed" not in heard
     assert not saved
 
