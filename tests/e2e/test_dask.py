@@ -18,7 +18,7 @@ from nervenet.nodes.launching.placement.executor import ExecutorFailed, Wanted
 pytestmark = pytest.mark.e2e
 distributed = pytest.importorskip("distributed")
 
-QUICK = {"data.name": "iris", "nodes": 2, "evaluation.baseline": False}
+QUICK = {"data.name": "iris", "nodes": 2, "evaluation.baseline": False, "network.join_deadline_s": 120.0}
 CALM = {"network.suspect_after_s": 20.0}  # on a busy machine, too, nobody is to be left out of a round
 
 
