@@ -546,6 +546,35 @@ async def test_baselines_are_reported() -> None:
     assert scenario.supervisor.baseline_s == 1.5
 
 
+async def with_a_late_broker(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Start a broker that is forked after 40 s, while modules are imported, and is ready 20 s later; return where."""
+    clock, scenario = [0.0], Scenario(network={"join_deadline_s": 30})
+    monkeypatch.setattr(supervisor, "monotonic", lambda: clock[0])
+    scenario.supervisor._awake = AwakeTime(0.0)
+
+    def forked(pid: int, job: dict[str, Any]) -> None:
+        clock[0] = 40.0
+
+    async def change(_table: ProcessTable, within_s: float) -> None:
+        clock[0] += within_s
+        if clock[0] == 60.0:
+            scenario.report_ready(100, scenario.fork_server.jobs[100])
+
+    scenario.fork_server.on_spawn = forked
+    monkeypatch.setattr(ProcessTable, "change", change)
+    return await scenario.supervisor.start_broker()
+
+
+async def test_what_a_fork_takes_is_no_part_of_the_time_to_be_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await with_a_late_broker(monkeypatch) == ADDRESSES["directory"]
+
+
+async def test_by_a_clock_that_stood_meanwhile_that_time_would_be_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Supervisor, "_from_now", lambda self, within_s: self._now() + within_s)
+    with pytest.raises(RunAborted, match="the broker did not start within 30 s"):
+        await with_a_late_broker(monkeypatch)
+
+
 async def said_of_slow_baselines(monkeypatch: pytest.MonkeyPatch, *, models: int) -> list[str]:
     """Return what is said where a model takes two thirds of the wait, and so many are done before all are reported."""
     clock, done = [0.0], iter(range(models))
