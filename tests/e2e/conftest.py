@@ -24,11 +24,13 @@ PATIENCE_S = 120.0  # for what takes a second on an idle machine: a busy one is 
 NERVENET = [sys.executable, "-m", "nervenet.scripts.main"]
 
 
-def wait_until(condition: Callable[[], T], what: str, within_s: float = PATIENCE_S) -> T:
-    """Wait for a condition to give something true, and give it."""
+def wait_until(
+    condition: Callable[[], T], what: str, within_s: float = PATIENCE_S, why: Callable[[], str] = lambda: ""
+) -> T:
+    """Wait for a condition to give something true, and give it; `why` is asked for what to say where it does not."""
     deadline = time.monotonic() + within_s
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
+        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}\n{why()}"
         time.sleep(0.01)
     return found
 
@@ -101,7 +103,7 @@ class Command:
             assert found or self.process.poll() is None, f"ended without saying {words!r}: {self.words}\n{self.text}"
             return found
 
-        return wait_until(line, f"{self.words} says {words!r}", within_s)
+        return wait_until(line, f"{self.words} says {words!r}", within_s, lambda: self.text[-3000:])
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         self.process.send_signal(number)
@@ -221,7 +223,7 @@ class Launched(Command, RunDirectory):
             assert reported or self.process.poll() is None, f"ended without {kind} {fields}\n{self.text[-3000:]}"
             return reported[0] if reported else None
 
-        event = wait_until(found, f"{kind} {fields}", within_s)
+        event = wait_until(found, f"{kind} {fields}", within_s, lambda: self.text[-3000:])
         assert event is not None
         return event
 
@@ -234,7 +236,13 @@ class Launched(Command, RunDirectory):
 
     def in_round(self, number: int) -> None:
         """Wait until somebody has completed a round."""
-        wait_until(lambda: any(x["round"] >= number for x in self.reported("round.completed")), f"round {number}")
+
+        def reached() -> bool:
+            found = any(x["round"] >= number for x in self.reported("round.completed"))
+            assert found or self.process.poll() is None, f"ended before round {number}\n{self.text[-3000:]}"
+            return found
+
+        wait_until(reached, f"round {number}", why=lambda: self.text[-3000:])
 
     def broker(self) -> str:
         """The broker's address, as a person would read it."""

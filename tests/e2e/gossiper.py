@@ -3,10 +3,11 @@
 python gossiper.py BROKER|+SEED_PEER|++SEED_PEER RUN NAME SHARE PEERS ROUNDS PACE_S [HOST FOLDER]
 
 GOSSIPER_DATA names an .npz file of the digits, split (test_gossip_churn.py writes it: a process that needs no
-scikit-learn is there in half the time). SHARE is which eighth of the training rows is its own. With ++ it takes its
-name even from one that answers. It binds at HOST, and writes its weights to FOLDER every five rounds. Says "at ADDRESS"
-when it is there, and a line of JSON for each round and at its end. Before the last round that is brought about by
-SIGTERM, or by the file that GOSSIPER_LAST names once it is there: with a measured round not before the one in it.
+scikit-learn is there in half the time), GOSSIPER_SUSPECTS a silence in seconds. SHARE is which eighth of the training
+rows is its own. With ++ it takes its name even from one that answers. It binds at HOST, and writes its weights to
+FOLDER every five rounds. Says "at ADDRESS" when it is there, and a line of JSON for each round and at its end. Before
+the last round that is brought about by SIGTERM, or by the file that GOSSIPER_LAST names once it is there: with a
+measured round not before the one in it.
 """
 
 import asyncio
@@ -60,7 +61,8 @@ async def take_part(
             "rounds": rounds,
             "evaluation": {"every": 50},
             "gossip": {"topology": "ring", "deadline_s": 10},
-            "network": {"join_deadline_s": 60} | ({"bind": place[0], "insecure": True} if place else {}),
+            "network": {"join_deadline_s": 60, "suspect_after_s": float(os.environ.get("GOSSIPER_SUSPECTS", "2"))}
+            | ({"bind": place[0], "insecure": True} if place else {}),
         }
     )
     model = Paced()
