@@ -20,7 +20,7 @@ from nervenet.scripts.main import execute
 from .. import warm
 
 T = TypeVar("T")
-PATIENCE_S = 120.0  # for what takes a second on an idle machine: a busy one is no reason to fail
+PATIENCE_S = 240.0  # for what takes a second on an idle machine: a busy one is no reason to fail
 NERVENET = [sys.executable, "-m", "nervenet.scripts.main"]
 
 
