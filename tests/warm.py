@@ -27,6 +27,7 @@ from typing import IO, Any
 
 NERVENET = ("-m", "nervenet.scripts.main")
 FORKER = Path(__file__).with_name("forker.py")
+BEFORE = dict(os.environ)  # any test: what one of them sets is for its own processes
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -140,7 +141,7 @@ def _forker() -> tuple[socket.socket, threading.Lock]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         command = [sys.executable, str(FORKER), str(theirs.fileno())]
-        env = {**os.environ, **ONE_THREAD}
+        env = {**BEFORE, **ONE_THREAD}
         forker = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=env)
 
     def end() -> None:

@@ -302,7 +302,6 @@ class Supervisor:
             await self._pause(1.0)
 
     async def wait_for_baselines(self, within_s: float) -> None:
-        """Wait for the baselines, as long as one model after the other is done: how many there are says the run."""
         if not self._processes.forked(BASELINE):
             return
         try:
@@ -325,7 +324,7 @@ class Supervisor:
     async def _until(
         self, condition: Callable[[], bool], within_s: float, otherwise: str, *, of_progress: bool = False
     ) -> None:
-        until = self._from_now(within_s)
+        until = self._awake.deadline(monotonic(), within_s)
         while not condition():
             self._check()
             until = max(until, self._progress_at + within_s) if of_progress else until
@@ -337,11 +336,6 @@ class Supervisor:
     def _now(self) -> float:
         """Return the seconds that this launcher was awake: while it is stopped no deadline comes nearer."""
         return self._awake.seconds
-
-    def _from_now(self, within_s: float) -> float:
-        """Return when so much will have passed: what other waits took, as for a fork, has passed by now."""
-        self._awake.begin(monotonic())
-        return self._now() + within_s
 
     async def _pause(self, within_s: float) -> None:
         step_s = min(1.0, max(0.0, within_s))

@@ -25,3 +25,8 @@ class AwakeTime:
         """Note that a wait begins: what was before it counts as awake."""
         self.seconds += now - self._at
         self._at = now
+
+    def deadline(self, now: float, within_s: float) -> float:
+        """Return when so much will have passed, by this clock: what was before it, as a wait for a fork, has passed."""
+        self.begin(now)
+        return self.seconds + within_s

@@ -570,7 +570,7 @@ async def test_what_a_fork_takes_is_no_part_of_the_time_to_be_ready(monkeypatch:
 
 
 async def test_by_a_clock_that_stood_meanwhile_that_time_would_be_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Supervisor, "_from_now", lambda self, within_s: self._now() + within_s)
+    monkeypatch.setattr(AwakeTime, "deadline", lambda self, _, within_s: self.seconds + within_s)
     with pytest.raises(RunAborted, match="the broker did not start within 30 s"):
         await with_a_late_broker(monkeypatch)
 
