@@ -17,6 +17,7 @@ from .dial_back import BackDialer
 from .directory import Directory, Outcome, Reply
 from .ending import end_in_thread
 from .errors import AddressInUse, ProtocolError
+from .event_log import log_event
 from .events import Event
 from .guard.services import ServiceGuards
 from .last_values import snapshot_frame
@@ -235,9 +236,9 @@ class Broker:
 
     def publish(self, type_: str, run: str, **fields: Any) -> None:
         seq = self._seq[type_] = self._seq.get(type_, 0) + 1
-        event: Event = {"type": type_, "run": run, "node": "broker", "role": "broker"}
-        event |= {"insecure": True} if self._security.insecure else {}
-        self._relay.publish(event | {"incarnation": self._incarnation, "seq": seq, "time": time.time()} | fields)
+        event: Event = {"type": type_, "run": run, "node": "broker", "role": "broker", "incarnation": self._incarnation}
+        event |= {"seq": seq, "time": time.time()} | ({"insecure": True} if self._security.insecure else {})
+        self._relay.publish(log_event(event | fields))
 
     def _request(self, channel: Channel, identity: bytes, frames: list[Any]) -> None:
         try:

@@ -20,6 +20,7 @@ from .channel import Channel, Envelope
 from .codec import DEFAULT_LIMITS, SIGNATURE, plain, shallow
 from .ending import end_in_thread
 from .errors import ProtocolError
+from .event_log import log_event
 from .security.plain import LOCAL
 from .sockets import Security, dial
 from .transport_events import Counters
@@ -154,12 +155,14 @@ class Publisher:
         security: Security = LOCAL,
     ) -> None:
         self.counters = Counters()
+        self.run = run
         self._head: Event = {"run": run, "node": node, "role": role, "incarnation": incarnation}
         if security.insecure:  # said in every event: whoever watches knows that it may be forged
             self._head["insecure"] = True
         self._security = security
         self._dialer: Dialer | None = None
         self._seq: dict[str, int] = {}
+        self.round: int | None = None  # which the last event that named one was of
         self._own_context = context is None
         self._context = context
         self._queued: deque[Envelope] = deque(maxlen=_KEPT)
@@ -187,6 +190,8 @@ class Publisher:
         topic, body = encode_event(event)
         if len(body) > DEFAULT_LIMITS.control_bytes:
             return self.publish("warning", reason=f"an event {type_} of {len(body):,} bytes is too large")
+        self.round = fields.get("round", self.round)
+        log_event(event, self.round)
         envelope = Envelope([topic, body], "event", 0, len(topic) + len(body))
         self._queued.append(envelope)
         if self._subscribed and (self._flush_later is None or len(self._queued) >= _TOGETHER):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .http_options import check_used, http_access_options
+from .logs import log_options
 from .metrics_endpoint import endpoint_of, metrics_option
 from .options import insecure_flag
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @insecure_flag
 @metrics_option
 @http_access_options
+@log_options
 def broker(
     bind: str,
     advertise: str | None,
@@ -66,7 +68,7 @@ async def _serve(
     from nervenet.nodes.config.schema import NetworkConfig
     from nervenet.nodes.runtime.secured import closing_gate, on_key_warning, security_of
 
-    from .output import INSECURE, say, warn
+    from .output import INSECURE, say, warn, warn_of_event
 
     security = security_of(NetworkConfig(keys=keys, insecure=insecure), name, "broker")
     on_key_warning(security, warn)
@@ -75,7 +77,7 @@ async def _serve(
     with closing_gate(security):
         async with (
             endpoint.open(say),
-            Broker(bind, advertise=advertise, security=security, on_refused=warn) as serving,
+            Broker(bind, advertise=advertise, security=security, on_refused=warn_of_event) as serving,
         ):
             watch_events(serving, endpoint.count)
             for service, address in serving.addresses.items():

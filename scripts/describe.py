@@ -159,9 +159,9 @@ def refuse_idle(role: str, overrides: Mapping[str, object]) -> None:
 
 
 def _note(text: str) -> None:
-    from nervenet.nodes.runtime.printable import printable
+    from .output import tell
 
-    print(printable(text), file=sys.stderr, flush=True)
+    tell(text)
 
 
 def _show(found: dict[str, Any], out: Path | None, *, json: bool) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from nervenet.nodes.runtime.printable import printable
 
+from .logs import log_options
 from .options import experiment_flags
+from .output import say, tell
 
 if TYPE_CHECKING:
     from nervenet.nodes.config.schema import Experiment
@@ -41,6 +41,7 @@ ITS_OWN = tuple(f"data.{key}" for key in COLUMNS)
 @click.option(
     "--json", is_flag=True, help="This node's events as JSON lines (--no-start: its key); the rest on stderr."
 )
+@log_options
 @experiment_flags(only=ITS_OWN)
 def join(
     overrides: dict[str, object],
@@ -190,4 +191,4 @@ def _ask(invitation: Invitation) -> None:
 
 def _print(lines: Iterable[str], json: bool) -> None:
     for line in lines:
-        print(printable(line), file=sys.stderr if json else sys.stdout, flush=True)
+        (tell if json else say)(line)

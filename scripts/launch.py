@@ -12,6 +12,7 @@ import click
 
 from .http_options import check_used, endpoint_option, http_access_options
 from .live_exports import export_option, exporting, targets_of
+from .logs import settings_of
 from .metrics_endpoint import endpoint_of, metrics_option
 from .options import experiment_flags, insecure_flag
 from .running import experiment_file, run_all, run_options, seeds_of
@@ -54,6 +55,8 @@ def launch(
     quiet: bool,
     json: bool,
     every_s: float | None,
+    log_format: str | None,
+    log_level: str | None,
     seeds: str | None,
     audit: bool,
     insecure: bool,
@@ -99,7 +102,9 @@ def launch(
             beside = stack.enter_context(web_beside(place))
         endpoint = endpoint_of(metrics, token_file, tls_cert, tls_key, insecure=experiment.network.insecure)
         start = partial(_launch, endpoint, beside, targets)
-        run_all(start, experiment, chosen, out, early or {}, resume=resume, quiet=quiet, json=json, every_s=every_s)
+        shown: dict[str, Any] = {"quiet": quiet, "json": json, "every_s": every_s}
+        shown["logs"] = settings_of(log_format, log_level, "json")
+        run_all(start, experiment, chosen, out, early or {}, resume=resume, **shown)
 
 
 async def _launch(

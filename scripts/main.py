@@ -112,7 +112,15 @@ def execute(arguments: Sequence[str], early: Mapping[str, Any] | None = None) ->
         return 1
     except Exception as error:  # noqa: BLE001  (the one place where any error becomes an exit code)
         return _explain(error)
+    finally:
+        if (logs := _logs()) is not None:
+            logs.end()
     return 0
+
+
+def _logs() -> Any:
+    """Return the module of a command's log, unless that has none."""
+    return sys.modules.get(f"{__package__}.logs")
 
 
 def main() -> None:
@@ -155,6 +163,8 @@ def _explain(error: Exception) -> int:
         return _usage(error)
     if type(error).__name__ == "Exit":  # click's, once --help or --version has printed its answer
         return int(getattr(error, "exit_code", 0))
+    if (logs := _logs()) is not None and logs.line("this is a mistake of nervenet", "critical", error):
+        return 1
     import traceback
 
     sys.stderr.write(printable_lines("".join(traceback.format_exception(error))))
@@ -181,6 +191,8 @@ def _tell(message: str, code: int) -> int:
     from nervenet.nodes.runtime.printable import printable_lines
 
     sys.stdout.flush()
+    if (logs := _logs()) is not None and logs.line(message, "error"):
+        return code
     sys.stderr.write(f"nervenet: {printable_lines(message)}\n")
     sys.stderr.flush()
     return code

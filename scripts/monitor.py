@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from . import logs
 from .http_options import check_used, endpoint_option, http_access_options
+from .logs import log_options
 from .metrics_endpoint import NOWHERE, Endpoint, endpoint_of, metrics_option
 from .options import every_option, insecure_flag
 from .web_server import DEFAULT as WEB
@@ -43,6 +45,7 @@ DEFAULT_BROKER = "tcp://127.0.0.1:5555"
 @endpoint_option("web", WEB, "Show it as a page for browsers, there.")
 @metrics_option
 @http_access_options
+@log_options
 def monitor(
     recorded: tuple[Path, ...],
     broker: str | None,
@@ -169,6 +172,7 @@ async def _watch(
 
     def look(event: AnyEvent) -> None:
         endpoint.count(event)
+        logs.seen(event.raw)
         _find_files(view, address, event)
 
     watching = Monitor(address, topics=topics, run=run, **secured)

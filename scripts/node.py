@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .logs import log_options
 from .options import experiment_flags, insecure_flag
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
 @click.option("--quiet", is_flag=True, help="No progress; the result in one line.")
 @click.option("--json", is_flag=True, help="This node's events as JSON lines on standard output.")
 @insecure_flag
+@log_options
 @experiment_flags("mode", "sites", "regions", "on")
 def node(
     overrides: dict[str, object],

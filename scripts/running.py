@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
+from .logs import folder_log_options
 from .options import every_option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nervenet.nodes.config.schema import Experiment
+    from nervenet.nodes.launching.process_logs import LogSettings
 
 Start: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
 """Runs an experiment: (experiment, view, run folders so far, options by name) -> its summary."""
@@ -31,6 +34,7 @@ def run_options(*further: Callable[..., Any]) -> Callable[[Callable[..., Any]], 
         *further,
         click.option("--quiet", is_flag=True, help="No live display; the result in one line."),
         click.option("--json", is_flag=True, help="Every event as a JSON line on standard output."),
+        *folder_log_options,
         every_option,
         click.option("--seeds", metavar="N,N,…", help=seeds),
     )
@@ -54,13 +58,15 @@ def run_all(
     quiet: bool,
     json: bool,
     every_s: float | None = None,
+    logs: LogSettings | None = None,
 ) -> None:
     """Run an experiment, for each of some seeds or as it is, and print what came of it."""
     if seeds is None:
-        summary, folder = run_one(start, experiment, out, resume, early, quiet=quiet, json=json, every_s=every_s)
+        shown: dict[str, Any] = {"quiet": quiet, "json": json, "every_s": every_s}
+        summary, folder = run_one(start, experiment, out, resume, early, **shown, logs=logs)
         conclude(summary, folder, quiet=quiet, json=json)
     else:
-        run_each(start, experiment, seeds, out, early, quiet=quiet, json=json, every_s=every_s)
+        run_each(start, experiment, seeds, out, early, quiet=quiet, json=json, every_s=every_s, logs=logs)
 
 
 def experiment_file(files: tuple[Path, ...], overrides: dict[str, object]) -> tuple[Path | None, dict[str, object]]:
@@ -104,6 +110,7 @@ def run_each(
     quiet: bool,
     json: bool,
     every_s: float | None = None,
+    logs: LogSettings | None = None,
 ) -> None:
     """Run an experiment once for each seed, and print what the runs have come to together."""
     from dataclasses import replace
@@ -127,6 +134,7 @@ def run_each(
             quiet=quiet,
             json=json,
             every_s=every_s,
+            logs=logs,
         )
         conclude(summaries[seed], folder, quiet=True, json=json)
         early = {}  # the fork server, and the time of the command's start, are the first run's
@@ -145,6 +153,7 @@ def run_one(
     quiet: bool,
     json: bool,
     every_s: float | None = None,
+    logs: LogSettings | None = None,
 ) -> tuple[Mapping[str, Any], Path]:
     """Return the summary of one run, and its folder."""
     from nervenet.nodes.results.run_dir import has_checkpoints, not_written, read_summary
@@ -156,14 +165,20 @@ def run_one(
     view = choose_view(quiet=quiet, json=json, every_s=every_s, guessed=experiment.data.task is None)
     folders: list[Path] = []
 
+    log = contextlib.ExitStack()
+
     def began(folder: Path) -> None:
         folders.append(folder)
+        if logs is not None:
+            log.enter_context(_logging_in(folder, logs, experiment.max_log_bytes))
         for line in () if quiet else not_written(experiment):
             warn(line)
 
-    where = {"out": out, "resume": resume, "on_run_dir": began}
+    where: dict[str, Any] = {"out": out, "resume": resume, "on_run_dir": began}
+    where |= {} if logs is None else {"logs": logs}
     try:
-        return run(lambda: start(experiment, view, folders, **where, **early)), folders[0]
+        with log:
+            return run(lambda: start(experiment, view, folders, **where, **early)), folders[0]
     except (Stopped, RuntimeError):
         # A run that failed or was interrupted leaves what it has.
         for folder in folders:
@@ -174,6 +189,19 @@ def run_one(
             if has_checkpoints(folder):
                 view.note(f"to resume: nervenet launch --resume {folder}")
         raise
+
+
+@contextlib.contextmanager
+def _logging_in(folder: Path, settings: LogSettings, max_bytes: int) -> Iterator[None]:
+    from nervenet.nodes.launching.nodes_log import NodesLog
+    from nervenet.nodes.launching.process_logs import configure
+
+    with NodesLog(folder, max_bytes) as log:
+        set_back = configure(settings, log)
+        try:
+            yield
+        finally:
+            set_back()
 
 
 def conclude(summary: Mapping[str, Any], folder: Path, *, quiet: bool, json: bool) -> None:

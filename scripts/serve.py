@@ -12,6 +12,7 @@ import click
 
 from .http_access import Access, access_of
 from .http_listener import address_of, listening, url_of
+from .logs import log_options
 from .output import warn
 from .saved_model import best_option, load_saved, own_option
 
@@ -38,6 +39,7 @@ STOP_S = 10  # for what is being answered when a signal ends the server
 @click.option("--insecure", is_flag=True, help="Leave this machine with neither: anybody may ask.")
 @best_option
 @own_option
+@log_options
 def serve(
     saved: Path | None,
     http: str,
@@ -131,6 +133,7 @@ async def _serve(answers: Answers, follower: RunFollower | None, host: str, port
                 app_of(answers),
                 http=BoundedProtocol,
                 ws="none",
+                log_config=None,
                 log_level="critical",  # what strangers send is no news
                 access_log=False,
                 ssl_certfile=access.certificate or None,

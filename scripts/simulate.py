@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .logs import settings_of
 from .options import SIMULATION_FLAGS, experiment_flags
 from .running import experiment_file, run_all, run_options, seeds_of
 
@@ -32,6 +33,8 @@ def simulate(
     quiet: bool,
     json: bool,
     every_s: float | None,
+    log_format: str | None,
+    log_level: str | None,
     seeds: str | None,
 ) -> None:
     """Run N nodes in this process, on virtual time, over a network that is a model of one.
@@ -51,7 +54,8 @@ def simulate(
     for line in (*warnings(experiment), *idle_in_simulation(experiment)):
         warn(line)
     started_at = {key: value for key, value in (early or {}).items() if key == "started_at"}
-    run_all(_simulate, experiment, chosen, out, started_at, quiet=quiet, json=json, every_s=every_s)
+    logs = settings_of(log_format, log_level, "json")
+    run_all(_simulate, experiment, chosen, out, started_at, quiet=quiet, json=json, every_s=every_s, logs=logs)
 
 
 async def _simulate(experiment: Experiment, view: View, _folders: Sequence[Path], **options: Any) -> RunResult:
@@ -61,6 +65,7 @@ async def _simulate(experiment: Experiment, view: View, _folders: Sequence[Path]
         view.note(f"broker {address}  (watch from another terminal: nervenet monitor --broker {address})")
 
     del options["resume"]  # None: there is nothing to resume from
+    options.pop("logs", None)  # there are no other processes
     on_target = partial(view.note_target, experiment.data)
     async with view.running():
         return await start(experiment, on_event=view.event, on_address=on_address, on_target=on_target, **options)

@@ -6,6 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from . import logs
+from .output import tell
 from .views import JsonView, PlainView, View
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ def choose_view(
     if quiet:
         return View()
     view = PlainView(guessed=guessed, every_s=every_s, watches=watches)
-    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+    shares_terminal = logs.on() and sys.stderr.isatty()  # lines of a log would go through a table
+    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not shares_terminal:
         from nervenet.models.extras import how_to_install, installed
 
         if installed("rich"):
@@ -39,7 +42,7 @@ def choose_view(
 
             view = LiveView(guessed=guessed, watches=watches, replay=replay)
         else:
-            print(f"lines in place of a live table: {how_to_install('rich')}", file=sys.stderr)
+            tell(f"lines in place of a live table: {how_to_install('rich')}")
     if replay is not None:
         view.now = replay.unix_s
     return view

@@ -17,6 +17,7 @@ from nervenet.nodes.runtime.event_types import Event
 from nervenet.nodes.runtime.printable import printable
 
 from .notices import Notices
+from .output import tell, warn_of_event
 
 if TYPE_CHECKING:
     from nervenet.nodes.config.schema import DataConfig
@@ -36,7 +37,7 @@ class View:
     def event(self, event: Fields) -> None:
         """Show an event: here a warning that no result tells of, such as a full disk, or what round 0 has found."""
         if event.get("type") == "warning" and self._matters(event):
-            print(f"warning: {printable(event.get('reason'))}", file=sys.stderr, flush=True)
+            warn_of_event(event.get("reason"))
 
     def _matters(self, event: Fields) -> bool:
         """Whether it is to be said at once: of what sites warn, each thing once, and not how one round went at one.
@@ -88,7 +89,7 @@ class JsonView(View):
             self._open = False  # the reader has gone; the run goes on without it
 
     def note(self, text: str) -> None:
-        print(printable(text), file=sys.stderr, flush=True)
+        tell(text)
 
 
 class RunViews:

@@ -260,16 +260,25 @@ def _child(job: dict[str, Any], descriptors: list[int], pipe: int) -> NoReturn:
         exit_with_launcher(pipe)
         code = host(job, descriptors)
     except BaseException as error:  # noqa: BLE001  (a forked child must not return into this loop)
-        import traceback
-
-        with suppress(OSError):  # the disk is full
-            sys.stderr.write(printable_lines(traceback.format_exc()))
+        _tell(error)
         code = OUT_OF_RESOURCES if ran_out(error) else 1
     finally:
         with suppress(OSError):
             sys.stderr.flush()
         # Without the interpreter's shutdown: it would wait for threads and touch every shared page.
         os._exit(code)
+
+
+def _tell(error: BaseException) -> None:
+    """Say why a child ends: in its log, once that is there."""
+    import logging
+    import traceback
+
+    if logging.root.handlers:
+        logging.getLogger(__name__).critical("the process ends", exc_info=error)
+    else:
+        with suppress(OSError):  # the disk is full
+            sys.stderr.write(printable_lines("".join(traceback.format_exception(error))))
 
 
 def main(sock_fd: int, pipe: int) -> None:

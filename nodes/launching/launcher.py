@@ -39,6 +39,7 @@ from .nodes_there import nodes_json, remove_sockets
 from .placement.executor import open_engine
 from .placement.own_rows import agreed_task, unread
 from .preflight import capped, check_data
+from .process_logs import QUIET, LogSettings
 from .progress import Progress, somebody_watches
 from .regions.checks import check_regions
 from .regions.plan import at_the_top, regions_of
@@ -86,6 +87,7 @@ async def launch(
     shares: Callable[[Experiment], DataShares] = divide,
     on: object | None = None,
     data: object | None = None,
+    logs: LogSettings = QUIET,
 ) -> RunResult:
     """Run an experiment in real processes: on this machine, or where a cluster engine places them.
 
@@ -123,6 +125,8 @@ async def launch(
     data
         A collection of that engine, such as a Dask DataFrame: its partitions are the sites, each at a node where it
         lies, in place of what the experiment says of `nodes` and ``data.name``.
+    logs
+        How, and from which level on, the processes of the run write ``nodes.log``.
 
     Returns
     -------
@@ -147,7 +151,7 @@ async def launch(
         if progress or (progress is None and somebody_watches(sys.stderr)):
             on_event = _both(Progress(_to_stderr, time.monotonic).event, on_event or _ignore)
         called = (on_event or _ignore, on_address or _ignore, on_run_dir or _ignore, on_target or _ignore)
-        return await _Launch(experiment, fork_server, *called, started_at, shares, on, data).run(out, resume)
+        return await _Launch(experiment, fork_server, *called, started_at, shares, on, data, logs).run(out, resume)
     finally:
         fork_server.close()
 
@@ -166,6 +170,7 @@ class _Launch:
     divide: Callable[[Experiment], DataShares]
     on: object | None = None
     data: object | None = None
+    logs: LogSettings = QUIET
     run_dir: RunDir = field(init=False)
     shares: DataShares = field(init=False)
     events: RunEvents = field(init=False)
@@ -273,6 +278,7 @@ class _Launch:
                 enrollment=enrollment,
                 engine=engine,
                 regions=report_servers.regions,
+                logs=self.logs,
                 min_nodes=1 if self.run_dir.resumed is not None and experiment.mode == "federated" else None,
             )
             stack.callback(remove_sockets, self.supervisor.ready)

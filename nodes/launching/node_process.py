@@ -48,7 +48,7 @@ from ..runtime.shared_agreement import SharedAgreements
 from .hosts import host_of
 from .jobs import OWN_ROWS
 from .machine_limits import files_of_process
-from .nodes_log import BestEffort
+from .process_logs import LogSettings, configure
 from .regions.placed import Placed, of_aggregator
 from .rlimits import OUT_OF_RESOURCES, ran_out
 from .roll import from_job
@@ -81,7 +81,7 @@ def host(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    _log_to_stderr()
+    configure(LogSettings.from_job(job), sys.stderr)
     settle_process()
     match job["kind"]:
         case "broker":
@@ -101,20 +101,6 @@ def host(job: Mapping[str, Any], descriptors: Sequence[int]) -> int:
             return asyncio.run(_until_terminated(answer_questions(job)))
         case kind:
             raise ValueError(f"kind must be broker, nodes, baseline or describe, found {kind!r}")
-
-
-def _log_to_stderr() -> None:
-    import structlog
-
-    structlog.configure(
-        processors=[
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.add_log_level,
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(BestEffort(sys.stderr)),  # type: ignore[arg-type]
-    )
 
 
 async def _until_terminated(
@@ -151,8 +137,8 @@ async def _broker(job: Mapping[str, Any]) -> int:
 
     network = NetworkConfig(keys=job.get("keys"), insecure=bool(job.get("insecure")))
     security = security_of(network, "broker", enrollment=from_job(job))
-    on_key_warning(security, partial(_log_warning, "broker"))
-    said = partial(_log_warning, "broker")
+    said = partial(_log_warning, job["run"], "broker")
+    on_key_warning(security, said)
     with closing_gate(security):
         async with Broker(job["bind"], advertise=job.get("advertise"), security=security, on_refused=said) as broker:
             fields = {"pid": os.getpid(), "addresses": dict(broker.addresses)}
@@ -162,11 +148,11 @@ async def _broker(job: Mapping[str, Any]) -> int:
     return 0
 
 
-def _log_warning(node: str, reason: str) -> None:
+def _log_warning(run: str, node: str, reason: str) -> None:
     """Say in the log what is wrong with the files of keys, of which whoever owns the folder has to know."""
     import structlog
 
-    structlog.get_logger().warning("keys", node=node, reason=reason)
+    structlog.get_logger().warning("keys", run=run, node=node, reason=reason)
 
 
 def _mute(hosted: Sequence[Node]) -> None:
@@ -205,7 +191,7 @@ async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: lis
     else:
         from nervenet.broker.security.gate import Gate
 
-        warn = partial(_log_warning, job["nodes"][0]["name"])
+        warn = partial(_log_warning, job["run"], job["nodes"][0]["name"])
         # One for all nodes of this process: ZeroMQ asks once a context.
         gate = Gate(Path(network.keys), on_warning=warn)
         secure = partial(_secured_by, network, gate, enrollment)
@@ -249,7 +235,7 @@ async def _node(
     import structlog
 
     name, role = spec["name"], spec["role"]
-    log = structlog.get_logger().bind(node=name, role=role)
+    log = structlog.get_logger().bind(run=job["run"], node=name, role=role)
     failure, placed = "", Placed.of(job, spec, experiment)
     try:
         node = _build(job, placed, spec, share, shared)
@@ -264,7 +250,7 @@ async def _node(
                 node.session.stop_deciding()
             except Exception as error:
                 failure = str(error) or type(error).__name__
-                log.warning("failed", reason=failure, exc_info=True)
+                log.warning("failed", round=node.session.publisher.round, reason=failure, exc_info=True)
             await asyncio.shield(_report(node, failure, spec["run_dir"], placed.experiment))
     except asyncio.CancelledError:
         return 0
@@ -292,7 +278,7 @@ async def _node(
             log.error("ends the process", reason=f"the launcher could not be told: {unreported}")
             os._exit(OUT_OF_RESOURCES if ran_out(error) or ran_out(unreported) else 1)
         return 1
-    log.info("finished", reason=failure)
+    log.info("finished", round=node.session.publisher.round, reason=failure)
     return 1 if failure and failure != INTERRUPTED else 0
 
 
@@ -375,7 +361,8 @@ async def _models_saved(experiment: Experiment, folder: str, node: Coordinator, 
     try:
         await asyncio.to_thread(save_models, experiment, Path(folder), result)
     except OSError as error:  # the launcher will try, and fail the run by that name
-        structlog.get_logger().warning("models not saved", reason=str(error))
+        of_node = {"run": node.identity.run, "node": node.identity.name}
+        structlog.get_logger().warning("models not saved", **of_node, reason=str(error))
         return False
     return True
 

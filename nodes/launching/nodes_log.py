@@ -6,28 +6,12 @@ import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Self, TextIO
+from typing import Self
 
 from ..results.event_log import PARTS
 from ..results.run_dir import NODES_LOG as NAME
 
 BEFORE = "nodes.1.log"
-
-
-class BestEffort:
-    """A stream of text that leaves out what cannot be written: a full disk ends no node that would say so."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        with suppress(OSError):
-            return self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with suppress(OSError):
-            self._stream.flush()
 
 
 class NodesLog:
@@ -39,6 +23,7 @@ class NodesLog:
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self._folder, self._part_bytes = folder, max_bytes // PARTS // 2
+        self._written = 0
         self.descriptor = os.open(folder / NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def __enter__(self) -> Self:
@@ -46,6 +31,22 @@ class NodesLog:
 
     def __exit__(self, *_: object) -> None:
         os.close(self.descriptor)
+
+    def write(self, text: str) -> int:
+        """Append lines, and begin the log anew where it is long."""
+        data = text.encode(errors="backslashreplace")
+        os.write(self.descriptor, data)
+        self._written += len(data)
+        if self._written > self._part_bytes // 8:
+            self._written = 0
+            self.trim()
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: what is written is there."""
+
+    def isatty(self) -> bool:
+        return False
 
     def trim(self) -> None:
         """Begin it anew if it is long; where the disk is full, without keeping the part before."""

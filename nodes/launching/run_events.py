@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Self
@@ -20,6 +21,8 @@ from ..runtime.event_edge import Edge
 LAST_EVENTS_S = 1.0  # how long the end waits for events, which may be lost
 FOLLOW_AGAIN_S = 1.0
 END_RELAYED_S = 5.0  # and for the one for which every monitor waits
+
+_logger = logging.getLogger(__name__)
 
 
 class RunEvents:
@@ -164,6 +167,8 @@ class RunEvents:
         kind = f"an event could not be {doing}: {type(error).__name__}"
         if kind not in self._failures:
             self._failures.add(kind)
+            known = {"run": self._run, "node": "launcher"}
+            _logger.warning("an event could not be %s", doing, exc_info=error, extra=known)
             self.publish("warning", reason=f"{kind}: {error}")
 
 

@@ -26,6 +26,7 @@ from .departures import Departures
 from .forkserver_client import ForkServerClient, ForkServerError
 from .jobs import data_job, group_job, hosted_nodes
 from .placement.executor import Engine, ExecutorFailed
+from .process_logs import QUIET, LogSettings
 from .processes import ProcessTable
 from .regions.plan import Regions, regions_of
 from .roll import to_job
@@ -89,6 +90,7 @@ class Supervisor:
     enrollment: Enrollment = OPEN  # what makes them nodes of this run
     engine: Engine | None = None  # places clients and peers; None: they are forked here, as all others are
     regions: Regions = field(default_factory=Regions)
+    logs: LogSettings = QUIET
     min_nodes: int | None = None  # without which the run does not begin; None: as the experiment says
     ready: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -185,7 +187,7 @@ class Supervisor:
     async def _spawn(
         self, job: Mapping[str, Any], nodes: tuple[str, ...], descriptors: list[int], *, beyond: bool = False
     ) -> None:
-        full = {**job, **to_job(self.run, self.report_server, self.enrollment)}
+        full = {**job, **to_job(self.run, self.report_server, self.enrollment), "logs": self.logs.to_job()}
         within_s = self.experiment.network.join_deadline_s
         try:
             await self._processes.spawn(full, nodes, [self.log, *descriptors], within_s=within_s, beyond=beyond)

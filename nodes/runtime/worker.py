@@ -7,6 +7,7 @@ are the same for all. What takes less than the hop to a thread is done on the lo
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
@@ -40,6 +41,8 @@ _TRAININGS = (e.Train, e.TrainAlone, e.Personalize)
 _CONCURRENT = (e.Combine, e.Merge, e.CopyPart, e.KeepRange)
 
 Post: TypeAlias = Callable[[ev.Event], None]
+
+_logger = logging.getLogger(__name__)
 
 
 class Cancellation:
@@ -83,10 +86,14 @@ class RoleWorker(Protocol):
 
 
 class Worker:
-    """Has a role perform its heavy effects in daemon threads named after the node; answers each with its event."""
+    """Has a role perform its heavy effects in daemon threads named after the node; answers each with its event.
 
-    def __init__(self, role: RoleWorker, name: str = "") -> None:
+    Where something raises, only the log has the traceback; `name` and `run` are those of its lines.
+    """
+
+    def __init__(self, role: RoleWorker, name: str = "", run: str = "") -> None:
         self.role = role
+        self._known = {"run": run, "node": name}
         self.cancellation = Cancellation()
         self.share: Share = lambda vector: vector  # puts a vector where it is sent from
         self.lend: Lend = lambda _: None  # has one made there
@@ -152,7 +159,7 @@ class Worker:
         except BaseException as error:  # (a SystemExit of a user's model, too, must not end the thread unsaid)
             if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
                 raise  # Ctrl-C, while this is done on the loop: not the model's
-            return _failed(effect, error)
+            return self._failed(effect, error)
         if callable(answer):
             self._write(effect, answer)
             return None
@@ -163,6 +170,11 @@ class Worker:
             return self.role.perform(effect, self.cancellation)
         with made_in(self.lend):
             return self.role.perform(effect, self.cancellation)
+
+    def _failed(self, effect: e.Effect, error: BaseException) -> ev.WorkFailed:
+        kind, number, attempt = kind_of(effect), getattr(effect, "round", 0), getattr(effect, "attempt", 0)
+        _logger.warning("%s failed", kind, exc_info=error, extra={**self._known, "round": number, "attempt": attempt})
+        return ev.WorkFailed(kind, number, attempt, f"{type(error).__name__}: {error}")
 
     def _posting(self, answer: ev.Event | None) -> Call | None:
         return None if answer is None else partial(self._post, answer)
@@ -175,7 +187,7 @@ class Worker:
                 try:
                     answer = deferred()
                 except Exception as error:  # noqa: BLE001  (becomes an event; the run goes on without it)
-                    answer = _failed(effect, error)
+                    answer = self._failed(effect, error)
                 self._post(answer)
             finally:
                 done.set()  # whatever happens: the worker thread may be waiting
@@ -278,11 +290,6 @@ def _bytes(
         case e.Mix() | e.Combine() | e.Reduce() | e.Gather():
             bodies = effect.bodies
     return sum(body.nbytes for body in bodies)
-
-
-def _failed(effect: e.Effect, error: BaseException) -> ev.WorkFailed:
-    number, attempt = getattr(effect, "round", 0), getattr(effect, "attempt", 0)
-    return ev.WorkFailed(kind_of(effect), number, attempt, f"{type(error).__name__}: {error}")
 
 
 def kind_of(effect: e.Effect) -> str:

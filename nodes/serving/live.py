@@ -7,6 +7,7 @@ so is what is served from it. A coordinator writes a checkpoint a second at most
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from .answers import Answers, warm
 LOOK_S = 0.5  # between two looks at the folder
 
 _FINAL = "model.json"
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ async def follow(answers: Answers, follower: RunFollower, look_s: float = LOOK_S
         found = await asyncio.to_thread(follower.newest)
         if found is not None:
             answers.serve(found.site_model, found.info)
+            _logger.info("a newer model is served", extra={"round": found.info.get("round")})
         await asyncio.sleep(look_s)
 
 

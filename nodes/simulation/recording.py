@@ -8,6 +8,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from nervenet.broker.event_log import log_event
+
 from ..launching.baselines import BASELINE
 from ..results.round_metrics import SUMMARY
 from ..results.round_summaries import RoundSummaries
@@ -107,7 +109,7 @@ class Recording:
     def _event(self, node: str, role: str, kind: str, fields: Mapping[str, Any]) -> Event:
         self._seq[node, kind] += 1
         head = {"type": kind, "run": self._run, "node": node, "role": role, "incarnation": INCARNATION}
-        return {**head, "seq": self._seq[node, kind], "time": time.time(), **fields}
+        return log_event({**head, "seq": self._seq[node, kind], "time": time.time(), **fields})
 
     def _hand(self, event: Event) -> None:
         if len(self._waiting) >= WAITING:

@@ -39,7 +39,9 @@ PATIENCE_S = 60.0 + Timing().rejoin_deadline_s + 3 * DEADLINE_S
 LEFT_S = 10.0  # in which every process has to be gone
 MOMENT_S = 5.0  # by which a busy machine is late
 BACK = "it is back from "  # what a peer says that has been alone, and goes back to the round of the others
-TRACE = re.compile(r"(?m)^Traceback \(most recent|never retrieved|never awaited|Assertion failed|Fatal Python error")
+TRACE = re.compile(
+    r'(?m)^Traceback \(most recent|never retrieved|never awaited|Assertion failed|Fatal Python error|"level":"critical"'
+)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from nervenet.broker.errors import MessageTooLarge
 from nervenet.broker.messages import Report
 from nervenet.broker.transport_events import Counters
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.launching import node_process
+from nervenet.nodes.launching import node_process, process_logs
 from nervenet.nodes.runtime.identity import NodeFailed
 from nervenet.nodes.runtime.node_stats import NodeStats
 from nervenet.nodes.runtime.report_client import ReportFailed
@@ -116,23 +116,24 @@ class FullDisk:
     def flush(self) -> None:
         self.write("")
 
+    def isatty(self) -> bool:
+        return False
+
 
 async def saved_on_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether a coordinator that can neither save its models nor say so goes on to report its result."""
-    import structlog
 
     def save(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(node_process, "result_of", lambda *_: None)
     monkeypatch.setattr(node_process, "save_models", save)
-    monkeypatch.setattr(node_process.sys, "stderr", FullDisk())
-    node: Any = SimpleNamespace(identity=SimpleNamespace(name="coordinator"))
+    node: Any = SimpleNamespace(identity=SimpleNamespace(name="coordinator", run="r"))
+    set_back = process_logs.configure(process_logs.QUIET, FullDisk())
     try:
-        node_process._log_to_stderr()
         return await node_process._models_saved(Experiment(), "run", node, "")
     finally:
-        structlog.reset_defaults()
+        set_back()
 
 
 async def test_a_full_disk_costs_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +141,10 @@ async def test_a_full_disk_costs_no_result(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_a_log_that_insists_on_its_lines_would_cost_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_process, "BestEffort", lambda stream: stream)
+    def insists(*_: object) -> None:
+        raise  # noqa: PLE0704  what could not be written
+
+    monkeypatch.setattr(process_logs._Lines, "handleError", insists)
     with pytest.raises(OSError, match="No space left"):
         await saved_on_a_full_disk(monkeypatch)
 

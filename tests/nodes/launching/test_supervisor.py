@@ -22,6 +22,7 @@ from nervenet.nodes.runtime.node_stats import NodeStats
 from nervenet.nodes.runtime.round_history import rows_of
 
 ADDRESSES = {"directory": "tcp://127.0.0.1:5", "events_in": "tcp://127.0.0.1:6", "events_out": "tcp://127.0.0.1:7"}
+SHARES, TEST = [-10, -11, -12], -13  # descriptors that no file of this process has
 
 
 class FakeForkServer:
@@ -82,7 +83,7 @@ class Scenario:
 
     async def started(self) -> "Scenario":
         assert await self.supervisor.start_broker() == ADDRESSES["directory"]
-        shares = DataShares(("a",), "classification", 9, nodes=[10, 11, 12], test=13, whole=14)
+        shares = DataShares(("a",), "classification", 9, nodes=SHARES, test=TEST, whole=-14)
         await self.supervisor.start_nodes(shares)
         return self
 
@@ -113,11 +114,11 @@ async def test_each_node_gets_its_own_share_and_only_evaluators_the_test_set() -
         for p, job in scenario.fork_server.jobs.items()
         for n in job.get("nodes", ())
     }
-    assert given["coordinator"][:2] == [9, 13]
+    assert given["coordinator"][:2] == [9, TEST]
     for k in range(3):
         log, test, own = given[f"client-{k}"]
-        assert (log, own) == (9, 10 + k)
-        assert test not in (10, 11, 12, 13, 14)
+        assert (log, own) == (9, SHARES[k])
+        assert test >= 0, "a file of its own, that is empty"
     assert {job["task"] for job in jobs.values() if job["kind"] == "nodes"} == {"classification"}
     with pytest.raises(OSError, match="descriptor"):
         os.fstat(given["coordinator"][2])  # the empty part was closed again
@@ -129,7 +130,11 @@ async def test_peers_are_spread_over_the_processes_asked_for() -> None:
     assert groups == [["peer-0"], ["peer-1", "peer-2"]], "neighbors by name share one"
     for pid, job in scenario.fork_server.jobs.items():
         if job["kind"] == "nodes":
-            assert scenario.fork_server.descriptors[pid] == [9, 13, *(10 + int(n["name"][-1]) for n in job["nodes"])]
+            assert scenario.fork_server.descriptors[pid] == [
+                9,
+                TEST,
+                *(SHARES[int(n["name"][-1])] for n in job["nodes"]),
+            ]
 
 
 async def test_nodes_json_lists_every_process() -> None:

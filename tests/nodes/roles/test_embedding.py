@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -187,9 +188,18 @@ async def test_estimators_of_scikit_learn_are_models_too(name: str) -> None:
         assert (peer.model.predict(X) == y).mean() > 0.8
 
 
+def logging_state() -> tuple[object, ...]:
+    """How logging is configured, which is up to the program that a node is part of."""
+    root, ours = logging.getLogger(), logging.getLogger("nervenet")
+    assert [type(handler) for handler in ours.handlers] == [logging.NullHandler], "silent, and nothing else"
+    of_structlog = "structlog" in sys.modules and sys.modules["structlog"].is_configured()
+    states = [(list(each.handlers), each.level, each.propagate, each.disabled) for each in (root, ours)]
+    return states, root.manager.disable, warnings.showwarning, of_structlog
+
+
 async def test_a_node_is_a_good_guest() -> None:
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
-    root, before = logging.getLogger(), len(logging.getLogger().handlers)
+    logs = logging_state()
     np.random.seed(7)  # noqa: NPY002  (the global generator of somebody's program)
     random.seed(7)
     theirs = (np.random.get_state()[1].copy(), random.getstate())  # type: ignore[index,union-attr]  # noqa: NPY002
@@ -206,7 +216,7 @@ async def test_a_node_is_a_good_guest() -> None:
     assert trained_on
     assert threading.get_ident() not in trained_on, "the loop of somebody's program goes on meanwhile"
     assert {number: signal.getsignal(number) for number in signal.valid_signals()} == handlers
-    assert len(root.handlers) == before
+    assert logging_state() == logs
     assert np.array_equal(np.random.get_state()[1], theirs[0])  # type: ignore[index]  # noqa: NPY002
     assert random.getstate() == theirs[1]
     assert asyncio.all_tasks() == tasks

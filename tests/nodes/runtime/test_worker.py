@@ -105,6 +105,16 @@ def test_whatever_is_raised_becomes_an_event_that_names_the_effect(worker: Worke
     assert worker.answer(e.Fold(2, 1, None, ())) == ev.WorkFailed("fold", 2, 1, "SystemExit: no")
 
 
+def test_the_log_has_the_traceback_and_whose_it_is(role: Role, caplog: pytest.LogCaptureFixture) -> None:
+    failed = Worker(role, "client-1", "r").answer(e.Fold(3, 1, None, ()))
+    (record,) = caplog.records
+    assert (record.getMessage(), record.levelname) == ("fold failed", "WARNING")
+    assert [getattr(record, key) for key in ("run", "node", "round", "attempt")] == ["r", "client-1", 3, 1]
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], SystemExit)
+    assert failed == ev.WorkFailed("fold", 3, 1, "SystemExit: no")
+
+
 @pytest.mark.parametrize("keep", [False, True])
 def test_a_cancelled_training_stops_and_the_next_one_runs(
     worker: Worker, role: Role, answers: Answers, *, keep: bool
