@@ -78,7 +78,8 @@ class Keyboard:
         signals.at_exit_at_once.append(self.restore)
         try:
             self.look()
-            yield
+            with signals.terminal_set_back_at_quit():
+                yield
         finally:
             signals.at_exit_at_once.remove(self.restore)
             self._stop_reading()

@@ -9,15 +9,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from types import FrameType
 from typing import Any, TypeVar
+
+from . import logs
 
 T = TypeVar("T")
 
 SHOW_CURSOR = "\x1b[?25h"
 at_exit_at_once: list[Callable[[], None]] = []
-"""Called where a second signal ends the process: what a terminal has to be set back to."""
+"""Called where a second signal, or SIGQUIT, ends the process: what a terminal has to be set back to."""
 AGAIN_S = 0.5  # timeout(1) sends SIGTERM twice, and a shell that closes SIGHUP: only Ctrl-C may come again so soon
 
 
@@ -119,12 +121,37 @@ def _leave_dead_terminal() -> None:
                 os.close(nowhere)
 
 
-def _exit_at_once(number: int) -> None:
+def _set_terminal_back() -> None:
     for restore in at_exit_at_once:
         restore()
     with contextlib.suppress(OSError):
         # A live table has hidden the cursor.
         if sys.stdout.isatty():
             os.write(sys.stdout.fileno(), SHOW_CURSOR.encode())
-        os.write(2, f"nervenet: stopped at once by {signal.Signals(number).name}\n".encode())
+
+
+@contextlib.contextmanager
+def terminal_set_back_at_quit() -> Iterator[None]:
+    r"""Within this context Ctrl-\ (SIGQUIT) ends the process as it does anywhere, but sets the terminal back before."""
+    number = getattr(signal, "SIGQUIT", None)
+    if number is None or signal.getsignal(number) is not signal.SIG_DFL:  # somebody else has a use for it
+        yield
+        return
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        _set_terminal_back()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    signal.signal(number, end)
+    try:
+        yield
+    finally:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _exit_at_once(number: int) -> None:
+    _set_terminal_back()
+    with contextlib.suppress(OSError):
+        os.write(2, logs.last_line(f"stopped at once by {signal.Signals(number).name}").encode())
     os._exit(128 + number)

@@ -96,9 +96,12 @@ def test_keys_steer_the_view_and_leave_it(replayed: Terminal, until: Callable[..
     assert "\x1b[2J" not in replayed.text
 
 
-def test_a_signal_leaves_the_terminal_as_it_was(replayed: Terminal, until: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGQUIT, -signal.SIGQUIT)])
+def test_a_signal_leaves_the_terminal_as_it_was(
+    number: signal.Signals, code: int, replayed: Terminal, until: Callable[..., Any]
+) -> None:
     until(lambda: "the recording has ended, q leaves" in replayed.text, "the replay ends and waits")
     assert not replayed.is_seen()
-    replayed.process.send_signal(signal.SIGTERM)
-    assert replayed.process.wait(120) == 143
+    replayed.process.send_signal(number)
+    assert replayed.process.wait(120) == code
     assert replayed.is_seen()

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pty
+import signal
 import termios
 from collections.abc import Iterator
 
@@ -94,6 +95,36 @@ async def test_it_is_set_back_after_an_exception_and_by_a_second_signal(terminal
         fails()
     assert termios.tcgetattr(its) == before
     assert signals.at_exit_at_once == []
+
+
+async def test_ctrl_backslash_sets_it_back_and_ends_the_program_as_ever(
+    terminal: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, its = terminal
+    before = termios.tcgetattr(its)
+    found = list[object]()
+
+    def ends(_pid: int, number: int) -> None:
+        found.append((number, signal.getsignal(number), termios.tcgetattr(its) == before))
+
+    with Keyboard(lambda _: None, its).listening():
+        assert unseen(its)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "kill", ends)
+            signal.raise_signal(signal.SIGQUIT)
+    assert found == [(signal.SIGQUIT, signal.SIG_DFL, True)]
+    assert signal.getsignal(signal.SIGQUIT) == signal.SIG_DFL
+
+
+async def test_a_program_that_has_a_use_for_ctrl_backslash_keeps_it(terminal: tuple[int, int]) -> None:
+    found = list[int]()
+    signal.signal(signal.SIGQUIT, lambda number, _: found.append(number))
+    try:
+        with Keyboard(lambda _: None, terminal[1]).listening():
+            signal.raise_signal(signal.SIGQUIT)
+    finally:
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    assert found == [signal.SIGQUIT]
 
 
 async def test_in_the_background_the_terminal_is_left_alone(
