@@ -25,11 +25,14 @@ EVENT = {"type": "node.lost", "run": "r", "node": "peer-1", "role": "peer", "inc
 
 def written(settings: LogSettings, say: Callable[[], object]) -> str:
     stream = io.StringIO()
+    gc.collect()  # what other tests have left is not told of here
+    gc.disable()
     set_back = configure(settings, stream)
     try:
         say()
     finally:
         set_back()
+        gc.enable()
     return stream.getvalue()
 
 
@@ -127,7 +130,6 @@ def test_warnings_and_crashes_are_lines_too() -> None:
         thread.join()
         fallen = Falls()
         del fallen
-        gc.collect()
 
     warned, thread, unraisable = lines(say)
     assert "DeprecationWarning: old" in warned["event"]
