@@ -240,9 +240,8 @@ class Supervisor:
             if self.baselines is None:
                 self._ended(BASELINE, f"the baselines were {how}", told_to=how in STOPPED)
         else:
-            for node in nodes:
-                if node not in self.results:
-                    self._ended(node, how, told_to=how in STOPPED)
+            for node in (each for each in nodes if each not in self.results):
+                self._ended(node, how, told_to=how in STOPPED)
 
     def _ended(self, node: str, reason: str, *, told_to: bool) -> None:
         """Note an end that was not the launcher's wish: who was told to is lost if the launcher itself is not."""
