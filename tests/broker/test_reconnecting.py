@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from nervenet.broker import handshake
+from nervenet.broker import handshake, outbound
 from nervenet.broker.handshake import InboundPeers
 from nervenet.broker.inbound import Inbound
 from nervenet.broker.messages import Heartbeat, Lane, Receipt, Report
@@ -60,13 +61,14 @@ async def heard_after_a_sleep(tcp: Any, monkeypatch: pytest.MonkeyPatch) -> bool
 
     Awake, it finds both at once: the HELLO of the new connection, and the end of the old one.
     """
-    monkeypatch.setattr(handshake, "PROVEN_S", 3_600.0)  # however long that takes, nobody doubts the other lane
+    monkeypatch.setattr(handshake, "PROVEN_S", math.inf)  # however long that takes, nobody doubts the other lane
     server, at_server = await tcp.open("server", binds=True)
     node, at_node = await tcp.open("node")
     async with Wire(server.addresses["control"]) as wire:
         node.link("server", {"control": wire.address, "bulk": server.addresses["bulk"]})
         await at_node.first(LinkUp)
         await at_server.first(LinkUp)
+        monkeypatch.setattr(outbound, "_HELLO_S", (3_600.0, 3_600.0))  # nor is HELLO said once more
         channel = server._inbound._channels[Lane.CONTROL]
         watch = server._inbound._monitors[Lane.CONTROL]._channel
         loop = asyncio.get_running_loop()

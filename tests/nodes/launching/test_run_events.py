@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from nervenet.broker import subscriber
 from nervenet.broker.broker import Broker
 from nervenet.broker.events import Publisher
 from nervenet.broker.relay import Relay
@@ -77,6 +78,7 @@ async def test_it_was_closed_at_an_orderly_end_alone(monkeypatch: pytest.MonkeyP
 async def recorded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is recorded of three events, the second of which nobody can show."""
     kept: list[str] = []
+    monkeypatch.setattr(subscriber, "_REQUEST_S", 60.0)  # however long this process stands still, no broker is away
     monkeypatch.setattr(NoRunDir, "record", lambda _, event: kept.append(event["type"]))
 
     def show(event: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from nervenet.nodes.config.compatibility import shared_config_of
 from nervenet.nodes.config.factory import build_site_model
 from nervenet.nodes.config.hierarchy import HierarchyConfig
 from nervenet.nodes.config.schema import NetworkConfig
+from nervenet.nodes.roles import aggregator as aggregators
 from nervenet.nodes.roles.aggregator import Aggregator
 from nervenet.nodes.runtime.identity import NodeIdentity
 from nervenet.nodes.runtime.secured import close_gate, security_of
@@ -109,12 +110,17 @@ async def test_who_owns_an_aggregator_may_leave_at_any_time_and_all_are_told() -
         assert "before the run was over" in str(of_north)
 
 
-async def test_a_region_whose_upstream_does_not_answer_ends_by_that_word() -> None:
+async def test_a_region_whose_upstream_does_not_answer_ends_by_that_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    above = aggregators.Above
+
+    def soon(experiment: Experiment, *more: Any) -> Any:
+        return above(replace(experiment, network=replace(experiment.network, join_deadline_s=1.0)), *more)
+
+    monkeypatch.setattr(aggregators, "Above", soon)
     async with Broker("tcp://127.0.0.1:0") as broker, asyncio.timeout(DEADLINE_S):
         address = broker.addresses["directory"]
         below = clients(address, "north", REGIONS["north"], 2)
         north = aggregator(address, "north", upstream="tcp://127.0.0.1:1")
-        north.experiment = replace(north.experiment, network=replace(north.experiment.network, join_deadline_s=1.0))
         ended = await asyncio.gather(*map(follow, [north, *below]), return_exceptions=True)
     assert {type(each) for each in ended} == {NodeFailed}
     assert all("tcp://127.0.0.1:1" in str(each) for each in ended), ended

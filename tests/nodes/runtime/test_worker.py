@@ -39,7 +39,8 @@ class Role:
         return e.Checkpoint(effect.round, "vectors", {}) if isinstance(effect, e.Checkpoint) else effect
 
     def perform(self, effect: e.Effect, cancellation: Cancellation) -> ev.Event | Deferred | None:
-        self.performed.append((effect, threading.current_thread().name))
+        self.thread = threading.current_thread()
+        self.performed.append((effect, self.thread.name))
         match effect:
             case e.Train(number, attempt):
                 while not cancellation.requested():
@@ -92,7 +93,7 @@ def test_effects_are_answered_in_order_from_a_daemon_thread(worker: Worker, role
     kinds = [type(answers.get(timeout=PATIENCE_S)) for _ in range(3)]
     assert kinds == [ev.Evaluated, ev.WorkFailed, ev.Evaluated], "and it goes on after a failure"
     assert {thread for _, thread in role.performed} == {"worker a"}
-    (thread,) = (each for each in threading.enumerate() if each.name == "worker a")
+    thread = role.thread
     assert thread.daemon
     worker.close()
     thread.join(PATIENCE_S)
