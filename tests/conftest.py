@@ -111,6 +111,14 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     return result
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep what was printed and logged in a form that can be sent: half a character ends a worker of pytest-xdist."""
+    report = yield
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+    return report
+
+
 @pytest.fixture(scope="session", autouse=True)
 def state_of_programs(tmp_path_factory: pytest.TempPathFactory) -> Generator[None, None, None]:
     """Have nodes without a run folder keep their audit logs among the files of the tests."""
