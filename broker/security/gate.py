@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -145,6 +146,9 @@ class Gate:
         if all(other.context is not listener.context for other in self._listeners.values()):
             handler = self._handlers.pop(listener.context, None)
             if handler is not None:
+                # Else the name is given back whenever ZeroMQ gets to it, and the next handler may not find it free.
+                with suppress(zmq.ZMQError):
+                    handler.socket.unbind(ENDPOINT)
                 handler.close()
 
     def watch(self, on_change: OnChange) -> Callable[[], None]:

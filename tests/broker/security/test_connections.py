@@ -14,7 +14,7 @@ import zmq
 from nervenet.broker.broker import Broker
 from nervenet.broker.channel import Envelope
 from nervenet.broker.disconnects import LEFT
-from nervenet.broker.errors import BrokerUnreachable, JoinRefused
+from nervenet.broker.errors import BrokerUnreachable, JoinRefused, KeysError
 from nervenet.broker.events import Publisher
 from nervenet.broker.greeting import not_encrypted_here
 from nervenet.broker.lease import Lease
@@ -207,6 +207,30 @@ async def test_who_watches_without_keys_is_told_that_the_broker_encrypts(sites, 
     async with asyncio.timeout(DEADLINE_S):
         warning = await anext(stream)
     assert warning["reason"].endswith("it encrypts, and this one was started without keys (--keys)")
+
+
+async def listen_and_close(sites: Sites, times: int) -> None:
+    """As a broker does that finds the last of its three ports taken, and tries others."""
+    sites.make("hub")
+    curve = sites.curve("hub")
+    with zmq.Context() as context:
+        for _ in range(times):
+            with context.socket(zmq.ROUTER) as socket:
+                listener = curve.listen(socket, "tcp://127.0.0.1:0", "directory", lambda _: None, lambda: None)
+                assert listener is not None
+                listener.close()
+
+
+async def test_after_a_port_that_is_taken_another_can_be_listened_at(sites: Sites) -> None:
+    await listen_and_close(sites, 300)
+
+
+async def test_with_the_name_of_the_handler_not_given_back_that_would_fail_half_of_the_time(
+    sites: Sites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zmq.Socket, "unbind", lambda *_: None)
+    with pytest.raises(KeysError, match="has an authenticator already"):
+        await listen_and_close(sites, 3000)
 
 
 async def test_curve_to_plain_says_that_the_other_side_does_not_encrypt(sites, stack):
