@@ -14,6 +14,7 @@ from typing import Self, TypeAlias
 
 CHUNK = 65_536
 LOOK_EVERY_S = 0.1
+TURNS = 20  # of the loop; from accepting to the first step of what is done with a connection there are four
 LISTENS = "0A"  # in /proc/net/tcp
 
 
@@ -63,6 +64,7 @@ class Line:
     passed: int = 0  # bytes
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    closing: bool = False
 
     def cut(self, which: Callable[[Connection], bool] = lambda _: True) -> None:
         """End connections; new ones are taken."""
@@ -112,8 +114,11 @@ class Line:
 
     async def accept(self, host: str, to: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._keep(asyncio.current_task())
-        port = writer.get_extra_info("peername")[1]
         try:
+            peer = writer.get_extra_info("peername")
+            if self.closing or peer is None:  # it has been reset already
+                raise ConnectionRefusedError
+            port = peer[1]
             await self.recognize(port)
             if any(which(port, to) for which in self.refused):
                 raise ConnectionRefusedError
@@ -176,6 +181,9 @@ class Line:
             self.connections.remove(connection)
 
     async def close(self) -> None:
+        """End all there is; what has been accepted, and has not begun yet, begins within a few turns of the loop."""
+        self.closing = True
+        await turns()
         self.cut()
         for task in [*self.tasks]:
             task.cancel()
@@ -196,7 +204,7 @@ class Wire(Line):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
+        await end(self._server)
         await self.close()
 
 
@@ -222,7 +230,7 @@ class Relay(Line):
         self._looking.cancel()
         await asyncio.gather(self._looking, return_exceptions=True)
         for server in self._servers.values():
-            server.close()
+            await end(server)
         await self.close()
 
     async def _look(self) -> None:
@@ -242,7 +250,7 @@ class Relay(Line):
                         lambda r, w, port=port: self.accept(self.behind, port, r, w), self.front, port
                     )
             for port in set(self._servers) - there:
-                self._servers.pop(port).close()
+                await end(self._servers.pop(port))
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def recognize(self, port: int) -> None:
@@ -260,6 +268,19 @@ class Relay(Line):
         """Return the ports at which processes listen, or from which they have dialed, as of the last look."""
         inodes = {inode for pid in pids for inode in inodes_of(pid)}
         return {port for _, port, _, _, inode in self._sockets if inode in inodes}
+
+
+async def end(server: asyncio.Server) -> None:
+    """Close a server once nobody is half accepted: asyncio loses a connection that it has accepted in the same turn."""
+    for listening in server.sockets:
+        asyncio.get_running_loop().remove_reader(listening.fileno())
+    await turns()
+    server.close()
+
+
+async def turns() -> None:
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
 
 
 Socket: TypeAlias = tuple[str, int, int, str, int]

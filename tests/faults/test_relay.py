@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
 
@@ -160,3 +161,15 @@ async def test_a_connection_that_is_still_being_made_ends_with_the_relay(
             await accepted.wait()
         with suppress(ConnectionResetError):
             assert await caller.reader.read() == b""
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_connection_that_has_just_come_ends_with_the_wire(turns: int) -> None:
+    async with echo() as address:
+        async with Wire(address) as wire:
+            host, _, port = wire.address.removeprefix("tcp://").rpartition(":")
+            dialed = socket.create_connection((host, int(port)), timeout=60)
+            for _ in range(turns):  # between which it is accepted, given to a task, and passed on
+                await asyncio.sleep(0)
+        with dialed, suppress(ConnectionResetError):
+            assert await asyncio.to_thread(dialed.recv, 1) == b""
