@@ -236,9 +236,9 @@ class Broker:
 
     def publish(self, type_: str, run: str, **fields: Any) -> None:
         seq = self._seq[type_] = self._seq.get(type_, 0) + 1
-        event: Event = {"type": type_, "run": run, "node": "broker", "role": "broker", "incarnation": self._incarnation}
-        event |= {"seq": seq, "time": time.time()} | ({"insecure": True} if self._security.insecure else {})
-        self._relay.publish(log_event(event | fields))
+        head = _event_head(type_, run, self._security)
+        event = {**head, "incarnation": self._incarnation, "seq": seq, "time": time.time(), **fields}
+        self._relay.publish(log_event(event))
 
     def _request(self, channel: Channel, identity: bytes, frames: list[Any]) -> None:
         try:
@@ -363,6 +363,12 @@ class Broker:
 def _free_port() -> int:
     """Return a port that may be free, with the two after it, outside the system's ephemeral range."""
     return random.SystemRandom().randrange(13_000, 20_000, 3)
+
+
+def _event_head(type_: str, run: str, security: Security) -> Event:
+    """Return what an event of a broker begins with; one that is of a region is of the run above, which is watched."""
+    head: Event = {"type": type_, "run": security.enrollment.runs_of(run)[-1], "node": "broker", "role": "broker"}
+    return head | {"insecure": True} if security.insecure else head
 
 
 def _not_relayed(

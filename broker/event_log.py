@@ -37,9 +37,7 @@ LEVELS = {
 
 FIRST = ("run", "node", "role", "round")  # what every line begins with, where it is known
 _LEFT_OUT = frozenset({"type", "time", "seq", "sketch", *FIRST})  # in the record by itself, or for programs alone
-_TAKEN = frozenset(
-    {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "event", "level", "logger", "exception"}
-)
+_TAKEN = frozenset(("message", "asctime", "taskName", "event", "level", "logger", "exception"))
 
 _logger = logging.getLogger(NAME)
 logging.getLogger("nervenet").addHandler(logging.NullHandler())
@@ -69,10 +67,18 @@ def log_event(event: E, number: int | None = None) -> E:
     if "round" not in fields and number is not None:
         fields["round"] = number
     fields |= {key: value for key, value in event.items() if key not in _LEFT_OUT}
-    # A key that begins with _ would be taken for one of structlog's own.
-    extra = {f"{key}_" if key in _TAKEN or key[:1] == "_" else key: value for key, value in fields.items()}
-    _logger.log(level, EventText(event["type"], fields), extra=extra)
+    _logger.log(level, EventText(event["type"], fields), extra=attributes(fields))
     return event
+
+
+def attributes(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields as what a record takes as ``extra``: those of names that it has already with a ``_`` behind it.
+
+    The program that a node lives in may give every record attributes of its own (`logging.setLogRecordFactory`).
+    """
+    taken = _TAKEN.union(vars(logging.getLogRecordFactory()("", 0, "", 0, "", (), None)))
+    # A key that begins with _ would be taken for one of structlog's own.
+    return {f"{key}_" if key in taken or key[:1] == "_" else key: value for key, value in fields.items()}
 
 
 def _word(value: Any) -> str:

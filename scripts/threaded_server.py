@@ -47,21 +47,27 @@ class _Server(ThreadingHTTPServer):
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            with contextlib.suppress(OSError):  # no TLS, or gone
+                self._answer(request, client_address)
+            self.shutdown_request(request)
+        finally:
+            self._room.release()
+
+    def _answer(self, request: Any, client_address: Any) -> None:
         request.settimeout(TIMEOUT_S)
-        if self.tls is not None:
+        if self.tls is not None:  # here and not where it listens: a handshake must hold up nobody else
             request = self.tls.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
         end = threading.Timer(LIFE_S, _shut_down, [request])
         end.daemon = True
         end.start()
         try:
-            if self.tls is not None:  # here and not where it listens: a handshake must hold up nobody else
+            if self.tls is not None:
                 request.do_handshake()
             super().process_request_thread(request, client_address)
-        except OSError:  # no TLS, or gone
-            self.shutdown_request(request)
         finally:
             end.cancel()
-            self._room.release()
+            self.shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: whoever breaks off, or breaks the rules, is no news."""

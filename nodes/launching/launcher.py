@@ -25,7 +25,6 @@ from ..results.run_dir import RunDir, check_run_dir, new_default_dir
 from ..results.run_result import RunResult, node_result, run_completed, run_ended
 from ..results.score_reports import Judged
 from ..runtime.event_types import INTERRUPTED
-from ..runtime.identity import inbox_address
 from ..runtime.report_client import REPORT_SERVER
 from ..runtime.secured import RefusalEvents, close_gate, on_key_warning, security_of
 from .data_shares import DataShares, divide
@@ -44,7 +43,7 @@ from .progress import Progress, somebody_watches
 from .regions.checks import check_regions
 from .regions.plan import at_the_top, regions_of
 from .regions.report_servers import ReportServers
-from .report_server import ReportServer
+from .report_server import ReportServer, report_address
 from .roll import new_enrollment
 from .run_events import END_RELAYED_S, RunEvents
 from .supervisor import RunAborted, Supervisor, roles_of
@@ -231,13 +230,13 @@ class _Launch:
                 launch_keys(reached, names_and_roles, self.run_dir.path, self.fork_server.remove_at_end)
             )
             network = secured.network
-            enrollment = new_enrollment({**names_and_roles, **dict.fromkeys(hosts, ROLE)}, self.regions.below)
+            at_top = {name: role for name, role in names_and_roles.items() if not self.regions.has(name)}
+            enrollment = new_enrollment({**at_top, **dict.fromkeys(hosts, ROLE)}, self.regions.below)
             security = security_of(network, REPORT_SERVER, enrollment=enrollment)
             stack.callback(close_gate, security)
             on_key_warning(security, self._said)
             serving = partial(
                 ReportServer,
-                bind=inbox_address(network) if network.transport != "inproc" else "tcp://127.0.0.1:*",
                 on_report=self._reported,
                 max_message_bytes=network.max_message_bytes,
                 advertise=network.advertise,
@@ -247,9 +246,9 @@ class _Launch:
             host = host_of(next(iter(hosts), None), self.name, network, security)
             report_servers = await stack.enter_async_context(
                 ReportServers(
-                    serving(self.name, roles=enrollment.roles, host=host),
+                    serving(self.name, report_address(network), roles=enrollment.roles, host=host),
                     self.regions,
-                    lambda region: serving(region.run, roles=region.roles),
+                    lambda region: serving(region.run, report_address(network), roles=region.roles),
                 )
             )
             log = stack.enter_context(NodesLog(self.run_dir.path, experiment.max_log_bytes))

@@ -16,8 +16,15 @@ from nervenet.broker.security.plain import LOCAL
 from nervenet.broker.sockets import Security
 from nervenet.broker.transport_protocol import new_incarnation
 
+from ..config.schema import NetworkConfig
+from ..runtime.identity import inbox_address
 from ..runtime.report_client import REPORT_SERVER
 from .report_rules import ReportRules
+
+
+def report_address(network: NetworkConfig) -> str:
+    """Return the address pattern on which a report server is bound, another one for each: processes are to reach it."""
+    return inbox_address(network) if network.transport != "inproc" else "tcp://127.0.0.1:*"
 
 
 class ReportServer:

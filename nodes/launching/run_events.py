@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Self
 
+from nervenet.broker.event_log import attributes
 from nervenet.broker.events import Publisher
 from nervenet.broker.security.plain import LOCAL
 from nervenet.broker.sockets import Security
@@ -168,7 +169,7 @@ class RunEvents:
         if kind not in self._failures:
             self._failures.add(kind)
             known = {"run": self._run, "node": "launcher"}
-            _logger.warning("an event could not be %s", doing, exc_info=error, extra=known)
+            _logger.warning("an event could not be %s", doing, exc_info=error, extra=attributes(known))
             self.publish("warning", reason=f"{kind}: {error}")
 
 

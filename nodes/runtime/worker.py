@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from typing import Any, Protocol, TypeAlias
 
 from msgspec.structs import replace
+from nervenet.broker.event_log import attributes
 from nervenet.broker.messages import Payload
 from nervenet.models.new_vector import Lend, made_in
 
@@ -173,7 +174,8 @@ class Worker:
 
     def _failed(self, effect: e.Effect, error: BaseException) -> ev.WorkFailed:
         kind, number, attempt = kind_of(effect), getattr(effect, "round", 0), getattr(effect, "attempt", 0)
-        _logger.warning("%s failed", kind, exc_info=error, extra={**self._known, "round": number, "attempt": attempt})
+        known = attributes({**self._known, "round": number, "attempt": attempt})
+        _logger.warning("%s failed", kind, exc_info=error, extra=known)
         return ev.WorkFailed(kind, number, attempt, f"{type(error).__name__}: {error}")
 
     def _posting(self, answer: ev.Event | None) -> Call | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nervenet.broker.event_log import attributes
 from nervenet.models.aggregate import plain_mean
 from nervenet.models.artifact import ModelFileError, load_model, read_extra
 from nervenet.models.mlp.mlp import MLP
@@ -161,7 +162,7 @@ async def follow(answers: Answers, follower: RunFollower, look_s: float = LOOK_S
         found = await asyncio.to_thread(follower.newest)
         if found is not None:
             answers.serve(found.site_model, found.info)
-            _logger.info("a newer model is served", extra={"round": found.info.get("round")})
+            _logger.info("a newer model is served", extra=attributes({"round": found.info.get("round")}))
         await asyncio.sleep(look_s)
 
 

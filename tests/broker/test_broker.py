@@ -434,3 +434,13 @@ def test_binding_patterns():
 def test_a_wildcard_host_is_replaced_by_that_of_the_directory():
     assert reached_by("tcp://0.0.0.0:6", "tcp://h:5") == "tcp://h:6"
     assert reached_by("tcp://g:6", "tcp://h:5") == "tcp://g:6"
+
+
+async def test_what_the_broker_says_of_a_region_is_of_the_run_above() -> None:
+    below = Enrollment(b"s" * 32, {"region-0": "aggregator"}, {"demo/region-0": {"a": "client"}})
+    seen: list[tuple[str, str]] = []
+    async with Broker("tcp://127.0.0.1:0", security=Plain(enrollment=below)) as broker:
+        broker._relay.on_event = lambda event: seen.append((event["type"], event["run"]))
+        broker.publish("node.lost", "demo/region-0", subject="a", reason="silent")
+        broker.publish("node.lost", "demo", subject="region-0", reason="silent")
+    assert seen == [("node.lost", "demo")] * 2

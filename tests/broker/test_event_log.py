@@ -86,3 +86,21 @@ def test_nothing_is_made_of_an_event_that_nobody_asked_for(monkeypatch: pytest.M
     monkeypatch.setattr(event_log, "EventText", lambda *given: made.append(given))
     log_event(event("exchange.sent", count=1))
     assert made == []
+
+
+def test_a_program_may_give_every_record_attributes_of_its_own(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = logging.getLogRecordFactory()
+
+    def of_program(*arguments: Any, **more: Any) -> logging.LogRecord:
+        record = made(*arguments, **more)
+        record.node = "of the program"
+        return record
+
+    logging.setLogRecordFactory(of_program)
+    try:
+        (record,) = logged(caplog, event("node.lost"))
+    finally:
+        logging.setLogRecordFactory(made)
+    assert (record.node, record.node_) == ("of the program", "peer-1")

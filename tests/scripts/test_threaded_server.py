@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 import pytest
 from nervenet.scripts import threaded_server
@@ -42,3 +44,26 @@ async def test_one_without_an_end_would_keep_its_thread(monkeypatch: pytest.Monk
                 async with asyncio.timeout(0.5):
                     await reader.read()
             writer.close()
+
+
+class NoHandshake:
+    """Stands in for TLS: the connection has been reset, or closed, before it began."""
+
+    def __init__(self) -> None:
+        self.tried = 0
+
+    def wrap_socket(self, *_: Any, **__: Any) -> None:
+        self.tried += 1
+        raise ssl.SSLError("closed before the handshake")
+
+
+async def test_who_breaks_off_before_the_handshake_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threaded_server, "CONNECTIONS", 1)
+    tls = NoHandshake()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with serving(BaseHTTPRequestHandler, listener, tls):  # type: ignore[arg-type]
+            async with asyncio.timeout(60):
+                while tls.tried < 3:  # one that comes while the place is taken is closed, and tries again
+                    reader, writer = await asyncio.open_connection(*listener.getsockname())
+                    assert await reader.read() == b""
+                    writer.close()

@@ -65,6 +65,11 @@ class Regions:
         """Return the region that a client or an aggregator is in, None for others."""
         return next((region for region in self.all if node == region.name or node in region.clients), None)
 
+    def has(self, node: str) -> bool:
+        """Whether a node is a client of a region, and so none of the launched run."""
+        region = self.of(node)
+        return region is not None and node != region.name
+
     def told(self, node: str) -> dict[str, Any]:
         """Return what the job of a node says beyond that of one in a launch without regions."""
         region = self.of(node)

@@ -33,6 +33,12 @@ def test_names_of_regions_sort_in_their_order_and_are_no_sites() -> None:
     assert list(regions_of(sites).clients.items()) == [("region-x-0", ["region-0"]), ("region-x-1", ["b"])]
 
 
+def test_a_client_of_a_region_is_none_of_the_launched_run() -> None:
+    divided, whole = regions_of(plan(4, 2), "demo"), regions_of(plan(4, None), "demo")
+    assert [name for name in roles_of(plan(4, 2)) if divided.has(name)] == [f"client-{n}" for n in range(4)]
+    assert not any(whole.has(name) for name in roles_of(plan(4, None)))
+
+
 def test_a_launch_without_regions_is_as_it_was() -> None:
     alone = plan(regions=None)
     assert not regions_of(alone)
