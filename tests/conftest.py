@@ -57,10 +57,12 @@ def guarded_fork_exec(*arguments: Any) -> int:
 _posixsubprocess.fork_exec = guarded_fork_exec
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Have matplotlib list the fonts before any test: the first time of a user, it starts a process to find them."""
-    if not hasattr(config, "workerinput"):
-        importlib.import_module("matplotlib.font_manager")
+def pytest_configure() -> None:
+    """Have matplotlib know the fonts before any test: where its list of them cannot be read, it starts a process.
+
+    That of pytest writes the list, and those of pytest-xdist read it before any other can write it again.
+    """
+    importlib.import_module("matplotlib.font_manager")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

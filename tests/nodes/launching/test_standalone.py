@@ -167,7 +167,9 @@ async def ended(tmp_path: Path) -> tuple[list[dict[str, Any]], list[dict[str, An
                 run_node("coordinator", plan(rounds=rounds), **where, **into, on_event=events.append),
                 *(run_node("client", plan(f, rounds=rounds), **where, name=f"s{k}") for k, f in enumerate(files)),
             )
-            assert not isinstance(found[0], BaseException), found
+            for error in found:
+                if isinstance(error, BaseException):
+                    raise error  # with where it comes from
             assert found[0]["completed_rounds"] == rounds
             summaries.append(json.loads((tmp_path / "c" / "summary.json").read_text()))
     return summaries, [event for event in events if event["type"] == "run.completed"]
