@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -148,18 +149,25 @@ class Stranger:
         return self.socket.recv_multipart()
 
 
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose path is short enough for a Unix socket, wherever TMPDIR is."""
+    with tempfile.TemporaryDirectory(prefix="nv-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
 @pytest.fixture(params=["tcp", "ipc", "inproc", "memory", "hosted", "hosted-apart"])
-async def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+async def world(request: pytest.FixtureRequest, short_folder: Path) -> AsyncIterator[World]:
     """The same world over each carrier."""
-    world = World(request.param, tmp_path_factory.mktemp("w"))
+    world = World(request.param, short_folder)
     yield world
     await world.close()
 
 
 @pytest.fixture
-async def tcp(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+async def tcp(short_folder: Path) -> AsyncIterator[World]:
     """A world over tcp alone."""
-    world = World("tcp", tmp_path_factory.mktemp("w"))
+    world = World("tcp", short_folder)
     yield world
     await world.close()
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -172,13 +171,6 @@ async def files_left(folder: Path) -> list[str]:
     assert len(list(folder.iterdir())) == len(transport.addresses)  # noqa: ASYNC240
     await transport.close(0.0)
     return [path.name for path in folder.iterdir()]  # noqa: ASYNC240
-
-
-@pytest.fixture
-def short_folder() -> Iterator[Path]:
-    """A folder whose path is short enough for a Unix socket."""
-    with tempfile.TemporaryDirectory(prefix="nv-") as folder:
-        yield Path(folder)
 
 
 async def test_a_bound_transport_leaves_no_file_behind(short_folder):

@@ -19,6 +19,7 @@ Start = Callable[..., Any]
 NUMBER = (int, float)
 QUICK = ("--set", "evaluation.baseline=false")
 CALM = ("--set", "network.suspect_after_s=20")  # on a busy machine, too, nobody is to be left out of a round
+IPC = ("--set", "network.transport=ipc", "--set", "network.bind=/tmp")  # short paths, wherever TMPDIR is
 KEYS: dict[str, Any] = {
     "mode": str, "nodes": int, "rounds": int, "completed_rounds": int, "seed": int, "data": str, "model": str,
     "parameters": int, "accuracy": float, "accuracy_min": float, "accuracy_max": float, "loss": float,
@@ -81,7 +82,7 @@ def test_iris_learns_alike_each_time(mode: str, launch_here: Start) -> None:
     "words",
     [
         ("--mode", "gossip", "--data", "diabetes", "--processes", 2),
-        ("--mode", "federated", "--data", "breast_cancer", "--set", "network.transport=ipc"),
+        ("--mode", "federated", "--data", "breast_cancer", *IPC),
         ("--mode", "gossip", "--data", "wine", "--processes", 1, "--set", "network.transport=inproc"),
     ],
 )
