@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -28,7 +29,12 @@ def browser() -> Iterator[Any]:
         pytest.skip("there is no Chromium on this machine")
     with sync_api.sync_playwright() as playwright:
         # Without a sandbox, since Chromium has none for root; it opens pages of this machine alone.
-        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        started = playwright.chromium.launch(
+            executable_path=program,
+            args=["--no-sandbox", "--disable-gpu"],
+            env=os.environ | {"TMPDIR": "/tmp"},  # it binds a Unix socket there, whose path must be short
+            timeout=4 * PATIENCE_MS,
+        )
         try:
             yield started
         finally:

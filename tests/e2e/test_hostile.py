@@ -138,7 +138,7 @@ async def test_the_run_goes_on_and_names_them() -> None:
     parts = [(data.X[rows], data.y[rows]) for rows in np.array_split(order[30:], 3)]
     X, y = data.X[order[:30]], data.y[order[:30]]
     events: list[dict[str, Any]] = []
-    async with Broker("tcp://127.0.0.1:0") as broker, asyncio.timeout(90):
+    async with Broker("tcp://127.0.0.1:0") as broker, asyncio.timeout(240):
         directory = broker.addresses["directory"]
         plan = Experiment.from_dict({"nodes": 3, "rounds": 100_000, "federated": {"deadline_s": 4.0}})
         finished = asyncio.Event()
