@@ -71,8 +71,8 @@ def load(
             raise DataError(f"{name}: no such kind of file can be read; allowed: {ALLOWED}")
         hint = suggest(name, NAMES)
         raise DataError(f"no data set {name!r}{hint}; allowed: {', '.join(NAMES)}, or a file: {ALLOWED}")
-    if target is not None:
-        raise DataError(f"target {target!r} is for files; {name} brings its own")
+    if (said_target := target or (options and options.target)) is not None:
+        raise DataError(f"target {said_target!r} is for files; {name} brings its own")
     if options is not None and (keys := options.of_columns()):
         raise DataError(f"{keys[0]} is for files; {name} brings its own columns")
     if name in COLUMNS:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import experiment_flags, insecure_flag
+from .options import experiment_flags, insecure_flag, said
 
 if TYPE_CHECKING:
     from nervenet.nodes.config.schema import Experiment
@@ -91,7 +91,7 @@ def _experiment(
             raise
         usual = {key: value for key, value in overrides.items() if key.startswith("network.")}
         return load_experiment(None, usual), [], problem("experiment", str(error), "", "see docs/keys.md")
-    return experiment, [] if file is None and not overrides else warnings(experiment), None
+    return experiment, [] if file is None and not overrides else warnings(experiment, said(overrides)), None
 
 
 def _has_file(experiment: Experiment) -> bool:

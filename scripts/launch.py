@@ -14,7 +14,7 @@ from .http_options import check_used, endpoint_option, http_access_options
 from .live_exports import export_option, exporting, targets_of
 from .logs import settings_of
 from .metrics_endpoint import endpoint_of, metrics_option
-from .options import experiment_flags, insecure_flag
+from .options import experiment_flags, insecure_flag, said
 from .running import experiment_file, run_all, run_options, seeds_of
 from .web_server import DEFAULT as WEB
 
@@ -85,7 +85,7 @@ def launch(
         check_run_dir(resume, file, out)
     chosen = None if seeds is None else seeds_of(seeds, resume, overrides)
     experiment = load_experiment(resume or file, overrides)
-    for line in (*warnings(experiment), *idle_simulation(experiment)):
+    for line in (*warnings(experiment, said(overrides)), *idle_simulation(experiment, said(overrides))):
         warn(line)
     if experiment.network.insecure:
         warn(INSECURE, "insecure")

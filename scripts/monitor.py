@@ -71,6 +71,9 @@ def monitor(
     """
     if keys is not None and insecure:
         raise click.UsageError("--keys and --insecure exclude each other: leave one of them out")
+    if (missing := next((path for path in recorded if not path.exists()), None)) is not None:
+        hint = "--run names one that goes on, and --broker where"
+        raise click.UsageError(f"{missing}: there is no such file or run folder; {hint}")
     if recorded and (web is None or broker is not None):
         ways = "by --web without --broker, and on a terminal by nervenet replay"
         raise click.UsageError(f"{recorded[0]}: a run folder or a file is shown {ways}")
@@ -139,9 +142,12 @@ def watch(
 
 async def _found(say: Callable[[str], None], keys: str | None, *, insecure: bool) -> tuple[str, dict[str, Any]]:
     """Return the address of the newest run's broker, and how it is secured."""
-    from nervenet.nodes.results.newest_run import find_broker
+    from nervenet.nodes.results.newest_run import RUNS, find_broker
 
-    address, run_keys = await find_broker(say) or (DEFAULT_BROKER, None)
+    found = await find_broker(say)
+    if found is None:
+        say(f"no run below {RUNS}/ goes on: waiting for one at {DEFAULT_BROKER} (--broker says where else)")
+    address, run_keys = found or (DEFAULT_BROKER, None)
     # With the keys of the run found it is encrypted.
     return address, {"keys": keys or run_keys, "insecure": insecure and run_keys is None}
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .logs import log_options
-from .options import experiment_flags, insecure_flag
+from .options import experiment_flags, insecure_flag, said
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from nervenet.nodes.config.schema import Experiment
     from nervenet.nodes.monitoring.run_view import RunView
     from nervenet.nodes.results.run_result import RunResult
@@ -111,7 +113,7 @@ def node(
     overrides |= {} if regions is None else {"hierarchy.regions": regions}
     _check_way_in(role, broker, seed_peer)
     _check_init(role, overrides)
-    above = _above(role, broker or "", run, upstream, upstream_run)
+    above = _above(role, broker or "", run, upstream, upstream_run, regions)
     if describe or role == "site":
         from .describe import describe_by_hand
 
@@ -142,14 +144,34 @@ def node(
     again = f"nervenet node {role} {way} --run {run}"
     patient = _patient(overrides, file)
     take_part(
-        role, experiment, quiet=quiet, json=json, again=again, out=out, resume=resume, patient=patient, **where, **above
+        role,
+        experiment,
+        quiet=quiet,
+        json=json,
+        again=again,
+        given=said(overrides),
+        out=out,
+        resume=resume,
+        patient=patient,
+        **where,
+        **above,
     )
 
 
-def take_part(role: str, experiment: Experiment, *, quiet: bool, json: bool, again: str, **where: Any) -> None:
+def take_part(
+    role: str,
+    experiment: Experiment,
+    *,
+    quiet: bool,
+    json: bool,
+    again: str,
+    given: Collection[str] = (),
+    **where: Any,
+) -> None:
     """Run a node from beginning to end, and print what there is to see.
 
-    `where` are the arguments of `run_node`; `again` is the command that starts it, but for --resume.
+    `where` are the arguments of `run_node`; `again` is the command that starts it, but for --resume; `given` are the
+    keys that its options have said.
     """
     from nervenet.nodes.experiment.ineffective import warnings
     from nervenet.nodes.report.units import duration, size
@@ -166,7 +188,7 @@ def take_part(role: str, experiment: Experiment, *, quiet: bool, json: bool, aga
     security = "keys" if experiment.network.keys else "insecure" if experiment.network.insecure else ""
     plain = PlainView(_announced(where["run"], experiment), guessed=experiment.data.task is None, security=security)
     view = JsonView() if json else View() if quiet else plain
-    for line in warnings(experiment):
+    for line in warnings(experiment, given):
         warn(line)
     if role == "peer" and experiment.evaluation.site_matrix:
         warn("evaluation.site_matrix has no effect at a peer, which sends no model of its rows alone")
@@ -213,12 +235,14 @@ def _check_way_in(role: str, broker: str | None, seed_peer: str | None) -> None:
         raise ExperimentError(f"a {role} joins a run by one address: expected {ways}")
 
 
-def _above(role: str, broker: str, run: str, upstream: str | None, upstream_run: str | None) -> dict[str, str]:
+def _above(
+    role: str, broker: str, run: str, upstream: str | None, upstream_run: str | None, regions: int | None
+) -> dict[str, str]:
     """Return where the run above an aggregator is; nothing for other roles."""
     from nervenet.nodes.config.keys import ExperimentError
 
     if role != "aggregator":
-        for option, value in (("--upstream", upstream), ("--upstream-run", upstream_run)):
+        for option, value in (("--upstream", upstream), ("--upstream-run", upstream_run), ("--regions", regions)):
             if value is not None:
                 raise ExperimentError(f"{option} {value}: is for aggregators; a {role} has no run above its own")
         return {}

@@ -148,6 +148,11 @@ def _toml(value: object) -> str:
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def said(overrides: Mapping[str, object]) -> set[str]:
+    """Return the keys that are given a value, and not taken back."""
+    return {key for key, value in overrides.items() if value is not None}
+
+
 insecure_flag = click.option(
     "--insecure",
     is_flag=True,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .logs import settings_of
-from .options import SIMULATION_FLAGS, experiment_flags
+from .options import SIMULATION_FLAGS, experiment_flags, said
 from .running import experiment_file, run_all, run_options, seeds_of
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def simulate(
     file, overrides = experiment_file(files, overrides)
     chosen = None if seeds is None else seeds_of(seeds, None, overrides)
     experiment = load_experiment(file, overrides)
-    for line in (*warnings(experiment), *idle_in_simulation(experiment)):
+    for line in (*warnings(experiment, said(overrides)), *idle_in_simulation(experiment)):
         warn(line)
     started_at = {key: value for key, value in (early or {}).items() if key == "started_at"}
     logs = settings_of(log_format, log_level, "json")

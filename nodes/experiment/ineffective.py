@@ -1,8 +1,8 @@
-"""Settings that were changed from their defaults and have no effect in a run."""
+"""Settings that were changed from their defaults, or said by name, and have no effect in a run."""
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection, Container
 from dataclasses import fields
 from typing import Any
 
@@ -23,11 +23,14 @@ STEERING = (
 PARTITIONS = {"alpha": ("dirichlet", "quantity"), "shards_per_node": ("shards",), "column": ("column",)}
 
 
-def warnings(experiment: Experiment) -> list[str]:
-    """Return a line for each setting that has no effect in this run, or another than one would think."""
+def warnings(experiment: Experiment, said: Collection[str] = ()) -> list[str]:
+    """Return a line for each setting that has no effect in this run, or another than one would think.
+
+    `said` are dotted keys that a user has just named: they are told of even where the value is the default.
+    """
     mode, name, data, federated = experiment.mode, experiment.model.name, experiment.data, experiment.federated
     other = "gossip" if mode == "federated" else "federated"
-    rows: list[tuple[str, Container[str], str]] = [(other, _changed(getattr(experiment, other)), f"in {mode} mode")]
+    rows: list[tuple[str, Container[str], str]] = [(other, _given(experiment, other, said), f"in {mode} mode")]
     if mode == "gossip":
         rows.append(("evaluation", STEERING, "in gossip mode"))
     elif experiment.evaluation.patience is None:
@@ -49,13 +52,13 @@ def warnings(experiment: Experiment) -> list[str]:
         rows.append(("data", unused, f"with data.partition = {data.partition!r}"))
     if mode == "federated" and experiment.clients_per_round == experiment.nodes:
         rows.append(("federated", ("over_selection",), "where federated.participation wants every client"))
-    closing = [key for key in ("quorum", "over_selection") if key in _changed(federated)]
+    closing = [key for key in ("quorum", "over_selection") if key in _given(experiment, "federated", said)]
     if mode == "federated" and closing and _asynchronous(experiment):
         rows.append(("federated", closing, f"with federated.strategy = {federated.strategy!r}, which has no rounds"))
     found = [
         f"{table}.{key} has no effect {why}"
         for table, keys, why in rows
-        for key in _changed(getattr(experiment, table))
+        for key in _given(experiment, table, said)
         if key in keys
     ]
     found += [f"data.sites: {line}" for line in repeated(data.sites or ())]
@@ -78,10 +81,11 @@ def warnings(experiment: Experiment) -> list[str]:
     return found
 
 
-def idle_simulation(experiment: Experiment) -> list[str]:
+def idle_simulation(experiment: Experiment, said: Collection[str] = ()) -> list[str]:
     """Return a line for each setting of what is there only in a simulation, or in a region."""
-    found = [f"simulation.{key} has no effect but in nervenet simulate" for key in _changed(experiment.simulation)]
-    idle = _changed(experiment.hierarchy) if experiment.hierarchy.regions is None else []
+    there = _given(experiment, "simulation", said)
+    found = [f"simulation.{key} has no effect but in nervenet simulate" for key in there]
+    idle = _given(experiment, "hierarchy", said) if experiment.hierarchy.regions is None else []
     return found + [f"hierarchy.{key} has no effect without hierarchy.regions" for key in idle]
 
 
@@ -108,6 +112,13 @@ def _not_taken(experiment: Experiment) -> set[str]:
     from nervenet.models.registry import parameters_of
 
     return keys - parameters_of(experiment.model.name)
+
+
+def _given(experiment: Experiment, table: str, said: Collection[str]) -> list[str]:
+    """Return the keys of a table that were changed from their defaults, or said."""
+    values = getattr(experiment, table)
+    changed = _changed(values)
+    return [f.name for f in fields(values) if f.name in changed or f"{table}.{f.name}" in said]
 
 
 def _changed(table: Any) -> list[str]:

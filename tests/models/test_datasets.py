@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +13,7 @@ from nervenet.models.data.data import DataError, Dataset, infer_task
 from nervenet.models.data.idx import read_idx, write_idx
 from nervenet.models.data.synthetic import synthetic
 from nervenet.models.datasets import NAMES, load
+from nervenet.models.tables.options import ReadOptions
 
 
 @pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "digits", "diabetes"])
@@ -45,6 +48,23 @@ def test_unknown_name_lists_what_there_is_and_the_near_one() -> None:
 def test_an_option_of_files_is_refused_for_a_name() -> None:
     with pytest.raises(DataError, match="target 'species' is for files; iris"):
         load("iris", target="species")
+
+
+def refuses_a_column_that_is_said_with_the_rest(load: Callable[..., Dataset]) -> None:
+    with pytest.raises(DataError, match="target 'species' is for files; iris"):
+        load("iris", options=ReadOptions(target="species"))
+
+
+def test_a_target_among_the_options_is_refused_for_a_name() -> None:
+    refuses_a_column_that_is_said_with_the_rest(load)
+
+
+def test_a_target_that_is_passed_over_is_noticed() -> None:
+    def passing_over(source: str, options: ReadOptions) -> Dataset:  # as it was: --target was ignored
+        return load(source, options=replace(options, target=None))
+
+    with pytest.raises(pytest.fail.Exception):
+        refuses_a_column_that_is_said_with_the_rest(passing_over)
 
 
 def test_a_column_can_become_the_sites() -> None:

@@ -143,8 +143,11 @@ def test_a_table_a_line_or_events(launched: Launched, capsys: pytest.CaptureFixt
 
 
 def test_settings_without_effect_are_remarked(launched: Launched, capsys: pytest.CaptureFixture[str]) -> None:
-    assert execute(["launch", "--topology", "star", "--quiet"]) == 0
-    assert "warning: gossip.topology has no effect in federated mode" in capsys.readouterr().err
+    for topology in ("star", "ring"):  # the latter is the default of gossip
+        assert execute(["launch", "--topology", topology, "--quiet"]) == 0
+        assert "warning: gossip.topology has no effect in federated mode" in capsys.readouterr().err
+    assert execute(["launch", "--mode", "gossip", "--topology", "ring", "--patience", "none", "--quiet"]) == 0
+    assert "has no effect" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -165,6 +168,8 @@ def test_settings_without_effect_are_remarked(launched: Launched, capsys: pytest
         ("launch --hidden 0", "model.hidden = [0]"),
         ("launch --hidden 4,x", "model.hidden"),
         ("launch --topology moebius --mode gossip", "expected one of ring, line"),
+        ("simulate --data iris --target species", "target 'species' is for files; iris brings its own"),
+        ("node client --broker tcp://h:1 --run r --regions 2", "--regions 2: is for aggregators; a client has no run"),
         ("launch missing.toml", "missing.toml: there is no such experiment file"),
         ("launch --nodse 3", "--nodse"),
         ("launch a b", "b: one experiment file at most, and a is one; the files of sites stand behind --sites"),
@@ -179,6 +184,8 @@ def test_settings_without_effect_are_remarked(launched: Launched, capsys: pytest
         ("node client --run r", "--broker"),
         ("node peer --broker tcp://h:1 --run r --set mode=federated", "a peer takes part in gossip runs"),
         ("broker --bind nonsense", "nonsense: an address is"),
+        ("monitor nothing", "nothing: there is no such file or run folder; --run names one that goes on"),
+        ("monitor nothing --web", "nothing: there is no such file or run folder"),
         ("monitor --record /no/where", "--record /no/where: cannot be written"),
     ],
 )

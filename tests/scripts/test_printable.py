@@ -158,7 +158,7 @@ def warned(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
     async def refuse(*_: object, **__: object) -> None:
         raise ExperimentError("no")
 
-    monkeypatch.setattr(ineffective, "warnings", lambda _experiment: [f"data.{NASTY} has no effect"])
+    monkeypatch.setattr(ineffective, "warnings", lambda *_: [f"data.{NASTY} has no effect"])
     monkeypatch.setattr(launcher, "launch", refuse)
     monkeypatch.setattr(standalone, "run_node", refuse)
     assert main.execute(["launch", "--data", "nowhere.csv"]) == 2

@@ -122,7 +122,19 @@ def test_a_monitor_ends_with_the_last_run_it_saw(
     assert [json.loads(line)["type"] for line in (tmp_path / "f.jsonl").read_text().splitlines()] == seen
     assert FakeMonitor.asked == ("tcp://127.0.0.1:5555", ("run.", "node."), "x")
     assert execute(["monitor", "--json", "--stay"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 6
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 6
+    assert err.startswith("no run below runs/ goes on: waiting for one at tcp://127.0.0.1:5555 (--broker says where")
+
+
+def test_a_monitor_that_is_told_where_to_look_does_not_look_for_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(monitor, "Monitor", FakeMonitor)
+    FakeMonitor.events = (event("run.completed", run="a"),)
+    assert execute(["monitor", "--json", "--broker", "tcp://127.0.0.1:5555"]) == 0
+    assert capsys.readouterr().err == "watching tcp://127.0.0.1:5555\n"
 
 
 class Attached(FakeMonitor):

@@ -1,6 +1,6 @@
 """Settings without effect are named."""
 
-from nervenet.nodes.experiment.ineffective import idle_in_simulation, warnings
+from nervenet.nodes.experiment.ineffective import idle_in_simulation, idle_simulation, warnings
 from nervenet.nodes.experiment.loader import load_experiment
 
 
@@ -24,6 +24,26 @@ def test_settings_without_effect_are_named_only_when_changed() -> None:
     assert sorted(found) == sorted(f"{key} has no effect in gossip mode" for key in steering)
     alone = warnings(load_experiment(overrides={"evaluation.min_delta": 0.1}))
     assert alone == ["evaluation.min_delta has no effect without evaluation.patience"]
+
+
+def given_defaults(said: tuple[str, ...]) -> list[str]:
+    """What is told of keys of another mode that are given the values which they have anyway."""
+    given = {"gossip.topology": "ring", "gossip.algorithm": "dpsgd", "mode": "federated"}
+    assert load_experiment(overrides=given) == load_experiment()
+    return warnings(load_experiment(overrides=given), said)
+
+
+def test_what_is_said_of_another_mode_is_named_even_where_it_is_the_default() -> None:
+    assert given_defaults(("gossip.topology", "mode")) == ["gossip.topology has no effect in federated mode"]
+    steering = {"evaluation.patience": None, "federated.participation": 1.0, "federated.strategy": "fedavg"}
+    found = warnings(load_experiment(overrides={"mode": "gossip", **steering}), list(steering))
+    assert sorted(found) == sorted(f"{key} has no effect in gossip mode" for key in steering)
+    (idle,) = idle_simulation(load_experiment(), ["hierarchy.region_rounds", "rounds"])
+    assert idle == "hierarchy.region_rounds has no effect without hierarchy.regions"
+
+
+def test_without_knowing_what_was_said_a_default_of_another_mode_goes_unnamed() -> None:
+    assert given_defaults(()) == []  # as it was for who had typed --topology ring
 
 
 def test_what_a_simulation_has_none_of_is_named() -> None:
