@@ -24,12 +24,13 @@ def arrow_cells(where: str, column: Any) -> Cells:
     if category:
         kind = kind.value_type
         column = column.cast(kind) if not _is_text(pa, kind) else column
+    if pa.types.is_decimal(kind):
+        column = of_decimals(column)
+        kind = column.type
     if _is_text(pa, kind):
         return _words(pc, column, category=category)
     if pa.types.is_null(kind):
         return np.full(len(column), np.nan)
-    if pa.types.is_decimal(kind):
-        column, kind = column.cast(pa.float64()), pa.float64()
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         dates: NDArray[Any] = column.to_numpy()  # in UTC, where there is a zone
         return dates.astype("datetime64[s]")  # downwards: a cast of Arrow's own goes towards 1970
@@ -47,6 +48,20 @@ def arrow_cells(where: str, column: Any) -> Cells:
         if category
         else found
     )
+
+
+def of_decimals(column: Any) -> Any:
+    """Return decimals as whole numbers where their type has no fraction, or as digits beyond int64; else as floats."""
+    import pyarrow as pa
+
+    if column.type.scale != 0:
+        return column.cast(pa.float64())
+    if column.type.bit_width < 128:  # which pyarrow 26 casts to int64 by way of these alone
+        column = column.cast(pa.decimal128(38, 0))
+    try:
+        return column.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return column.cast(pa.string())
 
 
 def _is_text(pa: Any, kind: Any) -> bool:

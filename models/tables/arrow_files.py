@@ -14,6 +14,9 @@ from .arrow_cells import arrow_cells
 from .raw import RawTable, in_rows
 from .suffixes import kind_of
 
+INT96_UNIT = "us"
+"""Of dates as Spark, Hive and Impala have written them. By default it is ns, in which 9999-12-31 comes out in 1816."""
+
 
 def read_arrow(path: Path) -> RawTable:
     """Return the columns of a .parquet, .feather or .arrow file.
@@ -24,7 +27,10 @@ def read_arrow(path: Path) -> RawTable:
     with arrow_errors(path):
         from pyarrow import feather, parquet
 
-        table = parquet.read_table(path) if kind == ".parquet" else feather.read_table(path)
+        if kind == ".parquet":
+            table = parquet.read_table(path, coerce_int96_timestamp_unit=INT96_UNIT)
+        else:
+            table = feather.read_table(path)
     return arrow_table(str(path), table, path.name)
 
 
@@ -75,4 +81,4 @@ def parquet_file(path: Path) -> Any:
     with arrow_errors(path):
         from pyarrow import parquet
 
-        return parquet.ParquetFile(path)
+        return parquet.ParquetFile(path, coerce_int96_timestamp_unit=INT96_UNIT)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..data.data import EXACT, DataError
 from .array_files import npy_cells, open_npy
-from .arrow_cells import arrow_cells
+from .arrow_cells import arrow_cells, of_decimals
 from .arrow_csv import Layout, LinesOf, NotNumbers, layout_of, typed_blocks
 from .arrow_files import arrow_errors, index_notes, parquet_file
 from .column_store import ColumnStore, TooManyWords
@@ -245,11 +245,16 @@ class _Parquet:
         cells: dict[str, Cells] = {}
         gaps: dict[str, NDArray[np.bool_]] = {}
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            where = f'{self._path}: column "{name}"'
+            if pa.types.is_decimal(column.type):
+                found = of_decimals(column)
+                if pa.types.is_string(found.type):  # of this block: of the last one they were numbers
+                    raise DataError(f"{where}: found whole numbers beyond int64, expected {CONFUSED}")
+                column = found
             whole = pa.types.is_integer(column.type) or pa.types.is_boolean(column.type)
             if whole and column.null_count:
                 gaps[name] = column.is_null().to_numpy(zero_copy_only=False)
                 column = pc.fill_null(column, False if pa.types.is_boolean(column.type) else 0)
-            where = f'{self._path}: column "{name}"'
             cells[name] = arrow_cells(where, pa.chunked_array([column]))
         return cells, gaps
 

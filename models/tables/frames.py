@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.data import DataError
+from ..data.data import EXACT, DataError
 from ..data.written import WrittenColumns
 from ..plugins import suggest
 from .agreed import agreed_column
@@ -118,9 +119,13 @@ def _narwhals(nw: Any, where: str, series: Any) -> Cells:
             plain = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         dates: NDArray[Any] = np.asarray(plain.to_numpy(), "datetime64[s]")
         return dates
+    if isinstance(kind, nw.Unknown) and missing.all():  # a column of gaps alone has no type of its own
+        return np.full(len(series), np.nan)
+    if isinstance(kind, nw.Decimal | nw.Int128 | nw.UInt128):  # NumPy has no such types
+        floats = series.cast(nw.Float64).to_numpy().astype(np.float64)
+        large = (np.abs(floats) >= EXACT).any()
+        return _objects(where, np.array(series.to_list(), object), missing) if large else floats
     if kind.is_numeric() or isinstance(kind, nw.Boolean):
-        if isinstance(kind, nw.Decimal):
-            series = series.cast(nw.Float64)
         return _numbers(series, missing, "b" if isinstance(kind, nw.Boolean) else "i" if kind.is_integer() else "f")
     if not isinstance(kind, nw.String | nw.Object):
         raise DataError(f"{where}: found {kind}, expected {ALLOWED}")
@@ -144,16 +149,34 @@ def _objects(where: str, values: NDArray[Any], missing: NDArray[np.bool_]) -> Ce
     present = values[~missing].tolist()
     if all(isinstance(value, str) for value in present):
         return Words.of(None if gap else value for value, gap in zip(values.tolist(), missing.tolist(), strict=True))
-    if all(isinstance(value, bool | int | float | np.number | np.bool_) for value in present):
-        filled = values.copy()
-        filled[missing] = np.nan
-        return filled.astype(np.float64) if missing.any() else np.array(filled.tolist())
+    if all(isinstance(value, bool | int | float | Decimal | np.number | np.bool_) for value in present):
+        return _of_numbers(values, missing)
     if all(hasattr(value, "year") and hasattr(value, "isoformat") for value in present):
         dates = np.full(len(values), "NaT", "datetime64[s]")
         dates[~missing] = np.array([_plain(value).isoformat() for value in present], "datetime64[s]")
         return dates
     row = next(row for row, value in enumerate(values.tolist()) if not (missing[row] or isinstance(value, str)))
     raise DataError(f"{where}, row {row}: found {values[row]!r}, expected {ALLOWED}, all of one kind")
+
+
+def _of_numbers(values: NDArray[Any], missing: NDArray[np.bool_]) -> Cells:
+    """Return Python's numbers: as text where float64 would change a whole one, as a file has it."""
+    cells = values.tolist()
+    if any(_is_large(value) for value, gap in zip(cells, missing.tolist(), strict=True) if not gap):
+        digits = (str(int(value)) if _is_large(value) else str(value) for value in cells)
+        return Words.of(None if gap else word for word, gap in zip(digits, missing.tolist(), strict=True))
+    plain = [float(value) if isinstance(value, Decimal) else value for value in cells]
+    if not missing.any():
+        return np.array(plain)
+    filled = np.array(plain, object)
+    filled[missing] = np.nan
+    return filled.astype(np.float64)
+
+
+def _is_large(value: Any) -> bool:
+    if isinstance(value, Decimal):
+        return value.is_finite() and abs(value) > EXACT and value == value.to_integral_value()
+    return isinstance(value, int | np.integer) and abs(int(value)) > EXACT
 
 
 def _plain(value: Any) -> Any:

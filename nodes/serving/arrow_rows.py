@@ -47,6 +47,8 @@ def numbers_of_arrow(body: bytes | bytearray, columns: tuple[str, ...], max_rows
         if names.count(name) != 1:
             raise Malformed(_lacking(names, name, columns))
         column = table.column(name)
+        if pa.types.is_decimal(column.type):
+            column = column.cast(pa.float64())
         kind = column.type
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
             raise Malformed(f"{THE_BODY}: column {name!r} is of type {kind}; expected numbers")

@@ -2,11 +2,14 @@
 
 import datetime as dt
 import json
+from decimal import Decimal
 
 import numpy as np
 import pytest
+from nervenet.models import datasets
 from nervenet.models.data.data import DataError
 from nervenet.models.data.written import Written
+from nervenet.models.tables import arrow_files
 from nervenet.models.tables.inputs import read_inputs
 from nervenet.models.tables.read import ReadOptions, read_table
 
@@ -178,3 +181,41 @@ def test_strings_of_arff_are_no_numbers(tmp_path, monkeypatch):
     monkeypatch.setattr("nervenet.models.tables.arff_file.looks_like_date", lambda _: True)  # nothing is known of them
     with pytest.raises(DataError, match='column "ticket": found text "PC 17", expected a number'):
         read_table(tmp_path / "a.arff")
+
+
+def old_dates(folder):
+    """A Parquet file with dates in the type that Spark, Hive and Impala had for them, one of them for ever."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    days = [dt.datetime(2026, 1, 31, 10), dt.datetime(9999, 12, 31), None, dt.datetime(1, 1, 1)]  # noqa: DTZ001
+    path = folder / "old.parquet"
+    parquet.write_table(arrow(until=days, y=[0, 1, 1, 0]), path, use_deprecated_int96_timestamps=True)
+    return path, days
+
+
+@pytest.mark.parametrize("limit", [None, 0.0])
+def test_dates_of_96_bits_are_those_that_were_written(tmp_path, limit):
+    path, days = old_dates(tmp_path)
+    assert datasets.load(path, in_memory_mb=limit).X["until"].tolist() == days
+
+
+def test_in_nanoseconds_the_year_9999_is_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(arrow_files, "INT96_UNIT", "ns")
+    path, days = old_dates(tmp_path)
+    assert datasets.load(path).X["until"].tolist() != days
+
+
+@pytest.mark.parametrize("limit", [None, 0.0])
+def test_decimals_without_a_fraction_are_whole_numbers(tmp_path, limit):
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+
+    def site(last, kind=None):
+        numbers = pa.array([Decimal(1), Decimal(2), Decimal(last)], kind or pa.decimal128(38, 0))
+        parquet.write_table(pa.table({"a": numbers, "y": [0, 1, 1]}), tmp_path / "site.parquet")
+        return datasets.load(tmp_path / "site.parquet", in_memory_mb=limit)
+
+    for kind in (pa.decimal32(9, 0), pa.decimal64(18, 0), pa.decimal128(38, 0), pa.decimal256(50, 0)):
+        X = site(3, kind).X
+        assert (X if isinstance(X, np.ndarray) else X["a"]).ravel().tolist() == [1, 2, 3]
+    for beyond in (2**53 + 1, 10**20 + 1):
+        with pytest.raises(DataError, match=r'column "a": found .*, expected a whole number of at most 2\*\*53'):
+            site(beyond)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,16 @@ def test_every_format_is_read_alike(numbers: SiteModel, texts: SiteModel, quanti
         assert wanted.status == 200
         for body, media in bodies(model.preprocessing.columns):
             assert answers.predict(body, Asked(media)) == wanted
+
+
+def test_decimals_are_numbers(numbers: SiteModel, quantities: SiteModel) -> None:
+    for model in (numbers, quantities):
+        answers = Answers(model)
+        columns = {
+            name: pa.array([Decimal(str(row[place])) for row in ROWS], pa.decimal128(38, 2))
+            for place, name in enumerate(model.preprocessing.columns)
+        }
+        assert answers.predict(stream(columns), Asked(ARROW)) == answers.predict(CSV_ROWS, Asked(CSV))
 
 
 def test_further_columns_are_ignored(numbers: SiteModel) -> None:
