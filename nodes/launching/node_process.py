@@ -42,6 +42,7 @@ from ..roles.peer import Peer
 from ..runtime.auditing import audit_dir_of
 from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import NodeIdentity
+from ..runtime.lanes import HostedThreads, usual_threads
 from ..runtime.report_client import ReportClient, ReportFailed, report_once
 from ..runtime.secured import closing_gate, on_key_warning, security_of
 from ..runtime.shared_agreement import SharedAgreements
@@ -163,7 +164,7 @@ def _mute(hosted: Sequence[Node]) -> None:
 
 @dataclass(frozen=True)
 class Shared:
-    """What the nodes of one process have in common: the test rows, the context, the inbox if they share one."""
+    """What the nodes of one process have in common: the test rows, the context, the inbox and threads if they do."""
 
     test: tuple[Any, ...] | None
     context: zmq.Context[zmq.Socket[bytes]]
@@ -172,6 +173,7 @@ class Shared:
     hosted: list[Node]
     agreements: SharedAgreements
     rosters: RosterReader
+    threads: HostedThreads | None
 
 
 async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: list[Node]) -> int:
@@ -204,7 +206,10 @@ async def _nodes(job: Mapping[str, Any], descriptors: Sequence[int], hosted: lis
                 host = host_of(name, job["run"], network, secure(name), nodes=of_nodes, context=context)
             if host is not None:
                 await stack.enter_async_context(host)
-            shared = Shared(test, context, secure, host, hosted, SharedAgreements(), RosterReader())
+            threads = None
+            if len(job["nodes"]) > usual_threads():
+                stack.callback((threads := HostedThreads()).close)
+            shared = Shared(test, context, secure, host, hosted, SharedAgreements(), RosterReader(), threads)
             async with asyncio.TaskGroup() as group:
                 nodes = [group.create_task(_node(job, experiment, *each, shared)) for each in specs]
     finally:
@@ -314,6 +319,7 @@ def _build(
         host=shared.host,
         agreements=shared.agreements,
         rosters=shared.rosters,
+        threads=shared.threads,
         replace=True,  # the launcher knows what has become of the previous process
         audit_dir=audit_dir_of(experiment.site, spec["run_dir"], usual=False),
         **placed.identity(job["broker"]),

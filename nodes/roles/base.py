@@ -116,7 +116,7 @@ class Role(ABC):
         self._node = Node(
             machine,
             session.transport,
-            Worker(worker, self.identity.name, session.publisher.run),
+            Worker(worker, self.identity.name, session.publisher.run, self.identity.threads),
             session.publish,
             self._reports.put,
             session.auditor,

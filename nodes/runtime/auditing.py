@@ -25,7 +25,7 @@ from ..audit.record import carries, is_recorded, recorded
 from ..config.schema import Experiment
 from ..config.site import SiteConfig
 from .identity import NodeIdentity
-from .worker import Lane
+from .lanes import OwnLane
 
 Send: TypeAlias = Callable[[Sequence[str], Message, Any], None]
 Publish: TypeAlias = Callable[[str, Mapping[str, Any]], None]
@@ -50,7 +50,7 @@ class Auditor:
     def __init__(self, log: AuditLog, security: Security, *, unrecorded: bool) -> None:
         self._log, self._security, self._unrecorded = log, security, unrecorded
         self._lock = threading.Lock()  # of the log
-        self._outgoing, self._incoming = Lane("audit of what is sent"), Lane("audit of what came")
+        self._outgoing, self._incoming = OwnLane("audit of what is sent"), OwnLane("audit of what came")
         self._pending: deque[float] = deque()  # since when messages wait to be recorded
         self._missing = 0  # records that could not be written since the last line
         self._failing = False  # the last message that was to be recorded could not be

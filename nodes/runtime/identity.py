@@ -20,6 +20,7 @@ from nervenet.broker.sockets import Security
 
 from ..config.keys import ExperimentError
 from ..config.schema import NetworkConfig
+from .lanes import HostedThreads
 from .shared_agreement import SharedAgreements
 
 RESERVED = SERVICES  # who publish and report by these names are no nodes
@@ -45,6 +46,7 @@ class NodeIdentity:
     host: Host | None = None  # through which it is reached, with other nodes of the process; None: it has own sockets
     agreements: SharedAgreements | None = None  # of such nodes, in round 0
     rosters: RosterReader | None = None  # of such nodes, which are told the same of each other
+    threads: HostedThreads | None = None  # of such nodes, for their workers; None: it has own ones
     patient: bool = False  # waits for its broker and the other nodes as long as it takes, whatever the deadline to join
     replace: bool = False  # takes its name even from a node that still answers
     seed_peer: str = ""  # control address of a living peer of a run that has begun, in place of `broker`

@@ -1,4 +1,4 @@
-"""The worker of a node: a thread that performs its heavy effects one by one, and two for what is concurrent with it.
+"""The worker of a node: a lane of heavy effects, performed one by one, and two of what is concurrent with them.
 
 Whatever touches a large vector or takes long happens here, never on the event loop. What an effect means to a role is
 the role's own affair (`RoleWorker`); threads, cancellation, the choice of what is done at once, and failures by name
@@ -10,11 +10,8 @@ from __future__ import annotations
 import logging
 import re
 import threading
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from queue import SimpleQueue
 from typing import Any, Protocol, TypeAlias
 
 from msgspec.structs import replace
@@ -24,18 +21,13 @@ from nervenet.models.new_vector import Lend, made_in
 
 from . import effects as e
 from . import events as ev
+from .lanes import Call, HostedThreads, lanes_of
 from .outgoing import Share, shared
+from .pace import Pace
 
 _SENT = (e.Train, e.Fold, e.Mix, e.Combine, e.CopyPart, e.Reduce, e.Gather)  # what comes of them is sent, or may be
 INLINE_SUM = 262_144  # bytes of all vectors together; see `Worker.submit`
 INLINE_BYTES = 1 << 20  # below this, looking at every value (at most 50 us) costs less than a hop to another thread
-
-Call: TypeAlias = Callable[[], None]
-
-HOP_S = 5e-4  # the longest training on the loop: twice what the hop to a thread and back costs on a busy machine
-LAST = 8  # trainings that are looked at
-WAITED_S = 2e-3  # who takes longer each time, whatever the processor spends on it, waits for something
-LONG_S, STOPPED_S = 5e-3, 0.1
 
 _MAY_BE_SMALL = (e.Fold, e.Mix, e.Combine, e.Merge, e.CopyPart, e.Split, e.Reduce, e.Gather)
 _TRAININGS = (e.Train, e.TrainAlone, e.Personalize)
@@ -87,21 +79,20 @@ class RoleWorker(Protocol):
 
 
 class Worker:
-    """Has a role perform its heavy effects in daemon threads named after the node; answers each with its event.
+    """Has a role perform its heavy effects in daemon threads; answers each with its event.
 
-    Where something raises, only the log has the traceback; `name` and `run` are those of its lines.
+    The threads are the node's own, and named after it, or `threads` that the nodes of a process share. Where something
+    raises, only the log has the traceback; `name` and `run` are those of its lines.
     """
 
-    def __init__(self, role: RoleWorker, name: str = "", run: str = "") -> None:
+    def __init__(self, role: RoleWorker, name: str = "", run: str = "", threads: HostedThreads | None = None) -> None:
         self.role = role
         self._known = {"run": run, "node": name}
         self.cancellation = Cancellation()
         self.share: Share = lambda vector: vector  # puts a vector where it is sent from
         self.lend: Lend = lambda _: None  # has one made there
         self._post: Post = _not_started
-        self._jobs = Lane(f"worker {name}")
-        self._concurrent = Lane(f"concurrent {name}")
-        self._writer = Lane(f"writer {name}")
+        self._jobs, self._concurrent, self._writer = lanes_of(name, threads)
         self._pace = Pace() if getattr(role, "trains_at_once", False) else None
 
     def start(self, post: Post) -> None:
@@ -197,83 +188,6 @@ class Worker:
         self._writer.put(write)
         if isinstance(effect, e.SaveState) and effect.last:
             done.wait()
-
-
-class Pace:
-    """Whether the next training is done on the event loop: once the last ones took less than a hop to a thread.
-
-    The loop stands still for that long. Of the last ones one may have taken longer, as when garbage was collected
-    meanwhile. One that takes `LONG_S` there all at once, or stops it for `STOPPED_S`, is the last one for a while, of
-    which each is twice as long as the one before. Processor time counts, not what other processes took meanwhile,
-    unless even the quickest of the last ones waited for something.
-    """
-
-    def __init__(self) -> None:
-        self._last: deque[tuple[float, float]] = deque(maxlen=LAST)  # seconds of processor time, and by the clock
-        self._pause = self._after = 0  # so many are done in the thread, now and when one has been long again
-        self._look = 0  # so many more are looked at on the loop
-        self.at_once = False
-
-    def timed(self, train: Callable[[], ev.Event | None], *, at_once: bool) -> ev.Event | None:
-        """Train, and take note of how long that has taken.
-
-        The processor time of a thread takes longer to ask for than any other clock: on the loop it is looked at once
-        the time by the clock has not been short.
-        """
-        look = self._look > 0 or not at_once
-        spent = time.thread_time() if look else 0.0
-        began = time.perf_counter()
-        answer = train()
-        wall = time.perf_counter() - began
-        if look:
-            self.took(time.thread_time() - spent, wall, at_once=at_once)
-        elif wall > HOP_S:
-            self._look = LAST
-            if wall > STOPPED_S:
-                self.took(0.0, wall, at_once=True)
-        return answer
-
-    def took(self, spent_s: float, wall_s: float, *, at_once: bool) -> None:
-        self._last.append((spent_s, wall_s))
-        self._look = max(0, self._look - 1)
-        self._pause = max(0, self._pause - 1)
-        if at_once and (spent_s > LONG_S or wall_s > STOPPED_S):
-            self._pause = self._after = max(LAST, 2 * self._after)
-        short = sum(spent <= HOP_S for spent, _ in self._last) >= LAST - 1
-        waits = min(wall for _, wall in self._last) > WAITED_S
-        self.at_once = short and not (waits or self._pause)
-
-
-class Lane:
-    """A thread that makes calls one by one; what a call returns is called next, when the thread is idle again."""
-
-    def __init__(self, name: str) -> None:
-        self.thread: threading.Thread | None = None
-        self._name = name
-        self._calls: SimpleQueue[Callable[[], Call | None] | None] = SimpleQueue()
-        self._put = self._done = 0  # calls; each is counted by one thread alone
-
-    @property
-    def idle(self) -> bool:
-        """Whether all that was put here is done."""
-        return self._put == self._done
-
-    def put(self, call: Callable[[], Call | None]) -> None:
-        self._put += 1
-        if self.thread is None:
-            self.thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            self.thread.start()
-        self._calls.put(call)
-
-    def close(self) -> None:
-        self._calls.put(None)
-
-    def _run(self) -> None:
-        while (call := self._calls.get()) is not None:
-            then = call()
-            self._done += 1
-            if then is not None:
-                then()
 
 
 def _bytes(

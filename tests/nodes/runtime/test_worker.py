@@ -11,18 +11,9 @@ from nervenet.broker.messages import Payload, Update
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
-from nervenet.nodes.runtime.worker import (
-    HOP_S,
-    INLINE_BYTES,
-    INLINE_SUM,
-    LAST,
-    LONG_S,
-    STOPPED_S,
-    Cancellation,
-    Deferred,
-    Pace,
-    Worker,
-)
+from nervenet.nodes.runtime.lanes import HostedThreads
+from nervenet.nodes.runtime.pace import HOP_S, LAST, LONG_S, STOPPED_S, Pace
+from nervenet.nodes.runtime.worker import INLINE_BYTES, INLINE_SUM, Cancellation, Deferred, Worker
 
 PATIENCE_S = 60.0
 
@@ -68,11 +59,14 @@ def role() -> Role:
     return Role()
 
 
-@pytest.fixture
-def worker(role: Role) -> Iterator[Worker]:
-    one = Worker(role, "a")
+@pytest.fixture(params=["own threads", "shared threads"])
+def worker(role: Role, request: pytest.FixtureRequest) -> Iterator[Worker]:
+    shared = HostedThreads() if request.param == "shared threads" else None
+    one = Worker(role, "a", threads=shared)
     yield one
     one.close()
+    if shared is not None:
+        shared.close()
 
 
 @pytest.fixture
@@ -92,12 +86,19 @@ def test_effects_are_answered_in_order_from_a_daemon_thread(worker: Worker, role
     worker.submit(e.Evaluate(3, "test"))
     kinds = [type(answers.get(timeout=PATIENCE_S)) for _ in range(3)]
     assert kinds == [ev.Evaluated, ev.WorkFailed, ev.Evaluated], "and it goes on after a failure"
-    assert {thread for _, thread in role.performed} == {"worker a"}
-    thread = role.thread
-    assert thread.daemon
+    assert {thread for _, thread in role.performed} <= {"worker a", "worker 1", "worker 2"}
+    assert role.thread.daemon
+
+
+def test_its_own_thread_is_named_after_it_and_ends_with_it(role: Role) -> None:
+    worker, answers = Worker(role, "a"), Answers()
+    worker.start(answers.put)
+    worker.submit(e.Evaluate(1, "test"))
+    answers.get(timeout=PATIENCE_S)
+    assert role.thread.name == "worker a"
     worker.close()
-    thread.join(PATIENCE_S)
-    assert not thread.is_alive()
+    role.thread.join(PATIENCE_S)
+    assert not role.thread.is_alive()
 
 
 def test_whatever_is_raised_becomes_an_event_that_names_the_effect(worker: Worker) -> None:
@@ -157,7 +158,7 @@ def test_a_large_sum_is_made_concurrently_with_training(worker: Worker, role: Ro
     assert role.entered.wait(PATIENCE_S)
     assert worker.submit(e.Combine(7, vectors(2 * INLINE_SUM), (0.5, 0.5))) is None
     assert isinstance(answers.get(timeout=PATIENCE_S), ev.Combined)
-    assert [thread for _, thread in role.performed] == ["worker a", "concurrent a"]
+    assert [thread.split()[0] for _, thread in role.performed] == ["worker", "concurrent"]
 
 
 def arrived(nbytes: int) -> ev.Arrived:
@@ -247,7 +248,7 @@ class Brief(Role):
 def test_a_training_is_done_at_once_when_those_before_it_were_short_and_the_thread_is_idle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("nervenet.nodes.runtime.worker.HOP_S", PATIENCE_S)  # whatever else this machine does
+    monkeypatch.setattr("nervenet.nodes.runtime.pace.HOP_S", PATIENCE_S)  # whatever else this machine does
     role, answers = Brief(), Answers()
     one = Worker(role, "a")
     one.start(answers.put)
@@ -351,8 +352,8 @@ def test_one_on_the_loop_that_has_turned_slow_is_found_out_by_the_second_after_i
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = {"wall": 0.0, "spent": 0.0}
-    monkeypatch.setattr("nervenet.nodes.runtime.worker.time.perf_counter", lambda: clock["wall"])
-    monkeypatch.setattr("nervenet.nodes.runtime.worker.time.thread_time", lambda: clock["spent"])
+    monkeypatch.setattr("nervenet.nodes.runtime.pace.time.perf_counter", lambda: clock["wall"])
+    monkeypatch.setattr("nervenet.nodes.runtime.pace.time.thread_time", lambda: clock["spent"])
 
     def taking(seconds: float) -> Callable[[], None]:
         def train() -> None:
