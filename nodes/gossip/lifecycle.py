@@ -11,10 +11,11 @@ from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.payload_checks import survey_fault
 from ..runtime.printable import listed
+from ..runtime.site_answer import SiteAnswer
 from .catching_up import CatchingUp
 from .exchange_stats import ExchangeStats
 from .rules import PeerRules
-from .survey_batches import SiteAnswer, answers_of, origins_of
+from .survey_batches import answers_of, origins_of
 from .survey_flood import SurveyFlood
 
 SPREAD: ev.Key = ("spread",)
@@ -105,7 +106,7 @@ class PeerLifecycle:
         if isinstance(event, ev.NextQuestion):
             return self._next_question(event, now)
         fields = event.fields if event.step else {**event.fields, **held}
-        return self._surveyed([SiteAnswer(self.flood.name, fields, event.body)], now, step=event.step)
+        return self._surveyed([SiteAnswer.of(self.flood.name, fields, event.body)], now, step=event.step)
 
     def _refused(self, event: ev.QuestionRefused) -> list[e.Effect]:
         """Go back to where this peer was before a neighbor told it a question that nobody asks; or fail at its own."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..config.schema import EvaluationConfig, Timing
 from ..consent.requests import Policy
+from ..runtime.site_answer import SameAnswers
 from .algorithms.base import Needs
 from .survey_tree import SpanningTree
 
@@ -22,6 +23,7 @@ class PeerRules:
     settings: Mapping[str, Any] = field(default_factory=dict)  # of each training
     policy: Policy = field(default_factory=Policy)  # what this peer's site takes part in
     tree: SpanningTree | None = None  # by which many meet; None: they are few, or this one is late
+    same: SameAnswers | None = None  # that peers of its process hold, too; None: it is there by itself
     # With rounds:
     needs: Needs = field(default_factory=Needs)  # the algorithm's
     encoding: str = ""  # how what is sent may be encoded; whole it may be, too

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
 
-import msgpack
 import numpy as np
 from nervenet.broker import messages as m
-from nervenet.broker.codec import plain
 
 from ..runtime import events as ev
+from ..runtime.site_answer import SiteAnswer, packed_fields
 
 NUMBERS_AT_ONCE = 1 << 20  # in one message, but for a longer answer, which goes alone
 BYTES_AT_ONCE = 500_000  # of fields, half of what a header may have
 
 
-class SiteAnswer(NamedTuple):
-    """Whose answer, its fields and its vector."""
-
-    origin: str
-    fields: Mapping[str, Any]
-    body: ev.Body
-
-
 def messages_of(answers: Sequence[SiteAnswer], step: int) -> Iterator[tuple[m.PeerSurvey | m.PeerSurveys, ev.Body]]:
     """Yield the messages that carry answers to question `step`, each with its array, in as few as fit the limits."""
-    for part, packed in _parts(answers):
+    for part in _parts(answers):
         if len(part) == 1:
-            ((origin, fields, body),) = part
+            ((origin, fields, body, _),) = part
             yield m.PeerSurvey(origin, dict(fields), _payload(len(body)), step), body
             continue
-        alike = {key for key, value in packed[0].items() if all(each.get(key) == value for each in packed)}
+        first = part[0].packed.items()
+        alike = {key for key, value in first if all(each.packed.get(key) == value for each in part)}
         told = tuple(
             m.SiteFields(origin, len(body), {key: value for key, value in fields.items() if key not in alike})
-            for origin, fields, body in part
+            for origin, fields, body, _ in part
         )
         common = {key: value for key, value in part[0].fields.items() if key in alike}
         body = _joined([answer.body for answer in part])
@@ -49,33 +40,33 @@ def origins_of(message: m.PeerSurvey | m.PeerSurveys) -> list[str]:
 def answers_of(message: m.PeerSurvey | m.PeerSurveys, body: ev.Body) -> list[SiteAnswer]:
     """Return the answers that a message carries. Raises ValueError: it says of them what its array does not hold."""
     if isinstance(message, m.PeerSurvey):
-        return [SiteAnswer(message.origin, message.fields, body)]
+        return [SiteAnswer.of(message.origin, message.fields, body)]
     if sum(each.length for each in message.answers) != message.payload.length:
         lengths = sum(each.length for each in message.answers)
         raise ValueError(f"its answers have {lengths} numbers, found {message.payload.length} in its payload")
     found, start = [], 0
+    common = packed_fields(message.common)
     for each in message.answers:
         end = start + each.length
-        found.append(SiteAnswer(each.origin, {**message.common, **each.fields}, body[start:end]))
+        fields, packed = {**message.common, **each.fields}, {**common, **packed_fields(each.fields)}
+        found.append(SiteAnswer(each.origin, fields, body[start:end], packed))
         start = end
     return found
 
 
-def _parts(answers: Iterable[SiteAnswer]) -> Iterator[tuple[list[SiteAnswer], list[dict[str, bytes]]]]:
-    """Yield the answers by message, and their fields as they are sent: what is alike there is the same to the bit."""
-    part, packed = list[SiteAnswer](), list[dict[str, bytes]]()
+def _parts(answers: Iterable[SiteAnswer]) -> Iterator[list[SiteAnswer]]:
+    """Yield the answers by message."""
+    part = list[SiteAnswer]()
     numbers = size = 0
     for answer in answers:
-        fields = {key: msgpack.packb(value, default=plain) for key, value in answer.fields.items()}
-        length, bytes_ = len(answer.body), sum(map(len, fields.values()))
+        length, bytes_ = len(answer.body), sum(map(len, answer.packed.values()))
         if part and (numbers + length > NUMBERS_AT_ONCE or size + bytes_ > BYTES_AT_ONCE):
-            yield part, packed
-            part, packed, numbers, size = [], [], 0, 0
+            yield part
+            part, numbers, size = [], 0, 0
         part.append(answer)
-        packed.append(fields)
         numbers, size = numbers + length, size + bytes_
     if part:
-        yield part, packed
+        yield part
 
 
 def _joined(bodies: Sequence[ev.Body]) -> ev.Body:

@@ -9,13 +9,14 @@ needs the other's answer to go on: what it holds of the question before is what 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.question_progress import QuestionProgress
+from ..runtime.site_answer import SameAnswers, SiteAnswer
 from .checkpointing import ROUNDS, NoCommonCheckpoint, common_round, rounds_held
-from .survey_batches import NUMBERS_AT_ONCE, SiteAnswer, messages_of
+from .survey_batches import NUMBERS_AT_ONCE, messages_of
 from .survey_deliveries import Deliveries
 from .survey_tree import SpanningTree, TreeRelay
 
@@ -25,8 +26,6 @@ FEW = 32  # of fewer members than these,
 LITTLE = 4_096  # and so many numbers at the most
 AT_ONCE = 32  # answers that a neighbor is sent again with one heartbeat: a flood of them would only slow the flood
 
-Answer: TypeAlias = tuple[Mapping[str, Any], ev.Body]
-
 
 class Position(NamedTuple):
     """Where round 0 is at a peer: the open question, who has told it (nobody: empty), and the answers that are held."""
@@ -34,18 +33,24 @@ class Position(NamedTuple):
     step: int
     question: Mapping[str, Any]
     asker: str
-    held: dict[int, dict[str, Answer]]
+    held: dict[int, dict[str, SiteAnswer]]
 
 
 class SurveyFlood:
     """What a peer knows of the sites before it trains: the `surveys`, answers to the open question, by whose they are.
 
     `step` says which question is open, `fault` why all the answers settle nothing: the peers go on from previous
-    incarnations, with no round in common. Without a `tree` each answer is passed on by itself, at once, to all.
+    incarnations, with no round in common. Without a `tree` each answer is passed on by itself, at once, to all. What
+    other peers of the process hold as well is kept once, in `same`.
     """
 
     def __init__(
-        self, name: str, members: tuple[str, ...], neighbors: tuple[str, ...], tree: SpanningTree | None = None
+        self,
+        name: str,
+        members: tuple[str, ...],
+        neighbors: tuple[str, ...],
+        tree: SpanningTree | None = None,
+        same: SameAnswers | None = None,
     ) -> None:
         self.name = name
         self.members = members
@@ -54,8 +59,9 @@ class SurveyFlood:
         self.question: Mapping[str, Any] = {}
         self.fault: str | None = None
         self._asker = ""  # who has told this peer the open question; it asks itself nothing then
-        self._held: dict[int, dict[str, Answer]] = {0: {}}  # of the question before, the open one, the next one
+        self._held: dict[int, dict[str, SiteAnswer]] = {0: {}}  # of the question before, the open one, the next one
         numbers = {member: place for place, member in enumerate(members)} if tree is None else tree.numbers
+        self._same = same
         self._deliveries = Deliveries(numbers)
         self._relay = None if tree is None else TreeRelay(tree.sides(name), len(members))
         self._taken = 0  # answers so far
@@ -68,7 +74,7 @@ class SurveyFlood:
         self._progress = QuestionProgress()
 
     @property
-    def surveys(self) -> Mapping[str, Answer]:
+    def surveys(self) -> Mapping[str, SiteAnswer]:
         return self._held[self.step]
 
     @property
@@ -151,7 +157,7 @@ class SurveyFlood:
         """Whether to send all again that is held costs nothing."""
         if len(self.members) >= FEW:
             return False
-        return sum(len(body) for there in self._held.values() for _, body in there.values()) <= LITTLE
+        return sum(len(answer.body) for there in self._held.values() for answer in there.values()) <= LITTLE
 
     def unsent(self, peer: str) -> None:
         """Take note that a neighbor has not got something: it is reminded with the next heartbeat.
@@ -167,7 +173,7 @@ class SurveyFlood:
         self, origin: str, fields: Mapping[str, Any], body: ev.Body, source: str = "", step: int = 0
     ) -> list[e.Effect]:
         """Take an answer, one's own or a neighbor's word, pass it on, and go on when all are there."""
-        return self.add_all([SiteAnswer(origin, fields, body)], source, step)
+        return self.add_all([SiteAnswer.of(origin, fields, body)], source, step)
 
     def add_all(self, answers: Sequence[SiteAnswer], source: str = "", step: int = 0) -> list[e.Effect]:
         """Take several answers to one question, as `add` does."""
@@ -182,7 +188,9 @@ class SurveyFlood:
         fresh = [answer for answer in answers if answer.origin not in held]
         if not fresh:
             return []
-        held.update((origin, (fields, body)) for origin, fields, body in fresh)
+        if self._same is not None:
+            fresh = [self._same.of(step, answer) for answer in fresh]
+        held.update((answer.origin, answer) for answer in fresh)
         self._taken += len(fresh)
         if self._relay is None:
             onward = tuple(peer for peer in self.neighbors if peer != source)
@@ -229,17 +237,17 @@ class SurveyFlood:
     def _go_on(self) -> list[e.Effect]:
         if self._asker or not self.complete:
             return []
-        surveys = dict(sorted(self.surveys.items()))
+        answers = [answer for _, answer in sorted(self.surveys.items())]
         done = e.CancelTimer(("join",))
         if self.step:
-            return [done, e.ApplyAgreement(surveys=surveys, step=self.step)]
+            return [done, e.ApplyAgreement(surveys={a.origin: (a.fields, a.body) for a in answers}, step=self.step)]
         try:
-            number = common_round({origin: rounds_held(origin, fields) for origin, (fields, _) in surveys.items()})
+            number = common_round({answer.origin: rounds_held(answer.origin, answer.fields) for answer in answers})
         except NoCommonCheckpoint as error:
             self.fault = str(error)
             return [done]
-        bare = {o: ({k: v for k, v in fields.items() if k != ROUNDS}, body) for o, (fields, body) in surveys.items()}
-        return [done, e.ApplyAgreement(surveys=bare, round=number)]
+        surveys = {answer.origin: (_without_rounds(answer.fields), answer.body) for answer in answers}
+        return [done, e.ApplyAgreement(surveys=surveys, round=number)]
 
     def _there(self) -> list[tuple[int, int]]:
         """Return the questions of which answers are held, and the set of those who gave them."""
@@ -259,7 +267,7 @@ class SurveyFlood:
         again: dict[int, list[str]] = {}
         taken = length = 0
         for step, origin in (open_ + open_)[start : start + min(most, len(open_))]:
-            length += len(self._held[step][origin][1])
+            length += len(self._held[step][origin].body)
             if again and length > NUMBERS_AT_ONCE:
                 break
             again.setdefault(step, []).append(origin)
@@ -283,9 +291,13 @@ class SurveyFlood:
 
     def _send_all(self, to: tuple[str, ...], step: int, origins: Sequence[str]) -> list[e.Effect]:
         """Send answers to a question: each by itself, or together where there is a tree."""
-        answers = [SiteAnswer(origin, *self._held[step][origin]) for origin in origins]
+        answers = [self._held[step][origin] for origin in origins]
         if self._relay is None:
             return [e.Send(to, *each) for answer in answers for each in messages_of([answer], step)]
         for peer in to:
             self._deliveries.sent(peer, step, origins)
         return [e.Send(to, *each) for each in messages_of(answers, step)]
+
+
+def _without_rounds(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {key: value for key, value in fields.items() if key != ROUNDS} if ROUNDS in fields else fields

@@ -294,6 +294,7 @@ class Peer(Role):
             evaluate_on="test" if self.model.has_test else "holdout",
             settings=task_settings(experiment, self.model.model),
             tree=self._tree,
+            same=None if self.identity.agreements is None else self.identity.agreements.answers,
             policy=Policy.of(experiment, self.identity.run, self.model),
         )
 

@@ -15,6 +15,7 @@ import numpy as np
 from nervenet.broker.codec import plain
 
 from . import effects as e
+from .site_answer import SameAnswers
 
 
 class SharedAgreements:
@@ -25,22 +26,37 @@ class SharedAgreements:
     """
 
     def __init__(self) -> None:
+        self.answers = SameAnswers()  # on the event loop alone
         self._lock = Lock()
         self._key = b""
+        self._asked: e.ApplyAgreement | None = None  # of which the last one was made
         self._found: Any = None
 
     def of(self, effect: e.ApplyAgreement, make: Callable[[], Any], shareable: Callable[[Any], bool]) -> Any:
         """Return what `make` makes of the answers, or has made of the same ones for another node."""
         if effect.step or effect.surveys is None:
             return make()
-        key = digest_of(effect)
         with self._lock:
+            if self._asked is not None and _identical(effect, self._asked):
+                return self._found
+            key = digest_of(effect)
             if key == self._key:
                 return self._found
             found = make()
             if shareable(found):
-                self._key, self._found = key, found
+                self._key, self._asked, self._found = key, effect, found
             return found
+
+
+def _identical(one: e.ApplyAgreement, other: e.ApplyAgreement) -> bool:
+    """Whether both have the very same answers: to look for that is quicker than to look at all their bits."""
+    if len(one.surveys) != len(other.surveys) or one.rows or other.rows:
+        return False
+    known = other.surveys
+    return all(
+        (same := known.get(origin)) is not None and same[0] is fields and same[1] is body
+        for origin, (fields, body) in one.surveys.items()
+    )
 
 
 def digest_of(effect: e.ApplyAgreement) -> bytes:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.broker import messages as m
 from nervenet.broker.codec import decode, encode
-from nervenet.nodes.gossip.survey_batches import BYTES_AT_ONCE, NUMBERS_AT_ONCE, SiteAnswer, answers_of, messages_of
+from nervenet.nodes.gossip.survey_batches import BYTES_AT_ONCE, NUMBERS_AT_ONCE, answers_of, messages_of
 from nervenet.nodes.gossip.survey_tree import FAN, SpanningTree
+from nervenet.nodes.runtime.site_answer import SiteAnswer
 from nervenet.nodes.topology import every_neighbor, schedule
 
 VALUES = st.one_of(st.integers(-5, 5), st.sampled_from([1.0, True, "1", None]), st.lists(st.integers(0, 3), max_size=3))
@@ -53,12 +54,14 @@ def test_a_graph_of_two_parts_has_no_tree() -> None:
 def test_answers_come_out_of_a_message_as_they_went_in(fields: list[dict[str, Any]], data: st.DataObject) -> None:
     """By type, too: what is alike is said once only if it is the same on the wire."""
     sizes = data.draw(st.lists(st.integers(0, 4), min_size=len(fields), max_size=len(fields)))
-    sent = [SiteAnswer(f"p{i}", f, np.arange(n) + 0.5 * i) for i, (f, n) in enumerate(zip(fields, sizes, strict=True))]
+    sent = [
+        SiteAnswer.of(f"p{i}", f, np.arange(n) + 0.5 * i) for i, (f, n) in enumerate(zip(fields, sizes, strict=True))
+    ]
     found: list[SiteAnswer] = []
     for message, body in messages_of(sent, 1):
         came, array = decode([bytes(frame) for frame in encode(message, body)])
         if isinstance(came, m.PeerSurvey):
-            found.append(SiteAnswer(came.origin, came.fields, array))
+            found.append(SiteAnswer.of(came.origin, came.fields, array))
         else:
             assert isinstance(came, m.PeerSurveys)
             found += answers_of(came, array)
@@ -73,7 +76,7 @@ def test_answers_come_out_of_a_message_as_they_went_in(fields: list[dict[str, An
     [(range(NUMBERS_AT_ONCE // 2 + 1), {}), ((1.0,), {"columns": ["x" * (BYTES_AT_ONCE // 2 + 1)]})],
 )
 def test_large_answers_are_divided_over_messages(body: Any, fields: dict[str, Any]) -> None:
-    sent = [SiteAnswer(origin, fields, body) for origin in "abc"]
+    sent = [SiteAnswer.of(origin, fields, body) for origin in "abc"]
     assert [type(message) for message, _ in messages_of(sent, 0)] == [m.PeerSurvey] * 3
 
 

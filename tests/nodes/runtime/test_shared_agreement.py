@@ -47,6 +47,19 @@ def test_any_other_bit_is_another_agreement(other: Any) -> None:
     assert digest_of(asked()) != digest_of(asked(rows={"a": 3}))
 
 
+def test_the_very_same_answers_are_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared, make = SharedAgreements(), Counted()
+    shared.of(asked(), make, lambda _: True)
+    monkeypatch.setattr("nervenet.nodes.runtime.shared_agreement.digest_of", lambda _: pytest.fail("looked through"))
+    assert shared.of(asked(dict(reversed(ANSWERS.items()))), make, lambda _: True) == 1
+
+
+@pytest.mark.parametrize("more", [{"rows": {"a": 3}}, {"answers": {"a": ANSWERS["a"]}}])
+def test_fewer_of_them_or_rows_are_another_agreement(more: Any) -> None:
+    shared, make = SharedAgreements(), Counted()
+    assert [shared.of(asked(**each), make, lambda _: True) for each in ({}, more, {})] == [1, 2, 3]
+
+
 def test_what_goes_on_or_is_not_to_be_shared_each_makes_by_itself() -> None:
     shared, make = SharedAgreements(), Counted()
     assert [shared.of(asked(), make, lambda _: False) for _ in range(2)] == [1, 2]
