@@ -5,28 +5,22 @@ docs/events.md lists every type.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections import deque
 from collections.abc import Sequence
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgpack
 import msgspec
 import zmq
 
-from .channel import Channel, Envelope
+from .channel import Envelope
 from .codec import DEFAULT_LIMITS, SIGNATURE, plain, shallow
-from .ending import end_in_thread
 from .errors import ProtocolError
 from .event_log import log_event
+from .event_outlet import EventOutlet
 from .security.plain import LOCAL
-from .sockets import Security, dial
-from .transport_events import Counters
-
-if TYPE_CHECKING:
-    from .security.dialer import Dialer
+from .sockets import Security
 
 Event = dict[str, Any]
 
@@ -44,11 +38,6 @@ REQUIRED: dict[str, type | tuple[type, ...]] = {
 _PLAIN = frozenset({str, int, bool, type(None)})
 
 STREAM = "stream"  # node of the events that originate at a subscriber
-_KEPT = 1_000  # events queued for the broker; older ones are lost and show as a gap
-# Events that follow each other within this time leave together: each that leaves alone wakes three threads of two
-# processes, which rounds of a millisecond would pay for. People who watch are shown ten pictures a second at most.
-_TOGETHER_S = 0.02
-_TOGETHER = 64  # or so many of them
 
 
 def encode_event(event: Event) -> list[bytes]:
@@ -137,12 +126,7 @@ def _is_json(value: Any) -> bool:
 
 
 class Publisher:
-    """Publishes one node's events; the owner of a given context terminates it.
-
-    The socket is an XPUB, because that sees the relay's subscription: what is published before it has arrived, or while
-    the broker is away, is queued (the last thousand events) and sent afterwards. The first event after a pause leaves
-    at once, what follows it closely leaves together.
-    """
+    """Publishes one node's events, over an `outlet` that it shares with others of its process, or has for itself."""
 
     def __init__(
         self,
@@ -153,35 +137,21 @@ class Publisher:
         *,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
         security: Security = LOCAL,
+        outlet: EventOutlet | None = None,
     ) -> None:
-        self.counters = Counters()
         self.run = run
         self._head: Event = {"run": run, "node": node, "role": role, "incarnation": incarnation}
         if security.insecure:  # said in every event: whoever watches knows that it may be forged
             self._head["insecure"] = True
-        self._security = security
-        self._dialer: Dialer | None = None
         self._seq: dict[str, int] = {}
         self.round: int | None = None  # which the last event that named one was of
-        self._own_context = context is None
-        self._context = context
-        self._queued: deque[Envelope] = deque(maxlen=_KEPT)
-        self._channel: Channel | None = None
-        self._address = ""
-        self._subscribed = False
-        self._flushed_at = float("-inf")
-        self._flush_later: asyncio.TimerHandle | None = None
+        self.outlet = EventOutlet(context=context, security=security) if outlet is None else outlet
+        self.outlet.enter()
+        self._closed = False
 
     def connect(self, events_in: str) -> None:
         """Publish to a relay from now on; idempotent for the same address."""
-        if events_in == self._address:
-            return
-        self._hang_up(0.0)
-        if self._context is None:
-            self._context = zmq.Context()
-        socket, self._dialer = dial(self._context, "publisher", events_in, security=self._security)
-        self._address = events_in
-        self._channel = Channel(socket, deliver=self._subscription, counters=self.counters)
+        self.outlet.connect(events_in)
 
     def publish(self, type_: str, /, **fields: Any) -> Event:
         """Publish an event, and return it as it was sent; never waits."""
@@ -192,50 +162,11 @@ class Publisher:
             return self.publish("warning", reason=f"an event {type_} of {len(body):,} bytes is too large")
         self.round = fields.get("round", self.round)
         log_event(event, self.round)
-        envelope = Envelope([topic, body], "event", 0, len(topic) + len(body))
-        self._queued.append(envelope)
-        if self._subscribed and (self._flush_later is None or len(self._queued) >= _TOGETHER):
-            self._send_soon()
+        self.outlet.put(Envelope([topic, body], "event", 0, len(topic) + len(body)))
         return event
-
-    def _send_soon(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        if now >= self._flushed_at + _TOGETHER_S or len(self._queued) >= _TOGETHER:
-            self._flushed_at = now
-            self._flush()
-        elif self._flush_later is None:
-            self._flush_later = loop.call_at(self._flushed_at + _TOGETHER_S, self._flush_in_time)
-
-    def _flush_in_time(self) -> None:
-        self._flush_later = None
-        self._flushed_at = asyncio.get_running_loop().time()
-        self._flush()
-
-    def _flush(self) -> None:
-        while self._subscribed and self._queued and self._channel is not None:
-            self._channel.send(b"", self._queued.popleft())
 
     async def close(self, drain_s: float = 0.5) -> None:
         """Close; the last events may leave within ``drain_s`` seconds."""
-        self._hang_up(drain_s)
-        if self._own_context and self._context is not None:
-            await end_in_thread(self._context.term)
-
-    def _hang_up(self, linger_s: float) -> None:
-        self._flush()
-        if self._flush_later is not None:
-            self._flush_later.cancel()
-            self._flush_later = None
-        if self._dialer is not None:
-            self._dialer.close()
-            self._dialer = None
-        if self._channel is not None:
-            self._channel.close(linger_s)
-        self._channel = None
-        self._address = ""
-        self._subscribed = False
-
-    def _subscription(self, _channel: Channel, _identity: bytes, frames: list[bytes]) -> None:
-        self._subscribed = frames[0][:1] == b"\x01"
-        self._flush()
+        if not self._closed:
+            self._closed = True
+            await self.outlet.leave(drain_s)

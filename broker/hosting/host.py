@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..codec import DEFAULT_LIMITS, Limits
 from ..errors import MessageTooLarge, ProtocolError, TransportClosed
+from ..event_outlet import EventOutlet
 from ..messages import Carried, CarriedBulk, Hello, Message, Refused
 from ..security.plain import LOCAL, Plain
 from ..transport import ZmqTransport
@@ -20,6 +21,8 @@ from .introductions import Introductions
 from .transport import HostedTransport
 
 ROLE = "host"
+MANY = 32  # nodes from which their events share sockets: those of fewer, with rounds of milliseconds, would be too many
+OF_AN_OUTLET = 8  # nodes
 GREET_S = 1.0  # how often it is looked whether a node that was dialed has answered
 DRAIN_S = 2.0
 _TOLD = 64  # reasons that are reported
@@ -71,6 +74,11 @@ class Host:
             speaks_for=nodes,
             shared_memory=shared_memory,
         )
+        self._outlets: list[EventOutlet] = []
+        if nodes >= MANY:
+            shared: dict[str, Any] = {"publishers": OF_AN_OUTLET, "context": context, "security": security}
+            self._outlets = [EventOutlet(**shared) for _ in range(0, nodes, OF_AN_OUTLET)]
+        self._given = 0  # outlets
         self._nodes: dict[str, HostedTransport] = {}
         self._introductions = Introductions(security.enrollment.roles if security.enrollment.secret else ())
         self._told: set[str] = set()  # reasons, of those by which a process was refused something
@@ -82,6 +90,13 @@ class Host:
         """Return the transport of a node of this process."""
         shared: dict[str, Any] = {"limits": self._limits, "security": self._security}
         return HostedTransport(self, node, role, self._run, incarnation=incarnation, binds=binds, **shared)
+
+    def outlet(self) -> EventOutlet | None:
+        """Return what the events of a further node are sent by, with those of others; None: it has its own."""
+        if not self._outlets:
+            return None
+        self._given += 1
+        return self._outlets[self._given % len(self._outlets)]
 
     async def __aenter__(self) -> Self:
         await self._transport.open(self._receive, self._failed)

@@ -63,7 +63,16 @@ def new_transport(
 def new_publisher(session: Session, context: zmq.Context[zmq.Socket[bytes]]) -> Publisher:
     """Return what publishes a node's events: of the run and in the role that they bear."""
     run, role = published_as(session.identity, session.role)
-    return Publisher(session.identity.name, role, run, session.incarnation, context=context, security=session.security)
+    host = session.identity.host
+    return Publisher(
+        session.identity.name,
+        role,
+        run,
+        session.incarnation,
+        context=context,
+        security=session.security,
+        outlet=None if host is None else host.outlet(),
+    )
 
 
 class Session:

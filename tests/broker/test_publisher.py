@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from nervenet.broker import events
+from nervenet.broker import event_outlet
 from nervenet.broker.events import Publisher, decode_event
 
 
@@ -37,9 +37,9 @@ class Relay:
 
 @pytest.fixture
 async def publisher(monkeypatch: pytest.MonkeyPatch) -> Publisher:
-    monkeypatch.setattr(events, "_TOGETHER_S", 3_600.0)  # closely, however slow this machine is
+    monkeypatch.setattr(event_outlet, "_TOGETHER_S", 3_600.0)  # closely, however slow this machine is
     made = Publisher("a", "client", "run", 1)
-    made._channel, made._subscribed = Relay(), True  # type: ignore[assignment]
+    made.outlet._channel, made.outlet._subscribed = Relay(), True  # type: ignore[assignment]
     return made
 
 
@@ -52,7 +52,7 @@ async def until(relay: Relay, count: int) -> None:
 async def test_the_first_leaves_at_once_and_what_follows_leaves_together(
     publisher: Publisher, pass_time: Callable[[float], None]
 ) -> None:
-    relay: Any = publisher._channel
+    relay: Any = publisher.outlet._channel
     for _ in range(5):
         publisher.publish("metric.local", round=1)
     assert relay.seen == [1]
@@ -62,14 +62,14 @@ async def test_the_first_leaves_at_once_and_what_follows_leaves_together(
 
 
 async def test_many_do_not_wait_for_each_other(publisher: Publisher) -> None:
-    relay: Any = publisher._channel
-    for _ in range(events._TOGETHER + 1):
+    relay: Any = publisher.outlet._channel
+    for _ in range(event_outlet._TOGETHER + 1):
         publisher.publish("metric.local", round=1)
-    assert relay.seen == list(range(1, events._TOGETHER + 2))
+    assert relay.seen == list(range(1, event_outlet._TOGETHER + 2))
 
 
 async def test_what_waits_leaves_before_the_publisher_closes(publisher: Publisher) -> None:
-    relay: Any = publisher._channel
+    relay: Any = publisher.outlet._channel
     for _ in range(3):
         publisher.publish("metric.local", round=1)
     await publisher.close()
@@ -77,8 +77,8 @@ async def test_what_waits_leaves_before_the_publisher_closes(publisher: Publishe
 
 
 async def test_without_a_subscription_nothing_leaves(publisher: Publisher) -> None:
-    relay: Any = publisher._channel
-    publisher._subscribed = False
+    relay: Any = publisher.outlet._channel
+    publisher.outlet._subscribed = False
     publisher.publish("metric.local", round=1)
     await publisher.close()
     assert relay.seen == []

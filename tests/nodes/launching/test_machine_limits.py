@@ -129,7 +129,7 @@ except launcher.RunFailed as failed:
 @pytest.mark.parametrize("mode", ["federated", "gossip"])
 def test_running_out_of_files_unforeseen_is_no_silence(tmp_path: Path, mode: str) -> None:
     (tmp_path / "unchecked.py").write_text(UNCHECKED)
-    _, text = launched("-n 150", mode, tmp_path, "unchecked.py")
+    _, text = launched("-n 110", mode, tmp_path, "unchecked.py")
     # As a rule the process ends for want of files; ZeroMQ may abort it first, or a request find no way out. Whatever
     # comes first is told with a name, and nobody is waited for until the join deadline.
     assert "missing:" not in text

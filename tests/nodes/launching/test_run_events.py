@@ -59,7 +59,7 @@ async def check_the_publisher_is_closed() -> None:
                 async with events:
                     events.follow(broker.address, broker.addresses["events_in"])
                     raise asyncio.CancelledError  # as a second signal cuts an end short
-            context = events._publisher._context
+            context = events._publisher.outlet._context
             assert context is None or context.closed
         finally:
             await events._publisher.close()
