@@ -257,19 +257,18 @@ class GossipRounds:
             self.waits.late(sender, number)
             return effects
         neighborhood = self.membership.neighborhood
-        if not self.membership.expects(sender, number, later=number > self.number):
-            if number == self.number:
-                effects = effects or self.membership.missed(sender)
-            if neighborhood.doubly and not self.rules.needs.mass:
-                self.stats.late(sender)  # it has been left behind, and sends to those of another round
-                return effects
+        effects = effects or self.membership.missed(sender)
+        expected = self.membership.expects(sender, number, later=number > self.number)
+        if not expected and neighborhood.doubly and not self.rules.needs.mass:
+            self.stats.late(sender)  # it has been left behind, and sends to those of another round
+            return effects
         self.stats.received(sender, event.nbytes)
         self.waits.absent.discard(sender)
         model = ReceivedModel(exchange, event.body)
         if number > self.number:
             self.inbox.keep(sender, model)
             overtaken = self.lifecycle.status == "waiting" and neighborhood.overtaken(sender, number, self.number + 1)
-            return self._close("overtaken", now) if overtaken else self.close_if_ready(now)
+            return effects + (self._close("overtaken", now) if overtaken else self.close_if_ready(now))
         self.inbox.received.setdefault(sender, model)
         effects += self.resend(sender)  # it has come to this round since, and was sent nothing when it was far behind
         return effects + self.close_if_ready(now)

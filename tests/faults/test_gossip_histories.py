@@ -1,7 +1,8 @@
 """Histories drawn from seeds, of gossip by rounds among members that come and go: each keeps every promise."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ from nervenet.nodes.gossip.waiting import WaitPolicy
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from vocabulary import Kill
+
+Arrived: TypeAlias = Callable[[], list[e.Effect]]
 
 SEEDS = 20  # benchmarks/histories.py plays a thousand
 
@@ -164,6 +167,60 @@ def test_an_edge_whose_announcement_is_lost_is_announced_again() -> None:
     run.run()
     assert lost == [("peer-1", "peer-3"), ("peer-3", "peer-1")] or lost == [("peer-3", "peer-1"), ("peer-1", "peer-3")]
     assert set(run.rows[14]["peer-1"]) == {"peer-0", "peer-1", "peer-3"}
+
+
+def overtaken_by_declines() -> list[set[str]]:
+    """With whom a peer mixes in each round, after both its neighbors' announcements were overtaken by declines.
+
+    It was stopped for some rounds, and what each had said before it heard of it again comes after what it says then.
+    """
+    run = Run(5, rounds=40, deadline_s=4.0)
+    run.sim.stall("peer-0", 3.2, 6.0)
+    deliver, overtaken = run.sim._deliver, set()
+
+    def reorder(sender: str, receiver: str, message: m.Message, body: ev.Body) -> None:
+        deliver(sender, receiver, message, body)
+        if receiver == "peer-0" and isinstance(message, m.Edge) and sender not in overtaken:
+            overtaken.add(sender)
+            decline = m.Edge(run.states["peer-0"].round + 1, 0, answer=True)
+            run.sim.at(run.sim.now + 0.05, lambda: deliver(sender, receiver, decline, None))
+
+    run.sim._deliver = reorder  # type: ignore[method-assign]
+    run.run()
+    assert overtaken == {"peer-1", "peer-4"}
+    return [set(run.rows[number]["peer-0"]) for number in sorted(run.rows) if "peer-0" in run.rows[number]]
+
+
+def test_an_edge_whose_decline_overtook_its_announcement_is_announced_again() -> None:
+    mixed = overtaken_by_declines()
+    alone = mixed.index({"peer-0"})
+    assert len(mixed) - alone > 20
+    assert all(around == {"peer-0", "peer-1", "peer-4"} for around in mixed[alone + 4 :])
+
+
+def of_its_own_round(arrived: Arrived, self: GossipRounds, exchange: m.Exchange) -> list[e.Effect]:
+    with pytest.MonkeyPatch.context() as patch:
+        if exchange.round != self.number:
+            patch.setattr(self.membership, "missed", lambda _: [])
+        return arrived()
+
+
+def without_a_word(arrived: Arrived, self: GossipRounds, exchange: m.Exchange) -> list[e.Effect]:
+    early = exchange.round > self.number
+    return [x for x in arrived() if not (early and isinstance(x, e.Send) and isinstance(x.message, m.Edge))]
+
+
+@pytest.mark.parametrize("fault", [of_its_own_round, without_a_word])
+def test_else_a_peer_that_is_behind_would_stay_alone(monkeypatch: pytest.MonkeyPatch, fault: Any) -> None:
+    """Reminded by a model of its own round only, or without saying what a model of a later one makes it announce."""
+    arrived = GossipRounds.arrived
+
+    def of(self: GossipRounds, event: ev.Arrived, exchange: m.Exchange, now: float) -> list[e.Effect]:
+        found: list[e.Effect] = fault(lambda: arrived(self, event, exchange, now), self, exchange)
+        return found
+
+    monkeypatch.setattr(GossipRounds, "arrived", of)
+    assert overtaken_by_declines()[-1] == {"peer-0"}
 
 
 def test_one_that_has_come_late_takes_no_survey() -> None:
