@@ -159,9 +159,8 @@ class PeerMachine:
                 effects += self.offer.asked(sender)
             case m.Model() as model:
                 effects += self.late_join.arrived(event, model)
-            case m.Edge(round=number, degree=degree):  # what it means for the graph, membership knows
-                self.rounds.isolation.hears(sender, number - 1)
-                self.rounds.waits.announced(sender, number if degree else 0)
+            case m.Edge() as edge:  # what it means for the graph, membership knows
+                effects += self.rounds.announced(sender, edge, now)
             case m.Refused(about="exchange", code="base"):
                 self.rounds.outbox.lost(sender)
             case m.Refused(about="hello", code="stale", reason=reason):

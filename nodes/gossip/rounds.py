@@ -210,7 +210,8 @@ class GossipRounds:
         missed = joined - self.number
         self._missed += missed
         reason = f"left behind by {missed} round(s); joining round {joined} with the model of round {self.number}"
-        return [*self._enter(joined), e.Publish("warning", {"reason": reason, "round": joined})]
+        said = self.waits.leave_out(self.number, joined)
+        return [*said, *self._enter(joined), e.Publish("warning", {"reason": reason, "round": joined})]
 
     def _send(self, event: ev.Trained) -> list[e.Effect]:
         if self._expected is None:
@@ -272,6 +273,12 @@ class GossipRounds:
         self.inbox.received.setdefault(sender, model)
         effects += self.resend(sender)  # it has come to this round since, and was sent nothing when it was far behind
         return effects + self.close_if_ready(now)
+
+    def announced(self, sender: str, edge: m.Edge, now: float) -> list[e.Effect]:
+        """Take note of the round that a neighbor will be in, and close this one if nothing of it is waited for now."""
+        self.isolation.hears(sender, edge.round - 1)
+        self.waits.announced(sender, edge.round if edge.degree else 0)
+        return self.close_if_ready(now)
 
     # ---------------------------------------------------------------------------------------------- closing and mixing
 

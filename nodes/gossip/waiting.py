@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from nervenet.broker import messages as m
+
+from ..runtime import effects as e
 from .inbox import Inbox
 from .isolation import LEAP, Isolation
 from .membership.service import MembershipService
@@ -19,6 +22,9 @@ class WaitPolicy:
     A neighbor that missed a round is `absent`: sent to, but not waited for, until a model of its arrives that is
     current, or late by `BEHIND` rounds at the most, or it is `seen` in this peer's round, or has `announced` its edge.
     Of the `disconnected`, which have left, nothing more will come.
+
+    Who joins a later round sends nothing of those that it leaves out. Over a graph that does not change its next model
+    says so. Over one that does, that goes to others than those which wait: they are told by `edge`.
     """
 
     def __init__(
@@ -32,6 +38,7 @@ class WaitPolicy:
         self._isolation = isolation
         self._alone = 0  # rounds closed without anybody's model
         self._closed = 0  # the last round closed
+        self._joins: dict[str, int] = {}  # by neighbor that leaves out rounds, the one it joins
 
     def awaited(self, number: int) -> list[str]:
         """Return whose model of a round may still come: not of one too far ahead, for it closed this one alone."""
@@ -88,11 +95,25 @@ class WaitPolicy:
         """
         if number >= self._closed and not self._membership.fixed:
             self.absent.discard(peer)
+        if number < self._joins.get(peer, 0):  # started again since, or back from rounds that it did alone
+            del self._joins[peer]
 
     def announced(self, peer: str, number: int) -> None:
         """Take note of the round from which a neighbor holds its edge, 0 if never: what was missed was not to come."""
         if number > self._closed + 1:
             self.absent.discard(peer)
+        if not self._membership.fixed:
+            self._joins[peer] = number
+
+    def leave_out(self, number: int, joined: int) -> list[e.Effect]:
+        """Tell those that would wait for this peer in round `number`, or in another one before `joined`."""
+        if self._membership.fixed:
+            return []
+        neighborhood = self._membership.neighborhood
+        sent = neighborhood.to(joined)
+        last = range(number, joined)[-LEAP:]  # those who are further behind leave out rounds themselves
+        waiting = {peer for n in last for peer in neighborhood.to(n) if self._tracker.living(peer)}.difference(sent)
+        return [e.Send(tuple(sorted(waiting)), m.Edge(joined, max(1, len(sent))))] if waiting else []
 
     def close(self, number: int, *, overtaken: bool, present: Collection[str]) -> dict[str, str]:
         """Close a round; return for each neighbor whose model is missing the reason."""
@@ -110,9 +131,9 @@ class WaitPolicy:
     def _ahead(self, peer: str, number: int) -> bool:
         """Return whether a neighbor has gone on without this peer.
 
-        It has sent a later model, or is in a later round than it could be with a model of this peer.
+        It has sent a later model, or joins a later round, or is in one than it could be with a model of this peer.
         """
-        if max(self._inbox.early.get(peer, ()), default=0) > number:
+        if max(*self._inbox.early.get(peer, ()), self._joins.get(peer, 0), 0) > number:
             return True
         seen_in = self._tracker.seen_in.get(peer, 0)
         return seen_in > number + 1 and self._membership.neighborhood.overtaken(peer, seen_in, number + 1)
