@@ -43,6 +43,7 @@ class Task(Bulk, frozen=True):
     statistics of the site. ``strategy`` is what becomes of the answers, ``clients`` how many are asked together: a site
     may decline by them. ``manifest`` stands in place of a payload that is too large for a message. ``origin`` is said
     by an aggregator: the incarnation of the coordinator whose rounds these are; with another one they count anew.
+    ``needed`` is said to an aggregator alone: without each of those that are asked the attempt fails.
     """
 
     round: Count
@@ -62,6 +63,7 @@ class Task(Bulk, frozen=True):
     clients: Count | UnsetType = UNSET
     manifest: Manifest | UnsetType = UNSET
     origin: Count | UnsetType = UNSET
+    needed: bool | UnsetType = UNSET
 
 
 class Update(Bulk, frozen=True):

@@ -58,18 +58,20 @@ class ClientRegistry:
         self._median: int | None = None
         self._cut: dict[str, float] = {}  # whose connection has ended, and when: nothing can be sent to them
         self._lost: dict[str, None] = {}  # who was lost, in that order
+        self.regions: set[str] = set()  # those of the connected that are aggregators
         self._early: dict[str, m.Ready] = {}  # of those with a connection for control alone, which anybody has quickly
 
     def cut(self, name: str, now: float) -> None:
         """Note that the connection of a client has ended; what is still read of it does not bring it back."""
         self._cut[name] = now
 
-    def linked(self, name: str, incarnation: int, now: float) -> bool:
+    def linked(self, name: str, incarnation: int, now: float, role: str = "client") -> bool:
         """Note a (re)connection: the client may hold nothing any more. True if it was started again meanwhile."""
         restarted = name in self.clients and incarnation > self._incarnations.get(name, incarnation)
         if restarted and self.here(name) and self.liveness.living(name):
             self.clients[name].evicted = True
         self._incarnations[name] = incarnation
+        (self.regions.add if role == "aggregator" else self.regions.discard)(name)
         self._cut.pop(name, None)
         self.liveness.watch(name, now)
         if name in self.clients:

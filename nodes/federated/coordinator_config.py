@@ -32,6 +32,7 @@ class CoordinatorConfig:
     first_question: Mapping[str, Any] = field(default_factory=dict)  # of round 0; empty: for the sites' statistics
     ordered: bool = False  # a coordinator above says which rounds there are
     origin: int = 0  # incarnation of the one at the top, by whose rounds those count; 0: there is none above
+    needed: bool = True  # the round above fails without this region, or there is none above
     region_rounds: int = 1  # that are made of each round above
     region_deadline_s: float | None = None  # of such rounds; None: by what the tasks from above allow
 

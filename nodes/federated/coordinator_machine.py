@@ -78,8 +78,8 @@ class CoordinatorMachine:
         match event:
             case ev.Started():
                 return self._started(now)
-            case ev.LinkUp(peer, "client" | "aggregator", incarnation):
-                return self._connected(peer, incarnation, now)
+            case ev.LinkUp(peer, "client" | "aggregator" as role, incarnation):
+                return self._connected(peer, incarnation, role, now)
             case ev.LinkLost(peer, reason):
                 return self._disconnected(peer, reason, now)
             case ev.Arrived():
@@ -151,9 +151,9 @@ class CoordinatorMachine:
                 pass
         return effects
 
-    def _connected(self, name: str, incarnation: int, now: float) -> list[e.Effect]:
+    def _connected(self, name: str, incarnation: int, role: str, now: float) -> list[e.Effect]:
         effects = self.buffer.connected(name) if self.buffer else []
-        if self.run.registry.linked(name, incarnation, now):
+        if self.run.registry.linked(name, incarnation, now, role):
             # Its previous incarnation took with it what it had been asked: nobody waits for that until the deadline.
             # A question of round 0 it is asked again when it is ready.
             again = (name, "was started again", self.run.number, now)

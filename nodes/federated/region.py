@@ -113,6 +113,7 @@ class Region:
             timing=replace(run.config.timing, deadline_s=deadline_s),
             evaluate_sites=(task.evaluate and not part.number) or task.work == "evaluate",
             origin=event.origin,
+            needed=self._needed(task),
         )
         # Who is merely silent may be heard again in time, and is waited for; who is lost is not.
         there = [n for n in run.registry.clients if run.registry.here(n) and not run.registry.is_lost(n)]
@@ -130,11 +131,11 @@ class Region:
         return effects + self.rounds.close_if_ready(now)
 
     def _needed(self, task: m.Task) -> bool:
-        """Whether the run above cannot do without this region, as it asks again: then the lost may yet come back.
+        """Whether the run above cannot do without this region, as it says or asks again: the lost may yet come back.
 
-        Declined at once each time, the round above would fail by its third attempt before anybody could.
+        Declined at once that would cost it an attempt, and each time the round, before anybody could.
         """
-        return task.attempt > 0
+        return task.needed is True or task.attempt > 0
 
     def _key(self, task: m.Task, part: int) -> tuple[int, int]:
         """Return under which number and attempt a round is opened: no client is to take it for one that is over."""
@@ -214,7 +215,7 @@ class Region:
             return []
         match event.order:
             case _ if current.failure:
-                return [_failed(event.task, current.failure)]
+                return self._wait_for_clients(event, now) or [_failed(event.task, current.failure)]
             case e.Train() as order:
                 part = self._part
                 if part is None or event.task is None:
@@ -231,6 +232,15 @@ class Region:
                 return [e.Pass(ev.Evaluated(number, which, self._figures(current)))]
             case _:
                 return []
+
+    def _wait_for_clients(self, event: ev.Ordered, now: float) -> list[e.Effect]:
+        """Open a round that its clients were lost in once more, where the run above cannot do without it."""
+        run, part, task = self.run, self._part, event.task
+        if task is None or task.work != "train" or part is None or not run.config.needed or now >= part.until:
+            return []
+        if len(run.registry.living()) >= least(run.config, run.registry):
+            return []  # it has not failed for want of clients
+        return self._open_part(event, task, part, now, part.until - now)
 
     def gave_up(self, reason: str) -> list[e.Effect]:
         """Decline a round for which the region has waited for clients in vain, or that nobody waits for any more."""

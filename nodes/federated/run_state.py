@@ -139,6 +139,7 @@ class RunState:
             rounds=self.completed if work in ("finish", "alone") else self.config.rounds,
             question=self.zero.question if work == "survey" else {},
             clients=self._asked_together(work),
+            needed=self.config.needed and self._needs_all(work),
         )
 
     def _asked_together(self, work: str) -> int:
@@ -146,6 +147,11 @@ class RunState:
         if self.round is None or self.round.work != work or self.ledger is not None:
             return len(self.registry.living())
         return len(self.round.asked)
+
+    def _needs_all(self, work: str) -> bool:
+        """Return whether the open round, of such work, fails as soon as one of those asked will not answer."""
+        current = self.round
+        return current is not None and current.work == work and len(current.asked) <= current.floor
 
     def update_model(
         self, event: ev.ModelReady | ev.Folded, number: int, updates: Collection[Contribution] = ()

@@ -74,6 +74,7 @@ def tasks(
     rounds: int = 0,
     question: Mapping[str, Any] = {},
     clients: int = 0,
+    needed: bool = False,
 ) -> list[e.Effect]:
     """Return one task for each client; those that are alike share a message.
 
@@ -82,21 +83,23 @@ def tasks(
 
     A client that answers to this incarnation of the coordinator for the first time is told no later round to be
     `durable` than the one `resumed_after`: what it carries of later ones is of the previous incarnation. `clients` is
-    how many are asked together, whether or not all of them are asked now.
+    how many are asked together, whether or not all of them are asked now; `needed`, whether without one of them the
+    round fails, which a region is told.
     """
     payload, compression = expected_payload(work, model, config), config.federated.compression
     if work == "alone":
         payload = None  # it starts from what the seed gives to all
     number, attempt = key
     effects: list[e.Effect] = []
-    groups: dict[tuple[bool, str, int], list[str]] = {}
+    groups: dict[tuple[bool, str, int, bool], list[str]] = {}
     for name in names:
         client = registry[name]
         encodes = work == "train" and model is not None and not missing_codecs(compression, client.codecs)
         encoding = compression if encodes else ""
         carries = work == "train" and (encoding or len(config.strategy.demands.parts) > 1)
-        groups.setdefault((not client.ready, encoding, client.counted if carries else NO_ROUND), []).append(name)
-    for (new, encoding, counted), group in sorted(groups.items()):
+        known = client.counted if carries else NO_ROUND
+        groups.setdefault((not client.ready, encoding, known, needed and name in registry.regions), []).append(name)
+    for (new, encoding, counted, told), group in sorted(groups.items()):
         task = m.Task(
             round=number,
             attempt=attempt,
@@ -114,6 +117,7 @@ def tasks(
             strategy=config.federated.strategy,
             clients=clients,
             origin=config.origin or UNSET,
+            needed=told or UNSET,
         )
         effects.append(e.Send(tuple(group), task, body if payload else None))
     return effects

@@ -1,15 +1,19 @@
 """Aggregators on virtual time: the same model as without them, and what goes wrong in one region stays there."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from hierarchy import BELOW, WORK, Federation
+from msgspec import UNSET
 from nervenet.broker import messages as m
 from nervenet.nodes.federated.client_machine import ClientMachine
 from nervenet.nodes.federated.client_registry import ClientRegistry
 from nervenet.nodes.federated.hierarchy.composing import STRATEGIES
+from nervenet.nodes.federated.hierarchy.upward import UpwardMachine
 from nervenet.nodes.federated.region import SHARE, Region
+from nervenet.nodes.federated.run_state import RunState
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.runtime import effects as e
@@ -98,6 +102,7 @@ def test_clients_that_are_silent_for_a_while_are_waited_for_and_cost_no_round() 
 
 
 def test_if_their_region_declined_at_once_that_would_cost_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunState, "_needs_all", lambda *_: False)
     monkeypatch.setattr(ClientRegistry, "is_lost", lambda self, name: name not in self.living())
     run = silent_for_a_while()
     assert run.events("coordinator", "round.failed")
@@ -110,9 +115,66 @@ def lost_for_a_while() -> Federation:
     return run.run(300.0)
 
 
-def test_a_region_without_which_the_round_above_fails_waits_for_its_lost_clients_when_it_is_asked_again() -> None:
+def lost_between_rounds() -> Federation:
+    """One region loses its clients while it waits for the other, and has them back later."""
+
+    def network(sender: str, _receiver: str, lane: m.Lane, now: float) -> list[float]:
+        late = sender == "client-0" and lane is m.Lane.BULK and 0.2 < now < 0.3
+        return [3.0 if late else 0.001]
+
+    lost = {"suspect_after_s": 1.5, "lost_after_s": 2.0}
+    run = Federation(regions=REGIONS, network=network, rounds=20, deadline_s=10.0, **lost)
+    for name in ("client-2", "client-3", "client-4"):
+        run.sim.stall(name, 0.4, 5.0)
+    return run.run(300.0)
+
+
+@pytest.mark.parametrize("lost", [lost_for_a_while, lost_between_rounds])
+def test_clients_that_come_back_late_cost_the_run_above_no_attempt(lost: Callable[[], Federation]) -> None:
+    run = lost()
+    assert run.events("south" + BELOW, "node.lost")
+    assert run.finished["coordinator"] == DONE
+    assert not run.events("coordinator", "round.failed")
+    rounds = run.events("coordinator", "round.completed")
+    assert {tuple(done["participants"]) for done in rounds} == {("north", "south")}
+    assert max(done["duration_s"] for done in rounds) < 8.0
+
+
+@pytest.mark.parametrize("lost", [lost_for_a_while, lost_between_rounds])
+def test_they_would_cost_one_if_no_task_said_that_the_region_is_needed(
+    monkeypatch: pytest.MonkeyPatch, lost: Callable[[], Federation]
+) -> None:
+    monkeypatch.setattr(RunState, "_needs_all", lambda *_: False)
+    [failed] = lost().events("coordinator", "round.failed")
+    assert failed["attempt"] == 0
+    assert "south: declined" in failed["reason"]
+
+
+@pytest.mark.parametrize(("least", "needed"), [(2, True), (1, UNSET)])
+def test_within_a_region_that_can_be_done_without_none_is_needed(
+    monkeypatch: pytest.MonkeyPatch, least: int, needed: Any
+) -> None:
+    told: dict[str, set[Any]] = {}
+    handle = UpwardMachine.handle
+
+    def noted(self: UpwardMachine, event: ev.Event, now: float) -> list[e.Effect]:
+        if isinstance(event, ev.Arrived) and isinstance(event.message, m.Task) and event.message.work == "train":
+            told.setdefault(event.sender, set()).add(event.message.needed)
+        return handle(self, event, now)
+
+    monkeypatch.setattr(UpwardMachine, "handle", noted)
+    run = Federation((20, 15, 15, 20, 18, 16, 16), NESTED, min_clients=least, region={"min_clients": 2}).run()
+    assert run.finished["coordinator"] == DONE
+    assert told == {"coordinator": {needed}, "north" + BELOW: {needed}}
+
+
+def test_a_region_without_which_the_round_above_fails_waits_for_its_lost_clients_when_it_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(RunState, "_needs_all", lambda *_: False)
     run = lost_for_a_while()
     assert run.events("south" + BELOW, "node.lost")
+    assert run.events("coordinator", "round.failed")
     assert run.finished["coordinator"] == DONE
     assert {tuple(done["participants"]) for done in run.events("coordinator", "round.completed")} == {
         ("north", "south")

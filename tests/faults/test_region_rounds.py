@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hierarchy import BELOW, WORK, Federation
 from nervenet.nodes.federated import region
+from nervenet.nodes.federated.run_state import RunState
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime.worker import Cancellation
 from numpy.typing import NDArray
@@ -98,6 +99,22 @@ def lost_for_a_while() -> Federation:
     return run.run(300.0)
 
 
+def test_one_that_is_needed_above_goes_on_where_it_stood_as_soon_as_its_clients_are_back() -> None:
+    run = lost_for_a_while()
+    assert run.finished["coordinator"] == DONE
+    assert not run.events("coordinator", "round.failed")
+    [stood] = run.events("south" + BELOW, "round.failed")
+    assert stood["round"] == 3
+    assert run.weights.tobytes() == of_two().run().weights.tobytes()
+
+
+@pytest.fixture
+def silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the coordinator above not say whom it needs: who is not told declines what fails, and is asked again."""
+    monkeypatch.setattr(RunState, "_needs_all", lambda *_: False)
+
+
+@pytest.mark.usefixtures("silence")
 def test_a_round_that_is_asked_for_again_goes_on_where_its_region_stood() -> None:
     run = lost_for_a_while()
     assert run.finished["coordinator"] == DONE
@@ -110,6 +127,7 @@ def test_a_round_that_is_asked_for_again_goes_on_where_its_region_stood() -> Non
     assert run.weights.tobytes() == of_two().run().weights.tobytes()
 
 
+@pytest.mark.usefixtures("silence")
 def test_begun_anew_its_clients_would_take_that_for_what_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = region.Region._open
 

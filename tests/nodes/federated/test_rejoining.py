@@ -46,7 +46,7 @@ def test_a_previous_incarnation_would_be_waited_for_until_the_deadline(
 ) -> None:
     monkeypatch.setattr(
         "nervenet.nodes.federated.client_registry.ClientRegistry.linked",
-        lambda self, name, incarnation, now: self.liveness.watch(name, now),
+        lambda self, name, incarnation, now, role: self.liveness.watch(name, now),
     )
     with pytest.raises(IndexError):
         check_a_previous_incarnation_is_excused_at_once(coordinator)

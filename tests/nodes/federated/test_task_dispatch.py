@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from federated_config import coordinator_config
+from msgspec import UNSET
 from nervenet.broker import messages as m
 from nervenet.nodes.federated.client_registry import ClientRegistry
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
@@ -51,6 +52,20 @@ def test_whoever_can_encodes_as_the_run_does_and_others_send_what_they_have() ->
     assert found["b"].settings == found["c"].settings == {"epochs": 1}
     assert missing_codecs(SPEC, ("delta", "int8")) == ["top-k"]
     assert missing_codecs("", ()) == []
+
+
+@pytest.mark.parametrize(("least", "needed"), [(3, True), (2, UNSET)])
+def test_regions_are_told_whether_the_round_fails_without_each_of_them(least: int, needed: Any) -> None:
+    """Clients are not, which do the same either way."""
+    machine = CoordinatorMachine(coordinator_config(("a", "b", "c"), 9, min_clients=least))
+    machine.handle(ev.Started(), 0.0)
+    effects: list[e.Effect] = []
+    for name, role in (("a", "aggregator"), ("b", "client"), ("c", "aggregator")):
+        machine.handle(ev.LinkUp(name, role, 1), 0.0)
+        effects += machine.handle(ev.Arrived(name, m.Ready(10, 1)), 0.0)
+    tasks_of = {send.to: send.message for send in effects if isinstance(send, e.Send)}
+    told = {name: task.needed for to, task in tasks_of.items() if isinstance(task, m.Task) for name in to}
+    assert told == {"a": needed, "b": UNSET, "c": needed}
 
 
 def test_those_who_are_alike_share_one_message() -> None:
