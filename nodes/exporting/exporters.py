@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,3 +94,15 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
         else:
             found.append((f"{prefix}{key}", value if isinstance(value, str | int | float) else str(value)))
     return found
+
+
+def plain_settings(settings: Mapping[str, Any], name_length: int = 250, value_length: int = 500) -> dict[str, str]:
+    """Return settings as texts of so many characters at most, by names of letters, digits, blanks and ``_-.`` alone.
+
+    The keys of a run have names of columns in them, and a column may be called "dose (mg)", or anything else.
+    """
+    named: dict[str, str] = {}
+    for key, value in settings.items():
+        name = re.sub(r"[^\w.\- ]", "_", key)[:name_length]
+        named[f"{name[: name_length - 7]}_{len(named)}" if name in named else name] = str(value)[:value_length]
+    return named

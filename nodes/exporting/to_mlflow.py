@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from .exporters import ExportedRun
+from .exporters import ExportedRun, plain_settings
 
 HELD = 500  # metrics; it takes 1000 at once
 STATUS = {"completed": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
@@ -19,8 +19,8 @@ class ToMLflow:
     needs = "mlflow"
 
     def __init__(self, where: str, run: ExportedRun) -> None:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing goes elsewhere that nobody has asked for
-        # Nor to standard output, which is the events' with --json: a run that ends prints two addresses there.
+        # Nothing goes elsewhere that nobody asked for, nor to standard output (--json), where its runs print addresses.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         from mlflow import MlflowClient
         from mlflow.entities import Param
@@ -29,7 +29,7 @@ class ToMLflow:
         known = self._client.get_experiment_by_name("nervenet")
         number = known.experiment_id if known else self._client.create_experiment("nervenet")
         self._run = self._client.create_run(number, run_name=run.name).info.run_id
-        self._client.log_batch(self._run, params=[Param(key, str(value)[:500]) for key, value in run.settings.items()])
+        self._client.log_batch(self._run, params=[Param(*each) for each in plain_settings(run.settings).items()])
         self._held: list[Any] = []
 
     def write(self, number: int, figures: Mapping[str, float]) -> None:

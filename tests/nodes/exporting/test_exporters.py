@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
+import re
 import socket
 import struct
 import sys
@@ -309,6 +311,36 @@ def test_who_wants_its_addresses_there_has_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert printed_by_mlflow(monkeypatch, capsys, "false") == "View run nervenetfirst at http://h:1: FINISHED\n"
+
+
+COLUMNS = {f"data.columns.{name}.kind": name for name in ("dose (mg)", "dose [mg]", "Größe", "a//b", "%", "x" * 300)}
+
+
+def refused_by_mlflow(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The parameters of a run with odd columns whose names MLflow 3 would not take, and in their place nothing."""
+    told: list[tuple[str, str]] = []
+    entities = SimpleNamespace(Param=lambda *param: told.append(param), Metric=None)
+    monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(MlflowClient=Printing, entities=entities))
+    monkeypatch.setitem(sys.modules, "mlflow.entities", entities)
+    for name in ("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "MLFLOW_DISABLE_TELEMETRY"):
+        monkeypatch.setenv(name, "true")
+    ToMLflow("", ExportedRun("first", COLUMNS)).close("completed")
+    assert [value for _, value in told] == list(COLUMNS.values())
+    assert len({name for name, _ in told}) == len(COLUMNS)
+
+    def taken(name: str) -> bool:
+        return bool(re.fullmatch(r"[/\w.\- :]*", name)) and len(name) <= 250 and posixpath.normpath(name) == name
+
+    return {name: value for name, value in told if not taken(name)}
+
+
+def test_whatever_columns_are_called_mlflow_takes_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refused_by_mlflow(monkeypatch) == {}
+
+
+def test_by_their_own_names_it_would_refuse_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.nodes.exporting.to_mlflow.plain_settings", lambda settings: settings)
+    assert len(refused_by_mlflow(monkeypatch)) == 5
 
 
 @pytest.mark.e2e
