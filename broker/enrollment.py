@@ -49,6 +49,11 @@ class Enrollment:
             return f"{node} as {role} is not of run '{run}': its launcher has started no such node"
         return None
 
+    @property
+    def publishers(self) -> Mapping[str, str]:
+        """Return as what each node and service publishes, by name: those of a region, too, which do for the launch."""
+        return {**{node: role for roles in self.below.values() for node, role in roles.items()}, **self.roles}
+
     def runs_of(self, run: str) -> tuple[str, ...]:
         """Return the runs for which who has joined `run` may publish: of one below that of the launch, that, too."""
         return (run, run.rpartition(BELOW)[0]) if run in self.below else (run,)

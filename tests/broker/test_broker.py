@@ -11,7 +11,7 @@ import zmq
 from msgspec.structs import replace
 from nervenet.broker import events, lease, relay
 from nervenet.broker import subscriber as events_module
-from nervenet.broker.broker import Broker
+from nervenet.broker.broker import Broker, watch_events
 from nervenet.broker.codec import Limits
 from nervenet.broker.directory import _Run
 from nervenet.broker.enrollment import Enrollment
@@ -434,6 +434,39 @@ def test_binding_patterns():
 def test_a_wildcard_host_is_replaced_by_that_of_the_directory():
     assert reached_by("tcp://0.0.0.0:6", "tcp://h:5") == "tcp://h:6"
     assert reached_by("tcp://g:6", "tcp://h:5") == "tcp://g:6"
+
+
+BELOW = Enrollment(b"s" * 32, {"region-0": "aggregator"}, {"demo/region-0": {"region-0": "coordinator", "a": "client"}})
+
+
+async def relayed_of(node: str, role: str) -> list[str]:
+    """Return what of a node's event is relayed, or why it is not."""
+    heard: list[str] = []
+    async with Broker("tcp://127.0.0.1:0", security=Plain(enrollment=BELOW)) as broker, asyncio.timeout(60):
+        publisher = Publisher(node, role, "demo", 1)
+        publisher.connect(broker.addresses["events_in"])
+        watch_events(broker, lambda event: heard.append(str(event.get("reason") or event["node"])))
+        publisher.publish("metric.local", round=1)
+        while not heard:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        await publisher.close()
+    return heard
+
+
+@pytest.mark.parametrize(("node", "role"), [("a", "client"), ("region-0", "aggregator")])
+async def test_who_is_in_a_region_publishes_for_the_run_above(node: str, role: str) -> None:
+    assert await relayed_of(node, role) == [node]
+
+
+async def test_in_it_an_aggregator_is_no_coordinator() -> None:
+    assert "not relayed" in (await relayed_of("region-0", "coordinator"))[0]
+
+
+async def test_by_the_roles_of_the_run_above_alone_a_regions_client_would_be_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Enrollment, "publishers", property(lambda self: self.roles))
+    assert "a is no node of the run" in (await relayed_of("a", "client"))[0]
 
 
 async def test_what_the_broker_says_of_a_region_is_of_the_run_above() -> None:

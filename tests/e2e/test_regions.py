@@ -18,6 +18,7 @@ ALONE = ("--set", "evaluation.baseline=false")
 def test_a_lost_region_is_told_and_back_when_the_run_is_resumed(nervenet: Start, launch: Start, until: Start) -> None:
     run = launch(*ASKED, *ALONE)
     run.heard("round.completed", participants=list(REGIONS))
+    run.heard("node.ready", node="client-3", role="client", region="region-2")
     nodes = run.nodes
     shown = {region: [name for name in CLIENTS if nodes[name]["region"] == region] for region in REGIONS}
     assert shown == REGIONS
