@@ -145,7 +145,6 @@ class Broker:
 
     def _begin(self, sockets: list[zmq.Socket[bytes]]) -> None:
         events_in, events_out = self.addresses["events_in"], self.addresses["events_out"]
-        self._publishers = self._security.enrollment.publishers
         self._directory = Directory(events_in, events_out, lease_s=self._lease_s, enrollment=self._security.enrollment)
         self._back_dialer = BackDialer(self._reply)
         keyed = bool(self._listeners)
@@ -327,7 +326,7 @@ class Broker:
         sender = self._sender("events_in", channel)
         if sender is None and self._listeners:
             return False
-        refusal = _not_relayed(event, sender, self._publishers, self._memberships, self._directory)
+        refusal = _not_relayed(event, sender, self._security.enrollment.publishers, self._memberships, self._directory)
         if refusal is not None:
             self._refused(refusal)
         return refusal is None

@@ -23,12 +23,17 @@ class Enrollment:
     """The secret of a launch, and the roles of its nodes and services by name; without a secret all are let in.
 
     `below` are the roles in runs below that of the launch, its regions', by the run's name: there an aggregator is the
-    coordinator. Their nodes publish for the run of the launch.
+    coordinator. Their nodes publish for the run of the launch: `publishers` are all who do, and as what.
     """
 
     secret: bytes = field(default=b"", repr=False)
     roles: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     below: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
+    publishers: Mapping[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        below = {node: role for roles in self.below.values() for node, role in roles.items()}
+        object.__setattr__(self, "publishers", {**below, **self.roles})
 
     def proof(self, run: str, node: str, incarnation: int, to: str) -> str:
         """Return what shows a node or service, ``to``, that this one is of the launch; empty where there is none."""
@@ -48,11 +53,6 @@ class Enrollment:
         if self.below.get(run, self.roles).get(node) != role:
             return f"{node} as {role} is not of run '{run}': its launcher has started no such node"
         return None
-
-    @property
-    def publishers(self) -> Mapping[str, str]:
-        """Return as what each node and service publishes, by name: those of a region, too, which do for the launch."""
-        return {**{node: role for roles in self.below.values() for node, role in roles.items()}, **self.roles}
 
     def runs_of(self, run: str) -> tuple[str, ...]:
         """Return the runs for which who has joined `run` may publish: of one below that of the launch, that, too."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @run_options()
-@experiment_flags("processes", "keys", "regions", "region-rounds", "on", also=SIMULATION_FLAGS)
+@experiment_flags("processes", "keys", "on", also=SIMULATION_FLAGS)
 @click.pass_obj
 def simulate(
     early: Mapping[str, Any] | None,
@@ -51,7 +51,8 @@ def simulate(
     file, overrides = experiment_file(files, overrides)
     chosen = None if seeds is None else seeds_of(seeds, None, overrides)
     experiment = load_experiment(file, overrides)
-    for line in (*warnings(experiment, said(overrides)), *idle_in_simulation(experiment)):
+    given = said(overrides)
+    for line in (*warnings(experiment, given), *idle_in_simulation(experiment, given)):
         warn(line)
     started_at = {key: value for key, value in (early or {}).items() if key == "started_at"}
     logs = settings_of(log_format, log_level, "json")

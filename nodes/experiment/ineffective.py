@@ -85,17 +85,21 @@ def idle_simulation(experiment: Experiment, said: Collection[str] = ()) -> list[
     """Return a line for each setting of what is there only in a simulation, or in a region."""
     there = _given(experiment, "simulation", said)
     found = [f"simulation.{key} has no effect but in nervenet simulate" for key in there]
-    idle = _given(experiment, "hierarchy", said) if experiment.hierarchy.regions is None else []
-    return found + [f"hierarchy.{key} has no effect without hierarchy.regions" for key in idle]
+    return found + _idle_hierarchy(experiment, said)
 
 
-def idle_in_simulation(experiment: Experiment) -> list[str]:
+def idle_in_simulation(experiment: Experiment, said: Collection[str] = ()) -> list[str]:
     """Return a line for each setting of processes, connections and their logs, of which a simulation has none."""
     found = ["processes"] if experiment.process_count != experiment.nodes else []
-    found += [f"{table}.{key}" for table in ("cluster", "hierarchy") for key in _changed(getattr(experiment, table))]
+    found += [f"cluster.{key}" for key in _changed(experiment.cluster)]
     found += [f"network.{key}" for key in ("keys", "insecure") if key in _changed(experiment.network)]
     found += ["site.audit"] if experiment.site.audit else []
-    return [f"{key} has no effect in nervenet simulate" for key in found]
+    return [f"{key} has no effect in nervenet simulate" for key in found] + _idle_hierarchy(experiment, said)
+
+
+def _idle_hierarchy(experiment: Experiment, said: Collection[str]) -> list[str]:
+    idle = _given(experiment, "hierarchy", said) if experiment.hierarchy.regions is None else []
+    return [f"hierarchy.{key} has no effect without hierarchy.regions" for key in idle]
 
 
 def _asynchronous(experiment: Experiment) -> bool:

@@ -14,10 +14,11 @@ from nervenet.broker.sockets import Security, split_bind
 from nervenet.models.site_model import SiteModel
 
 from ..config.keys import ExperimentError
-from ..config.schema import EvaluationConfig, Experiment, NetworkConfig
+from ..config.schema import Experiment, NetworkConfig
 from ..federated.client_machine import ClientConfig, ClientMachine
 from ..federated.coordinator_config import CoordinatorConfig
 from ..federated.hierarchy.composing import problems
+from ..federated.hierarchy.ordered import ordered_from_above
 from ..federated.hierarchy.upward import UpwardMachine
 from ..federated.hierarchy.worker import RegionWorker
 from ..federated.large.sizes import Sizes
@@ -66,17 +67,7 @@ class Aggregator(Coordinator):
         return FedAvg()  # the step is made above
 
     def _configured(self, clients: Collection[str]) -> CoordinatorConfig:
-        config = super()._configured(clients)
-        return replace(
-            config,
-            ordered=True,
-            region_rounds=self.experiment.hierarchy.region_rounds,
-            region_deadline_s=self.experiment.hierarchy.deadline_s,
-            evaluation=EvaluationConfig(),  # when to stop is decided above
-            evaluate_test=False,
-            evaluate_sites=True,
-            site_matrix=False,
-        )
+        return ordered_from_above(super()._configured(clients), self.experiment.hierarchy)
 
     def _start(self, machine: e.Machine, worker: Any) -> Node:
         node = super()._start(machine, worker)

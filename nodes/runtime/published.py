@@ -22,6 +22,9 @@ def published_as(identity: NodeIdentity, role: str) -> tuple[str, str]:
 
 def is_of_launch(identity: NodeIdentity, role: str, kind: str, fields: Mapping[str, Any]) -> bool:
     """Whether an event of a node is published: all are, but a region's rounds in a launch, which has its own."""
-    if not identity.publishes_for or role != "coordinator":
-        return True
+    return not identity.publishes_for or role != "coordinator" or is_of_others(kind, fields)
+
+
+def is_of_others(kind: str, fields: Mapping[str, Any]) -> bool:
+    """Whether what the coordinator of a region says is of its clients, and not of its own rounds."""
     return kind in OF_OTHERS or (kind == "node.ready" and "subject" in fields)

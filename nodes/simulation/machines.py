@@ -41,11 +41,22 @@ class Listener(Protocol):
     def ended(self, node: VirtualNode, reason: str) -> None: ...
 
 
+def _to_nobody(_: ev.Event) -> None:
+    return None
+
+
+def _nothing() -> None:
+    return None
+
+
 @dataclass(kw_only=True)
 class VirtualNode(Simulated):
     role: str
     site: RoleWorker
     until: int | None = None  # a peer leaves after this round; None: when its machine finishes
+    region: str = ""  # that it is in: the name of the aggregator, of which it is the lower half if that is its own
+    pass_on: Callable[[ev.Event], None] = field(default=_to_nobody)  # of an aggregator: to its other half
+    on_failed: Callable[[], None] = field(default=_nothing)
     stats: NodeStats = field(init=False)
     counters: Counters = field(default_factory=Counters)
     dialed: set[str] = field(default_factory=set)
@@ -57,6 +68,16 @@ class VirtualNode(Simulated):
 
     def __post_init__(self) -> None:
         self.stats = NodeStats(self.role)
+
+    @property
+    def lower(self) -> bool:
+        """Whether it is the half of an aggregator that is the coordinator of its region."""
+        return bool(self.region) and self.region == self.name
+
+    @property
+    def key(self) -> str:
+        """What it is called here, where an aggregator has two machines: in its own run and in that of its region."""
+        return _below(self.name) if self.lower else self.name
 
 
 class VirtualNodes(Simulation):
@@ -82,9 +103,10 @@ class VirtualNodes(Simulation):
         worker: SimulatedWorker,
         *,
         until: int | None = None,
+        region: str = "",
     ) -> VirtualNode:
-        node = VirtualNode(name, machine, worker, role=role, site=site, until=until)
-        self.nodes[name] = node
+        node = VirtualNode(name, machine, worker, role=role, site=site, until=until, region=region)
+        self.nodes[node.key] = node
         self.running += 1
         self.at(self.now, lambda: self._post(node, ev.Started()))
         return node
@@ -114,9 +136,8 @@ class VirtualNodes(Simulation):
     def dial(self, name: str, peer: str) -> None:
         """Connect two nodes, the first of which dials the second, as soon as both can be reached."""
         node = self.node(name)
-        if node is not None and peer not in node.dialed:
-            node.dialed.add(peer)
-            self._connect(node, peer)
+        if node is not None:
+            self._dial(node, peer)
 
     def end(self, name: str, reason: str) -> None:
         """End a node as if its process were killed."""
@@ -140,7 +161,9 @@ class VirtualNodes(Simulation):
             case e.Publish(kind, fields):
                 self.publish(node, kind, fields)
             case e.Link(peer):
-                self.dial(node.name, peer)
+                self._dial(node, peer)
+            case e.Pass(event):
+                node.pass_on(event)
             case e.Unlink(peer):
                 self._unlink(node, peer)
             case e.CancelTraining(keep):
@@ -148,7 +171,7 @@ class VirtualNodes(Simulation):
             case e.Completed():
                 self._progress_at = self.now
                 if node.until is not None and effect.round >= node.until:
-                    self.at(self.now, lambda: self._leave(node))
+                    self.at(self.now, lambda: self.leave(node, e.Finish("completed")))
             case e.Finish():
                 self._progress_at = self.now
                 self._finish(node, effect)
@@ -199,15 +222,16 @@ class VirtualNodes(Simulation):
         self.publish(node, "node.left", {"reason": effect.reason if failed else "done"})
         if failed:
             self._listener.ended(node, effect.reason)
+            node.on_failed()
         self._hang_up(node, LINGER_S)
 
-    def _leave(self, node: VirtualNode) -> None:
-        """Leave as a peer does whose owner has had all its rounds."""
+    def leave(self, node: VirtualNode, finish: e.Finish) -> None:
+        """Leave as a node does whose owner has had all its rounds, or will have no more of them."""
         if node.finished or not node.alive:
             return
-        goodbye = m.Goodbye(round=node.stats.completed, reason="done")
+        goodbye = m.Goodbye(round=node.stats.completed, reason=finish.reason or "done")
         self._send(node, sorted(node.connected), goodbye, None)
-        self._finish(node, e.Finish("completed"))
+        self._finish(node, finish)
 
     # -------------------------------------------------------------------------------------------------------- messages
 
@@ -217,7 +241,7 @@ class VirtualNodes(Simulation):
         number = int(getattr(message, "round", 0))
         kinds, array = node.counters.sent_by_kind, _read_only(body)
         for peer in to:
-            other = self.node(peer)
+            other = self._known(node, peer)
             if other is None or not (peer in node.dialed or node.name in other.dialed):
                 self._unsent(node, peer, message, number)
                 continue
@@ -258,8 +282,17 @@ class VirtualNodes(Simulation):
 
     # ----------------------------------------------------------------------------------------------------- connections
 
+    def _known(self, node: VirtualNode, peer: str) -> VirtualNode | None:
+        """Return whom a node knows by this name: in a region its aggregator is the lower half of that."""
+        return self.node(_below(peer) if peer == node.region else peer)
+
+    def _dial(self, node: VirtualNode, peer: str) -> None:
+        if peer not in node.dialed:
+            node.dialed.add(peer)
+            self._connect(node, peer)
+
     def _connect(self, node: VirtualNode, peer: str) -> None:
-        other = self.node(peer)
+        other = self._known(node, peer)
         if other is None or peer not in node.dialed or peer in node.connected:
             return
         if not (node.alive and other.alive) or node.finished or other.finished:
@@ -273,7 +306,7 @@ class VirtualNodes(Simulation):
         self.at(self.now, lambda: self._post(other, ev.LinkUp(node.name, node.role, 1)))
 
     def _unlink(self, node: VirtualNode, peer: str) -> None:
-        other = self.node(peer)
+        other = self._known(node, peer)
         node.dialed.discard(peer)
         if other is None or node.name in other.dialed or peer not in node.connected:
             return
@@ -284,7 +317,7 @@ class VirtualNodes(Simulation):
     def _hang_up(self, node: VirtualNode, after_s: float) -> None:
         """Close all connections of a node that has gone."""
         for peer in sorted(node.connected):
-            other = self.node(peer)
+            other = self._known(node, peer)
             if other is not None:
                 other.connected.discard(node.name)
                 self._post_later(other, ev.LinkLost(node.name, "the connection has ended"), after_s)
@@ -292,6 +325,10 @@ class VirtualNodes(Simulation):
 
     def _post_later(self, node: VirtualNode, event: ev.Event, after_s: float) -> None:
         self.at(self.now + after_s, lambda: self._post(node, event))
+
+
+def _below(aggregator: str) -> str:
+    return f"{aggregator} below"
 
 
 def _header_bytes(message: Message, node: VirtualNode) -> int:

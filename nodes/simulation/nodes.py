@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from nervenet.broker.messages import MemberState
 from nervenet.models.data.written import WrittenColumns
@@ -30,6 +30,10 @@ from ..federated.client_worker import ClientWorker
 from ..federated.coordinator_config import CoordinatorConfig
 from ..federated.coordinator_machine import CoordinatorMachine
 from ..federated.coordinator_worker import Aggregator, CoordinatorWorker, population_of
+from ..federated.hierarchy.ordered import ordered_from_above
+from ..federated.hierarchy.worker import RegionWorker
+from ..federated.strategies import Strategy
+from ..federated.strategies.averaging import FedAvg
 from ..federated.strategies.registry import build_strategy
 from ..gossip.algorithms.registry import build_algorithm, encoding_of, has_rounds
 from ..gossip.algorithms.requirements import suitable_mixing
@@ -46,6 +50,8 @@ from .stacking import PreparedMLP
 
 COORDINATOR = "coordinator"
 INCARNATION = 1
+
+AnyCoordinatorWorker = TypeVar("AnyCoordinatorWorker", bound=CoordinatorWorker)
 
 Machine = CoordinatorMachine | ClientMachine | PeerMachine | AsyncPeerMachine
 
@@ -77,7 +83,7 @@ def site_model_of(experiment: Experiment, rows: Rows, name: str, model: Model | 
     """Return the model of a node, tied to its rows, as its own process would make it; `model`, where it is never built
     and may be shared.
     """
-    client = experiment.mode == "federated" and name != COORDINATOR
+    federated = experiment.mode == "federated"
     at_clients = experiment.evaluation.sites or experiment.personalized
     if model is None:
         model = build_model(experiment)
@@ -89,37 +95,63 @@ def site_model_of(experiment: Experiment, rows: Rows, name: str, model: Model | 
         experiment,
         columns=rows.columns,
         task=rows.task,
-        test=None if client else rows.test,
-        holdout=experiment.data.test_size if client and at_clients else 0.0,
+        test=rows.test if name == COORDINATOR or not federated else None,
+        holdout=experiment.data.test_size if federated and name in rows.nodes and at_clients else 0.0,
         written=rows.written,
     )
 
 
-def coordinator(experiment: Experiment, rows: Rows) -> tuple[CoordinatorMachine, CoordinatorWorker]:
-    federated, site_model = experiment.federated, site_model_of(experiment, rows, COORDINATOR)
+def coordinator(
+    experiment: Experiment, rows: Rows, clients: Sequence[str]
+) -> tuple[CoordinatorMachine, CoordinatorWorker]:
+    federated = experiment.federated
     strategy = build_strategy(federated.strategy, federated.arguments)
+    worker = _coordinator_worker(CoordinatorWorker, experiment, rows, COORDINATOR, strategy)
+    return CoordinatorMachine(_coordinator_config(experiment, clients, worker, strategy)), worker
+
+
+def region_coordinator(
+    experiment: Experiment, rows: Rows, name: str, clients: Sequence[str]
+) -> tuple[CoordinatorMachine, RegionWorker]:
+    """Return the half of an aggregator that its clients know; `experiment` is that of its region."""
+    strategy = FedAvg()  # the step is made above
+    worker = _coordinator_worker(RegionWorker, experiment, rows, name, strategy)
+    config = _coordinator_config(experiment, clients, worker, strategy)
+    return CoordinatorMachine(ordered_from_above(config, experiment.hierarchy)), worker
+
+
+def _coordinator_worker(
+    kind: type[AnyCoordinatorWorker], experiment: Experiment, rows: Rows, name: str, strategy: Strategy
+) -> AnyCoordinatorWorker:
+    federated, site_model = experiment.federated, site_model_of(experiment, rows, name)
     population = population_of(strategy, experiment.nodes, federated.participation)
-    worker = CoordinatorWorker(
+    return kind(
         site_model,
         Aggregator(strategy, population, report=federated.report_outliers),
-        node=COORDINATOR,
+        node=name,
         seed=experiment.seed,
         scale=experiment.data.scaling,
         initial=initial_model(experiment),
         personal=federated.personal,
     )
-    has_test, model = site_model.has_test, site_model.model
-    config = CoordinatorConfig.of(experiment, list(rows.nodes), strategy, has_test=has_test, model=model)
-    return CoordinatorMachine(config), worker
 
 
-def client(experiment: Experiment, rows: Rows, name: str, run: str) -> tuple[ClientMachine, ClientWorker]:
+def _coordinator_config(
+    experiment: Experiment, clients: Sequence[str], worker: CoordinatorWorker, strategy: Strategy
+) -> CoordinatorConfig:
+    site_model = worker.site_model
+    return CoordinatorConfig.of(experiment, clients, strategy, has_test=site_model.has_test, model=site_model.model)
+
+
+def client(
+    experiment: Experiment, rows: Rows, name: str, run: str, coordinator: str = COORDINATOR
+) -> tuple[ClientMachine, ClientWorker]:
     from nervenet.models.compress import supported
 
     site_model = site_model_of(experiment, rows, name)
     settings = training_settings(experiment, site_model.model)
     config = ClientConfig(
-        COORDINATOR,
+        coordinator,
         site_model.examples,
         timing=experiment.timing,
         codecs=supported(),

@@ -11,9 +11,11 @@ from typing import Any
 from nervenet.broker.event_log import log_event
 
 from ..launching.baselines import BASELINE
+from ..launching.regions.plan import AGGREGATOR
 from ..results.round_metrics import SUMMARY
 from ..results.round_summaries import RoundSummaries
 from ..results.run_dir import RunDir
+from ..runtime.published import is_of_others
 from .machines import VirtualNode
 from .nodes import INCARNATION
 
@@ -52,13 +54,17 @@ class Recording:
         self._taken = threading.Event()
 
     def published(self, node: VirtualNode, kind: str, fields: Mapping[str, Any]) -> None:
-        self._record(node.name, node.role, kind, fields)
+        if node.lower and not is_of_others(kind, fields):
+            return  # of itself an aggregator says all as a client of the run above
+        self._record(node.name, AGGREGATOR if node.lower else node.role, kind, fields)
         if kind == "round.started" and self.first_round_at is None:
             self.first_round_at = time.time()
         if kind == "round.completed" and node.role == "coordinator":
             self.last_round = int(fields["round"])
 
     def ended(self, node: VirtualNode, reason: str) -> None:
+        if node.role == AGGREGATOR:
+            return  # the half of it that is below ends with this one, and says by what
         self.lost[node.name] = reason
         self.publish("node.lost", subject=node.name, reason=reason)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any
 
 from nervenet.models.own_questions import asks
@@ -11,6 +12,8 @@ from ..config.schema import Experiment
 from ..federated.client_worker import ClientWorker
 from ..federated.coordinator_machine import CoordinatorMachine
 from ..gossip.algorithms.registry import has_rounds
+from ..launching.regions.placed import with_bytes_above
+from ..launching.regions.plan import Region, Regions, at_the_top, in_a_region, regions_of
 from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.model_worker import ModelWorker
@@ -19,9 +22,10 @@ from ..runtime.simulator import Answer, SimulatedWorker
 from .churn import let_come_and_go
 from .machines import VirtualNode, VirtualNodes
 from .network import VirtualNetwork
-from .nodes import COORDINATOR, Machine, Peers, Rows, client, coordinator, unless_stopped
+from .nodes import COORDINATOR, Machine, Peers, Rows, client, coordinator, region_coordinator, unless_stopped
 from .outcome import Outcome
 from .recording import Recording
+from .regions import VirtualAggregator
 from .stacking import Stacks
 from .work import VirtualWorker, step_s
 
@@ -53,6 +57,8 @@ class MachineRun:
         patience_s += experiment.network.rejoin_deadline_s
         self._nodes = VirtualNodes(VirtualNetwork(simulation, self._seed), recording, patience_s)
         self._workers: dict[str, ModelWorker] = {}
+        self._entered: dict[str, VirtualNode] = {}  # of an aggregator: its half in its region
+        self._aggregators: dict[str, VirtualAggregator] = {}
         self._stacks = Stacks()
         if experiment.mode == "federated":
             self._federated(rows, name)
@@ -68,14 +74,21 @@ class MachineRun:
         finally:
             outcome.virtual_s = nodes.now
             for name, worker in self._workers.items():
-                node = nodes.node(name)
-                if node is not None and node.alive:
+                node = self._entered[name]
+                if node.alive:
                     _report(node, worker, outcome)
+            for name, aggregator in self._aggregators.items():
+                if name in outcome.results:
+                    outcome.results[name] = with_bytes_above(outcome.results[name], aggregator.moved)
         outcome.failed = failed or self._failure()
 
     def _failure(self) -> str:
         """Return why the run has no result, as a launcher has it."""
         lost = self._recording.lost
+        before = list(takewhile(lambda name: name != COORDINATOR, lost))
+        if self._aggregators and self._aggregators.keys() <= set(before):  # then it has but waited for them
+            first = next(name for name in before if name in self._aggregators)
+            return f"every region was lost; {first}: {lost[first]}"
         if COORDINATOR in lost:
             return f"{COORDINATOR}: {lost[COORDINATOR]}"
         if not {*self._workers} - {COORDINATOR, *lost}:
@@ -84,10 +97,39 @@ class MachineRun:
         return ""
 
     def _federated(self, rows: Rows, run: str) -> None:
-        self._enter(COORDINATOR, COORDINATOR, *coordinator(self._experiment, rows))
+        if regions := regions_of(self._experiment, run):
+            self._in_regions(rows, regions)
+            return
+        self._enter(COORDINATOR, COORDINATOR, *coordinator(self._experiment, rows, list(rows.nodes)))
         for name in unless_stopped(rows.nodes, self._stopped):
             self._enter(name, "client", *client(self._experiment, rows, name, run))
             self._nodes.dial(name, COORDINATOR)
+
+    def _in_regions(self, rows: Rows, regions: Regions) -> None:
+        made = coordinator(at_the_top(self._experiment), rows, list(regions.aggregators))
+        aggregators = self._aggregators
+
+        def begin() -> None:
+            """Begin above once no region is waited for any more, as the roster of a launched run has it."""
+            known = all(each.gathered or each.failed for each in aggregators.values())
+            there = [(each, each.gathered) for each in aggregators.values() if each.gathered and not each.failed]
+            if known and there and COORDINATOR not in self._entered:
+                self._enter(COORDINATOR, COORDINATOR, *made)
+                for each, gathered in there:
+                    each.enroll(gathered)
+
+        for region in regions.all:
+            self._region(region, rows, begin)
+
+    def _region(self, region: Region, rows: Rows, on_known: Callable[[], None]) -> None:
+        experiment, name = in_a_region(self._experiment, len(region.clients)), region.name
+        for _ in unless_stopped((name,), self._stopped):
+            made = region_coordinator(experiment, rows, name, region.clients)
+        below = self._enter(name, COORDINATOR, *made, region=name)
+        self._aggregators[name] = VirtualAggregator(self._nodes, below, region, experiment, on_known)
+        for each in unless_stopped(region.clients, self._stopped):
+            self._enter(each, "client", *client(experiment, rows, each, region.run, name), region=name)
+            self._nodes.dial(each, name)
 
     def _gossip(self, rows: Rows, run: str) -> None:
         experiment, peers = self._experiment, Peers(self._experiment, rows, run)
@@ -118,32 +160,38 @@ class MachineRun:
 
         nodes.at(self._experiment.simulation.latency_s, settle)
 
-    def _enter(self, name: str, role: str, machine: Machine, worker: ModelWorker, until: int | None = None) -> None:
+    def _enter(
+        self, name: str, role: str, machine: Machine, worker: ModelWorker, until: int | None = None, region: str = ""
+    ) -> VirtualNode:
         seconds = step_s(self._experiment.simulation, self._seed, name)
-        node = self._nodes.enter(name, role, machine, worker, VirtualWorker(worker, seconds, self._stacks), until=until)
-        self._workers[name] = worker
+        virtual = VirtualWorker(worker, seconds, self._stacks)
+        node = self._nodes.enter(name, role, machine, worker, virtual, until=until, region=region)
+        self._workers[name], self._entered[name] = worker, node
         site = worker.site_model
         self._nodes.publish(node, "node.joined", {"pid": 0, "address": ""})
         held = {"examples": site.examples, "held_out": sum(site.held_out.values())} if site.examples else {}
-        self._nodes.publish(node, "node.ready", {"pid": 0, **held})
+        where = {"region": region} if region else {}
+        self._nodes.publish(node, "node.ready", {"pid": 0, **held, **where})
+        return node
 
 
 def _report(node: VirtualNode, worker: ModelWorker, outcome: Outcome) -> None:
     """Note what a node reports at its end, as `launching.node_process` has it."""
     site_model, machine = worker.site_model, node.machine
     fields = node.stats.report(node.counters)
-    outcome.rounds[node.name] = list(node.stats.history.to_reports(MOST_BYTES))
+    if not node.lower:  # the run's rounds and its model are for the coordinator above to report
+        outcome.rounds[node.name] = list(node.stats.history.to_reports(MOST_BYTES))
     if node.finished is not None and node.finished.status == "failed":
         fields["failed"] = node.finished.reason
     outcome.results[node.name] = fields
     if isinstance(machine, CoordinatorMachine):
-        outcome.site_counts = dict(machine.run.evaluation.counts)
+        outcome.site_counts |= machine.run.evaluation.counts
         if (best := machine.run.evaluation.best) is not None:
             fields["best"] = {"round": best.round, "metrics": dict(best.metrics)}
             fields["best"] |= {"clock": best.clock} if best.clock else {}
             if best.weights is not machine.run.weights:
                 outcome.best[node.name] = best.weights
-    if not site_model.built:  # the run failed before
+    if not site_model.built or node.lower:  # the run failed before
         return
     weights, clock = _model_of(machine, worker)
     if clock:

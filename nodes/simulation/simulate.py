@@ -17,20 +17,17 @@ from typing import Any
 from nervenet.broker.broker import Broker, relay_event
 
 from ..config.factory import node_names, with_preprocess
-from ..config.hierarchy import HierarchyConfig
 from ..config.keys import ExperimentError
 from ..config.schema import Experiment
-from ..experiment.model_size import check_size
-from ..experiment.validation import (
-    check_class_weight,
-    check_initial,
-    check_preprocess,
-    check_task,
-    validate,
-)
+from ..experiment.validation import check_preprocess, validate
+from ..launching.broker_process import BROKER
 from ..launching.data_shares import DataShares, divided
 from ..launching.launcher import RunFailed
-from ..launching.preflight import capped
+from ..launching.nodes_there import nodes_json
+from ..launching.preflight import capped, check_data
+from ..launching.regions.checks import check_regional_learning
+from ..launching.regions.plan import regions_of
+from ..launching.supervisor import roles_of
 from ..report.written import write_report
 from ..results.collect import write_results
 from ..results.run_dir import RunDir, new_default_dir
@@ -45,7 +42,7 @@ from .room import check_room
 from .rounds import WholeRounds, why_not
 from .run import MachineRun
 
-BROKER = "tcp://127.0.0.1:*"
+BIND = "tcp://127.0.0.1:*"
 HANDED_EVERY_S = 0.05  # how long an event may wait for whoever watches
 
 OnEvent = Callable[[dict[str, Any]], None]
@@ -83,11 +80,11 @@ async def simulate(
     ExperimentError, DataError, CannotMerge
         Before anything is started, for what cannot be run.
     """
-    # Its clients answer the coordinator itself: what regions change, messages and losses, is seen by launch.
-    experiment = with_preprocess(replace(experiment, hierarchy=HierarchyConfig()), preprocess)
+    experiment = with_preprocess(experiment, preprocess)
     validate(experiment)
     if preprocess is None:
         check_preprocess(experiment)
+    check_regional_learning(experiment)
     called = (on_event or _ignore, on_address or _ignore, on_run_dir or _ignore, on_target or _ignore)
     return await _Simulate(experiment, *called, started_at or time.time()).run(out)
 
@@ -115,6 +112,7 @@ class _Simulate:
     def __post_init__(self) -> None:
         self.began_at = time.monotonic() - (time.time() - self.started_at)
         self.name = f"{self.experiment.mode}-{secrets.token_hex(3)}"
+        self.regions = regions_of(self.experiment, self.name)
         self.stop = threading.Event()
 
     async def run(self, out: Path | None) -> RunResult:
@@ -123,10 +121,7 @@ class _Simulate:
         shares, names = self.shares, node_names(experiment)
         if shares.target:
             self.on_target(shares.target)
-        check_task(experiment, shares.task, shares.features)
-        check_class_weight(experiment, shares.classes)
-        check_size(experiment, shares.features, None if shares.classes is None else len(shares.classes))
-        check_initial(experiment, shares.columns, shares.classes)
+        check_data(experiment, shares, initial=True)
         self.baselines = Baselines(experiment, shares, train, self.test, parts, self.stop.is_set)
         test = self.test.arrays if len(self.test) else None
         of_nodes = {name: train.take(part).arrays for name, part in zip(names, parts, strict=True)}
@@ -142,7 +137,7 @@ class _Simulate:
             self.run_dir = stack.enter_context(RunDir(path, max_log_bytes=experiment.max_log_bytes))
             self.on_run_dir(self.run_dir.path)
             self.run_dir.write_experiment(experiment)
-            self.broker = await stack.enter_async_context(Broker(BROKER))
+            self.broker = await stack.enter_async_context(Broker(BIND))
             self.on_address(self.broker.address)
             loop = asyncio.get_running_loop()
             self.recording = Recording(
@@ -153,7 +148,7 @@ class _Simulate:
                 # Not at once: each time the two threads change places, the simulation waits for the interpreter.
                 lambda: loop.call_soon_threadsafe(loop.call_later, HANDED_EVERY_S, self._hand_on),
             )
-            self.run_dir.write_nodes(self._nodes(names))
+            self.run_dir.write_nodes(self._nodes())
             return await self._supervised(rows)
 
     async def _supervised(self, rows: Rows) -> RunResult:
@@ -210,7 +205,7 @@ class _Simulate:
         if self.outcome.failed or self.stop.is_set():
             return
         self.ended_at = time.monotonic()
-        rounds = self.outcome.completed_rounds(experiment)
+        rounds = self.outcome.completed_rounds(experiment) * self.regions.rounds  # as many as a client trains
         if reason := self.baselines.train(rounds, self.recording.publish_baseline):
             publish("warning", reason=reason)
 
@@ -249,6 +244,7 @@ class _Simulate:
     def _result(self, status: str, reason: str) -> RunResult:
         result = self.outcome.result(self.experiment, self.recording.lost)
         result.status, result.reason, result.task = status, reason, self.shares.task
+        result.regions = self.regions.clients
         result.majority = self.shares.majority
         names = tuple(node_names(self.experiment))
         test = self.test.arrays if len(self.test) else None
@@ -270,13 +266,12 @@ class _Simulate:
             relay_event(self.broker, event)
             self.on_event(event)
 
-    def _nodes(self, names: list[str]) -> dict[str, dict[str, Any]]:
+    def _nodes(self) -> dict[str, dict[str, Any]]:
         """Return ``nodes.json``; all nodes are this process, and only the broker can be reached."""
-        federated = self.experiment.mode == "federated"
-        roles = {"coordinator": "coordinator"} if federated else {}
-        roles |= dict.fromkeys(names, "client" if federated else "peer")
-        found = {"broker": {"role": "broker", "pid": os.getpid(), "address": self.broker.address}}
-        return found | {name: {"role": role, "pid": os.getpid(), "address": ""} for name, role in roles.items()}
+        roles = roles_of(self.experiment)
+        ready: dict[str, dict[str, Any]] = {name: {"pid": os.getpid()} for name in (BROKER, *roles)}
+        ready[BROKER]["addresses"] = {"directory": self.broker.address}
+        return nodes_json(roles, ready, self.regions.clients)
 
 
 async def _to_its_end(work: asyncio.Future[Any]) -> BaseException | None:

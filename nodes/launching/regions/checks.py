@@ -18,7 +18,14 @@ def check_regions(experiment: Experiment, *, engine: bool = False) -> None:
 
     `engine`: a program has given a cluster, or data that lie in one.
     """
-    for problem in regional_problems(experiment, engine=engine):
+    check_regional_learning(experiment)
+    for problem in _of_processes(experiment, engine=engine):
+        raise ExperimentError(problem)
+
+
+def check_regional_learning(experiment: Experiment) -> None:
+    """Raise `ExperimentError` for what no regions can learn, wherever their nodes are."""
+    for problem in _of_learning(experiment):
         raise ExperimentError(problem)
 
 
@@ -33,7 +40,12 @@ def check_regional_rows(experiment: Experiment, *, tables: bool) -> None:
 
 def regional_problems(experiment: Experiment, *, engine: bool = False) -> Iterator[str]:
     """Yield what does not go with the regions that an experiment asks for; nothing where it asks for none."""
-    count, federated, network = experiment.hierarchy.regions, experiment.federated, experiment.network
+    yield from _of_learning(experiment)
+    yield from _of_processes(experiment, engine=engine)
+
+
+def _of_learning(experiment: Experiment) -> Iterator[str]:
+    count, federated = experiment.hierarchy.regions, experiment.federated
     if count is None:
         return
     asked, nodes = _asked(experiment), len(node_names(experiment))
@@ -58,6 +70,12 @@ def regional_problems(experiment: Experiment, *, engine: bool = False) -> Iterat
             f"federated.min_clients = {least}: holds for the clients of a region, and for the regions; expected at "
             f"most {min(count, smallest)}: there are {count} regions, the smallest of {smallest}"
         )
+
+
+def _of_processes(experiment: Experiment, *, engine: bool) -> Iterator[str]:
+    asked, network = _asked(experiment), experiment.network
+    if experiment.hierarchy.regions is None:
+        return
     if network.min_nodes not in (None, experiment.nodes):
         yield f"network.min_nodes = {network.min_nodes}: does not go with {asked}: a region waits for all its clients"
     if network.transport == "inproc":

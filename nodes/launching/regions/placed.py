@@ -45,7 +45,11 @@ def of_aggregator(node: Aggregator, fields: Mapping[str, Any]) -> dict[str, Any]
 
     The model is the run's, which its coordinator reports.
     """
-    above = node.sent_above
+    return with_bytes_above(fields, node.sent_above)
+
+
+def with_bytes_above(fields: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of an aggregator: those of the half below, and the bytes of that `above` as well."""
     kinds = dict(fields.get("bytes_sent_by_kind", {}))
     for kind, count in above.get("bytes_sent_by_kind", {}).items():
         kinds[kind] = kinds.get(kind, 0) + count

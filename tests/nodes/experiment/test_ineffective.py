@@ -47,11 +47,19 @@ def test_without_knowing_what_was_said_a_default_of_another_mode_goes_unnamed() 
 
 
 def test_what_a_simulation_has_none_of_is_named() -> None:
-    given = {"cluster.on": "dask", "network.insecure": True, "site.audit": True, "processes": 2, "hierarchy.regions": 2}
+    given = {"cluster.on": "dask", "network.insecure": True, "site.audit": True, "processes": 2}
     assert idle_in_simulation(load_experiment()) == []
     found = idle_in_simulation(load_experiment(overrides=given))
     assert sorted(found) == sorted(f"{key} has no effect in nervenet simulate" for key in given)
     assert warnings(load_experiment(overrides=given)) == []  # for a launch they have
+
+
+def test_what_only_regions_have_is_named_where_there_are_none() -> None:
+    given = {"hierarchy.region_rounds": 2}
+    line = "hierarchy.region_rounds has no effect without hierarchy.regions"
+    for idle in (idle_in_simulation, idle_simulation):
+        assert idle(load_experiment(overrides=given)) == [line]
+        assert idle(load_experiment(overrides=given | {"hierarchy.regions": 2})) == []
 
 
 def idle(name: str, **parameters: object) -> str:

@@ -129,6 +129,7 @@ async def made_until_stopped(
 
 MAKES = [
     ("run.client", {}),
+    ("run.client", {"hierarchy": {"regions": 2}}),
     ("nodes.Peers.peer", {"mode": "gossip", "simulation": {"engine": "machines"}}),
     ("rounds.site_model_of", {"mode": "gossip", "simulation": {"engine": "rounds"}}),
 ]
