@@ -171,8 +171,3 @@ async def test_what_no_region_can_learn_is_refused_as_by_a_launch(
 async def test_where_processes_would_be_is_no_reason_to_refuse(simulated: Simulate) -> None:
     result = await simulated(**TWO, cluster={"on": "dask"}, network={"transport": "inproc"}, processes=1, rounds=1)
     assert result["regions"] == REGIONS
-
-
-def test_the_halves_of_an_aggregator_have_two_places() -> None:
-    assert runs.VirtualNode("region-0", None, None, role="coordinator", site=None, region="region-0").lower  # type: ignore[arg-type]
-    assert not runs.VirtualNode("client-0", None, None, role="client", site=None, region="region-0").lower  # type: ignore[arg-type]
