@@ -20,7 +20,7 @@ from .survey_batches import NUMBERS_AT_ONCE, messages_of
 from .survey_deliveries import Deliveries
 from .survey_tree import SpanningTree, TreeRelay
 
-SELDOM = 7  # heartbeats that are left out, at the most
+SELDOM = 7  # heartbeats that are left out, at the most; among many as often as the tree's patience says
 OFTEN = 8  # reminders to a neighbor without a pause, where all that is held is little:
 FEW = 32  # of fewer members than these,
 LITTLE = 4_096  # and so many numbers at the most
@@ -63,7 +63,7 @@ class SurveyFlood:
         numbers = {member: place for place, member in enumerate(members)} if tree is None else tree.numbers
         self._same = same
         self._deliveries = Deliveries(numbers)
-        self._relay = None if tree is None else TreeRelay(tree.sides(name), len(members))
+        self._relay = None if tree is None else TreeRelay(tree, name)
         self._taken = 0  # answers so far
         self._counted = 0  # that were taken at the last reminder
         self._reminded: dict[str, int] = {}  # how many answers a neighbor has been sent again
@@ -133,7 +133,7 @@ class SurveyFlood:
         told others of itself by then, and they the rest.
         """
         quiet, self._counted = self._taken == self._counted or self.complete, self._taken
-        little = self._little
+        little, patience = self._little, 0 if self._relay is None else self._relay.patience
         effects: list[e.Effect] = []
         if self._relay is not None:
             self._relay.beat(waiting=quiet and not self.complete)
@@ -142,11 +142,11 @@ class SurveyFlood:
             often = little and self._often.get(peer, 0) < OFTEN
             if not (quiet or often):
                 continue
-            if self._spared.setdefault(peer, 0 if self._relay is None else min(SELDOM, self._relay.patience)):
+            if self._spared.setdefault(peer, patience):
                 self._spared[peer] -= 1
                 continue
             self._spared[peer] = pause = self._pauses.get(peer, 0)
-            self._pauses[peer] = 0 if often else min(SELDOM, 2 * pause + 1)
+            self._pauses[peer] = 0 if often else min(max(SELDOM, patience), 2 * pause + 1)
             self._often[peer] = self._often.get(peer, 0) + 1
             for step, origins in self._again(peer).items():
                 effects += self._send_all((peer,), step, origins)

@@ -16,7 +16,8 @@ from functools import cached_property
 FEWEST = 17  # members from which a tree is worth it: few messages are quicker than long ways
 FAN = 8  # members below one, where the graph allows it: who has all below it encodes for all
 QUIET = 2  # heartbeats without an answer after which the tree is taken for cut,
-EACH = 32  # and one more for so many members: they start at once, and share the cores
+EACH = 32  # one more for so many members: they start at once, and share the cores;
+DEEP = 8  # and one more for so many edges between the root and the one that is furthest, but the first ones
 
 
 @dataclass(frozen=True)
@@ -52,20 +53,27 @@ class SpanningTree:
                 sets[self.above[name]] |= sets[name]
         return sets
 
-    @property
+    @cached_property
+    def patience(self) -> int:
+        """How many heartbeats answers may take longer here than among few."""
+        return len(self.above) // EACH + max(0, self._depths[self._deepest_first[0]] // DEEP - 1)
+
+    @cached_property
     def _deepest_first(self) -> list[str]:
+        return sorted(self.above, key=self._depths.__getitem__, reverse=True)
+
+    @cached_property
+    def _depths(self) -> dict[str, int]:
         depth = {"": -1}
 
-        def of(name: str) -> int:
+        for name in self.above:
             way = []
             while name not in depth:
                 way.append(name)
                 name = self.above[name]
             for each in reversed(way):
                 depth[each] = depth[self.above[each]] + 1
-            return depth[way[0]] if way else depth[name]
-
-        return sorted(self.above, key=of, reverse=True)
+        return depth
 
     def sides(self, me: str) -> dict[str, int]:
         """Return, by neighbor in the tree, the set of members on this one's side of their edge."""
@@ -79,10 +87,10 @@ class SpanningTree:
 class TreeRelay:
     """Decides when a peer passes answers on along the tree, and when the tree is taken for cut (`spreading`)."""
 
-    def __init__(self, sides: Mapping[str, int], members: int) -> None:
+    def __init__(self, tree: SpanningTree, me: str) -> None:
         self.spreading = False
-        self.patience = members // EACH
-        self._sides = sides
+        self.patience = tree.patience
+        self._sides = tree.sides(me)
         self.reached: set[str] = set()  # neighbors that were linked once
         self._lost: set[str] = set()  # and have lost that link
         self._done: set[tuple[int, str]] = set()  # questions of which a neighbor has been sent all of this side

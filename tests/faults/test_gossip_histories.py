@@ -1,7 +1,7 @@
 """Histories drawn from seeds, of gossip by rounds among members that come and go: each keeps every promise."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,7 +18,7 @@ from nervenet.nodes.gossip.isolation import Isolation
 from nervenet.nodes.gossip.membership.edge_agreement import EdgeAgreement
 from nervenet.nodes.gossip.round_machine import PeerMachine
 from nervenet.nodes.gossip.rounds import GossipRounds
-from nervenet.nodes.gossip.survey_tree import TreeRelay
+from nervenet.nodes.gossip.survey_tree import SpanningTree, TreeRelay
 from nervenet.nodes.gossip.waiting import WaitPolicy
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
@@ -74,8 +74,8 @@ def test_what_the_tree_loses_is_repeated_as_soon_as_a_flood_would_repeat_it(monk
     assert breaches(Played(history).play()) == []
     relay = TreeRelay.__init__
 
-    def patient(self: TreeRelay, sides: Mapping[str, int], members: int) -> None:
-        relay(self, sides, members)
+    def patient(self: TreeRelay, tree: SpanningTree, me: str) -> None:
+        relay(self, tree, me)
         self.patience = 3
 
     monkeypatch.setattr(TreeRelay, "__init__", patient)

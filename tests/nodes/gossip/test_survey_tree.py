@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nervenet.broker import messages as m
 from nervenet.broker.codec import decode, encode
 from nervenet.nodes.gossip.survey_batches import BYTES_AT_ONCE, NUMBERS_AT_ONCE, answers_of, messages_of
-from nervenet.nodes.gossip.survey_tree import FAN, SpanningTree
+from nervenet.nodes.gossip.survey_tree import FAN, SpanningTree, TreeRelay
 from nervenet.nodes.runtime.site_answer import SiteAnswer
 from nervenet.nodes.topology import every_neighbor, schedule
 
@@ -41,6 +41,17 @@ def test_the_sides_of_an_edge_are_all_members_and_every_member_is_reached(n: int
     assert edges == 2 * (n - 1)
     if topology == "complete":
         assert max(len(tree.sides(me)) for me in names) <= FAN + 1
+
+
+@pytest.mark.parametrize(
+    ("topology", "n", "patience"),
+    [("ring", 17, 0), ("ring", 31, 0), ("ring", 64, 5), ("complete", 64, 2), ("ring", 500, 45)],
+)
+def test_who_waits_for_a_long_way_is_more_patient(topology: str, n: int, patience: int) -> None:
+    names = [f"p{i:03d}" for i in range(n)]
+    tree = SpanningTree.over(every_neighbor(schedule(topology, names, seed=3)))
+    assert tree is not None
+    assert (tree.patience, TreeRelay(tree, names[5]).patience) == (patience, patience)
 
 
 def test_a_graph_of_two_parts_has_no_tree() -> None:
