@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from nervenet.nodes.config.schema import DataConfig
 
 PLAIN_LINE_EVERY_S = 2.0
+MOST_RUNS = 256  # of which a view is kept
+MOST_NAMES = 1024  # of runs that have ended and are forgotten
 MOST_BY_SITES = 50
 """So many warnings by sites are said where little is to be said: hundreds of nodes may each have another one."""
 
@@ -93,11 +95,17 @@ class JsonView(View):
 
 
 class RunViews:
-    """A view of each run that has published events; the newest one is shown."""
+    """A view of each run that has published events; the newest one is shown.
+
+    A publisher can make up names of runs: beyond `MOST_RUNS` one is forgotten that has ended, else the one that was not
+    heard of for longest.
+    """
 
     def __init__(self, known: RunView | None = None) -> None:
         self.by_run: dict[str, RunView] = {} if known is None else {known.run: known}
         self.changed = False
+        self._heard = dict.fromkeys(self.by_run)  # who was heard of last stands last
+        self._ended: dict[str, None] = {}  # names of forgotten runs: what comes late begins none of them anew
 
     @property
     def newest(self) -> RunView:
@@ -108,10 +116,24 @@ class RunViews:
         return bool(self.by_run) and all(view.finished for view in self.by_run.values())
 
     def update(self, event: Fields) -> None:
-        run = event.get("run")
-        if run:
-            self.by_run.setdefault(str(run), RunView(run=str(run))).update(event)
-            self.changed = True
+        run = str(event.get("run") or "")
+        if not run or (run in self._ended and event.get("type") != "run.started"):
+            return
+        self._ended.pop(run, None)
+        self._heard.pop(run, None)
+        self._heard[run] = None
+        self.by_run.setdefault(run, RunView(run=run)).update(event)
+        self.changed = True
+        if len(self.by_run) > MOST_RUNS:
+            self._forget([name for name in self._heard if name != run])
+
+    def _forget(self, others: list[str]) -> None:
+        name = next((name for name in others if self.by_run[name].finished), others[0])
+        if self.by_run.pop(name).finished:
+            self._ended[name] = None
+            if len(self._ended) > MOST_NAMES:
+                del self._ended[next(iter(self._ended))]
+        del self._heard[name]
 
 
 class PlainView(View):
@@ -159,8 +181,11 @@ class PlainView(View):
     def event(self, event: Fields) -> None:
         event = fitted(event)
         self._runs.update(event)
-        if event.get("run"):
-            self._outcomes.setdefault(str(event["run"]), Outcome()).update(event)
+        if (run := str(event.get("run"))) in self._runs.by_run:
+            self._outcomes.setdefault(run, Outcome()).update(event)
+        if len(self._outcomes) > len(self._runs.by_run):
+            self._outcomes = {run: known for run, known in self._outcomes.items() if run in self._runs.by_run}
+            self._told &= self._runs.by_run.keys()
         view = self._runs.newest
         if view.target and view.run not in self._told:
             self._told.add(view.run)

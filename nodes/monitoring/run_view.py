@@ -16,6 +16,7 @@ from ..results.round_metrics import Sketch
 from ..runtime.event_fitting import fitted
 from ..runtime.event_types import INTERRUPTED, Event
 from .clusters import PeerClusters, find_clusters
+from .losses import Loss, Losses
 
 Fields = Mapping[str, Any] | Event
 CLIENTS = ("client", "aggregator")
@@ -42,6 +43,11 @@ class NodeRow:
     @property
     def living(self) -> bool:
         return self.state not in ("lost", "left", "done")
+
+    def turn(self, state: str) -> None:
+        """Take a state by what the node itself says; whether a lost one is back is decided before."""
+        if self.state != "lost":
+            self.state = state
 
 
 @dataclass
@@ -79,6 +85,7 @@ class RunView:
     completed: int | None = None  # rounds, as the end of the run has it
     incarnations: dict[str, int] = field(default_factory=dict)  # of each publisher, the newest
     ended_by: tuple[str, int] | None = None  # publisher and incarnation that said how the run ended
+    losses: Losses = field(default_factory=Losses)
     final: set[str] = field(default_factory=set)  # nodes whose result is known: it stays, whatever still comes
 
     @property
@@ -127,25 +134,20 @@ class RunView:
             case "baseline.progress":
                 self.baselines = (int(event.get("done") or 0), int(event.get("models") or 0))
             case "malformed":
-                self._count_malformed(
-                    f"{event.get('subject')} {event.get('about')}"[:200], int(event.get("count") or 0)
-                )
+                whose = f"{event.get('subject')} {event.get('about')}"[:200]
+                _count_malformed(self.malformed, whose, int(event.get("count") or 0))
             case "gap":
                 self.missed += int(event.get("missed") or 0)
             case "node.suspect" | "node.lost":
-                self._mark(str(event.get("subject")), "lost" if kind == "node.lost" else "suspect")
+                self._mark(str(event.get("subject")), kind.removeprefix("node."), str(event.get("node")), at)
+            case "node.ready" if "subject" in event:  # another has heard of it again
+                self._heard_again(str(event["subject"]), at)
             case "update.rejected":
                 self.rows.setdefault(str(event.get("subject")), NodeRow()).rejected += 1
             case _ if row is not None and str(event.get("node")) not in self.final:
                 self._of_node(kind, event, row, number, at)
         if self.finished and row is not None:
             self._settle(str(event.get("node")), row)
-
-    def _count_malformed(self, whose: str, count: int) -> None:
-        if whose in self.malformed or len(self.malformed) < MOST_MALFORMED:
-            self.malformed[whose] = count
-        else:  # a hostile publisher has a name for each; how often is not known of those that are not told apart
-            self.malformed[OTHERS] = self.malformed.get(OTHERS, 0) + 1
 
     def find_clusters(self) -> PeerClusters | None:
         """Return how far the living peers are apart, from the sketches of their weights; None for fewer than two."""
@@ -211,6 +213,8 @@ class RunView:
         row = self.rows.setdefault(name, NodeRow())
         self.final.add(name)
         row.state = "lost" if event.get("state") == "lost" else "done"
+        if row.state == "lost":
+            self._mark(name, "lost", str(event.get("node")), _number(event.get("time")) or 0.0)
         completed = event.get("completed_rounds")
         row.round = completed if isinstance(completed, int) else max(self.round, row.round)
         row.score, row.test_loss = self._score(event), _number(event.get("loss"))
@@ -220,25 +224,36 @@ class RunView:
     def _row(self, event: Fields, at: float) -> NodeRow | None:
         if event.get("role") not in LEARNERS:
             return None
-        row = self.rows.setdefault(str(event.get("node")), NodeRow())
-        row.role = str(event["role"])
-        row.seen = max(row.seen, at)
-        if row.state == "suspect":
+        name = str(event.get("node"))
+        newer = self.losses.outlived(name, at, int(event.get("incarnation") or 0))
+        row = self.rows.setdefault(name, NodeRow(state="joined" if newer else "lost"))
+        row.role, row.seen = str(event["role"]), max(row.seen, at)
+        if row.state == "suspect" or (row.state == "lost" and newer and name not in self.final):
             row.state = "ready"
         return row
 
-    def _mark(self, subject: str, state: str) -> None:
-        row = self.rows.get(subject)
+    def _mark(self, subject: str, state: str, by: str, at: float) -> None:
+        row, loss = self.rows.get(subject), Loss(by, at, self.incarnations.get(subject))
+        living = row is not None and row.living
+        if state == "lost" and not self.losses.add(subject, loss, back=living):
+            return
         # A late suspicion of a neighbor does not concern a node that has left or is known to be lost.
-        if row is not None and (row.living or state == "lost"):
+        if row is not None and (living or state == "lost"):
             row.state = state
+
+    def _heard_again(self, subject: str, at: float) -> None:
+        """Clocks of sites differ: who said that a node was lost says by the same clock that it is back."""
+        row = self.rows.get(subject)
+        if row is not None and row.state == "lost" and subject not in self.final and self.losses.outlived(subject, at):
+            row.state = "ready"
 
     def _of_node(self, kind: str, event: Fields, row: NodeRow, number: int | None, at: float) -> None:
         if kind in ("round.started", "round.completed", "metric.local"):
             self.waiting = ""
         if kind in ("node.ready", "node.left"):
             if "subject" not in event:  # else it says so of another node
-                row.state, row.region = kind.removeprefix("node."), str(event.get("region") or row.region)
+                row.turn(kind.removeprefix("node."))
+                row.region = str(event.get("region") or row.region)
                 if kind == "node.ready" and not any(other.role == "coordinator" for other in self.rows.values()):
                     self.waiting = "the coordinator" if row.role in CLIENTS else ""
         elif kind == "round.started":
@@ -248,9 +263,9 @@ class RunView:
         elif kind == "round.completed":
             self._round_completed(event, row, number, at)
         elif kind == "metric.local":
-            row.state = "sent" if row.role in CLIENTS else "exchanging"
+            row.turn("sent" if row.role in CLIENTS else "exchanging")
             row.round = max(row.round, number or 0)
-            self._keep_sketch(event, row)
+            _keep_sketch(self.sketches, event, row)
             if row.role == "peer":
                 self._judged(event, row, "holdout")
                 return
@@ -259,10 +274,11 @@ class RunView:
             self._follow_client(row, event.get("rounds"))
             _count(row, event)
         elif kind == "node.finished":
-            row.state, row.round = "done", number or row.round
+            row.turn("done")
+            row.round = number or row.round
             self._follow_client(row, None)
         elif kind == "metric.test":
-            self._keep_sketch(event, row)
+            _keep_sketch(self.sketches, event, row)
             self._judged(event, row, "holdout" if event.get("source") == "sites" else "test")
 
     def _follow_client(self, row: NodeRow, rounds: Any) -> None:
@@ -276,16 +292,12 @@ class RunView:
         self.evaluated_on = on
         self._evaluate(row)
 
-    def _keep_sketch(self, event: Fields, row: NodeRow) -> None:
-        if row.role == "peer" and isinstance(event.get("sketch"), list | tuple):
-            self.sketches[str(event["node"])] = event["sketch"]
-
     def _round_started(self, event: Fields, row: NodeRow, number: int | None, at: float) -> None:
         if self.status == "starting":
             self.status = "running"
         if number and self.first_round_at is None:
             self.first_round_at = at
-        row.state = "asking" if row.role == "coordinator" else "training"
+        row.turn("asking" if row.role == "coordinator" else "training")
         if row.role == "peer" and number and number <= row.round:  # it was alone, and has gone back to the others
             row.round = number - 1
             self.round = min(self.round, row.round)
@@ -296,7 +308,8 @@ class RunView:
                 client.state = "training"
 
     def _round_completed(self, event: Fields, row: NodeRow, number: int | None, at: float) -> None:
-        row.state, row.round = "ready", max(row.round, number or 0)
+        row.turn("ready")
+        row.round = max(row.round, number or 0)
         self.agreeing = ""
         _count(row, event)
         row.loss = _number(event.get("loss"))
@@ -338,6 +351,18 @@ class RunView:
         if "r2" in event:
             self.score_name = "r2"
         return _number(event.get("accuracy", event.get("r2")))
+
+
+def _count_malformed(known: dict[str, int], whose: str, count: int) -> None:
+    if whose in known or len(known) < MOST_MALFORMED:
+        known[whose] = count
+    else:  # a hostile publisher has a name for each; how often is not known of those that are not told apart
+        known[OTHERS] = known.get(OTHERS, 0) + 1
+
+
+def _keep_sketch(sketches: dict[str, Sketch], event: Fields, row: NodeRow) -> None:
+    if row.role == "peer" and isinstance(event.get("sketch"), list | tuple):
+        sketches[str(event["node"])] = event["sketch"]
 
 
 def _count(row: NodeRow, event: Fields) -> None:
