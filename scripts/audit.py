@@ -7,10 +7,12 @@ from pathlib import Path
 
 import click
 
+from .whole_help import WholeHelp
+
 _place = click.argument("place", metavar="[FILE|DIR]", required=False, type=click.Path(path_type=Path))
 
 
-@click.group(invoke_without_command=False)
+@click.group(cls=WholeHelp, invoke_without_command=False)
 def audit() -> None:
     """Look at audit logs, and verify them.
 

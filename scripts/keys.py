@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .whole_help import WholeHelp
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -30,7 +32,7 @@ _roles = click.option(
 )
 
 
-@click.group(invoke_without_command=False)
+@click.group(cls=WholeHelp, invoke_without_command=False)
 def keys() -> None:
     """Make this site's key, and say whom it allows.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .http_options import check_used, endpoint_option, http_access_options
-from .live_exports import export_option, exporting, targets_of
+from .live_exports import export_option, exporting, places_of, targets_of
 from .logs import settings_of
 from .metrics_endpoint import endpoint_of, metrics_option
 from .options import experiment_flags, insecure_flag, said
@@ -136,6 +136,8 @@ async def _launch(
     on_target = partial(view.note_target, experiment.data)
     try:
         async with endpoint.open(view.note), exporting(targets, folders) as export, view.running():
+            for line in places_of(targets):
+                view.note(line)
             return await start(
                 experiment, on_event=on_event, on_address=on_address, on_target=on_target, progress=False, **options
             )

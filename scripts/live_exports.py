@@ -33,6 +33,17 @@ def targets_of(exports: Sequence[str]) -> list[tuple[str, str]]:
     return targets
 
 
+def places_of(targets: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a line for each target that says where its figures go, as far as this package knows."""
+    from nervenet.nodes.exporting.exporters import exporter_class
+
+    lines = []
+    for name, where in targets:
+        place = where or str(getattr(exporter_class(name), "usual", ""))
+        lines.append(f"export to {name}: {place or f'where {name} is set to (--export {name}:WHERE says otherwise)'}")
+    return lines
+
+
 @contextlib.asynccontextmanager
 async def exporting(
     targets: Sequence[tuple[str, str]], folders: Sequence[Path]

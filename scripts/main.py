@@ -54,7 +54,9 @@ def build() -> Group:
 
     import click
 
-    class InOrder(click.Group):
+    from .whole_help import WholeHelp
+
+    class InOrder(WholeHelp):
         """Lists its commands in the order of `COMMANDS`, and imports the module of the one that is asked for."""
 
         def list_commands(self, _ctx: Context) -> list[str]:

@@ -70,8 +70,8 @@ def topology(
     # Limits the work on graphs that are far from consensus for long.
     found = measure(name, made, seed=seed, most=max(rounds or 0, min(10_000, 400_000_000 // len(names) ** 2)))
     picture = None if json and out is None else out or Path(f"{name}-{len(names)}.png")
-    if picture is not None:
-        _draw(found, made, picture, seed, rounds)
+    if picture is not None and not _draw(found, made, picture, seed, rounds, asked=out is not None):
+        picture = None
     distances = _distances(found, made, seed, rounds or 0)
     if json:
         _print_json(found, distances, picture)
@@ -79,12 +79,22 @@ def topology(
         _print(found, distances, picture)
 
 
-def _draw(found: Measured, made: Schedule, picture: Path, seed: int, rounds: int | None) -> None:
+def _draw(found: Measured, made: Schedule, picture: Path, seed: int, rounds: int | None, *, asked: bool) -> bool:
+    """Draw the picture; return whether it is there: the figures need no more than a plain installation has."""
+    from nervenet.models.extras import MissingExtra
     from nervenet.nodes.config.keys import ExperimentError
     from nervenet.nodes.topology.plot import draw_topology
 
+    from .output import warn
+
     try:
         draw_topology(found, made, picture, seed=seed, rounds=rounds)
+        return True
+    except MissingExtra as error:
+        if asked:
+            raise
+        warn(error)
+        return False
     except OSError as error:
         raise ExperimentError(f"--out {picture}: cannot be written: {error.strerror}") from None
 
@@ -121,7 +131,7 @@ def _print(found: Measured, distances: list[float], picture: Path | None) -> Non
         print(f"  {label:<14}{text}")
     for number, distance in enumerate(distances, start=1):
         print(f"  after {number:<8}{0.0 if distance < 1e-12 else distance:.3e}")
-    print(f"  {'picture':<14}{picture}")
+    print(f"  {'picture':<14}{picture or 'none'}")
 
 
 def _print_json(found: Measured, distances: list[float], picture: Path | None) -> None:

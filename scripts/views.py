@@ -194,7 +194,8 @@ class PlainView(View):
             address = event.get("address")
             seed = f"{event.get('node')}@{address} --keys DIR" if self._security == "keys" else address
             further = " --insecure" if self._security == "insecure" else ""
-            self.note(f"peer {address}  (to join later: nervenet node peer --seed-peer {seed}{further})")
+            way = f"nervenet node peer --run {event.get('run')} --seed-peer {seed}{further}"
+            self.note(f"peer {address}  (to join later: {way}, with the other options of this peer)")
         rows, held_out = event.get("examples"), event.get("held_out_by_class")
         if self._alone and event.get("type") == "node.ready" and rows and isinstance(held_out, Mapping):
             kept = ", ".join(f"{count} of {label}" for label, count in list(held_out.items())[:10])

@@ -235,6 +235,9 @@ def unknown_key(root: type, section: str, key: str) -> str:
     if guess is None and (near := difflib.get_close_matches(key, leaves, n=1)):
         guess = leaves[near[0]]
     place = f"[{section}]" if section else _UNDER_ROOT
+    if section == "model" and not (guess or "").startswith(("model.", "training.")):
+        # More likely an estimator's own argument than a key of a table that has nothing to do with models.
+        guess, place = None, "without an estimator (--model sklearn.linear_model.SGDClassifier) [model]"
     hint = f"did you mean {guess}?" if guess else f"{place} has {', '.join(here)}"
     return f"{prefix}{key}: there is no such key; {hint}"
 

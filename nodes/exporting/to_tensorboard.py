@@ -13,11 +13,12 @@ class ToTensorBoard:
     """`where` is the folder that TensorBoard is given (--logdir), by default ``tensorboard``; each run is one in it."""
 
     needs = "tensorboardX"
+    usual = "tensorboard"
 
     def __init__(self, where: str, run: ExportedRun) -> None:
         from tensorboardX import SummaryWriter
 
-        self._writer = SummaryWriter(str(Path(where or "tensorboard") / run.name))
+        self._writer = SummaryWriter(str(Path(where or self.usual) / run.name))
         self._writer.add_text("settings", f"```json\n{json.dumps(dict(run.settings), indent=1)}\n```")
 
     def write(self, number: int, figures: Mapping[str, float]) -> None:

@@ -13,18 +13,19 @@ class ToWandb:
     """`where` is the folder in which wandb makes its own, by default the current one."""
 
     needs = "wandb"
+    usual = "."
 
     def __init__(self, where: str, run: ExportedRun) -> None:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         import wandb
 
-        Path(where or ".").mkdir(parents=True, exist_ok=True)
+        Path(where or self.usual).mkdir(parents=True, exist_ok=True)
         quiet = wandb.Settings(silent=True, console="off", x_disable_stats=True, disable_git=True)
         self._run = wandb.init(
             project="nervenet",
             name=run.name,
             config=dict(run.settings),
-            dir=where or ".",
+            dir=where or self.usual,
             mode="offline",
             reinit="create_new",
             settings=quiet,

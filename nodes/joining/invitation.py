@@ -140,7 +140,8 @@ def _tables(path: Path) -> dict[str, Any]:
                 raise InvitationError(f"{path}: is no file; expected an invitation, as nervenet invite writes it")
             content = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
-        made = f"nervenet invite {path.name.removesuffix(SUFFIX)}"
+        name = path.name.removesuffix(SUFFIX) if path.name.endswith(SUFFIX) else "NAME"
+        made = f"nervenet invite {name}, which writes {name}{SUFFIX}"
         raise InvitationError(f"{path}: there is no such invitation; one is made at the hub, by {made}") from None
     except OSError as error:
         raise InvitationError(f"{path}: cannot be read: {error.strerror}") from None

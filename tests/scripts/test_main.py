@@ -164,6 +164,10 @@ def test_settings_without_effect_are_remarked(launched: Launched, capsys: pytest
             "federated.until: there is no such key; did you mean evaluation.until?",
         ),
         ("launch --rounds none", "rounds = 'none': expected a whole number"),
+        ("launch --set model.loss=log_loss", "model.loss: there is no such key; without an estimator (--model sk"),
+        ("launch --set model.learning_rat=1", "did you mean training.learning_rate?"),
+        ("join nofile.toml", "by nervenet invite NAME, which writes NAME.invite.toml"),
+        ("join north.invite.toml", "by nervenet invite north, which writes north.invite.toml"),
         ("launch --set nonsense", "expected KEY=VALUE"),
         ("launch --hidden 0", "model.hidden = [0]"),
         ("launch --hidden 4,x", "model.hidden"),
@@ -199,6 +203,14 @@ def test_a_mistake_is_exit_two_in_one_or_two_lines(
     assert "Traceback" not in err
     assert 1 <= len(err.splitlines()) <= 2
     assert out == ""
+
+
+@pytest.mark.parametrize("line", ["--help", "keys --help", "audit --help"])
+def test_no_sentence_of_a_list_of_commands_is_cut_off(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(line.split()) == 0
+    commands = capsys.readouterr().out.partition("Commands:\n")[2]
+    assert commands.endswith(".\n")
+    assert "..." not in commands
 
 
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from nervenet.nodes.topology import TOPOLOGIES
+from nervenet.models.extras import MissingExtra
+from nervenet.nodes.topology import TOPOLOGIES, plot
 from nervenet.scripts.main import execute
 
 
@@ -41,6 +42,28 @@ def test_figures_and_a_picture(folder: Path, capsys: pytest.CaptureFixture[str])
 def test_special_properties_of_a_graph_are_printed(line: str, found: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["topology", *line.split(), "--out", "x.png"]) == 0
     assert found in capsys.readouterr().out
+
+
+def without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(what: str, *_: str) -> None:
+        raise MissingExtra(f'{what} needs matplotlib; matplotlib is not installed: pip install "nervenet[plot]"')
+
+    monkeypatch.setattr(plot, "require", missing)
+
+
+def test_a_plain_installation_prints_the_figures_and_what_the_picture_needs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without_matplotlib(monkeypatch)
+    assert execute(["topology", "ring", "-n", "8"]) == 0
+    out, err = capsys.readouterr()
+    assert "spectral gap  0.1953" in out
+    assert out.endswith("picture       none\n")
+    assert err.startswith("warning: the picture ring-8.png needs matplotlib")
+    assert 'pip install "nervenet[plot]"' in err
+    assert execute(["topology", "ring", "-n", "8", "--out", "asked.png"]) == 2
+    assert "the picture asked.png needs matplotlib" in capsys.readouterr().err
+    assert list(folder.iterdir()) == []
 
 
 def test_json_draws_only_on_demand(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

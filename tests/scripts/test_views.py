@@ -231,8 +231,8 @@ def test_a_node_by_itself_says_what_it_keeps_for_evaluation(capsys: pytest.Captu
 def test_a_peer_by_itself_says_where_it_is_for_those_who_come_later(capsys: pytest.CaptureFixture[str]) -> None:
     joined = event("node.joined", run="demo", pid=7, address="tcp://127.0.0.1:4100")
     PlainView(RunView("demo")).event(joined | {"role": "peer", "node": "north"})
-    told = "peer tcp://127.0.0.1:4100  (to join later: nervenet node peer --seed-peer tcp://127.0.0.1:4100)\n"
-    assert capsys.readouterr().out == told
+    way = "nervenet node peer --run demo --seed-peer tcp://127.0.0.1:4100, with the other options of this peer"
+    assert capsys.readouterr().out == f"peer tcp://127.0.0.1:4100  (to join later: {way})\n"
     PlainView(RunView("demo")).event(joined | {"role": "client", "node": "north"})
     PlainView().event(joined | {"role": "peer", "node": "peer-0"})
     assert capsys.readouterr().out == "", "a client is nobody's way in, and a launch has hundreds"
@@ -250,7 +250,7 @@ def test_how_to_join_a_peer_beyond_this_machine(
 ) -> None:
     joined = event("node.joined", run="demo", pid=7, address="tcp://10.0.0.1:4") | {"role": "peer", "node": "north"}
     PlainView(RunView("demo"), security=security).event(joined)
-    assert f"(to join later: nervenet node peer {command})" in capsys.readouterr().out
+    assert f"(to join later: nervenet node peer --run demo {command}, with" in capsys.readouterr().out
 
 
 def test_quiet_still_tells_that_the_disk_is_full(capsys: pytest.CaptureFixture[str]) -> None:
