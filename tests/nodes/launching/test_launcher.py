@@ -239,7 +239,7 @@ async def test_by_its_baselines_it_would_fail(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.e2e
 async def test_what_cannot_be_is_refused_before_anything_is_there(tmp_path: Path) -> None:
-    for experiment, error in ((plan(nodes=500), DataError), (plan(model={"name": "sklearn.no.Such"}), ExperimentError)):
+    for experiment, error in ((plan(nodes=160), DataError), (plan(model={"name": "sklearn.no.Such"}), ExperimentError)):
         with pytest.raises(error):
             await launch(experiment, out=tmp_path / "run")
         assert not (tmp_path / "run").exists()
