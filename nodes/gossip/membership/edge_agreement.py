@@ -157,7 +157,10 @@ class EdgeAgreement:
             # One that announces anew what counts here already, and for the first time in this round, may not know that
             # it does: this end's word was lost, and the other would announce it anew in each round, and never count it.
             anew = not edge.answer and before is not None and before.since < edge.round
-            return Edge(edge.round, len(self.wanted), answer=True) if anew and self._holds(peer) else None
+            if not anew or not self._holds(peer):
+                return None
+            # Not before this end holds it: the other would wait for models that were mixed without it.
+            return Edge(max(edge.round, self._mine[peer].since), len(self.wanted), answer=True)
         if not self._holds(peer):
             return Edge(edge.round, 0, answer=True)  # whatever this peer had said before
         # This round was opened without the edge, and for the sender it may count already: not before the next one.

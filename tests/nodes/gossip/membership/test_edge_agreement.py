@@ -195,6 +195,44 @@ def test_unanswered_it_would_count_at_one_end_only(monkeypatch):
     assert rounds_until_an_edge_counts_at_both_ends() == 40
 
 
+def rounds_that_count_at_who_is_behind() -> list[int]:
+    """One end is ahead and holds the edge from round 7 on; the other announces it anew before it has heard of that."""
+    ahead, behind = EdgeAgreement(), EdgeAgreement()
+    ahead.open(5)
+    behind.open(1)
+    first, asked = ahead.want(["behind"])["behind"], behind.want(["ahead"])["ahead"]
+    ahead.open(6)
+    later = ahead.heard("behind", asked)
+    assert later == Edge(7, 1, answer=True)
+    ahead.open(7)
+    assert ahead.neighbors == {"behind"}
+    behind.open(2)
+    anew = behind.open(3)["ahead"]
+    for edge in (first, later, ahead.heard("behind", anew)):
+        behind.heard("ahead", edge)
+    counting = []
+    for number in range(4, 9):
+        behind.open(number)
+        counting += [number] if behind.neighbors else []
+    return counting
+
+
+def test_an_edge_announced_anew_counts_in_no_round_that_was_mixed_without_it():
+    assert rounds_that_count_at_who_is_behind() == [7, 8]
+
+
+def test_answered_by_the_round_that_was_asked_for_it_would_count_at_one_end_alone(monkeypatch):
+    heard = EdgeAgreement.heard
+
+    def as_asked(self, peer, edge):
+        counts = peer in self.neighbors
+        answer = heard(self, peer, edge)
+        return Edge(edge.round, answer.degree, answer=True) if counts and answer is not None else answer
+
+    monkeypatch.setattr(EdgeAgreement, "heard", as_asked)
+    assert rounds_that_count_at_who_is_behind() == [4, 5, 6, 7, 8]
+
+
 def test_the_row_is_that_of_metropolis_and_hastings():
     assert row("b", 2, {"a": 1, "c": 5}) == pytest.approx({"a": 1 / 3, "b": 1 / 2, "c": 1 / 6})
     assert row("b", 2, {}) == {"b": 1.0}
