@@ -151,7 +151,8 @@ class DaskExecutor:
         for task in (*leaving, *self._tasks):
             task.cancel()
         for topic in (self._topic, "all"):
-            self._client.unsubscribe_topic(topic)
+            with suppress(ValueError):  # the launch was refused before this was attached
+                self._client.unsubscribe_topic(topic)
         with suppress(Exception):  # the scheduler may be gone
             async with asyncio.timeout(LEAVE_S):
                 await self._client.cancel(list(self._futures.values()), force=True)

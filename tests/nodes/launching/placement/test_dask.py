@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from types import SimpleNamespace
@@ -151,3 +152,28 @@ async def test_what_dask_says_of_a_task_is_said_in_a_line(
     await executor._follow(0, future)
     assert told == ended
     assert [reason[: len(died[0])] for reason in gone] == died
+
+
+async def close_of_one_that_was_never_attached() -> None:
+    """What was refused between the connection and the start, as data that are not there, is said by its own reason."""
+
+    def unknown(topic: str) -> None:
+        raise ValueError(f"No event handler known for topic {topic}.")  # as Dask has it
+
+    async def cancel(futures: list[object], *, force: bool) -> None:
+        assert (futures, force) == ([], True)
+
+    client = SimpleNamespace(id="c", unsubscribe_topic=unknown, cancel=cancel)
+    await DaskExecutor(client, Experiment(), Placing(60.0, "1"), {}).close()  # type: ignore[arg-type]
+
+
+async def test_an_executor_that_was_never_attached_is_closed_without_a_word() -> None:
+    await close_of_one_that_was_never_attached()
+
+
+async def test_what_dask_knows_nothing_of_would_else_take_the_place_of_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("nervenet.nodes.launching.placement.dask_executor.suppress", lambda *_: nullcontext())
+    with pytest.raises(ValueError, match="No event handler"):
+        await close_of_one_that_was_never_attached()
