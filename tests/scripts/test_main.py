@@ -409,8 +409,8 @@ def test_a_node_gets_the_folder_to_resume(killed: Path, monkeypatch: pytest.Monk
         return SUMMARY
 
     monkeypatch.setattr(standalone, "run_node", run_node)
-    line = f"node coordinator --broker tcp://127.0.0.1:9 --run r --quiet --resume {killed} --rounds 11"
-    assert execute(line.split()) == 0
+    words = ["node", "coordinator", "--broker", "tcp://127.0.0.1:9", "--run", "r", "--quiet", "--rounds", "11"]
+    assert execute([*words, "--resume", str(killed)]) == 0
     assert (calls[0]["role"], calls[0]["rounds"], calls[0]["resume"], calls[0]["out"]) == (
         "coordinator",
         11,

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import shlex
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -336,8 +337,8 @@ def said_by_a_node_without_matplotlib(
     monkeypatch.setattr(standalone, "run_node", run_node)
     monkeypatch.setattr(run_dir, "installed", lambda _package: False)
     monkeypatch.setattr(run_dir, "has_checkpoints", lambda _path: True)
-    where = f"--broker tcp://h:1 --run demo --out {tmp_path / 'run'}"
-    execute(f"node coordinator {where} {line}".split())
+    where = f"--broker tcp://h:1 --run demo --out {shlex.quote(str(tmp_path / 'run'))}"
+    execute(shlex.split(f"node coordinator {where} {line}"))
     out, err = capsys.readouterr()
     return out + err
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
@@ -48,7 +49,7 @@ def test_what_is_written_is_read_again_and_holds_no_secret(tmp_path: Path, hub: 
     path = written(tmp_path, invitation)
     assert read_invitation(path) == invitation
     assert invitation.of_role("broker") == invitation.of_role("coordinator") == [invitation.hub] == ["hub"]
-    assert invitation.admission == f"nervenet keys allow north.pub --role client --keys {hub}"
+    assert invitation.admission == f"nervenet keys allow north.pub --role client --keys {shlex.quote(str(hub))}"
     assert read_secret(hub / "hub.key").secret not in path.read_text()
     assert re.fullmatch(r"([0-9a-f]{4} ){7}[0-9a-f]{4}", invitation.fingerprint)
 
