@@ -221,13 +221,13 @@ def test_the_command_prints_a_line_a_check_and_exits_one_for_a_problem(
 def test_a_sites_own_policy_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     site = tmp_path / "site.toml"
     site.write_text("[site.allow]\nmax_rounds = 5\n")
-    line = f"doctor --site {site} --broker tcp://127.0.0.1:1 --rounds"
-    execute([*line.split(), "6"])
+    words = ["doctor", "--site", str(site), "--broker", "tcp://127.0.0.1:1", "--rounds"]
+    execute([*words, "6"])
     assert "warning  policy     this site would decline site.allow.max_rounds: found 6" in capsys.readouterr().out
-    execute([*line.split(), "5"])
+    execute([*words, "5"])
     assert "ok       policy     such a run is within this site's policy: runs of at most 5" in capsys.readouterr().out
     site.write_text("[data]\n")
-    assert execute([*line.split(), "5"]) == 2
+    assert execute([*words, "5"]) == 2
 
 
 @pytest.mark.parametrize(
