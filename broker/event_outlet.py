@@ -28,7 +28,7 @@ class EventOutlet:
     """Sends events to a relay, as soon as it has subscribed; the owner of a given context terminates it.
 
     The socket is an XPUB, because that sees the relay's subscription: what is put here before it has arrived, or while
-    the broker is away, is queued (the last thousand events of each publisher) and sent afterwards. The first event
+    the broker is away, is queued (the last events, a thousand for each publisher) and sent afterwards. The first event
     after a pause leaves at once, what follows it closely leaves together. The socket is there from the first `connect`
     until the last of its `publishers` has left.
     """

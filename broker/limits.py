@@ -48,7 +48,7 @@ LIMITS: dict[str, Limit] = {
     "messages_s": Limit(5_000, "and then messages a second", "rounds of a millisecond, with five messages each"),
     "requests_bytes": Limit(4 * MIB, "bytes of requests at once from one address", "as many nodes may start at once"),
     "requests_bytes_s": Limit(512 * KIB, "and then bytes a second", "the leases of 8,000 nodes"),
-    "events_bytes": Limit(16 * MIB, "bytes of events at once of a connection", "1,000 events that had waited"),
+    "events_bytes": Limit(16 * MIB, "bytes of events at once of a connection", "4,000 events that had waited"),
     "events_bytes_s": Limit(MIB, "and then bytes a second", "1,000 events"),
     "faults": Limit(200, "malformed messages of a connection", "each is reported"),
     "unread_bytes": Limit(10 * MIB, "bytes of answers that wait for a reader", "the largest snapshot, and more"),

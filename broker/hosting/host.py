@@ -22,7 +22,7 @@ from .transport import HostedTransport
 
 ROLE = "host"
 MANY = 32  # nodes from which their events share sockets: those of fewer, with rounds of milliseconds, would be too many
-OF_AN_OUTLET = 8  # nodes
+OF_AN_OUTLET = 4  # nodes: what of their events may wait is as much as a broker takes at once of a connection
 GREET_S = 1.0  # how often it is looked whether a node that was dialed has answered
 DRAIN_S = 2.0
 _TOLD = 64  # reasons that are reported
@@ -76,8 +76,10 @@ class Host:
         )
         self._outlets: list[EventOutlet] = []
         if nodes >= MANY:
-            shared: dict[str, Any] = {"publishers": OF_AN_OUTLET, "context": context, "security": security}
-            self._outlets = [EventOutlet(**shared) for _ in range(0, nodes, OF_AN_OUTLET)]
+            self._outlets = [
+                EventOutlet(publishers=OF_AN_OUTLET, context=context, security=security)
+                for _ in range(0, nodes, OF_AN_OUTLET)
+            ]
         self._given = 0  # outlets
         self._nodes: dict[str, HostedTransport] = {}
         self._introductions = Introductions(security.enrollment.roles if security.enrollment.secret else ())

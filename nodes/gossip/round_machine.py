@@ -39,7 +39,7 @@ class PeerMachine:
         self.rules = rules
         self.membership = membership
         self.tracker = NeighborTracker(membership.neighborhood.ever)
-        flood = SurveyFlood(rules.name, rules.members, membership.neighborhood.ever, rules.tree, rules.same)
+        flood = SurveyFlood.of(rules, membership.neighborhood.ever)
         self.lifecycle = PeerLifecycle(rules, flood, unit="round")
         self.stats = self.lifecycle.stats
         self.checkpoints = CheckpointPolicy(wanted=rules.keeps, held=rules.held)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 import numpy as np
@@ -38,20 +39,35 @@ def origins_of(message: m.PeerSurvey | m.PeerSurveys) -> list[str]:
 
 
 def answers_of(message: m.PeerSurvey | m.PeerSurveys, body: ev.Body) -> list[SiteAnswer]:
-    """Return the answers that a message carries. Raises ValueError: it says of them what its array does not hold."""
+    """Return the answers that a message carries.
+
+    Raises ValueError: it says of them what its array does not hold, or more than a message may carry.
+    """
     if isinstance(message, m.PeerSurvey):
         return [SiteAnswer.of(message.origin, message.fields, body)]
     if sum(each.length for each in message.answers) != message.payload.length:
         lengths = sum(each.length for each in message.answers)
         raise ValueError(f"its answers have {lengths} numbers, found {message.payload.length} in its payload")
+    common, own = packed_fields(message.common), [packed_fields(each.fields) for each in message.answers]
+    _check_size(message, common, own)
     found, start = [], 0
-    common = packed_fields(message.common)
-    for each in message.answers:
+    for each, packed in zip(message.answers, own, strict=True):
         end = start + each.length
-        fields, packed = {**message.common, **each.fields}, {**common, **packed_fields(each.fields)}
-        found.append(SiteAnswer(each.origin, fields, body[start:end], packed))
+        fields = {**message.common, **each.fields}
+        found.append(SiteAnswer(each.origin, fields, body[start:end], {**common, **packed}))
         start = end
     return found
+
+
+def _check_size(message: m.PeerSurveys, common: Mapping[str, bytes], own: Sequence[Mapping[str, bytes]]) -> None:
+    """Raise ValueError for too much: what is common is said once, and is held for each."""
+    origins = Counter(each.origin for each in message.answers)
+    if len(origins) < len(own):
+        ((often, times),) = origins.most_common(1)
+        raise ValueError(f"it has {times} answers of {often}, allowed is one")
+    nbytes = len(own) * sum(map(len, common.values())) + sum(len(value) for each in own for value in each.values())
+    if len(own) > 1 and nbytes > BYTES_AT_ONCE:  # each field has a byte at the least
+        raise ValueError(f"the fields of {len(own)} answers take {nbytes:,} bytes, allowed are {BYTES_AT_ONCE:,}")
 
 
 def _parts(answers: Iterable[SiteAnswer]) -> Iterator[list[SiteAnswer]]:

@@ -16,6 +16,7 @@ from ..runtime import events as ev
 from ..runtime.question_progress import QuestionProgress
 from ..runtime.site_answer import SameAnswers, SiteAnswer
 from .checkpointing import ROUNDS, NoCommonCheckpoint, common_round, rounds_held
+from .rules import PeerRules
 from .survey_batches import NUMBERS_AT_ONCE, messages_of
 from .survey_deliveries import Deliveries
 from .survey_tree import SpanningTree, TreeRelay
@@ -41,7 +42,7 @@ class SurveyFlood:
 
     `step` says which question is open, `fault` why all the answers settle nothing: the peers go on from previous
     incarnations, with no round in common. Without a `tree` each answer is passed on by itself, at once, to all. What
-    other peers of the process hold as well is kept once, in `same`.
+    other peers of the process hold as well is kept once, in `same`; `most` is as in `SpanningTree.patience`.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class SurveyFlood:
         neighbors: tuple[str, ...],
         tree: SpanningTree | None = None,
         same: SameAnswers | None = None,
+        most: int = 0,
     ) -> None:
         self.name = name
         self.members = members
@@ -63,7 +65,7 @@ class SurveyFlood:
         numbers = {member: place for place, member in enumerate(members)} if tree is None else tree.numbers
         self._same = same
         self._deliveries = Deliveries(numbers)
-        self._relay = None if tree is None else TreeRelay(tree, name)
+        self._relay = None if tree is None else TreeRelay(tree, name, most)
         self._taken = 0  # answers so far
         self._counted = 0  # that were taken at the last reminder
         self._reminded: dict[str, int] = {}  # how many answers a neighbor has been sent again
@@ -72,6 +74,10 @@ class SurveyFlood:
         self._often: dict[str, int] = {}  # how often a neighbor was reminded of the open question
         self._unsent: set[str] = set()  # neighbors that have not got something, and have said nothing since
         self._progress = QuestionProgress()
+
+    @classmethod
+    def of(cls, rules: PeerRules, neighbors: tuple[str, ...]) -> SurveyFlood:
+        return cls(rules.name, rules.members, neighbors, rules.tree, rules.same, rules.most_patience)
 
     @property
     def surveys(self) -> Mapping[str, SiteAnswer]:

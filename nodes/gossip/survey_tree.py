@@ -53,10 +53,10 @@ class SpanningTree:
                 sets[self.above[name]] |= sets[name]
         return sets
 
-    @cached_property
-    def patience(self) -> int:
-        """How many heartbeats answers may take longer here than among few."""
-        return len(self.above) // EACH + max(0, self._depths[self._deepest_first[0]] // DEEP - 1)
+    def patience(self, most: int) -> int:
+        """Return how many heartbeats answers may take longer here than among few; long ways add none beyond `most`."""
+        by_number, depth = len(self.above) // EACH, self._depths[self._deepest_first[0]]
+        return max(by_number, min(by_number + max(0, depth // DEEP - 1), most))
 
     @cached_property
     def _deepest_first(self) -> list[str]:
@@ -87,9 +87,9 @@ class SpanningTree:
 class TreeRelay:
     """Decides when a peer passes answers on along the tree, and when the tree is taken for cut (`spreading`)."""
 
-    def __init__(self, tree: SpanningTree, me: str) -> None:
+    def __init__(self, tree: SpanningTree, me: str, most: int) -> None:
         self.spreading = False
-        self.patience = tree.patience
+        self.patience = tree.patience(most)
         self._sides = tree.sides(me)
         self.reached: set[str] = set()  # neighbors that were linked once
         self._lost: set[str] = set()  # and have lost that link

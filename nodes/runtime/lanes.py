@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Protocol, TypeAlias
 
@@ -88,7 +89,14 @@ class SharedLane:
             if self._due:
                 return
             self._due = True
-        self._threads.serve(self)
+        try:
+            self._threads.serve(self)
+        except RuntimeError:  # it has no thread, and gets none
+            with self._lock:
+                self._calls.pop()
+                self._due = False
+            self._put -= 1
+            raise
 
     def close(self) -> None:
         """Do nothing: the threads are those of others, too."""
@@ -104,8 +112,8 @@ class SharedLane:
                 then()
         finally:
             with self._lock:
-                self._due = bool(self._calls)
-            if self._due:
+                self._due = again = bool(self._calls)
+            if again:  # and not whether it is due by now: who has put a call since then has had it served
                 self._threads.serve(self)
 
 
@@ -120,21 +128,33 @@ class LaneThreads:
         self._name, self._usual, self._patience_s = name, usual, patience_s
         self._ready: SimpleQueue[SharedLane | None] = SimpleQueue()
         self._lock = threading.Lock()
-        self._count = self._idle = self._waiting = self._given = 0  # threads, those of them, lanes, turns so far
+        self._count = 0  # threads,
+        self._idle = 0  # and those of them that wait for a lane
+        self._waiting = 0  # lanes that wait for a thread
+        self._given = 0  # turns so far
         self._watched = False
         self._over = threading.Event()
 
     def serve(self, lane: SharedLane) -> None:
-        """Have a lane given its turn, once."""
+        """Have a lane given its turn, once. Raises RuntimeError if the system gives no thread, and there is none."""
         with self._lock:
             self._waiting += 1
             if self._waiting > self._idle:
-                if self._count < self._usual:
-                    self._start()
-                elif not self._watched and not self._over.is_set():
-                    self._watched = True
-                    threading.Thread(target=self._watch, name=f"{self._name}, watched", daemon=True).start()
+                try:
+                    self._provide()
+                except RuntimeError:
+                    if not self._count:
+                        self._waiting -= 1
+                        raise
         self._ready.put(lane)
+
+    def _provide(self) -> None:
+        """Start one more thread for what waits, or have it watched whether one is needed."""
+        if self._count < self._usual:
+            self._start()
+        elif not self._watched and not self._over.is_set():
+            threading.Thread(target=self._watch, name=f"{self._name}, watched", daemon=True).start()
+            self._watched = True
 
     def close(self) -> None:
         """Let all threads end, each after its call."""
@@ -143,8 +163,8 @@ class LaneThreads:
             self._ready.put(None)
 
     def _start(self) -> None:
+        threading.Thread(target=self._run, name=f"{self._name} {self._count + 1}", daemon=True).start()
         self._count += 1
-        threading.Thread(target=self._run, name=f"{self._name} {self._count}", daemon=True).start()
 
     def _run(self) -> None:
         while True:
@@ -156,6 +176,9 @@ class LaneThreads:
             lane = self._ready.get()
             with self._lock:
                 self._idle -= 1
+                if lane is None and self._waiting:  # what was put before the end is still done
+                    self._ready.put(None)
+                    continue
                 if lane is None:
                     self._count -= 1
                     return
@@ -171,7 +194,8 @@ class LaneThreads:
         with self._lock:
             self._count -= 1
             if self._waiting:
-                self._start()
+                with suppress(RuntimeError):
+                    self._start()
 
     def _watch(self) -> None:
         given = -1
@@ -181,7 +205,8 @@ class LaneThreads:
                     self._watched = False
                     return
                 if self._given == given:
-                    self._start()
+                    with suppress(RuntimeError):  # the system gives none now
+                        self._start()
                 given = self._given
 
 

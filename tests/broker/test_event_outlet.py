@@ -83,7 +83,7 @@ async def test_as_many_events_are_kept_as_its_publishers_may_have(monkeypatch: p
         await each.close()
 
 
-@pytest.mark.parametrize(("nodes", "outlets"), [(MANY - 1, 0), (MANY, MANY // OF_AN_OUTLET), (125, 16)])
+@pytest.mark.parametrize(("nodes", "outlets"), [(MANY - 1, 0), (MANY, MANY // OF_AN_OUTLET), (125, 32)])
 def test_a_process_of_many_nodes_has_a_few(nodes: int, outlets: int) -> None:
     host = Host("host-1", "demo", bind="tcp://127.0.0.1:*", nodes=nodes)
     found = [host.outlet() for _ in range(nodes)]

@@ -23,7 +23,7 @@ class AsyncPeerMachine(ABC):
 
     def __init__(self, rules: PeerRules) -> None:
         self.rules = rules
-        flood = SurveyFlood(rules.name, rules.members, rules.neighbors, rules.tree, rules.same)
+        flood = SurveyFlood.of(rules, rules.neighbors)
         self.lifecycle = PeerLifecycle(rules, flood, unit="cycle")
         self.stats = self.lifecycle.stats
         self.neighbors = AsyncNeighbors(rules.neighbors, rules.timing)

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.broker import messages as m
 from nervenet.broker.codec import decode, encode
+from nervenet.nodes.config.schema import Timing
+from nervenet.nodes.gossip.rules import PeerRules
 from nervenet.nodes.gossip.survey_batches import BYTES_AT_ONCE, NUMBERS_AT_ONCE, answers_of, messages_of
 from nervenet.nodes.gossip.survey_tree import FAN, SpanningTree, TreeRelay
 from nervenet.nodes.runtime.site_answer import SiteAnswer
@@ -44,14 +46,28 @@ def test_the_sides_of_an_edge_are_all_members_and_every_member_is_reached(n: int
 
 
 @pytest.mark.parametrize(
-    ("topology", "n", "patience"),
-    [("ring", 17, 0), ("ring", 31, 0), ("ring", 64, 5), ("complete", 64, 2), ("ring", 500, 45)],
+    ("topology", "n", "most", "patience"),
+    [
+        ("ring", 17, 12, 0),
+        ("ring", 31, 12, 0),
+        ("ring", 64, 12, 5),
+        ("complete", 64, 12, 2),
+        ("ring", 300, 12, 12),
+        ("ring", 500, 12, 15),
+        ("ring", 500, 48, 45),
+    ],
 )
-def test_who_waits_for_a_long_way_is_more_patient(topology: str, n: int, patience: int) -> None:
+def test_who_waits_for_a_long_way_is_more_patient(topology: str, n: int, most: int, patience: int) -> None:
+    """As far as the time to meet allows: of that most is to be left for what is spread when the tree is cut."""
     names = [f"p{i:03d}" for i in range(n)]
     tree = SpanningTree.over(every_neighbor(schedule(topology, names, seed=3)))
     assert tree is not None
-    assert (tree.patience, TreeRelay(tree, names[5]).patience) == (patience, patience)
+    assert (tree.patience(most), TreeRelay(tree, names[5], most).patience) == (patience, patience)
+
+
+def test_a_fifth_of_the_time_to_meet_may_pass_in_patience() -> None:
+    assert PeerRules("a", ("a", "b")).most_patience == 12
+    assert PeerRules("a", ("a", "b"), timing=Timing(join_deadline_s=120.0)).most_patience == 48
 
 
 def test_a_graph_of_two_parts_has_no_tree() -> None:
@@ -89,6 +105,29 @@ def test_answers_come_out_of_a_message_as_they_went_in(fields: list[dict[str, An
 def test_large_answers_are_divided_over_messages(body: Any, fields: dict[str, Any]) -> None:
     sent = [SiteAnswer.of(origin, fields, body) for origin in "abc"]
     assert [type(message) for message, _ in messages_of(sent, 0)] == [m.PeerSurvey] * 3
+
+
+def test_two_answers_of_one_member_are_refused() -> None:
+    answers = tuple(m.SiteFields(origin, 0, {}) for origin in "aba")
+    with pytest.raises(ValueError, match="it has 2 answers of a, allowed is one"):
+        answers_of(m.PeerSurveys(answers, {}, m.Payload("survey", "float64", 0)), np.zeros(0))
+
+
+def too_much_in_common() -> m.PeerSurveys:
+    """A message of 30 kB whose answers would take 20 MB: each holds what is common."""
+    common = {f"f{place}": 1 for place in range(2_000)}
+    answers = tuple(m.SiteFields(f"p{place}", 0, {}) for place in range(300))
+    return m.PeerSurveys(answers, common, m.Payload("survey", "float64", 0))
+
+
+def test_what_is_common_counts_for_each_answer() -> None:
+    with pytest.raises(ValueError, match="the fields of 300 answers take 600,000 bytes, allowed are 500,000"):
+        answers_of(too_much_in_common(), np.zeros(0))
+
+
+def test_else_a_short_message_takes_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.nodes.gossip.survey_batches._check_size", lambda *_: None)
+    assert sum(len(answer.fields) for answer in answers_of(too_much_in_common(), np.zeros(0))) == 600_000
 
 
 def test_lengths_that_do_not_add_up_are_refused() -> None:

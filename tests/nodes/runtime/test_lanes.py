@@ -140,6 +140,114 @@ def test_an_error_ends_neither_the_lane_nor_the_others(threads, monkeypatch: pyt
     assert errors.get(timeout=PATIENCE_S) == "odd"
 
 
+class Served:
+    """In place of threads: takes note of who is to be served."""
+
+    def __init__(self) -> None:
+        self.lanes: list[SharedLane] = []
+
+    def serve(self, lane: SharedLane) -> None:
+        self.lanes.append(lane)
+
+
+class PutMeanwhile:
+    """A lock that lets another thread put a call as soon as a turn has looked whether there are more."""
+
+    def __init__(self, lane: SharedLane) -> None:
+        self._lane, self._lock, self._left = lane, threading.Lock(), 2
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        self._left -= 1
+        if not self._left:
+            self._lane.put(lambda: None)
+
+
+def turned(kind: type[SharedLane]) -> int:
+    """How often a lane is served for two calls, the second of which is put just when the first one is done."""
+    threads = Served()
+    lane = kind(threads)  # type: ignore[arg-type]
+    lane.put(lambda: None)
+    lane._lock = PutMeanwhile(lane)  # type: ignore[assignment]
+    lane.turn()
+    return len(threads.lanes)
+
+
+def test_a_call_that_is_put_as_the_last_one_ends_is_made_once() -> None:
+    assert turned(SharedLane) == 2
+
+
+def test_who_looks_a_moment_later_has_it_made_twice() -> None:
+    class Late(SharedLane):
+        def turn(self) -> None:
+            with self._lock:
+                call = self._calls.popleft()
+            call()
+            with self._lock:
+                self._due = bool(self._calls)
+            if self._due:
+                self._threads.serve(self)
+
+    assert turned(Late) == 3
+
+
+class NoThread:
+    """Refuses to start threads as long as the system has none."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.none, self._start = True, threading.Thread.start
+        system = self
+
+        def start(thread: threading.Thread) -> None:
+            if system.none:
+                raise RuntimeError("can't start new thread")
+            system._start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", start)
+
+
+def test_without_any_thread_a_call_is_refused_and_the_next_one_is_made(
+    threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system, found = NoThread(monkeypatch), SimpleQueue[object]()
+    lane = SharedLane(threads(2, 0.001))
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        lane.put(lambda: said(found, "refused"))
+    assert lane.idle
+    system.none = False
+    lane.put(lambda: said(found, "made"))
+    assert found.get(timeout=PATIENCE_S) == "made"
+    assert found.empty()
+
+
+def test_without_a_further_thread_a_lane_is_served_by_those_there_are(threads, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared, found, held = threads(2, 0.001), SimpleQueue[object](), Held()
+    first = SharedLane(shared)
+    first.put(held)
+    assert held.entered.wait(PATIENCE_S)
+    NoThread(monkeypatch)
+    SharedLane(shared).put(lambda: said(found, "made"))
+    held.released.set()
+    assert found.get(timeout=PATIENCE_S) == "made"
+
+
+def test_what_waits_when_threads_are_to_end_is_still_done(threads) -> None:
+    shared, found, held = threads(2), SimpleQueue[object](), [Held(), Held()]
+    lanes = [SharedLane(shared) for _ in held]
+    for lane, each in zip(lanes, held, strict=True):
+        lane.put(each)
+        assert each.entered.wait(PATIENCE_S)
+        for place in range(3):
+            lane.put(lambda place=place: said(found, place))
+    shared.close()
+    for each in held:
+        each.released.set()
+    assert sorted(str(found.get(timeout=PATIENCE_S)) for _ in range(6)) == ["0", "0", "1", "1", "2", "2"]
+
+
 def test_a_node_by_itself_has_threads_of_its_own_and_hosted_ones_share() -> None:
     names: SimpleQueue[str] = SimpleQueue()
     hosted = HostedThreads()
