@@ -13,8 +13,9 @@ floor beside it is that of the machine: what one process takes that only imports
 alarm (before they shared an inbox and met by a tree: 17 to 23 s, 1.1 s, 11,068 files). 500 peers on a ring: begun after
 11.7 to 13.6 s, 2.9 MB, 3,212 files (187 s, 11,052 files). Since a process reads a roster once, and small shares of rows
 without a map: 2.3 MB and 2,208 files, where it had been 2.5 MB and 2,703 on the same busy machine; 53 s of
-processor time in place of 63 s. Since they hold an answer once, share threads and sockets of events, and wait as long ways take: begun
-after 21.8 s at normal priority, not quite alone, where it had been 30 to 45 s; .25 s a round, 1.2 MB, 1,465 files.
+processor time in place of 63 s. Since they hold an answer once, share threads and sockets of events, and wait as long
+ways take: begun after 21.8 s at normal priority, not quite alone, where it had been 30 to 45 s; .25 s a round, 1.2 MB,
+1,465 files.
 """
 
 from __future__ import annotations
