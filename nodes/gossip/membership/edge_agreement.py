@@ -102,11 +102,9 @@ class EdgeAgreement:
         said: dict[str, Edge] = {}
         held = {peer for peer, mine in self._mine.items() if mine.until == EVER}
         for peer in sorted(held - set(peers)):
-            mine = self._mine[peer]
-            if mine.since >= following:
-                del self._mine[peer]
-            else:
-                self._mine[peer] = Span(mine.since, following)
+            # One that was to begin with the next round is kept as empty: taken up anew within this one, it would be
+            # announced for the very round in which the other end may already act on its end.
+            self._mine[peer] = Span(min(self._mine[peer].since, following), following)
             said[peer] = Edge(following, 0)
         self._again.clear()
         for peer in sorted(set(peers) - held):

@@ -114,6 +114,37 @@ def test_an_edge_dropped_and_taken_up_in_one_round_misses_the_next():
     assert (one.neighbors, other.neighbors) == ({"other"}, {"one"})
 
 
+def ends_that_count_an_edge_taken_up_twice() -> tuple[bool, bool]:
+    """Announced, dropped and taken up within one round; the other end hears the rest in the round that they name."""
+    one, other = EdgeAgreement(), EdgeAgreement()
+    for edges in (one, other):
+        edges.open(1)
+    one.heard("other", other.want(["one"])["one"])
+    said = [each["other"] for each in (one.want(["other"]), one.want([]), one.want(["other"])) if each]
+    other.heard("one", said[0])
+    for edges in (one, other):
+        edges.open(2)
+    for edge in said[1:]:
+        other.heard("one", edge)
+    return "other" in one.neighbors, "one" in other.neighbors
+
+
+def test_an_edge_dropped_before_it_began_and_taken_up_in_one_round_misses_the_next():
+    assert ends_that_count_an_edge_taken_up_twice() == (False, False)
+
+
+def test_announced_at_once_it_would_count_at_one_end_alone(monkeypatch):
+    want = EdgeAgreement.want
+
+    def at_once(self, peers):
+        said = want(self, peers)
+        self._mine = {peer: mine for peer, mine in self._mine.items() if mine.since < mine.until}
+        return said
+
+    monkeypatch.setattr(EdgeAgreement, "want", at_once)
+    assert ends_that_count_an_edge_taken_up_twice() == (True, False)
+
+
 def test_one_that_is_forgotten_is_announced_anew_when_it_comes_back():
     edges = EdgeAgreement.agreed(["b"])
     edges.open(3)
