@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -212,7 +213,7 @@ def take_part(
         if folder is not None:
             view.note(f"run folder {folder}")
             if has_checkpoints(folder):
-                view.note(f"to resume: {again} --resume {folder}")
+                view.note(f"to resume: {again} --resume {shlex.quote(str(folder))}")
                 if role in ("coordinator", "aggregator"):
                     view.note("its clients ended with it: start them again, too")
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -187,7 +188,7 @@ def run_one(
                 continue
             view.note(f"run folder {folder}")
             if has_checkpoints(folder):
-                view.note(f"to resume: nervenet launch --resume {folder}")
+                view.note(f"to resume: nervenet launch --resume {shlex.quote(str(folder))}")
         raise
 
 

@@ -355,8 +355,9 @@ def test_what_cannot_be_drawn_is_said_when_a_node_begins(
 def test_who_resumes_a_coordinator_is_told_of_its_clients(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    said = said_by_a_node_without_matplotlib(monkeypatch, capsys, tmp_path, "", refused=False)
-    resume = f"--resume {tmp_path / 'run'}"
+    folder = tmp_path / "of two words"
+    said = said_by_a_node_without_matplotlib(monkeypatch, capsys, folder, "", refused=False)
+    resume = f"--resume '{folder / 'run'}'"  # as a shell takes it
     assert f"to resume: nervenet node coordinator --broker tcp://h:1 --run demo {resume}\n" in said
     assert "its clients ended with it: start them again, too" in said
 
