@@ -15,11 +15,12 @@ alarm (before they shared an inbox and met by a tree: 17 to 23 s, 1.1 s, 11,068 
 without a map: 2.3 MB and 2,208 files, where it had been 2.5 MB and 2,703 on the same busy machine; 53 s of
 processor time in place of 63 s.
 
-2026-11, alone on the same machine at normal priority, in a slow phase of it (floor .44 s), before and since they hold
+2026-11, alone on that machine at normal priority, in a slow phase of it (floor .44 s), before and since they hold
 an answer once, share threads and sockets of events, and wait as long as long ways take: 256 peers, ring: begun after
 14.2 and 6.6 s, .31 and .14 s a round, 1.6 and .84 MB, 1,222 and 841 files, 5 to 11 false alarms and none;
-random-regular: 6.4 and 3.9 s, 1.5 and .73 s, 1.6 and 1.0 MB, 1,271 and 880 files. 500 peers on a ring: 36.7 and 24.8 s, .38 and .30 s, 2.4
-and 1.2 MB, 2,209 and 1,466 files. 1,000 clients of whom 100 take part in a round: begun after 3.9 s, .12 s a round.
+random-regular: 6.4 and 3.9 s, 1.5 and .73 s, 1.6 and 1.0 MB, 1,271 and 880 files. 500 peers on a ring: 36.7 and
+24.8 s, .38 and .30 s, 2.4 and 1.2 MB, 2,209 and 1,466 files. 1,000 clients of whom
+100 take part in a round: begun after 3.9 s, .12 s a round.
 """
 
 from __future__ import annotations
