@@ -17,6 +17,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -75,9 +76,13 @@ class Watched(Node):
         self.sent_at: dict[int, float] = {}
         self.took_s: dict[int, float] = {}
 
+    def _perform_all(self, effects: Sequence[e.Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, e.Send) and effect.body is not None:
+                self.sent_at[getattr(effect.message, "round", 0)] = time.perf_counter()
+        super()._perform_all(effects)
+
     def _perform(self, effect: e.Effect) -> None:
-        if isinstance(effect, e.Send) and effect.body is not None:
-            self.sent_at[effect.message.round if hasattr(effect.message, "round") else 0] = time.perf_counter()
         if isinstance(effect, e.Mix):
             self.took_s[effect.round] = time.perf_counter() - self.sent_at[effect.round]
         super()._perform(effect)
