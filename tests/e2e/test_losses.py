@@ -159,9 +159,9 @@ def test_a_signal_to_the_whole_group_costs_no_model(mode: str, number: signal.Si
 
 
 PATIENT = """
-from nervenet.nodes.launching import launcher
+from nervenet.nodes.launching import run_ending
 from nervenet.scripts.main import main
-launcher.STOP_S = 600.0
+run_ending.STOP_S = 600.0
 main()
 """
 

@@ -13,9 +13,10 @@ from nervenet.models.data.data import DataError
 from nervenet.nodes import launch
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.launching import jobs, launcher
+from nervenet.nodes.launching import jobs, launcher, run_ending
 from nervenet.nodes.launching.launcher import RunFailed
 from nervenet.nodes.launching.report_server import ReportServer
+from nervenet.nodes.launching.run_course import RunCourse
 from nervenet.nodes.launching.run_events import RunEvents
 from nervenet.nodes.launching.supervisor import RunAborted, Supervisor
 from nervenet.nodes.results.run_dir import RunDir, read_summary
@@ -125,7 +126,7 @@ async def left_by_a_launcher_that_hears_nothing(
             receive(server, transport, item)
 
     monkeypatch.setattr(ReportServer, "_receive", deaf)
-    monkeypatch.setattr(launcher, "STOP_S", stop_s)
+    monkeypatch.setattr(run_ending, "STOP_S", stop_s)
     heard: set[str] = set()
     broker: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -231,7 +232,7 @@ async def test_a_run_is_complete_without_its_baselines(
 
 @pytest.mark.e2e
 async def test_by_its_baselines_it_would_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launcher._Launch, "ended_at", property(lambda _: None, lambda *_: None))
+    monkeypatch.setattr(RunCourse, "ended_at", property(lambda _: None, lambda *_: None), raising=False)
     summary, ended = await stopped_in_its_baselines(tmp_path, monkeypatch, RunAborted("no process could be forked"))
     assert summary["status"] == "failed"
     assert isinstance(ended, RunFailed)

@@ -115,8 +115,8 @@ UNCHECKED = """
 import asyncio, sys
 from pathlib import Path
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.launching import launcher
-launcher.check_this_machine = lambda *_, **__: None
+from nervenet.nodes.launching import launcher, preparation
+preparation.check_this_machine = lambda *_, **__: None
 experiment = Experiment.from_dict({"mode": sys.argv[1], "nodes": 40, "processes": 1, "evaluation": {"baseline": False}})
 try:
     asyncio.run(launcher.launch(experiment, out=Path("run")))
