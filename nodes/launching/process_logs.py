@@ -168,3 +168,10 @@ def _rendered(form: str, stream: Stream) -> list[Processor]:
 
 def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else repr(value)
+
+
+def log_key_warning(run: str, node: str, reason: str) -> None:
+    """Say in the log what is wrong with the files of keys, of which whoever owns the folder has to know."""
+    import structlog
+
+    structlog.get_logger().warning("keys", run=run, node=node, reason=reason)

@@ -28,14 +28,15 @@ from ..results.run_result import RunResult, run_ended
 from ..results.summary import summarize
 from ..roles.coordinator import Coordinator
 from ..roles.peer import Peer
+from ..roles.registry import ROLES, Node
 from ..runtime.auditing import audit_dir_of
 from ..runtime.event_types import INTERRUPTED
 from ..runtime.identity import NodeFailed, NodeIdentity, default_name, inbox_address, seed_of
 from ..runtime.secured import key_name, security_of
 from ..runtime.session import Session
 from .data_shares import load_for
+from .final_report import result_of
 from .learnable import large_steps
-from .node_process import ROLES, Node, result_of
 
 LEADERS = ("coordinator", "aggregator")  # who hold no rows
 SITES = "sites"  # the name of the data of a run whose sites each bring their own

@@ -176,7 +176,7 @@ class MachineRun:
 
 
 def _report(node: VirtualNode, worker: ModelWorker, outcome: Outcome) -> None:
-    """Note what a node reports at its end, as `launching.node_process` has it."""
+    """Note what a node reports at its end, as `launching.final_report` has it."""
     site_model, machine = worker.site_model, node.machine
     fields = node.stats.report(node.counters)
     if not node.lower:  # the run's rounds and its model are for the coordinator above to report

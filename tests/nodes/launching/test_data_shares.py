@@ -12,7 +12,7 @@ from nervenet.models.data.data import DataError
 from nervenet.models.data.written import Written
 from nervenet.nodes.config.factory import build_model
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.launching import node_process, standalone
+from nervenet.nodes.launching import hosted_node, standalone
 from nervenet.nodes.launching.data_shares import DataShares, divide, load_for
 from nervenet.nodes.launching.jobs import data_job
 from nervenet.nodes.launching.regions.placed import Placed
@@ -210,15 +210,15 @@ COMMAS = "x;ward;y\n" + "".join(f"{row},5;{'ab'[row % 2]};{'pq'[row % 2]}\n" for
 
 def test_how_the_files_write_their_columns_reaches_every_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[Any] = []
-    monkeypatch.setattr(node_process, "build_site_model", lambda *_, **told: built.append(told["written"]))
-    monkeypatch.setattr(node_process, "shared_config_of", lambda *_: {})
-    monkeypatch.setattr(node_process.ROLES["client"], "from_parts", lambda *_: None)
+    monkeypatch.setattr(hosted_node, "build_site_model", lambda *_, **told: built.append(told["written"]))
+    monkeypatch.setattr(hosted_node, "shared_config_of", lambda *_: {})
+    monkeypatch.setattr(hosted_node.ROLES["client"], "from_parts", lambda *_: None)
     chosen = sites(tmp_path, north=COMMAS, south=COMMAS.replace(",", ".").replace(";", ","))
     shares = divide(chosen)
     shares.close()
     job = data_job("nodes", chosen, shares) | {"broker": "", "run": "r", "report_server": {}}
     spec = {"name": "north", "role": "client", "checkpoint_dir": None, "run_dir": None}
-    node_process._build(job, Placed.of(job, spec, chosen), spec, None, Mock(test=None, secure=lambda _: None))
+    hosted_node.build_node(job, Placed.of(job, spec, chosen), spec, None, Mock(test=None, secure=lambda _: None))
     assert built == [{"x": Written(("1,5",))}]
 
 

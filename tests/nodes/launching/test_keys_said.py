@@ -12,7 +12,7 @@ from nervenet.broker.security.keys import new_key_pair, write_keys
 from nervenet.broker.transport import ZmqTransport
 from nervenet.broker.transport_events import ConnectionRefused
 from nervenet.nodes.config.schema import NetworkConfig
-from nervenet.nodes.launching import node_process
+from nervenet.nodes.launching import serving_broker
 from nervenet.nodes.launching.report_server import ReportServer
 from nervenet.nodes.runtime.secured import close_gate, security_of
 from structlog.testing import capture_logs
@@ -45,11 +45,11 @@ async def logged_by_a_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         look(gate)
         looked.extend(gate.allowed.problems)
 
-    monkeypatch.setattr(node_process, "report_once", reported)
+    monkeypatch.setattr(serving_broker, "report_once", reported)
     monkeypatch.setattr(Gate, "look", looks)
     job = {"bind": "tcp://127.0.0.1:0", "keys": folder_of(tmp_path / "k", "broker"), "report_server": {}, "run": "r"}
     with capture_logs() as logs:
-        broker = asyncio.create_task(node_process._broker(job))
+        broker = asyncio.create_task(serving_broker.serve_broker(job))
         await until(lambda: looked or broker.done())
         broker.cancel()
         await asyncio.gather(broker, return_exceptions=True)
@@ -62,7 +62,7 @@ async def test_the_process_of_a_broker_logs_a_damaged_key(tmp_path: Path, monkey
 
 
 async def test_without_a_voice_it_would_say_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_process, "on_key_warning", lambda *_: None)
+    monkeypatch.setattr(serving_broker, "on_key_warning", lambda *_: None)
     assert await logged_by_a_broker(tmp_path, monkeypatch) == []
 
 
