@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Literal
 
 from nervenet.broker import messages as m
@@ -91,6 +91,31 @@ class PeerLifecycle:
         self._gone.pop(peer, None)
         told = self.catching_up.tell(peer) if restarted or peer in self.catching_up.followers else []
         return [*told, *self.flood.greet(peer, restarted=restarted)]
+
+    def greet_in_tree(self, peer: str, *, restarted: bool) -> list[e.Effect]:
+        """Do the same with one that is no neighbor, if it is one in the tree of round 0."""
+        return self.greet(peer, restarted=restarted) if self.flood.in_tree(peer) else []
+
+    def arrived_in_tree(self, event: ev.Arrived, number: int, now: float) -> list[e.Effect]:
+        """Take what is said by one that is no neighbor, if it is one in the tree of round 0."""
+        if self.settled is not None or not self.flood.in_tree(event.sender):
+            return []
+        match event.message:
+            case m.PeerSurvey() | m.PeerSurveys() as survey:
+                return self.survey_arrived(event, survey, number, now)
+            case m.Goodbye(reason=reason):
+                return self.left_early(event.sender, reason)
+            case _:
+                return []
+
+    def cut(self, peer: str, neighbors: Container[str]) -> bool:
+        """Take note that a link has ended, and return whether it was a neighbor's.
+
+        Those of the tree alone may end any time once all is agreed.
+        """
+        if self.settled is None or peer in neighbors:
+            self.flood.cut(peer)
+        return peer in neighbors
 
     def asked(
         self,

@@ -83,9 +83,8 @@ class PeerMachine:
     def handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         if self.status == "finished":
             return []
-        if isinstance(event, ev.LinkLost) and event.peer in self.membership.neighborhood.ever:
+        if isinstance(event, ev.LinkLost) and self.lifecycle.cut(event.peer, self.membership.neighborhood.ever):
             self.rounds.outbox.cut(event.peer)
-            self.lifecycle.flood.cut(event.peer)
         effects = self._observe(event, now)
         if self.status == "finished":
             return effects
@@ -197,7 +196,7 @@ class PeerMachine:
         if self.status == "joining":
             return effects + self._ask_model(now)
         if peer not in self.membership.neighborhood.ever:
-            return effects
+            return effects + self.lifecycle.greet_in_tree(peer, restarted=restarted)
         effects += [] if restarted else self.rounds.resend(peer)
         return effects + self.lifecycle.greet(peer, restarted=restarted)
 

@@ -35,8 +35,3 @@ class PeerRules:
     neighbors: tuple[str, ...] = ()
     seed: int = 0
     incarnation: int = 0  # larger at each start of the name
-
-    @property
-    def most_patience(self) -> int:
-        """For how many heartbeats long ways may be waited for: most of the time to meet is to be left."""
-        return int(self.timing.join_deadline_s / self.timing.heartbeat_s) // 5

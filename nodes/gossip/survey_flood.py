@@ -42,7 +42,7 @@ class SurveyFlood:
 
     `step` says which question is open, `fault` why all the answers settle nothing: the peers go on from previous
     incarnations, with no round in common. Without a `tree` each answer is passed on by itself, at once, to all. What
-    other peers of the process hold as well is kept once, in `same`; `most` is as in `SpanningTree.patience`.
+    other peers of the process hold as well is kept once, in `same`.
     """
 
     def __init__(
@@ -52,7 +52,6 @@ class SurveyFlood:
         neighbors: tuple[str, ...],
         tree: SpanningTree | None = None,
         same: SameAnswers | None = None,
-        most: int = 0,
     ) -> None:
         self.name = name
         self.members = members
@@ -65,7 +64,7 @@ class SurveyFlood:
         numbers = {member: place for place, member in enumerate(members)} if tree is None else tree.numbers
         self._same = same
         self._deliveries = Deliveries(numbers)
-        self._relay = None if tree is None else TreeRelay(tree, name, most)
+        self._relay = None if tree is None else TreeRelay(tree, name)
         self._taken = 0  # answers so far
         self._counted = 0  # that were taken at the last reminder
         self._reminded: dict[str, int] = {}  # how many answers a neighbor has been sent again
@@ -77,7 +76,7 @@ class SurveyFlood:
 
     @classmethod
     def of(cls, rules: PeerRules, neighbors: tuple[str, ...]) -> SurveyFlood:
-        return cls(rules.name, rules.members, neighbors, rules.tree, rules.same, rules.most_patience)
+        return cls(rules.name, rules.members, neighbors, rules.tree, rules.same)
 
     @property
     def surveys(self) -> Mapping[str, SiteAnswer]:
@@ -92,6 +91,10 @@ class SurveyFlood:
     def complete(self) -> bool:
         """Whether every member has answered; asked with each answer that comes, while most are missing."""
         return len(self.surveys) >= len(self.members) and not self.missing
+
+    def in_tree(self, peer: str) -> bool:
+        """Whether answers go to a peer, and come from it, by the tree."""
+        return self._relay is not None and peer in self._relay
 
     def greet(self, peer: str, *, restarted: bool = False) -> list[e.Effect]:
         """Send a neighbor that is linked anew what it may lack: all, but where a tree is on its way to bring it."""

@@ -1,23 +1,26 @@
-"""How many peers meet in few messages: answers go up and down a spanning tree of the graph, many in one message.
+"""How many peers meet in few messages: answers go up and down a spanning tree, many in one message.
 
 A peer sends a neighbor in the tree the answers of its own side of their edge, as soon as it holds all of those: in all
 2(n - 1) messages, in place of n or more a peer. Each answer is carried as it was given, with its origin, so that all
-peers hold what a flood would have brought them. Every peer lays the same tree. It is only the quick way: what
-`SurveyFlood` repeats to those that may lack it goes along every edge of the graph, and where the tree is cut the rest
-is spread over all edges.
+peers hold what a flood would have brought them. Every peer lays the same tree: along edges of the graph where these are
+short ways, else over links of its own, as on a ring. It is only the quick way: what `SurveyFlood` repeats to those that
+may lack it goes along every edge of the graph, and where the tree is cut the rest is spread over all edges.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
+from typing import Self
 
 FEWEST = 17  # members from which a tree is worth it: few messages are quicker than long ways
 FAN = 8  # members below one, where the graph allows it: who has all below it encodes for all
+FAR = 2  # times log2(n): a way to the root along the graph that is longer takes the place of a link of the tree's own
 QUIET = 2  # heartbeats without an answer after which the tree is taken for cut,
-EACH = 32  # one more for so many members: they start at once, and share the cores;
-DEEP = 8  # and one more for so many edges between the root and the one that is furthest, but the first ones
+EACH = 32  # and one more for so many members: they start at once, and share the cores
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,30 @@ class SpanningTree:
     above: Mapping[str, str]
 
     @classmethod
-    def over(cls, neighbors: Mapping[str, Sequence[str]]) -> SpanningTree | None:
+    def over(cls, neighbors: Mapping[str, Sequence[str]]) -> Self | None:
+        """Return the tree by which members meet whose graph has these edges; None where it is not connected."""
+        tree = cls.along(neighbors)
+        deep = tree is not None and tree.depth > FAR * math.ceil(math.log2(len(neighbors)))
+        return cls.across(neighbors) if deep else tree
+
+    @classmethod
+    def across(cls, members: Iterable[str]) -> Self:
+        """Return the tree whose edges are those of no graph: of all after the first, `FAN` runs of names are below it,
+        and in each of these it is the same. Who is near by name, and so often by process, is near in the tree.
+        """
+        names = sorted(members)
+        above = {names[0]: ""}
+        open_ = [(0, 1, len(names))]
+        for place, start, end in open_:  # which grows
+            bounds = [start + (end - start) * part // FAN for part in range(FAN + 1)]
+            for first, last in pairwise(bounds):
+                if first < last:
+                    above[names[first]] = names[place]
+                    open_.append((first, first + 1, last))
+        return cls(above)
+
+    @classmethod
+    def along(cls, neighbors: Mapping[str, Sequence[str]]) -> Self | None:
         """Return the tree of breadth first from the first member; None where the graph is not connected."""
         members = sorted(neighbors)
         above = {members[0]: ""}
@@ -53,10 +79,20 @@ class SpanningTree:
                 sets[self.above[name]] |= sets[name]
         return sets
 
-    def patience(self, most: int) -> int:
-        """Return how many heartbeats answers may take longer here than among few; long ways add none beyond `most`."""
-        by_number, depth = len(self.above) // EACH, self._depths[self._deepest_first[0]]
-        return max(by_number, min(by_number + max(0, depth // DEEP - 1), most))
+    @property
+    def patience(self) -> int:
+        """How many heartbeats answers may take longer here than among few."""
+        return len(self.above) // EACH
+
+    @property
+    def depth(self) -> int:
+        """How many edges are between the root and the one that is furthest from it."""
+        return max(self._depths.values())
+
+    def shortcuts(self, me: str, neighbors: Iterable[str]) -> tuple[str, ...]:
+        """Return whom a member links for the tree's sake alone: the one above it, if that is none of its neighbors."""
+        above = self.above[me]
+        return (above,) if above and above not in neighbors else ()
 
     @cached_property
     def _deepest_first(self) -> list[str]:
@@ -87,14 +123,17 @@ class SpanningTree:
 class TreeRelay:
     """Decides when a peer passes answers on along the tree, and when the tree is taken for cut (`spreading`)."""
 
-    def __init__(self, tree: SpanningTree, me: str, most: int) -> None:
+    def __init__(self, tree: SpanningTree, me: str) -> None:
         self.spreading = False
-        self.patience = tree.patience(most)
+        self.patience = tree.patience
         self._sides = tree.sides(me)
         self.reached: set[str] = set()  # neighbors that were linked once
         self._lost: set[str] = set()  # and have lost that link
         self._done: set[tuple[int, str]] = set()  # questions of which a neighbor has been sent all of this side
         self._quiet = 0
+
+    def __contains__(self, peer: str) -> bool:
+        return peer in self._sides
 
     def linked(self, peer: str, *, anew: bool) -> bool:
         """Take note of a link; return whether what was sent before may be lost, and not just the other end's link come.

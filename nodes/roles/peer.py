@@ -166,6 +166,7 @@ class Peer(Role):
             self._worker = AsyncGossipWorker(site_model, **common)
         self._worker.shared = identity.agreements
         self._neighbors: tuple[str, ...] = ()
+        self._shortcuts: tuple[str, ...] = ()  # whom it dials for round 0 alone
         self._state: PeerMachine | AsyncPeerMachine | None = None
         self._membership: MembershipService | None = None  # of a run by rounds
 
@@ -199,6 +200,7 @@ class Peer(Role):
         near = every_neighbor(schedule)
         self._neighbors = near.get(name, ())
         self._tree = SpanningTree.over(near) if name in near and len(near) >= FEWEST else None
+        self._shortcuts = () if self._tree is None else self._tree.shortcuts(name, self._neighbors)
         if self._algorithm is not None:
             self._state = self._synchronous(self._algorithm, members, schedule, roster)
         else:
@@ -206,7 +208,7 @@ class Peer(Role):
         self._prepare_writer()
         node = self._start(self._state, self._worker)
         if self._algorithm is None:  # else the machine links by itself, and learns from others who was started again
-            self.session.follow(*(members[neighbor] for neighbor in self._neighbors))
+            self.session.follow(*(members[peer] for peer in (*self._neighbors, *self._shortcuts)))
         self.session.attach(node)
 
     def _prepare_writer(self) -> None:
@@ -225,7 +227,7 @@ class Peer(Role):
 
     def _present(self) -> list[str]:
         if not isinstance(self._state, PeerMachine) or self._membership is None:
-            return list(self._neighbors)
+            return sorted({*self._neighbors, *self.session.connections.connected})
         if self._state.superseded:
             return []
         # Also who has only dialed this one.
@@ -251,6 +253,7 @@ class Peer(Role):
                 relaid=TOPOLOGIES[experiment.gossip.topology].relaid_on_change,
                 mixing=mixing,
                 doubly=needs.doubly,
+                shortcuts=self._shortcuts,
                 late=bool(roster.founders) and roster.founders.get(me.node) != me.incarnation,
                 shared_config=self.identity.shared_config,
                 events_in=session.events_in,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from nervenet.broker import transport as t
+from nervenet.broker.errors import TransportClosed
 from nervenet.broker.messages import Goodbye, Heartbeat
 
 BEAT_S = 1.0  # how often a node that is about to leave looks, and says that it is still there
@@ -90,6 +91,26 @@ class Connections:
                 found.append(peer)
                 last.transport.send(peer, Heartbeat(round=last.round, state="leaving", sending=rounds))
         return found
+
+
+class Farewell:
+    """What a node says that leaves: to those that are waiting for it, and to each that connects from then on.
+
+    Else that one would wait for answers that never come.
+    """
+
+    def __init__(self, transport: t.Transport) -> None:
+        self._transport = transport
+        self._said: Goodbye | None = None
+
+    def say(self, to: Sequence[str], goodbye: Goodbye) -> None:
+        self._said = goodbye
+        with suppress(TransportClosed):  # nobody can be told, and the rest is closed all the same
+            self._transport.send(to, goodbye)
+
+    def note(self, item: t.Arrival | t.TransportEvent) -> None:
+        if self._said is not None and isinstance(item, t.LinkUp):
+            self.say((item.peer,), self._said)
 
 
 class Progress:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 import zmq
 from nervenet.broker import transport as t
 from nervenet.broker.codec import Limits
 from nervenet.broker.ending import end_in_thread
-from nervenet.broker.errors import BrokerUnreachable, JoinRefused, PeerUnreachable, TransportClosed
+from nervenet.broker.errors import BrokerUnreachable, JoinRefused, PeerUnreachable
 from nervenet.broker.events import Publisher
 from nervenet.broker.greeting import not_encrypted_here
 from nervenet.broker.lease import Lease
@@ -22,7 +22,7 @@ from nervenet.broker.versions import hello
 
 from ..config.schema import Experiment, NetworkConfig
 from .auditing import Auditor, opened_fields
-from .connections import Connections
+from .connections import Connections, Farewell
 from .identity import NodeIdentity, inbox_address, seed_of
 from .node import Node
 from .node_stats import NodeStats
@@ -116,6 +116,7 @@ class Session:
         identity, network = self.identity, self.experiment.network
         self.incarnation = max(t.new_incarnation(), previous + 1)
         self.transport = new_transport(self, network, self._context, binds=self._binds)
+        self._farewell = Farewell(self.transport)
         self.publisher = new_publisher(self, self._context)
         self.reports = ReportClient(self.transport, identity.report_server, warn=self._warn)
 
@@ -311,8 +312,7 @@ class Session:
     def send_goodbye(self, to: Collection[str], reason: str) -> None:
         self.stop_deciding()
         waiting = [name for name in sorted(to) if name not in self.connections.departed]
-        with suppress(TransportClosed):  # nobody can be told, and the rest is closed all the same
-            self.transport.send(waiting, Goodbye(round=self.stats.completed, reason=reason))
+        self._farewell.say(waiting, Goodbye(round=self.stats.completed, reason=reason))
 
     def _receive(self, item: t.Arrival | t.TransportEvent) -> None:
         of_machine = type(item) is t.Arrival and item.sender != REPORT_SERVER and type(item.message) is not Goodbye
@@ -338,6 +338,7 @@ class Session:
                     self.reports.receive(item)
                     return True
                 self.connections.note(item)
+                self._farewell.note(item)
                 if self._reconnector is not None:
                     self._reconnector.heard(item)
         return False

@@ -193,6 +193,10 @@ class Peers:
     def layout(self, members: Sequence[str]) -> Schedule:
         return self._layout(tuple(members))
 
+    def shortcuts(self, name: str) -> tuple[str, ...]:
+        """Return whom a peer links for round 0 alone."""
+        return () if self._tree is None else self._tree.shortcuts(name, self.neighbors[name])
+
     def peer(self, name: str) -> tuple[PeerMachine | AsyncPeerMachine, ModelWorker]:
         gossip, site_model = self._experiment.gossip, site_model_of(self._experiment, self._rows, name)
         common: dict[str, Any] = {
@@ -229,6 +233,7 @@ class Peers:
                 relaid=TOPOLOGIES[gossip.topology].relaid_on_change,
                 mixing=gossip.mixing or suitable_mixing(needs, self.schedule),
                 doubly=needs.doubly,
+                shortcuts=self.shortcuts(name),
                 shared_config=self._shared_config,
                 swim=SwimRules(seed=experiment.seed).slower(1, experiment.network.suspect_after_s),
             )

@@ -74,8 +74,8 @@ def test_what_the_tree_loses_is_repeated_as_soon_as_a_flood_would_repeat_it(monk
     assert breaches(Played(history).play()) == []
     relay = TreeRelay.__init__
 
-    def patient(self: TreeRelay, tree: SpanningTree, me: str, most: int) -> None:
-        relay(self, tree, me, most)
+    def patient(self: TreeRelay, tree: SpanningTree, me: str) -> None:
+        relay(self, tree, me)
         self.patience = 3
 
     monkeypatch.setattr(TreeRelay, "__init__", patient)

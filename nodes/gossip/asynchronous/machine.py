@@ -110,7 +110,7 @@ class AsyncPeerMachine(ABC):
         if self.status == "finished":
             return []
         if isinstance(event, ev.LinkLost):
-            self.lifecycle.flood.cut(event.peer)
+            self.lifecycle.cut(event.peer, self.rules.neighbors)
         effects = self.lifecycle.consented(self._handle(event, now))
         return effects + self._end_if_quiet() if self.status == "resting" else effects
 
@@ -118,7 +118,7 @@ class AsyncPeerMachine(ABC):
         match event:
             case ev.Started():
                 return self.lifecycle.start(now)
-            case ev.LinkUp(peer, _, incarnation) if peer in self.rules.neighbors:
+            case ev.LinkUp(peer, _, incarnation):
                 return self._connected(peer, incarnation, now)
             case ev.LinkLost(peer, reason) if self.neighbors.detector.suspect(peer):
                 suspected = e.Publish("node.suspect", {"subject": peer, "reason": reason})
@@ -126,8 +126,9 @@ class AsyncPeerMachine(ABC):
             case ev.StillSending(peer):
                 self.neighbors.sending(peer, now)
                 return []
-            case ev.Arrived(sender=sender) if sender in self.rules.neighbors:
-                return self._arrived(event, now)
+            case ev.Arrived(sender=sender):
+                near = sender in self.rules.neighbors
+                return self._arrived(event, now) if near else self.lifecycle.arrived_in_tree(event, self.cycle, now)
             case ev.TimerFired(key, due):
                 return self._timer(key, due, now)
             case ev.Surveyed() | ev.NextQuestion() | ev.QuestionRefused():
@@ -182,6 +183,8 @@ class AsyncPeerMachine(ABC):
         return effects
 
     def _connected(self, peer: str, incarnation: int, now: float) -> list[e.Effect]:
+        if peer not in self.rules.neighbors:
+            return self.lifecycle.greet_in_tree(peer, restarted=False)  # no peer of such a run is started again
         restarted = self.neighbors.connected(peer, incarnation, now)
         effects = self._lost(peer, "was started again", now) if restarted else []
         return effects + self.lifecycle.greet(peer, restarted=restarted)

@@ -40,6 +40,7 @@ class MembershipRules:
     relaid: bool = False  # the topology is built anew over whoever is here (a ring, a star), not repaired edge by edge
     mixing: str = "metropolis-hastings"
     doubly: bool = True
+    shortcuts: tuple[str, ...] = ()  # linked for round 0 alone, though no edge leads there
     late: bool = False  # the run has begun without this peer
     shared_config: Mapping[str, Any] = field(default_factory=dict)
     events_in: str = ""
@@ -194,7 +195,7 @@ class MembershipService:
     # ------------------------------------------------------------------------------------------------------- what for
 
     def _start(self, now: float) -> Actions:
-        links: Actions = [link for peer in self.neighborhood.ever if (link := self._link(peer))]
+        links: Actions = [link for peer in self._kept if (link := self._link(peer))]
         if self.rules.late:
             # To make itself known to all, and to have a peer to ask for the model.
             for peer in sorted(self.detector.contacts or self.members.present())[: self.rules.view]:
@@ -297,7 +298,7 @@ class MembershipService:
 
     def _needed(self, peer: str) -> bool:
         contacts = self.detector.contacts
-        return contacts is None or peer in contacts or peer in self.neighborhood.ever
+        return contacts is None or peer in contacts or peer in self._kept
 
     def _over_links(self, actions: Actions) -> Actions:
         """Dial those contacts that something is sent to, before it is sent; others are answered where they asked."""
@@ -311,8 +312,13 @@ class MembershipService:
                 ready += [link for peer in each.to if self._needed(peer) and (link := self._link(peer))]
             ready.append(each)
         if self._active:
-            ready += [link for peer in self.neighborhood.ever if (link := self._link(peer))]
+            ready += [link for peer in self._kept if (link := self._link(peer))]
         return ready
+
+    @property
+    def _kept(self) -> tuple[str, ...]:
+        """With whom there is to be a link whether or not something is sent."""
+        return (*self.neighborhood.ever, *(self.rules.shortcuts if self.gathering else ()))
 
     def _link(self, peer: str) -> e.Link | None:
         known = self.members.known.get(peer)

@@ -140,6 +140,8 @@ class SwimDetector:
                 if subject == self.me:
                     ack = m.Ack(number, subject, self._dissemination.piggyback(sender, self.me))
                     return [*actions, e.Send((sender,), ack)]
+                if (gone := self._gone(subject)) is not None:  # said to few; who asks may not have heard it
+                    return [*actions, e.Send((sender,), m.Ack(number, self.me, (gone,)))]
                 if subject == sender or sum(bool(probe.asker) for probe in self._open.values()) >= INDIRECT:
                     return actions
                 return actions + self._ping(subject, now, asker=sender, asked_as=number)
@@ -316,6 +318,11 @@ class SwimDetector:
     def _others(self) -> list[str]:
         there = self.members.in_state("alive", "suspect")
         return there if self.contacts is None else [peer for peer in there if peer in self.contacts]
+
+    def _gone(self, peer: str) -> m.MemberState | None:
+        """Return the state of a member that has left."""
+        known = self.members.known.get(peer)
+        return known if known is not None and known.state == "left" else None
 
     def spoke(self, peer: str, now: float) -> bool:
         """Return whether a peer was heard so lately that it is not silent yet."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.broker import messages as m
 from nervenet.broker.codec import decode, encode
-from nervenet.nodes.config.schema import Timing
-from nervenet.nodes.gossip.rules import PeerRules
 from nervenet.nodes.gossip.survey_batches import BYTES_AT_ONCE, NUMBERS_AT_ONCE, answers_of, messages_of
 from nervenet.nodes.gossip.survey_tree import FAN, SpanningTree, TreeRelay
 from nervenet.nodes.runtime.site_answer import SiteAnswer
@@ -31,7 +31,7 @@ def test_the_sides_of_an_edge_are_all_members_and_every_member_is_reached(n: int
     names = [f"p{i:02d}" for i in range(n)]
     degree = {"degree": 4} if topology == "random-regular" else {}
     near = every_neighbor(schedule(topology, names, seed=3, **degree))
-    tree = SpanningTree.over(near)
+    tree = SpanningTree.along(near)
     assert tree is not None
     edges = 0
     for me in names:
@@ -45,29 +45,52 @@ def test_the_sides_of_an_edge_are_all_members_and_every_member_is_reached(n: int
         assert max(len(tree.sides(me)) for me in names) <= FAN + 1
 
 
+def near_of(topology: str, n: int) -> dict[str, tuple[str, ...]]:
+    degree = {"degree": 4} if topology == "random-regular" else {}
+    return every_neighbor(schedule(topology, [f"p{i:03d}" for i in range(n)], seed=3, **degree))
+
+
+@given(n=st.integers(1, 600))
+@settings(max_examples=40, deadline=None)
+def test_a_tree_of_links_of_its_own_is_shallow_and_keeps_names_together(n: int) -> None:
+    names = [f"p{i:03d}" for i in range(n)]
+    tree = SpanningTree.across(names)
+    assert sorted(tree.above) == names
+    assert tree.depth <= math.ceil(math.log(n, FAN)) + 1
+    below = Counter(tree.above.values())
+    assert below.pop("") == 1
+    assert not below or max(below.values()) <= FAN
+    for name, members in tree.below.items():
+        run = (members >> tree.numbers[name]) + 1
+        assert run & (run - 1) == 0, "who is below one are the next by name"
+
+
 @pytest.mark.parametrize(
-    ("topology", "n", "most", "patience"),
+    ("topology", "n", "own"),
     [
-        ("ring", 17, 12, 0),
-        ("ring", 31, 12, 0),
-        ("ring", 64, 12, 5),
-        ("complete", 64, 12, 2),
-        ("ring", 300, 12, 12),
-        ("ring", 500, 12, 15),
-        ("ring", 500, 48, 45),
+        ("ring", 17, False),
+        ("ring", 31, True),
+        ("ring", 500, True),
+        ("torus", 64, False),
+        ("random-regular", 256, False),
     ],
 )
-def test_who_waits_for_a_long_way_is_more_patient(topology: str, n: int, most: int, patience: int) -> None:
-    """As far as the time to meet allows: of that most is to be left for what is spread when the tree is cut."""
-    names = [f"p{i:03d}" for i in range(n)]
-    tree = SpanningTree.over(every_neighbor(schedule(topology, names, seed=3)))
+def test_where_ways_along_the_graph_are_long_the_tree_has_links_of_its_own(topology: str, n: int, own: bool) -> None:
+    near = near_of(topology, n)
+    tree = SpanningTree.over(near)
     assert tree is not None
-    assert (tree.patience(most), TreeRelay(tree, names[5], most).patience) == (patience, patience)
+    assert tree.above == (SpanningTree.across(near) if own else SpanningTree.along(near)).above
+    linked = {me: tree.shortcuts(me, near[me]) for me in near}
+    assert any(linked.values()) == own
+    for me, above in tree.above.items():
+        assert not above or above in (*near[me], *linked[me]), "who is below one links it"
 
 
-def test_a_fifth_of_the_time_to_meet_may_pass_in_patience() -> None:
-    assert PeerRules("a", ("a", "b")).most_patience == 12
-    assert PeerRules("a", ("a", "b"), timing=Timing(join_deadline_s=120.0)).most_patience == 48
+@pytest.mark.parametrize(("n", "patience"), [(17, 0), (31, 0), (64, 2), (500, 15)])
+def test_many_that_start_at_once_are_waited_for_longer(n: int, patience: int) -> None:
+    tree = SpanningTree.over(near_of("ring", n))
+    assert tree is not None
+    assert (tree.patience, TreeRelay(tree, "p005").patience) == (patience, patience)
 
 
 def test_a_graph_of_two_parts_has_no_tree() -> None:

@@ -19,6 +19,7 @@ from nervenet.broker.lease import Lease
 from nervenet.broker.messages import Goodbye, MemberState, Peers
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.runtime import said_waits, session
+from nervenet.nodes.runtime.connections import Farewell
 from nervenet.nodes.runtime.identity import NodeIdentity, inbox_address
 from nervenet.nodes.runtime.session import Session
 
@@ -93,6 +94,37 @@ async def test_and_waits_no_longer_than_it_says() -> None:
     async with asyncio.timeout(60):
         await session.connections.wait_for_goodbyes(0.01)
     session._context.term()
+
+
+class Told:
+    """A transport that keeps what it is to send."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[list[str], Any]] = []
+
+    def send(self, to: list[str], message: Any) -> None:
+        self.sent.append((list(to), message))
+
+
+async def told_of_leaving() -> list[tuple[list[str], Any]]:
+    """What a node says that leaves, while another connects to it."""
+    session, told = a_session(), Told()
+    session._farewell = Farewell(told)  # type: ignore[arg-type]
+    session._receive(link("a"))
+    session.send_goodbye(["a"], "done")
+    session._receive(link("late"))
+    session._context.term()
+    return told.sent
+
+
+async def test_who_connects_to_one_that_leaves_is_told_that_it_does() -> None:
+    goodbye = Goodbye(0, "done")
+    assert await told_of_leaving() == [(["a"], goodbye), (["late"], goodbye)]
+
+
+async def test_else_it_would_wait_for_answers_that_never_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Farewell, "note", lambda *_: None)
+    assert [to for to, _ in await told_of_leaving()] == [["a"]]
 
 
 async def test_a_vector_that_is_lost_is_a_warning_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from nervenet.broker.subscriber import EventStream
+from nervenet.nodes.gossip import survey_tree
 from nervenet.nodes.launching.launcher import RunFailed
 from nervenet.nodes.results.run_dir import read_nodes, read_summary
 from nervenet.nodes.results.run_result import RunResult
@@ -60,6 +61,30 @@ async def test_a_network_that_is_slow_makes_rounds_long_and_changes_no_bit(simul
     assert slow["virtual_s"] > 1 > quick["virtual_s"]
     assert slow["undisturbed"]
     assert slow.weights.tobytes() == quick.weights.tobytes()
+
+
+async def met_after(simulated: Simulate, algorithm: str) -> float:
+    """How long round 0 takes the last of 26 peers on a ring, in seconds; half a second is a message's way."""
+    events: list[dict[str, Any]] = []
+    more = {"nodes": 26, "rounds": 1, "gossip": {"topology": "ring", "algorithm": algorithm}}
+    simulation = {"latency_s": 0.5, "engine": "machines"}
+    await simulated(mode="gossip", simulation=simulation, calls={"on_event": events.append}, **more)
+    began = [event for event in events if event["type"] == "round.completed" and event["round"] == 0]
+    assert len(began) == 26
+    return max(float(event["duration_s"]) for event in began)
+
+
+@pytest.mark.parametrize("algorithm", ["dpsgd", "ad-psgd"])
+async def test_peers_of_a_ring_meet_by_short_ways(algorithm: str, simulated: Simulate) -> None:
+    assert await met_after(simulated, algorithm) < 5.0
+
+
+@pytest.mark.parametrize("algorithm", ["dpsgd", "ad-psgd"])
+async def test_along_the_ring_it_takes_long(
+    algorithm: str, simulated: Simulate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(survey_tree, "FAR", 26)
+    assert await met_after(simulated, algorithm) > 5.0
 
 
 async def test_peers_that_end_are_lost_and_the_others_go_on(simulated: Simulate) -> None:

@@ -234,6 +234,37 @@ def test_a_helper_asks_for_another_and_passes_the_answer_on():
     assert (back.to, back.message.id, back.message.subject) == (("a",), 7, "c")
 
 
+def after_a_probe_of_one_that_has_left() -> list[str]:
+    """What a peer finds of another that it probes in vain, where the helper that it asks has had a goodbye."""
+    peers = [m.MemberState(name, 1, "alive") for name in "abc"]
+    asker = SwimDetector(SwimRules(), MemberList(peers[0], peers[1:]))
+    helper = SwimDetector(SwimRules(), MemberList(peers[1], [peers[0], peers[2]]))
+    helper.left("c", 3, "done", 0.5, spread=False)
+    asker.handle(ev.Started(), 0.0)
+    reported, now = asker.probe("c", 1.0), 1.0
+    found: list[str] = []
+    while now < 10.0:
+        for each in reported:
+            if isinstance(each, Change) and each.peer == "c":
+                found.append(each.state)
+            if isinstance(each, e.Send) and "b" in each.to:
+                for answer in helper.handle(ev.Arrived("a", each.message), now):
+                    if isinstance(answer, e.Send) and "a" in answer.to:
+                        asker.handle(ev.Arrived("b", answer.message), now)
+        now += 0.05
+        reported = asker.handle(ev.TimerFired(("probe",), now), now)
+    return found
+
+
+def test_one_that_has_left_in_order_is_not_suspected() -> None:
+    assert after_a_probe_of_one_that_has_left() == ["left"]
+
+
+def test_it_would_be_where_helpers_keep_a_goodbye_to_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SwimDetector, "_gone", lambda *_: None)
+    assert after_a_probe_of_one_that_has_left()[0] == "suspect"
+
+
 def test_any_traffic_spares_a_probe():
     rules = SwimRules(period_s=1.0)
     detector = SwimDetector(rules, MemberList(m.MemberState("a", 1, "alive"), [m.MemberState("b", 1, "alive")]))
