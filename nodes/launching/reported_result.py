@@ -30,19 +30,19 @@ class Beginning:
 def write_reported(outcome: Outcome, prepared: Prepared, services: RunServices, began: Beginning) -> RunResult:
     """Write what is known until now, and return it."""
     experiment, shares, run_dir = prepared.experiment, prepared.shares, prepared.run_dir
-    supervisor, events = services.supervisor, services.events
-    reports = dict(supervisor.results)
-    arrays, best = saved_apart(run_dir.path, reports, supervisor.arrays, supervisor.best)
-    result = collect(experiment, reports, arrays, best, dict(supervisor.lost))
+    reported, baselines, events = services.supervisor.reports, services.supervisor.baselines, services.events
+    reports = dict(reported.results)
+    arrays, best = saved_apart(run_dir.path, reports, reported.arrays, reported.best)
+    result = collect(experiment, reports, arrays, best, dict(services.supervisor.losses.lost))
     result.status, result.reason, result.regions = outcome.status, outcome.reason, prepared.regions.clients
     result.task = shares.task or agreed_task(result.preprocessing)
     result.majority = shares.majority
     names = tuple(node_names(experiment))
-    result.judged = Judged(shares.test_rows(), shares.test_sites, names, counts=supervisor.site_counts)
-    result.baseline, result.last_round = supervisor.baselines, events.last_round
-    if supervisor.site_matrix:
-        result.site_matrix = {"sites": list(names), **supervisor.site_matrix}
-    result.wall_s, result.baseline_s = (outcome.ended_at or time.monotonic()) - began.monotonic, supervisor.baseline_s
+    result.judged = Judged(shares.test_rows(), shares.test_sites, names, counts=reported.site_counts)
+    result.baseline, result.last_round = baselines.scores, events.last_round
+    if baselines.site_matrix:
+        result.site_matrix = {"sites": list(names), **baselines.site_matrix}
+    result.wall_s, result.baseline_s = (outcome.ended_at or time.monotonic()) - began.monotonic, baselines.seconds
     result.startup_s = None if events.first_round_at is None else events.first_round_at - began.time
     write_results(experiment, run_dir, result)
     return result

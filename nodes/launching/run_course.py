@@ -10,10 +10,10 @@ from typing import Any
 
 from ..runtime.event_types import INTERRUPTED
 from .announcements import Announcements
+from .losses import RunAborted
 from .preflight import capped
 from .preparation import Prepared
 from .run_services import RunServices
-from .supervisor import RunAborted
 
 BASELINE_S = 60.0  # how long a model of the baselines may take after the run
 
@@ -79,7 +79,7 @@ class RunCourse:
         await supervisor.wait_for_results(self._services.report_servers.failed)
         self.ended_at = time.monotonic()
         if may_stop_early:  # then only now it is known for how many rounds they have to train
-            await supervisor.start_baselines(shares, supervisor.completed_rounds)
+            await supervisor.start_baselines(shares, supervisor.reports.completed_rounds)
         await supervisor.wait_for_baselines(BASELINE_S)
 
     def _run_started(self) -> dict[str, Any]:

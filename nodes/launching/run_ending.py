@@ -44,7 +44,8 @@ async def ended(
     await supervisor.stop(STOP_S)
     await events.all_left(supervisor.survivors())
     announcements.end()
-    await asyncio.to_thread(run_dir.write_rounds, prepared.experiment.mode, supervisor.rounds, result["baseline"])
+    rounds = supervisor.reports.rounds
+    await asyncio.to_thread(run_dir.write_rounds, prepared.experiment.mode, rounds, result["baseline"])
     if missing := await asyncio.to_thread(write_report, run_dir.path):
         events.publish("warning", reason=missing)
     events.say_refused()

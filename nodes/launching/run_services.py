@@ -17,11 +17,13 @@ from .nodes_log import NodesLog
 from .nodes_there import nodes_json, remove_sockets
 from .preparation import Prepared
 from .process_logs import LogSettings
+from .regions.plan import roles_of
 from .regions.report_servers import ReportServers
 from .report_server import ReportServer, report_address
 from .roll import new_enrollment
 from .run_events import RunEvents
-from .supervisor import Supervisor, roles_of
+from .run_jobs import RunJobs
+from .supervisor import Supervisor
 
 STOP_S = 3.0  # an orderly stop takes no longer; then the children are killed
 
@@ -95,30 +97,33 @@ class RunServices:
         self.events = await stack.enter_async_context(
             RunEvents(run, run_dir, self._on_event, self._progressed, every, security)
         )
+        jobs = RunJobs(
+            run,
+            self.report_servers.addresses,
+            enrollment,
+            self.report_servers.regions,
+            run_dir.checkpoint_dir,
+            run_dir.path.absolute(),
+            self._logs,
+        )
         self.supervisor = Supervisor(
             secured,
-            run,
+            jobs,
             self._fork_server,
-            self.report_servers.addresses,
             log.descriptor,
             lambda node, reason: self.events.publish("node.lost", subject=node, reason=reason),
             self.events.publish,
             self.write_nodes,
-            run_dir.checkpoint_dir,
             on_pause=log.trim,
-            run_dir=run_dir.path.absolute(),
-            enrollment=enrollment,
             engine=self._prepared.engine,
-            regions=self.report_servers.regions,
-            logs=self._logs,
             min_nodes=1 if run_dir.resumed is not None and experiment.mode == "federated" else None,
         )
-        stack.callback(remove_sockets, self.supervisor.ready)
+        stack.callback(remove_sockets, self.supervisor.reports.ready)
         stack.push_async_callback(self.supervisor.stop, STOP_S)
 
     def write_nodes(self) -> None:
         """Write anew who is there and where."""
-        found = nodes_json(self.supervisor.roles, self.supervisor.ready, self._prepared.regions.clients)
+        found = nodes_json(self.supervisor.roles, self.supervisor.reports.ready, self._prepared.regions.clients)
         if stale := self._prepared.run_dir.renew_nodes(found):
             self.events.publish("warning", reason=stale)
 

@@ -26,8 +26,7 @@ from ..launching.launcher import RunFailed
 from ..launching.nodes_there import nodes_json
 from ..launching.preflight import capped, check_data
 from ..launching.regions.checks import check_regional_learning
-from ..launching.regions.plan import regions_of
-from ..launching.supervisor import roles_of
+from ..launching.regions.plan import regions_of, roles_of
 from ..report.written import write_report
 from ..results.collect import write_results
 from ..results.run_dir import RunDir, new_default_dir

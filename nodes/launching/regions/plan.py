@@ -98,6 +98,14 @@ def regions_of(experiment: Experiment, run: str = "") -> Regions:
     return Regions(tuple(found), rounds=experiment.hierarchy.region_rounds)
 
 
+def roles_of(experiment: Experiment) -> dict[str, str]:
+    """Return the role of each node of a launch, by its name."""
+    if experiment.mode == "gossip":
+        return dict.fromkeys(node_names(experiment), "peer")
+    clients = dict.fromkeys(node_names(experiment), "client")
+    return {"coordinator": "coordinator", **regions_of(experiment).aggregators, **clients}
+
+
 def at_the_top(experiment: Experiment) -> Experiment:
     """Return the experiment of a launch as its coordinator has it: its clients are the aggregators, and all are asked.
 

@@ -15,10 +15,11 @@ from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching import jobs, launcher, run_ending
 from nervenet.nodes.launching.launcher import RunFailed
+from nervenet.nodes.launching.losses import RunAborted
 from nervenet.nodes.launching.report_server import ReportServer
 from nervenet.nodes.launching.run_course import RunCourse
 from nervenet.nodes.launching.run_events import RunEvents
-from nervenet.nodes.launching.supervisor import RunAborted, Supervisor
+from nervenet.nodes.launching.supervisor import Supervisor
 from nervenet.nodes.results.run_dir import RunDir, read_summary
 from safetensors.numpy import load_file
 

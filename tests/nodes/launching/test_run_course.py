@@ -9,11 +9,12 @@ import pytest
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.launching.announcements import Announcements
 from nervenet.nodes.launching.data_shares import DataShares
+from nervenet.nodes.launching.losses import RunAborted
+from nervenet.nodes.launching.node_reports import NodeReports
 from nervenet.nodes.launching.preparation import Prepared
 from nervenet.nodes.launching.regions.plan import Regions
 from nervenet.nodes.launching.run_course import Outcome, RunCourse
 from nervenet.nodes.launching.run_services import RunServices
-from nervenet.nodes.launching.supervisor import RunAborted
 from nervenet.nodes.results.run_dir import RunDir
 
 STEPS = ["start_broker", "start_nodes", "start_baselines", "wait_for_results", "wait_for_baselines"]
@@ -23,7 +24,7 @@ class Steps:
     """In place of a supervisor: notes what it is asked for, in order, and raises an error at one of the steps."""
 
     events_in = "tcp://127.0.0.1:9"
-    completed_rounds = 2
+    reports = NodeReports(results={"coordinator": {"completed_rounds": 2}})
 
     def __init__(self, fails_at: str = "", error: BaseException | None = None) -> None:
         self.taken: list[str] = []

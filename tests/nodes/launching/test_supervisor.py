@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.nodes.config.schema import Experiment
-from nervenet.nodes.launching import restarts, supervisor
+from nervenet.nodes.launching import patience, restarts, run_jobs, supervisor
 from nervenet.nodes.launching.broker_process import STOP_BROKER
 from nervenet.nodes.launching.data_shares import DataShares
 from nervenet.nodes.launching.forkserver_client import ForkServerError
+from nervenet.nodes.launching.losses import RunAborted
 from nervenet.nodes.launching.nodes_there import nodes_json
+from nervenet.nodes.launching.patience import Patience
 from nervenet.nodes.launching.processes import ProcessTable
 from nervenet.nodes.launching.regions.plan import regions_of
-from nervenet.nodes.launching.supervisor import RunAborted, Supervisor, grace_of
+from nervenet.nodes.launching.run_jobs import RunJobs
+from nervenet.nodes.launching.supervisor import Supervisor
 from nervenet.nodes.runtime.awake_time import AwakeTime
 from nervenet.nodes.runtime.node_stats import NodeStats
 from nervenet.nodes.runtime.round_history import rows_of
@@ -62,18 +65,22 @@ class FakeForkServer:
 class Scenario:
     """A supervisor over that fork server, with what it publishes."""
 
-    def __init__(self, **keys: Any) -> None:
+    def __init__(self, *, engine: Any = None, **keys: Any) -> None:
         self.experiment = Experiment.from_dict({"nodes": 3, "network": {"join_deadline_s": 60}, **keys})
         self.fork_server = FakeForkServer()
         self.lost: list[tuple[str, str]] = []
         self.published: list[tuple[str, dict[str, Any]]] = []
         report_server = {"control": "tcp://127.0.0.1:1", "bulk": "tcp://127.0.0.1:2"}
         self.supervisor = Supervisor(
-            self.experiment, "r", self.fork_server, report_server, 9,  # type: ignore[arg-type]
+            self.experiment,
+            RunJobs("r", report_server, regions=regions_of(self.experiment, "r")),
+            self.fork_server,  # type: ignore[arg-type]
+            9,
             lambda node, reason: self.lost.append((node, reason)),
             lambda kind, **fields: self.published.append((kind, fields)),
             on_restart=lambda: None,
-        )  # fmt: skip
+            engine=engine,
+        )
         self.fork_server.on_spawn = self.report_ready
 
     def report_ready(self, pid: int, job: dict[str, Any]) -> None:
@@ -139,7 +146,7 @@ async def test_peers_are_spread_over_the_processes_asked_for() -> None:
 
 async def test_nodes_json_lists_every_process() -> None:
     scenario = await Scenario().started()
-    found = nodes_json(scenario.supervisor.roles, scenario.supervisor.ready)
+    found = nodes_json(scenario.supervisor.roles, scenario.supervisor.reports.ready)
     assert set(found) == {"broker", "coordinator", "client-0", "client-1", "client-2"}
     assert found["broker"] == {"role": "broker", "pid": 100, "address": ADDRESSES["directory"]}
 
@@ -265,29 +272,13 @@ def test_the_rounds_of_the_nodes_are_kept_as_they_come() -> None:
     scenario = Scenario(mode="gossip")
     scenario.supervisor.reported("peer-0", "rounds", COLUMNS, figures)
     assert not figures.read  # on the event loop, which has a million of them to answer
-    assert scenario.supervisor.rounds == {"peer-0": [(COLUMNS, figures)]}
+    assert scenario.supervisor.reports.rounds == {"peer-0": [(COLUMNS, figures)]}
 
 
 def test_made_into_rows_they_would_hold_it_up() -> None:
     figures = Figures()
     dict(rows_of(COLUMNS, figures))
     assert figures.read
-
-
-def patience_for(supervisor: Supervisor, missing: str) -> float:
-    return grace_of([missing], supervisor.results, supervisor.experiment)
-
-
-async def test_who_is_silent_to_all_others_is_not_waited_for_as_those_who_work_are() -> None:
-    scenario = await Scenario(mode="gossip").started()
-    scenario.result("peer-0", silent=["peer-2"])
-    assert patience_for(scenario.supervisor, "peer-2") == 10.0
-    assert patience_for(scenario.supervisor, "peer-1") == 120.0  # the old rule, for whoever may still be working
-    federated = await Scenario().started()
-    federated.result("client-0")
-    assert patience_for(federated.supervisor, "client-1") == 120.0
-    federated.result("coordinator")
-    assert patience_for(federated.supervisor, "client-1") == 10.0  # the result is here; its figures are missing
 
 
 async def test_a_launcher_that_slept_has_waited_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,7 +293,7 @@ async def test_a_clock_that_runs_while_it_sleeps_would_give_all_up(monkeypatch: 
 
 async def lost_in_its_sleep(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     clock = [0.0]
-    monkeypatch.setattr(supervisor, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(patience, "monotonic", lambda: clock[0])
     scenario = await Scenario().started()
     scenario.result("coordinator", "client-0", "client-1")
     waiting = asyncio.create_task(scenario.results())
@@ -334,7 +325,7 @@ async def ready_one_after_the_other() -> None:
     shares = DataShares(("a",), "classification", 9, nodes=[10, 11, 12], test=13)
     starting = asyncio.create_task(scenario.supervisor.start_nodes(shares))
     for name in ("coordinator", "client-0", "client-1", "client-2"):
-        scenario.supervisor._awake.seconds += 40.0
+        scenario.supervisor._patience.awake.seconds += 40.0
         scenario.supervisor._processes.notify()
         for _ in range(5):
             await asyncio.sleep(0)
@@ -347,12 +338,12 @@ async def test_nodes_that_are_ready_one_after_the_other_are_waited_for() -> None
 
 
 async def test_a_deadline_for_all_of_them_would_end_the_run_of_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    until = Supervisor._until
+    until = Patience.until
 
-    async def for_all(*arguments: Any, **options: Any) -> None:
-        await until(*arguments, **{**options, "of_progress": False})
+    async def for_all(*arguments: Any, **options: Any) -> bool:
+        return await until(*arguments, **{**options, "of_progress": False})
 
-    monkeypatch.setattr(Supervisor, "_until", for_all)
+    monkeypatch.setattr(Patience, "until", for_all)
     with pytest.raises(RunAborted, match="not every node was ready within 60 s"):
         await ready_one_after_the_other()
 
@@ -436,7 +427,7 @@ async def test_baselines_that_die_or_fail_cause_a_warning_only() -> None:
 async def terminated(monkeypatch: pytest.MonkeyPatch, *, launcher_too: bool) -> Scenario:
     """Let a signal reach the nodes, which report and exit, and a moment later the launcher, or not."""
     clock = [0.0]
-    monkeypatch.setattr(supervisor, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(patience, "monotonic", lambda: clock[0])
     scenario = await Scenario(mode="gossip").started()
     shares = DataShares(("a",), "classification", 9, nodes=[10, 11, 12], test=13, whole=14)
     await scenario.supervisor.start_baselines(shares, 7)
@@ -452,7 +443,7 @@ async def terminated(monkeypatch: pytest.MonkeyPatch, *, launcher_too: bool) -> 
     if launcher_too:
         scenario.supervisor.stopping()
         waiting.cancel()
-    scenario.supervisor._awake = Later()  # type: ignore[assignment]
+    scenario.supervisor._patience.awake = Later()  # type: ignore[assignment]
     scenario.supervisor._processes.notify()
     await asyncio.wait({waiting})
     if not launcher_too:
@@ -473,7 +464,7 @@ async def test_who_leaves_with_the_launcher_is_not_lost_and_its_model_counts(mon
     scenario = await terminated(monkeypatch, launcher_too=True)
     assert scenario.lost == []
     assert scenario.published == [], "nor were the baselines given up"
-    assert set(scenario.supervisor.arrays) == {"peer-0", "peer-1"}
+    assert set(scenario.supervisor.reports.arrays) == {"peer-0", "peer-1"}
 
 
 async def test_who_is_told_to_stop_alone_is_lost_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -535,7 +526,7 @@ async def test_rounds_may_come_in_parts() -> None:
     assert max(numbers.nbytes for _, numbers in parts) <= 32_768
     for how, numbers in parts:
         scenario.supervisor.reported("coordinator", "rounds", how, numbers)
-    known = [number for part in scenario.supervisor.rounds["coordinator"] for number, _ in rows_of(*part)]
+    known = [number for part in scenario.supervisor.reports.rounds["coordinator"] for number, _ in rows_of(*part)]
     assert known == list(range(1, 2001))
     ((_, whole),) = stats.history.to_reports(10**9)
     assert whole.nbytes > 65_536, "in one message it would be refused"
@@ -547,15 +538,15 @@ async def test_baselines_are_reported() -> None:
     found = {"centralised": 0.9, "local_only_mean": None, "seconds": 1.5}
     scenario.supervisor.reported("baseline", "result", found, None)
     await scenario.supervisor.wait_for_baselines(5.0)
-    assert scenario.supervisor.baselines == {"centralised": 0.9, "local_only_mean": None}
-    assert scenario.supervisor.baseline_s == 1.5
+    assert scenario.supervisor.baselines.scores == {"centralised": 0.9, "local_only_mean": None}
+    assert scenario.supervisor.baselines.seconds == 1.5
 
 
 async def with_a_late_broker(monkeypatch: pytest.MonkeyPatch) -> str:
     """Start a broker that is forked after 40 s, while modules are imported, and is ready 20 s later; return where."""
     clock, scenario = [0.0], Scenario(network={"join_deadline_s": 30})
-    monkeypatch.setattr(supervisor, "monotonic", lambda: clock[0])
-    scenario.supervisor._awake = AwakeTime(0.0)
+    monkeypatch.setattr(patience, "monotonic", lambda: clock[0])
+    scenario.supervisor._patience.awake = AwakeTime(0.0)
 
     def forked(pid: int, job: dict[str, Any]) -> None:
         clock[0] = 40.0
@@ -583,7 +574,7 @@ async def test_by_a_clock_that_stood_meanwhile_that_time_would_be_over(monkeypat
 async def said_of_slow_baselines(monkeypatch: pytest.MonkeyPatch, *, models: int) -> list[str]:
     """Return what is said where a model takes two thirds of the wait, and so many are done before all are reported."""
     clock, done = [0.0], iter(range(models))
-    monkeypatch.setattr(supervisor, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(patience, "monotonic", lambda: clock[0])
     scenario = await Scenario().started()
     await scenario.supervisor.start_baselines(DataShares(("a",), "classification", 9, whole=14), 7)
 
@@ -607,8 +598,8 @@ async def test_baselines_are_waited_for_while_one_model_after_the_other_is_done(
 
 
 async def test_all_of_them_within_a_minute_would_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    until = Supervisor._until
-    monkeypatch.setattr(Supervisor, "_until", lambda *given, **_: until(*given))
+    until = Patience.until
+    monkeypatch.setattr(Patience, "until", lambda *given, **_: until(*given))
     reason = "the baselines are left out: no model of theirs was done in 60 s"
     assert await said_of_slow_baselines(monkeypatch, models=9) == [reason]
 
@@ -616,10 +607,10 @@ async def test_all_of_them_within_a_minute_would_be_left_out(monkeypatch: pytest
 class FakeEngine(FakeForkServer):
     """An engine whose places come when a test says so."""
 
-    def __init__(self, supervised: Callable[[int, dict[str, Any]], None]) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.asked, self.there = asyncio.Event(), asyncio.Event()
-        self.supervised = supervised
+        self.supervised: Callable[[int, dict[str, Any]], None] = lambda _pid, _job: None
         self.on_spawn = lambda _pid, _job: None
 
     async def placed(self) -> None:
@@ -630,10 +621,9 @@ class FakeEngine(FakeForkServer):
 
 
 def engaged(mode: str) -> tuple[Scenario, FakeEngine]:
-    scenario = Scenario(mode=mode)
-    engine = FakeEngine(scenario.report_ready)
-    scenario.supervisor.engine = engine  # type: ignore[assignment]
-    scenario.supervisor.__post_init__()
+    engine = FakeEngine()
+    scenario = Scenario(mode=mode, engine=engine)
+    engine.supervised = scenario.report_ready
     return scenario, engine
 
 
@@ -658,8 +648,8 @@ async def test_a_coordinator_is_started_when_its_clients_have_places() -> None:
 
 
 async def test_started_first_it_would_wait_for_clients_without_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    hosted, here = supervisor.hosted_nodes, supervisor.HERE
-    monkeypatch.setattr(supervisor, "hosted_nodes", lambda *args: hosted(*args[:4]))
+    hosted, here = run_jobs.hosted_nodes, supervisor.HERE
+    monkeypatch.setattr(run_jobs, "hosted_nodes", lambda *args: hosted(*args[:4]))
     monkeypatch.setattr(supervisor.Supervisor, "_placed", placed_once_all_are_asked_for(here))
     kinds, _ = await started_before_its_clients_have_places()
     assert kinds == ["broker", "nodes"]
@@ -681,7 +671,7 @@ async def test_a_node_that_was_stopped_with_its_worker_is_not_lost_yet() -> None
     engine.there.set()
     await scenario.started()
     scenario.result("peer-1", failed="interrupted")
-    assert "peer-1" not in scenario.supervisor.results
+    assert "peer-1" not in scenario.supervisor.reports.results
     assert ("warning", {"reason": "peer-1 was interrupted at its worker; it is not lost yet"}) in scenario.published
     assert not scenario.supervisor.engine.finished(("peer-1",))  # type: ignore[union-attr]
     scenario.result("peer-1", "peer-2", "peer-0")
@@ -709,45 +699,17 @@ async def test_taken_for_its_own_end_it_would_be_lost(monkeypatch: pytest.Monkey
     engine.there.set()
     await scenario.started()
     scenario.result("peer-1", failed="interrupted")
-    assert "peer-1" in scenario.supervisor.results
+    assert "peer-1" in scenario.supervisor.reports.results
     assert scenario.supervisor.engine.finished(("peer-1",))  # type: ignore[union-attr]
 
 
 async def regional() -> Scenario:
-    scenario = Scenario(hierarchy={"regions": 2})  # client-0; client-1 and client-2
-    scenario.supervisor.regions = regions_of(scenario.experiment, "r")
-    return await scenario.started()
-
-
-async def test_an_aggregator_is_lost_with_its_clients() -> None:
-    scenario = await regional()
-    scenario.fork_server.exited(scenario.fork_server.pid_of("region-1"), -signal.SIGKILL)
-    why = "its aggregator, region-1, was lost"
-    assert scenario.lost == [("region-1", "killed by SIGKILL"), ("client-1", why), ("client-2", why)]
-    scenario.result("coordinator", "region-0", "client-0")
-    await asyncio.wait_for(scenario.results(), 60)
-
-
-async def test_without_any_region_nobody_is_left_to_train() -> None:
-    scenario = await regional()
-    for name in ("region-0", "region-1"):
-        scenario.fork_server.exited(scenario.fork_server.pid_of(name), -signal.SIGKILL)
-    with pytest.raises(RunAborted, match=r"every node was lost; client-0: its aggregator, region-0, was lost"):
-        await asyncio.wait_for(scenario.results(), 60)
-
-
-async def test_aggregators_that_lost_all_clients_train_nothing() -> None:
-    scenario = await regional()
-    for name in ("client-0", "client-1", "client-2"):
-        scenario.fork_server.exited(scenario.fork_server.pid_of(name), -signal.SIGKILL)
-    with pytest.raises(RunAborted, match="every node was lost"):
-        await asyncio.wait_for(scenario.results(), 60)
+    return await Scenario(hierarchy={"regions": 2}).started()  # client-0; client-1 and client-2
 
 
 @pytest.mark.parametrize("each", [1, 3])
 async def test_the_baselines_train_as_often_as_a_client(each: int) -> None:
     scenario = Scenario(hierarchy={"regions": 2, "region_rounds": each})
-    scenario.supervisor.regions = regions_of(scenario.experiment, "r")
     await scenario.started()
     await scenario.supervisor.start_baselines(DataShares(("a",), "classification", 9, whole=14), 5)
     [job] = [job for job in scenario.fork_server.jobs.values() if job["kind"] == "baseline"]
@@ -756,7 +718,7 @@ async def test_the_baselines_train_as_often_as_a_client(each: int) -> None:
 
 async def test_nodes_json_says_which_region_a_client_is_in() -> None:
     supervisor_ = (await regional()).supervisor
-    found = nodes_json(supervisor_.roles, supervisor_.ready, supervisor_.regions.clients)
+    found = nodes_json(supervisor_.roles, supervisor_.reports.ready, supervisor_.jobs.regions.clients)
     assert {name: facts.get("region") for name, facts in found.items() if facts["role"] == "client"} == {
         "client-0": "region-0",
         "client-1": "region-1",

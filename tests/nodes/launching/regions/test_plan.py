@@ -8,9 +8,8 @@ from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.experiment.loader import load_experiment
 from nervenet.nodes.launching.jobs import group_job, hosted_nodes
 from nervenet.nodes.launching.regions.placed import Placed
-from nervenet.nodes.launching.regions.plan import Regions, at_the_top, in_a_region, regions_of
+from nervenet.nodes.launching.regions.plan import Regions, at_the_top, in_a_region, regions_of, roles_of
 from nervenet.nodes.launching.roll import from_job, new_enrollment, to_job
-from nervenet.nodes.launching.supervisor import roles_of
 
 
 def plan(nodes: int = 5, regions: int | None = 2, **further: object) -> Experiment:
