@@ -22,6 +22,8 @@ class Patience:
     def __init__(self, processes: ProcessTable, between: Callable[[], None], check: Callable[[], None]) -> None:
         self.awake = AwakeTime(monotonic())
         self._progress_at = 0.0  # by that clock
+        self._relayed_at = 0.0  # when the broker last relayed an event, whosever
+        self._doubted_at = -1.0  # the sign of progress after which it was doubted that it relays any
         self._processes, self._between, self._check = processes, between, check
 
     @property
@@ -34,8 +36,24 @@ class Patience:
         """The seconds since the last sign of progress."""
         return self.now - self._progress_at
 
+    @property
+    def sees(self) -> bool:
+        """Whether an event has come since the last sign of progress: rounds are seen by events alone, and of a broker
+        that relays none it cannot be concluded that nothing goes on.
+        """
+        return self._relayed_at >= self._progress_at
+
     def progressed(self) -> None:
         self._progress_at = self.now
+
+    def relayed(self) -> None:
+        self._relayed_at = self.now
+
+    def doubts(self) -> bool:
+        """Return whether to ask now whether it sees anything, by an event of its own; once a sign of progress."""
+        doubts = not self.sees and self._doubted_at != self._progress_at
+        self._doubted_at = self._progress_at
+        return doubts
 
     async def until(self, condition: Callable[[], bool], within_s: float, *, of_progress: bool = False) -> bool:
         """Wait for a condition, and return whether it holds; not longer than that, maybe since the last progress."""
@@ -63,4 +81,9 @@ def grace_of(missing: list[str], results: Mapping[str, Mapping[str, Any]], exper
     # The others have not heard them either; or the result is here already, and what clients add are figures.
     if silent.issuperset(missing) or ("coordinator" in results and not experiment.personalized):
         return experiment.timing.lost_after_s
+    return longest_s(experiment)
+
+
+def longest_s(experiment: Experiment) -> float:
+    """Return for how long those are waited for who may still be working."""
     return 2 * experiment.deadline_s + experiment.network.join_deadline_s

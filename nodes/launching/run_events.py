@@ -28,7 +28,7 @@ _logger = logging.getLogger(__name__)
 
 class RunEvents:
     """Publishes, follows and records the events of a run. `on_progress` is called when a node has completed a round, or
-    a model of the baselines is done.
+    a model of the baselines is done; `on_relayed` for any event that comes over the broker, the launcher's own as well.
 
     Peers measure their models in `every` so many rounds.
     """
@@ -41,6 +41,8 @@ class RunEvents:
         on_progress: Callable[[], None],
         every: int = 1,
         security: Security = LOCAL,
+        *,
+        on_relayed: Callable[[], None] = lambda: None,
     ) -> None:
         self.first_round_at: float | None = None  # unix seconds
         self.last_round = 0  # that a coordinator has published as complete; it may not live to report it
@@ -48,6 +50,7 @@ class RunEvents:
         self._run_dir = run_dir
         self._on_event = on_event
         self._on_progress = on_progress
+        self._on_relayed = on_relayed
         self._publisher = Publisher("launcher", "launcher", run, new_incarnation(), security=security)
         self._security = security
         self._following: asyncio.Task[None] | None = None
@@ -111,6 +114,7 @@ class RunEvents:
                 await asyncio.sleep(FOLLOW_AGAIN_S)
 
     def _take(self, received: dict[str, Any]) -> None:
+        self._on_relayed()
         event, malformed = self._edge.decode(received)
         if malformed is not None:
             self._record(malformed)

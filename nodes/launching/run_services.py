@@ -95,7 +95,7 @@ class RunServices:
         log = stack.enter_context(NodesLog(run_dir.path, experiment.max_log_bytes))
         every = experiment.evaluation.every
         self.events = await stack.enter_async_context(
-            RunEvents(run, run_dir, self._on_event, self._progressed, every, security)
+            RunEvents(run, run_dir, self._on_event, self._progressed, every, security, on_relayed=self._relayed)
         )
         jobs = RunJobs(
             run,
@@ -131,4 +131,7 @@ class RunServices:
         self.supervisor.reported(node, kind, fields, array)
 
     def _progressed(self) -> None:
-        self.supervisor.progressed()
+        self.supervisor.patience.progressed()
+
+    def _relayed(self) -> None:
+        self.supervisor.patience.relayed()

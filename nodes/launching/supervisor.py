@@ -19,7 +19,7 @@ from .departures import Departures
 from .forkserver_client import ForkServerClient, ForkServerError
 from .losses import Losses, RunAborted
 from .node_reports import NodeReports
-from .patience import Patience, grace_of
+from .patience import Patience, grace_of, longest_s
 from .placement.executor import Engine, ExecutorFailed
 from .processes import ProcessTable
 from .regions.plan import roles_of
@@ -71,7 +71,7 @@ class Supervisor:
         needed = self.min_nodes or self.experiment.min_nodes
         self.losses = Losses(self.roles, self.jobs.regions, self.reports.ready, needed, self.on_lost)
         self._left = Departures(LEFT_S)
-        self._patience = Patience(self._processes, self.on_pause, self._check)
+        self.patience = Patience(self._processes, self.on_pause, self._check)
         self._stopping = False
 
     @property
@@ -136,7 +136,7 @@ class Supervisor:
             raise RunAborted(str(error)) from error
 
     def reported(self, node: str, kind: str, fields: Mapping[str, Any], array: Any) -> None:
-        self.progressed()
+        self.patience.progressed()
         if kind == "ready":
             self._ready(node, fields)
         elif self.reports.take_part(node, kind, fields, array):
@@ -162,9 +162,6 @@ class Supervisor:
         if array is not None and node not in self.losses.lost:
             self.reports.arrays[node] = array
 
-    def progressed(self) -> None:
-        self._patience.progressed()
-
     def _exited(self, nodes: tuple[str, ...], how: str) -> None:
         if self._stopping:
             return
@@ -180,7 +177,7 @@ class Supervisor:
     def _ended(self, node: str, reason: str, *, told_to: bool) -> None:
         """Note an end that was not the launcher's wish: who was told to is lost if the launcher itself is not."""
         if told_to and not self._stopping:
-            self._left.note(node, reason, self._patience.now)
+            self._left.note(node, reason, self.patience.now)
         elif not self._stopping:
             self._lose(node, reason)
 
@@ -219,11 +216,17 @@ class Supervisor:
             if not missing and not self._left:
                 return
             grace_s = grace_of(missing, self.reports.results, self.experiment)
-            if missing and self.reports.results and self._patience.idle_s > grace_s:
-                for node in missing:
-                    self._lose(node, f"gave no result within {grace_s:g} s of the last sign of progress")
-                continue
-            await self._patience.pause()
+            if missing and self.reports.results and self.patience.idle_s > grace_s:
+                longest = longest_s(self.experiment)
+                if self.patience.sees or self.patience.idle_s > longest:
+                    for node in missing:
+                        self._lose(node, f"gave no result within {grace_s:g} s of the last sign of progress")
+                    continue
+                if self.patience.doubts():
+                    until = f"waited for until the broker relays an event, {longest:g} s at the most"
+                    what = f"no result of {listed(missing)}, and no event of any node"
+                    self._warn(f"{what}: they may still be working, and are {until}")
+            await self.patience.pause()
 
     def _unreported(self) -> list[str]:
         return sorted(self.survivors() - set(self.reports.results))
@@ -232,7 +235,7 @@ class Supervisor:
         if not self.baselines.started:
             return
         try:
-            known = await self._patience.until(lambda: self.baselines.scores is not None, within_s, of_progress=True)
+            known = await self.patience.until(lambda: self.baselines.scores is not None, within_s, of_progress=True)
         except RunAborted:
             known = False
         if not known:
@@ -240,14 +243,14 @@ class Supervisor:
             self._warn(f"the baselines are left out: {reason}")
 
     def _check(self) -> None:
-        for node, reason in self._left.due(self._patience.now):
+        for node, reason in self._left.due(self.patience.now):
             self._lose(node, reason)
         self.losses.check()
 
     async def _until(
         self, condition: Callable[[], bool], within_s: float, otherwise: str, *, of_progress: bool = False
     ) -> None:
-        if await self._patience.until(condition, within_s, of_progress=of_progress):
+        if await self.patience.until(condition, within_s, of_progress=of_progress):
             return
         ready = self.reports.ready
         missing = ", ".join(sorted(self.survivors() - set(ready))) if BROKER in ready else ""

@@ -281,6 +281,44 @@ def test_made_into_rows_they_would_hold_it_up() -> None:
     assert figures.read
 
 
+async def lost_while_the_broker_stands_still(monkeypatch: pytest.MonkeyPatch, *, relays: bool = False) -> list[str]:
+    """Who is lost when two peers, cut off from the third, have reported, and it goes on for half a minute unseen."""
+    clock = [0.0]
+    monkeypatch.setattr(patience, "monotonic", lambda: clock[0])
+    scenario = await Scenario(mode="gossip").started()
+    scenario.supervisor.patience.awake.seconds += 0.5  # since when the broker has stood still
+    scenario.result("peer-0", silent=["peer-2"])
+    scenario.result("peer-1", silent=["peer-2"])
+    waiting = asyncio.create_task(scenario.results())
+    for _ in range(60):
+        clock[0] += 0.5
+        if relays and scenario.published:
+            scenario.supervisor.patience.relayed()
+        scenario.supervisor._processes.notify()
+        for _ in range(5):
+            await asyncio.sleep(0)
+    scenario.result("peer-2")
+    await waiting
+    said = [fields["reason"] for kind, fields in scenario.published if kind == "warning"]
+    still = "they may still be working, and are waited for until the broker relays an event, 120 s at the most"
+    assert len(said) <= 1
+    assert said in ([], [f"no result of peer-2, and no event of any node: {still}"])
+    return [node for node, _ in scenario.lost]
+
+
+async def test_what_cannot_be_seen_is_not_taken_for_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await lost_while_the_broker_stands_still(monkeypatch) == []
+
+
+async def test_when_the_broker_relays_again_silence_is_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await lost_while_the_broker_stands_still(monkeypatch, relays=True) == ["peer-2"]
+
+
+async def test_else_one_that_works_is_lost_for_the_brokers_sake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Patience, "sees", True)
+    assert await lost_while_the_broker_stands_still(monkeypatch) == ["peer-2"]
+
+
 async def test_a_launcher_that_slept_has_waited_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped for two minutes while one node has yet to report, it gives nobody up when it wakes."""
     assert await lost_in_its_sleep(monkeypatch) == []
@@ -325,7 +363,7 @@ async def ready_one_after_the_other() -> None:
     shares = DataShares(("a",), "classification", 9, nodes=[10, 11, 12], test=13)
     starting = asyncio.create_task(scenario.supervisor.start_nodes(shares))
     for name in ("coordinator", "client-0", "client-1", "client-2"):
-        scenario.supervisor._patience.awake.seconds += 40.0
+        scenario.supervisor.patience.awake.seconds += 40.0
         scenario.supervisor._processes.notify()
         for _ in range(5):
             await asyncio.sleep(0)
@@ -443,7 +481,7 @@ async def terminated(monkeypatch: pytest.MonkeyPatch, *, launcher_too: bool) -> 
     if launcher_too:
         scenario.supervisor.stopping()
         waiting.cancel()
-    scenario.supervisor._patience.awake = Later()  # type: ignore[assignment]
+    scenario.supervisor.patience.awake = Later()  # type: ignore[assignment]
     scenario.supervisor._processes.notify()
     await asyncio.wait({waiting})
     if not launcher_too:
@@ -546,7 +584,7 @@ async def with_a_late_broker(monkeypatch: pytest.MonkeyPatch) -> str:
     """Start a broker that is forked after 40 s, while modules are imported, and is ready 20 s later; return where."""
     clock, scenario = [0.0], Scenario(network={"join_deadline_s": 30})
     monkeypatch.setattr(patience, "monotonic", lambda: clock[0])
-    scenario.supervisor._patience.awake = AwakeTime(0.0)
+    scenario.supervisor.patience.awake = AwakeTime(0.0)
 
     def forked(pid: int, job: dict[str, Any]) -> None:
         clock[0] = 40.0
@@ -584,7 +622,7 @@ async def said_of_slow_baselines(monkeypatch: pytest.MonkeyPatch, *, models: int
             if next(done, None) is None:
                 scenario.supervisor.reported("baseline", "result", {"centralised": 0.9}, None)
             else:
-                scenario.supervisor.progressed()
+                scenario.supervisor.patience.progressed()
 
     monkeypatch.setattr(ProcessTable, "change", change)
     await scenario.supervisor.wait_for_baselines(60.0)
