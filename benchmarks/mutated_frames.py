@@ -95,19 +95,19 @@ def _count_messages(numbers: Any) -> None:
 
 def _count_requests(numbers: Any) -> None:
     from nervenet.broker import relay
-    from nervenet.broker.broker import Broker
+    from nervenet.broker.directory_server import DirectoryServer
 
-    answer, head = Broker._answer, relay.decode_head  # noqa: SLF001
+    answer, head = DirectoryServer._answer, relay.decode_head  # noqa: SLF001
 
-    def note_request(broker: Any, identity: bytes, *rest: Any) -> None:
+    def note_request(server: Any, identity: bytes, *rest: Any) -> None:
         numbers[READ.index("directory")] += identity.startswith(b"mutant")
-        answer(broker, identity, *rest)
+        answer(server, identity, *rest)
 
     def note_event(frames: Any) -> Any:
         numbers[READ.index("events")] += not (len(frames) == 2 and RUN.encode() in bytes(frames[1]))
         return head(frames)
 
-    Broker._answer, relay.decode_head = note_request, note_event  # type: ignore[method-assign]  # noqa: SLF001
+    DirectoryServer._answer, relay.decode_head = note_request, note_event  # type: ignore[method-assign]  # noqa: SLF001
 
 
 # ----------------------------------------------------------------------------------------------------------- strangers

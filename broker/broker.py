@@ -4,58 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 import zmq
 
-from .channel import Channel, Envelope
-from .codec import DEFAULT_LIMITS, decode
-from .dial_back import BackDialer
-from .directory import Directory, Outcome, Reply
+from .admission import Admission
+from .bound_sockets import BoundSockets
+from .directory import Directory
+from .directory_server import DirectoryServer
 from .ending import end_in_thread
-from .errors import AddressInUse, ProtocolError
 from .event_log import log_event
 from .events import Event
 from .guard.services import ServiceGuards
-from .last_values import snapshot_frame
-from .limits import allowed
-from .messages import (
-    VERSION,
-    BrokerInfo,
-    DialBack,
-    Failed,
-    GetBrokerInfo,
-    GetSnapshot,
-    Join,
-    Joined,
-    Leave,
-    Message,
-    RenewLease,
-    tag_of,
-)
+from .refusal_reports import RefusalReports
 from .relay import Relay
-from .roster_frames import RosterFrames
-from .security.memberships import Memberships
 from .security.plain import LOCAL, Plain
-from .security.refusals import Refusals, fields_of
-from .security.roles import wrong_member, wrong_publisher
-from .sockets import CONTROL_QUEUE, Security, advertised, bind, discard, make, split_bind
-from .transport_events import ConnectionRefused, Counters
+from .sockets import Security
+from .transport_events import Counters
 from .transport_protocol import new_incarnation
-from .versions import OURS, of_header
 
 if TYPE_CHECKING:
-    from .security.allow_list import AllowList, Entry
-    from .security.gate import Listener
+    from .security.allow_list import AllowList
 
 _TICK_S = 0.1
 _AWAKE_S = 1.0  # a tick that is later than this was slept through: what nodes sent meanwhile is still to be read
 _LAST_EVENTS_S = 1.0  # in which what was relayed last may leave this process
-_ATTEMPTS = 50  # at three consecutive free ports
-_SERVICES = ("directory", "events_in", "events_out")
 
 
 class Broker:
@@ -95,9 +70,9 @@ class Broker:
         on_refused: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.counters = Counters()
-        self.addresses: dict[str, str] = {}
+        self._sockets = BoundSockets(security, advertise)
+        self.addresses = self._sockets.addresses
         self._bind = address
-        self._advertise = advertise
         self._lease_s = lease_s
         self._own_context = context is None
         self._context = context
@@ -105,10 +80,6 @@ class Broker:
         self._seq: dict[str, int] = {}
         self._security = security
         self._on_refused = on_refused
-        self._refusals = Refusals()
-        self._memberships, self._rosters = Memberships(), RosterFrames()
-        self._listeners: dict[str, Listener] = {}  # with keys, by service
-        self._descriptors: dict[str, int] = {}  # at which they listen, by service
         self._unwatch: Callable[[], None] = lambda: None
 
     @property
@@ -124,10 +95,11 @@ class Broker:
         """
         self._loop = asyncio.get_running_loop()
         self._failure: asyncio.Future[None] = self._loop.create_future()
+        self._refusals = RefusalReports(self.counters, self.publish, self._on_refused, self._failure.done)
         if self._context is None:
             self._context = zmq.Context()
         try:
-            sockets = self._bound(self._context)
+            sockets = self._sockets.bind(self._context, self._bind, refused=self._refusals.refused, end=self._end)
         except BaseException:
             if self._own_context:
                 self._context.term()
@@ -143,70 +115,44 @@ class Broker:
         self._timer = self._loop.call_later(_TICK_S, self._tick)
         return self
 
-    def _begin(self, sockets: list[zmq.Socket[bytes]]) -> None:
+    def _begin(self, sockets: dict[str, zmq.Socket[bytes]]) -> None:
         events_in, events_out = self.addresses["events_in"], self.addresses["events_out"]
+        refused = self._refusals.refused
         self._directory = Directory(events_in, events_out, lease_s=self._lease_s, enrollment=self._security.enrollment)
-        self._back_dialer = BackDialer(self._reply)
-        keyed = bool(self._listeners)
-        connected = [service for service in _SERVICES if not self.addresses[service].startswith("inproc")]
-        self._guards = ServiceGuards({each: self._descriptors[each] for each in connected}, self._refused)
+        self._guards = ServiceGuards(self._sockets.connected, refused)
+        self._admission = Admission(self._security, self._sockets, self._guards, self._directory, refused)
         self._relay = Relay(
-            sockets[1],
-            sockets[2],
+            sockets["events_in"],
+            sockets["events_out"],
             self.counters,
-            keyed=keyed,
-            may_publish=self._may_publish,
-            may_subscribe=self._may_subscribe,
+            keyed=bool(self._sockets.listeners),
+            may_publish=self._admission.may_publish,
+            may_subscribe=self._admission.may_subscribe,
             guards=self._guards.by_service,
         )
-        self._requests = Channel(
-            sockets[0],
-            deliver=self._request,
+        self._server = DirectoryServer(
+            sockets["directory"],
+            self._directory,
+            self._relay.last,
+            sockets=self._sockets,
+            guards=self._guards,
+            admission=self._admission,
             counters=self.counters,
-            queue=CONTROL_QUEUE,
-            addressed=True,
-            keyed=keyed,
-            heard=self._guards.heard,
+            publish=self.publish,
+            refused=refused,
+            fail=self._fail,
         )
-        self._guards.requests(self._requests)
 
-    def _watch(self, sockets: list[zmq.Socket[bytes]]) -> None:
-        self._guards.watch(dict(zip(_SERVICES, sockets, strict=True)), self._listeners)
+    def _watch(self, sockets: dict[str, zmq.Socket[bytes]]) -> None:
+        self._guards.watch(sockets, self._sockets.listeners)
         if not isinstance(self._security, Plain):
             self._allowed = self._security.gate.allowed
             self._unwatch = self._security.gate.watch(self._list_changed)
 
-    def _bound(self, context: zmq.Context[zmq.Socket[bytes]]) -> list[zmq.Socket[bytes]]:
-        """Bind the three sockets, or none; free ports are consecutive, so that one number identifies them."""
-        free = self._bind.startswith("tcp://") and self._bind.rpartition(":")[2] in {"0", "*"}
-        for _ in range(_ATTEMPTS if free else 1):
-            bind_to = f"{self._bind.rpartition(':')[0]}:{_free_port()}" if free else self._bind
-            sockets = [make(context, kind) for kind in ("directory.server", "events.in", "events.out")]
-            try:
-                for service, socket, address in zip(_SERVICES, sockets, split_bind(bind_to, _SERVICES), strict=True):
-                    plain = bind_to if service == "directory" and not address.startswith("tcp") else address
-                    security, end = self._security, self._end
-                    bound, listener, self._descriptors[service] = bind(
-                        socket, plain, security=security, service=service, refused=self._refused, end=end
-                    )
-                    if listener is not None:
-                        self._listeners[service] = listener
-                    self.addresses[service] = advertised(bound, self._advertise) if self._advertise else bound
-            except BaseException as error:
-                for socket in sockets:
-                    socket.close()
-                self._forget_listeners()
-                if free and isinstance(error, AddressInUse):
-                    continue
-                raise
-            return sockets
-        raise AddressInUse(self._bind)
-
     async def __aexit__(self, *_: object) -> None:
         self._timer.cancel()
         self._failure.cancel()
-        for address in self.addresses.values():
-            discard(address)
+        self._sockets.discard()
         self._close(_LAST_EVENTS_S)
         if self._own_context and self._context is not None:
             await end_in_thread(self._context.term)
@@ -214,19 +160,13 @@ class Broker:
     def _close(self, linger_s: float) -> None:
         self._unwatch()
         self._guards.close()
-        self._back_dialer.close()
-        self._requests.close(min(0.1, linger_s))
+        self._server.close(min(0.1, linger_s))
         self._relay.close(linger_s)
-        self._forget_listeners()
-
-    def _forget_listeners(self) -> None:
-        for listener in self._listeners.values():
-            listener.close()
-        self._listeners.clear()
+        self._sockets.forget_listeners()
 
     def _end(self) -> None:
         """Close all sockets at once, because nobody can be authenticated any more; `serve` raises why."""
-        if self._listeners:
+        if self._sockets.listeners:
             self._close(0.0)
             if not isinstance(self._security, Plain) and self._security.gate.failure is not None:
                 self._fail(self._security.gate.failure)
@@ -240,129 +180,25 @@ class Broker:
         event = {**head, "incarnation": self._incarnation, "seq": seq, "time": time.time(), **fields}
         self._relay.publish(log_event(event))
 
-    def _request(self, channel: Channel, identity: bytes, frames: list[Any]) -> None:
-        try:
-            sender = self._sender("directory", channel)
-            if sender is None and self._listeners:
-                return
-            self._answer(identity, frames, sender, channel.source())
-        except BaseException as error:  # noqa: BLE001  serve() raises it
-            self._fail(error)
-
-    def _answer(self, identity: bytes, frames: list[Any], sender: Entry | None, source: str) -> None:
-        self.counters.bytes_received += sum(map(len, frames))
-        try:
-            message, _ = decode(frames)
-        except ProtocolError as error:
-            self.counters.malformed += 1
-            self._guards.malformed()
-            asks = "the node that asks"
-            why = of_header(asks, error.version, "the broker") if error.version else error.reason
-            self._reply(identity, Failed(0, error.code, why), error.version or VERSION)
-            return
-        self._guards.well_formed(identity)
-        if sender is not None and (reason := _not_theirs(message, sender)) is not None:
-            self._listeners["directory"].refuse(sender, reason)
-            self._reply(identity, Failed(getattr(message, "id", 0), "identity", reason))
-        elif isinstance(message, GetSnapshot) and not self._guards.may_have_snapshot():
-            most = f"{allowed('snapshots')} snapshots at once and then one a second are given to one connection"
-            self._reply(identity, Failed(message.id, "limit", most))
-        elif isinstance(message, GetSnapshot):
-            for events, last in self._relay.last.parts(message.prefix):
-                frame = snapshot_frame(message.id, events, last)
-                self._send(identity, Envelope([frame], "snapshot", 0, len(frame)))
-        elif isinstance(message, GetBrokerInfo):
-            runs = self._directory.runs
-            self._reply(identity, BrokerInfo(message.id, OURS.newest, OURS.oldest, OURS.release, time.time(), runs))
-        elif isinstance(message, DialBack):
-            self._back_dialer.ask(identity, message, source)
-        else:
-            outcomes = self._directory.handle(identity, message, self._loop.time())
-            joined = any(isinstance(getattr(each, "message", None), Joined) for each in outcomes)
-            if sender is not None and isinstance(message, Join) and joined:  # else names without end
-                self._memberships.joined(message.node, *self._security.enrollment.runs_of(message.run))
-            self._execute(outcomes)
-
     def _tick(self) -> None:
         late_s = self._loop.time() - self._timer.when()
         self._timer = self._loop.call_later(_TICK_S, self._tick)
         try:
             if late_s > _AWAKE_S:
                 self._directory.extend_deadlines(late_s, self._loop.time())
-            self._execute(self._directory.tick(self._loop.time()))
-            for refusal, count in self._refusals.due(self._loop.time()):
-                self._say_refused(refusal, count)
+            self._server.execute(self._directory.tick(self._loop.time()))
+            self._refusals.due(self._loop.time())
         except BaseException as error:  # noqa: BLE001  serve() raises it
             self._fail(error)
-
-    def _execute(self, outcomes: list[Outcome]) -> None:
-        for outcome in outcomes:
-            if isinstance(outcome, Reply):
-                if isinstance(outcome.message, Failed) and outcome.message.code == "identity":
-                    self._refused(ConnectionRefused("directory", "", "", "", outcome.message.reason))
-                self._reply(outcome.identity, outcome.message)
-            else:
-                fields = dict(outcome)
-                self.publish(fields.pop("type"), fields.pop("run"), **fields)
-
-    def _reply(self, identity: bytes, message: Message, version: int = VERSION) -> None:
-        envelope = self._rosters.envelope(message) or Envelope.of(message, version=version)
-        if envelope.header_bytes > DEFAULT_LIMITS.header_bytes:
-            reason = f"the {tag_of(message)} exceeds the limit"
-            envelope = Envelope.of(Failed(getattr(message, "id", 0), "oversize", reason))
-        self._send(identity, envelope)
-
-    def _send(self, identity: bytes, envelope: Envelope) -> None:
-        self._guards.answered(identity, envelope.header_bytes)
-        self._requests.send(identity, envelope)
-
-    # With keys: who may do what
-
-    def _sender(self, service: str, channel: Channel) -> Entry | None:
-        listener = self._listeners.get(service)
-        return None if listener is None else listener.sender(channel)
-
-    def _may_publish(self, channel: Channel, event: Event) -> bool:
-        sender = self._sender("events_in", channel)
-        if sender is None and self._listeners:
-            return False
-        refusal = _not_relayed(event, sender, self._security.enrollment.publishers, self._memberships, self._directory)
-        if refusal is not None:
-            self._refused(refusal)
-        return refusal is None
-
-    def _may_subscribe(self, channel: Channel) -> bool:
-        self._guards.drain("events_out")
-        return self._sender("events_out", channel) is not None or not self._listeners
 
     def _list_changed(self, allowed: AllowList) -> None:
         gone, self._allowed = self._allowed.without(allowed), allowed
         for entry in gone:
-            self._execute(self._directory.expel(entry.name, self._loop.time()))
-
-    def _refused(self, refusal: ConnectionRefused) -> None:
-        self.counters.refused += 1
-        self._loop.call_soon(self._report, refusal)
-
-    def _report(self, refusal: ConnectionRefused) -> None:
-        count = self._refusals.report(refusal, self._loop.time())
-        if count and not self._failure.done():
-            self._say_refused(refusal, count)
-
-    def _say_refused(self, refusal: ConnectionRefused, count: int) -> None:
-        self.publish("connection.refused", "", **fields_of(refusal, count))
-        where = f" from {refusal.address}" if refusal.address else ""
-        times = f" ({count} times)" if count > 1 else ""
-        self._on_refused(f"refused at {refusal.service}{where}: {refusal.reason}{times}")
+            self._server.execute(self._directory.expel(entry.name, self._loop.time()))
 
     def _fail(self, error: BaseException) -> None:
         with contextlib.suppress(asyncio.InvalidStateError):
             self._failure.set_exception(error)
-
-
-def _free_port() -> int:
-    """Return a port that may be free, with the two after it, outside the system's ephemeral range."""
-    return random.SystemRandom().randrange(13_000, 20_000, 3)
 
 
 def _event_head(type_: str, run: str, security: Security) -> Event:
@@ -371,39 +207,9 @@ def _event_head(type_: str, run: str, security: Security) -> Event:
     return head | {"insecure": True} if security.insecure else head
 
 
-def _not_relayed(
-    event: Event, sender: Entry | None, roles: Mapping[str, str], memberships: Memberships, directory: Directory
-) -> ConnectionRefused | None:
-    """Return why an event is not its sender's business; ``roles`` are those of a launch, whose nodes have them."""
-    kind, node, role, run = event["type"], event["node"], event["role"], event["run"]
-    reason = None
-    if sender is not None:
-        reason = wrong_publisher(sender.name, sender.roles, kind, node, role)
-        reason = reason or memberships.wrong_run(node, role, run, directory.has_begun(run))
-    elif roles and node not in roles:
-        reason = f"{node[:64]} is no node of the run that this broker was started for"
-    elif roles:
-        reason = wrong_publisher(node, frozenset({roles[node]}), kind, node, role)
-    if reason is None:
-        return None
-    key, name = ("", node[:64]) if sender is None else (sender.public, sender.name)
-    return ConnectionRefused("events_in", "", key, name, f"{kind[:64]} is not relayed: {reason[:300]}")
-
-
-def _not_theirs(message: Message, sender: Entry) -> str | None:
-    """Return why a request is not the business of the key that it came by, or None."""
-    match message:
-        case Join(node=node, role=role):
-            return wrong_member(sender.name, sender.roles, node, role)
-        case RenewLease(node=node) | Leave(node=node) if node != sender.name:
-            return f"the lease of {node} is not that of {sender.name}, whose key asks"
-        case _:
-            return None
-
-
 def relay_event(broker: Broker, event: Event) -> None:
     """Relay an event of a node that lives in this process, as if it had published it at this broker."""
-    broker._relay.publish(event)  # noqa: SLF001  (its own module; the class is long enough)
+    broker._relay.publish(event)  # noqa: SLF001  (its own module)
 
 
 def watch_events(broker: Broker, on_event: Callable[[Event], None]) -> None:

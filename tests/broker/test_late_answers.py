@@ -12,6 +12,7 @@ import zmq
 from msgspec.structs import replace
 from nervenet.broker import subscriber
 from nervenet.broker.broker import Broker
+from nervenet.broker.directory_server import DirectoryServer
 from nervenet.broker.lease import Lease
 from nervenet.broker.messages import Join, Joined, Message, Ok
 from nervenet.broker.request_client import RequestClient
@@ -34,15 +35,15 @@ async def notes_that_it_is_back(monkeypatch: pytest.MonkeyPatch, within: float =
     more than once before, where this process stands still.
     """
     rejoined, lost, renewed, asks_because = list[Joined](), list[Joined](), list[Ok](), list[Message]()
-    joined, reply, not_renewed = Lease._joined, Broker._reply, Lease._not_renewed
+    joined, reply, not_renewed = Lease._joined, DirectoryServer._reply, Lease._not_renewed
 
-    def losing(broker: Broker, identity: bytes, message: Any, *version: int) -> None:
+    def losing(server: DirectoryServer, identity: bytes, message: Any, *version: int) -> None:
         if forgotten and isinstance(message, Joined) and not any(isinstance(why, Ok) for why in asks_because):
             lost.append(message)
             return
         if lost and isinstance(message, Ok):
             renewed.append(message)
-        reply(broker, identity, message, *version)
+        reply(server, identity, message, *version)
 
     async def noting(lease: Lease, answer: Message) -> None:
         asks_because.append(answer)
@@ -51,7 +52,7 @@ async def notes_that_it_is_back(monkeypatch: pytest.MonkeyPatch, within: float =
     monkeypatch.setattr(Lease, "_not_renewed", noting)
     # It renews ten times a second, and is not lost where this process stands still.
     monkeypatch.setattr(Lease, "_joined", lambda lease, answer: joined(lease, replace(answer, lease_s=0.3)))
-    monkeypatch.setattr(Broker, "_reply", losing)
+    monkeypatch.setattr(DirectoryServer, "_reply", losing)
     forgotten = False
     async with (
         Broker("tcp://127.0.0.1:0", lease_s=3_600.0) as broker,
@@ -77,16 +78,16 @@ async def test_else_it_would_be_a_member_and_go_by_the_rosters_of_the_broker_bef
 
 async def seen_by_who_comes_late(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What a stream has of two kinds of events, one before it came, where the snapshot takes the broker its time."""
-    asked, loop, send = asyncio.Event(), asyncio.get_running_loop(), Broker._send
+    asked, loop, send = asyncio.Event(), asyncio.get_running_loop(), DirectoryServer._send
 
-    def later(broker: Broker, identity: bytes, envelope: Any) -> None:
+    def later(server: DirectoryServer, identity: bytes, envelope: Any) -> None:
         if envelope.kind == "snapshot":
             asked.set()
-            loop.call_later(0.3, send, broker, identity, envelope)
+            loop.call_later(0.3, send, server, identity, envelope)
         else:
-            send(broker, identity, envelope)
+            send(server, identity, envelope)
 
-    monkeypatch.setattr(Broker, "_send", later)
+    monkeypatch.setattr(DirectoryServer, "_send", later)
     monkeypatch.setattr(subscriber, "_REQUEST_S", 0.1)
     found: list[str] = []
     async with Broker("tcp://127.0.0.1:0") as broker:

@@ -67,6 +67,7 @@ ROLES = {
     "nodes/simulation/recording.py": ["launcher"],
     "nodes/simulation/simulate.py": ["launcher"],
     "broker/broker.py": ["broker"],
+    "broker/refusal_reports.py": ["broker"],
     "broker/events.py": ["coordinator", "aggregator", "client", "peer", "launcher"],
     "broker/subscriber.py": ["monitor"],
 }

@@ -342,7 +342,7 @@ async def test_members_of_one_connection(broker, raw, limit, most):
         one.frame(encode(Join(1, "r", f"n{number}", "client", 1, 1, {}, {}, 9, 60.0))[0])
     await until(lambda: broker.counters.messages_received >= 5)
     assert len(broker._directory._runs["r"].entries) == min(most, 5)
-    assert broker._memberships._nodes == {}  # of no use without keys, and names come without end
+    assert broker._admission._memberships._nodes == {}  # of no use without keys, and names come without end
 
 
 async def test_one_who_asks_as_it_should_is_left_alone_among_strangers(broker, raw, limit):

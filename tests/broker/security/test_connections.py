@@ -288,12 +288,12 @@ async def test_a_revoked_subscriber_is_cut_off_although_it_says_nothing(sites, s
     stream = await stack.enter_async_context(EventStream(broker.address, security=sites.curve("ops")))
     async with asyncio.timeout(DEADLINE_S):
         await stream._welcomed.wait()
-    assert len(broker._listeners["events_out"].connections) == 1
+    assert len(broker._sockets.listeners["events_out"].connections) == 1
     lost = Told()
     stream._dialer._closed = lost
     sites.revoke("hub", "ops")
     broker._security.gate.look()  # as the timer does, twice a second
-    assert len(broker._listeners["events_out"].connections) == 0
+    assert len(broker._sockets.listeners["events_out"].connections) == 0
     await lost.first(lambda _: True)
 
 
@@ -307,7 +307,7 @@ async def test_where_nobody_authenticates_any_more_the_listening_sockets_end(sit
     with pytest.raises(Exception, match=r"can no longer be authenticated.*division by zero"):
         async with asyncio.timeout(DEADLINE_S):
             await broker.serve()
-    assert broker._requests.socket.closed
+    assert broker._server._requests.socket.closed
     assert broker._relay._in.socket.closed
     assert broker._relay._out.socket.closed
     with pytest.raises(BrokerUnreachable):
