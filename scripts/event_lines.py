@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nervenet.nodes.monitoring.run_view import Fields
+from nervenet.nodes.monitoring.event_fields import Fields
 from nervenet.nodes.runtime.event_fitting import fitted
 from nervenet.nodes.runtime.printable import printable
 from nervenet.nodes.web.feed import Feed

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from nervenet.nodes.monitoring.run_view import NodeRow, RunView
+from nervenet.nodes.monitoring.node_row import NodeRow
+from nervenet.nodes.monitoring.run_view import RunView
 from nervenet.nodes.monitoring.screen import URGENT, placed
 from nervenet.nodes.report.units import duration, score, score_name, size
 from nervenet.nodes.runtime.printable import listed, printable

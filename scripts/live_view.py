@@ -10,7 +10,7 @@ import shutil
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from nervenet.nodes.monitoring.run_view import Fields
+from nervenet.nodes.monitoring.event_fields import Fields
 from nervenet.nodes.monitoring.screen import HELP_LAUNCH, HELP_LEAVE, HELP_REPLAY, Screen
 
 from .event_lines import EventLines

@@ -6,7 +6,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from nervenet.nodes.monitoring.run_view import Fields, RunView, notice
+from nervenet.nodes.monitoring.event_fields import Fields
+from nervenet.nodes.monitoring.notices import notice
+from nervenet.nodes.monitoring.run_view import RunView
 from nervenet.nodes.runtime.printable import listed
 
 AT_ONCE = 10  # lines about one type of event; of the rest is said how many there are

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nervenet.nodes.monitoring.run_view import NodeRow, RunView
+from nervenet.nodes.monitoring.node_row import NodeRow
+from nervenet.nodes.monitoring.run_view import RunView
 from nervenet.nodes.monitoring.screen import HELP, Screen
 from nervenet.nodes.report.units import duration, score, score_name, size
 from nervenet.nodes.runtime.printable import listed, printable

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nervenet.nodes.monitoring.event_fields import Fields
 from nervenet.nodes.monitoring.outcome import Outcome
-from nervenet.nodes.monitoring.run_view import Fields, RunView
+from nervenet.nodes.monitoring.run_view import RunView
 from nervenet.nodes.runtime.event_fitting import fitted
 from nervenet.nodes.runtime.event_types import Event
 from nervenet.nodes.runtime.printable import printable

@@ -13,7 +13,7 @@ from nervenet.broker import errors, versions
 from nervenet.broker.errors import SEE, BrokerError, see
 from nervenet.nodes.config.error_pages import BY_CODE, ENTRIES, markdown
 from nervenet.nodes.joining.invitation import InvitationError
-from nervenet.nodes.monitoring.run_view import notice
+from nervenet.nodes.monitoring.notices import notice
 from nervenet.scripts.main import _explain, execute
 
 ROOT = Path(__file__).parents[1]

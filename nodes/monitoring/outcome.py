@@ -9,7 +9,8 @@ from nervenet.broker.errors import see
 from ..report.units import score, score_name
 from ..runtime.event_fitting import fitted
 from ..runtime.printable import listed, printable
-from .run_view import Fields, RunView
+from .event_fields import Fields
+from .run_view import RunView
 
 MOST = 10  # nodes of which each has a line
 _KNOWN = 10_000  # nodes of which is remembered what happened to them

@@ -6,48 +6,20 @@ Events may come late, twice over a snapshot, or with gaps; a final event always 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from nervenet.broker.errors import see
-
 from ..results.round_metrics import Sketch
 from ..runtime.event_fitting import fitted
-from ..runtime.event_types import INTERRUPTED, Event
 from .clusters import PeerClusters, find_clusters
+from .event_fields import Fields, number_of
 from .losses import Loss, Losses
+from .node_row import CLIENTS, LEARNERS, NodeRow
+from .notices import agreeing
 
-Fields = Mapping[str, Any] | Event
-CLIENTS = ("client", "aggregator")
-LEARNERS = ("coordinator", "peer", *CLIENTS)
 MOST_MALFORMED = 256  # publishers and types whose malformed events are told apart
 OTHERS = "others any"  # as a stream of events calls those that it does not tell apart
-
-
-@dataclass
-class NodeRow:
-    role: str = ""
-    state: str = "joined"
-    round: int = 0
-    loss: float | None = None  # of its training
-    test_loss: float | None = None  # of its model, on the test set or on its hold-out
-    score: float | None = None
-    sent: int = 0
-    received: int = 0
-    rejected: int = 0
-    seen: float = 0.0  # unix seconds of its last event
-    rate: float | None = None  # rounds a second
-    region: str = ""  # that it is in, or is the aggregator of
-
-    @property
-    def living(self) -> bool:
-        return self.state not in ("lost", "left", "done")
-
-    def turn(self, state: str) -> None:
-        """Take a state by what the node itself says; whether a lost one is back is decided before."""
-        if self.state != "lost":
-            self.state = state
 
 
 @dataclass
@@ -114,7 +86,7 @@ class RunView:
 
     def update(self, event: Fields) -> None:
         event = fitted(event)
-        kind, at = str(event.get("type")), _number(event.get("time")) or 0.0
+        kind, at = str(event.get("type")), number_of(event.get("time")) or 0.0
         self.seen = max(self.seen, at)
         self.insecure = self.insecure or event.get("insecure") is True
         self._heard(str(event.get("node")), int(event.get("incarnation") or 0))
@@ -196,7 +168,7 @@ class RunView:
         completed = event.get("completed_rounds")
         if kind == "run.completed" and isinstance(completed, int):
             self.completed = self.round = completed
-            score, loss = self._score(event), _number(event.get("loss"))
+            score, loss = self._score(event), number_of(event.get("loss"))
             self.score = self.score if score is None else score
             self.loss = self.loss if loss is None else loss
         for name, row in self.rows.items():
@@ -214,10 +186,10 @@ class RunView:
         self.final.add(name)
         row.state = "lost" if event.get("state") == "lost" else "done"
         if row.state == "lost":
-            self._mark(name, "lost", str(event.get("node")), _number(event.get("time")) or 0.0)
+            self._mark(name, "lost", str(event.get("node")), number_of(event.get("time")) or 0.0)
         completed = event.get("completed_rounds")
         row.round = completed if isinstance(completed, int) else max(self.round, row.round)
-        row.score, row.test_loss = self._score(event), _number(event.get("loss"))
+        row.score, row.test_loss = self._score(event), number_of(event.get("loss"))
         row.sent = int(event.get("bytes_sent") or row.sent)
         row.received = int(event.get("bytes_received") or row.received)
 
@@ -269,10 +241,10 @@ class RunView:
             if row.role == "peer":
                 self._judged(event, row, "holdout")
                 return
-            row.loss = _number(event.get("loss"))
+            row.loss = number_of(event.get("loss"))
             row.score = self._score(event) if self._score(event) is not None else row.score
             self._follow_client(row, event.get("rounds"))
-            _count(row, event)
+            row.count(event)
         elif kind == "node.finished":
             row.turn("done")
             row.round = number or row.round
@@ -288,7 +260,7 @@ class RunView:
             self.rounds = rounds if isinstance(rounds, int) and rounds else self.rounds
 
     def _judged(self, event: Fields, row: NodeRow, on: str) -> None:
-        row.score, row.test_loss = self._score(event), _number(event.get("loss"))
+        row.score, row.test_loss = self._score(event), number_of(event.get("loss"))
         self.evaluated_on = on
         self._evaluate(row)
 
@@ -311,16 +283,16 @@ class RunView:
         row.turn("ready")
         row.round = max(row.round, number or 0)
         self.agreeing = ""
-        _count(row, event)
-        row.loss = _number(event.get("loss"))
+        row.count(event)
+        row.loss = number_of(event.get("loss"))
         if event.get("task"):
             labels = event["task"] == "classification"
             self.target = f"labels of {event.get('classes')} classes" if labels else "a quantity"
-        row.rate = _number(event.get("rounds_per_s")) or row.rate
+        row.rate = number_of(event.get("rounds_per_s")) or row.rate
         if row.role == "coordinator":
             self.rate = row.rate
             self.round = max(self.round, row.round)
-            self.staleness = _number(event.get("staleness_mean"))
+            self.staleness = number_of(event.get("staleness_mean"))
             for client in self.rows.values():
                 client.state = "ready" if client.state == "sent" else client.state
         else:
@@ -350,7 +322,7 @@ class RunView:
     def _score(self, event: Fields) -> float | None:
         if "r2" in event:
             self.score_name = "r2"
-        return _number(event.get("accuracy", event.get("r2")))
+        return number_of(event.get("accuracy", event.get("r2")))
 
 
 def _count_malformed(known: dict[str, int], whose: str, count: int) -> None:
@@ -363,54 +335,6 @@ def _count_malformed(known: dict[str, int], whose: str, count: int) -> None:
 def _keep_sketch(sketches: dict[str, Sketch], event: Fields, row: NodeRow) -> None:
     if row.role == "peer" and isinstance(event.get("sketch"), list | tuple):
         sketches[str(event["node"])] = event["sketch"]
-
-
-def _count(row: NodeRow, event: Fields) -> None:
-    """Take the totals as the node says them; where it does not, add up what was heard."""
-    for name, total in (("sent", event.get("bytes_sent_total")), ("received", event.get("bytes_received_total"))):
-        if isinstance(total, int):
-            setattr(row, name, max(getattr(row, name), total))
-        else:
-            setattr(row, name, getattr(row, name) + int(event.get(f"bytes_{name}") or 0))
-
-
-def agreeing(event: Fields) -> str:
-    """Return how far round 0 is: which question is open, and who has not answered it."""
-    waiting = event.get("waiting")
-    names = [str(name) for name in waiting[:3]] if isinstance(waiting, list | tuple) else []
-    open_ = event.get("unanswered")
-    more = open_ - len(names) if isinstance(open_, int) else 0
-    text = f"agreeing, question {event.get('question')}"
-    return text + (f", waiting for {', '.join(names)}" if names else "") + (f" and {more} more" if more > 0 else "")
-
-
-def notice(event: Fields) -> str | None:
-    """Return the line for an event that a user should read even if no table shows it; None for all others."""
-    event = fitted(event)
-    subject, number = event.get("subject") or event.get("node"), event.get("round")
-    text = {
-        "gap": f"missed {event.get('missed')} events of {subject}",
-        "malformed": f"{event.get('count')} malformed events {event.get('about')} of {subject}",
-        "node.suspect": f"{subject} is suspected",
-        "node.lost": f"{subject} is lost",
-        "round.failed": f"round {number} failed",
-        "update.rejected": f"an update of {subject} was rejected" + ("" if number is None else f" in round {number}"),
-        "site.declined": f"{event.get('node')}: {subject} declined"
-        if event.get("role") == "coordinator"
-        else f"{event.get('node')} declined what {subject} asks",
-        "run.stopping": f"the run ends with round {number}",
-        "run.failed": "the run failed",
-        "warning": str(event.get("node")),
-        "connection.refused": f"refused at the {event.get('service')} of {event.get('node')}",
-    }.get(str(event.get("type")))
-    if event.get("type") == "run.failed" and str(event.get("reason")).startswith(INTERRUPTED):
-        return f"the run was {event.get('reason')}"
-    page = see("node-lost") if event.get("type") == "node.lost" else ""
-    return f"{text}: {event.get('reason')}{page}" if text and event.get("reason") else text
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and value == value else None
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

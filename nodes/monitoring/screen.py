@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .run_view import NodeRow
+from .node_row import NodeRow
 
 PAGES = {"n": "nodes", "f": "feed", "l": "log", "?": "help", "h": "help"}
 ACTIONS = {"q": "quit", "+": "faster", "=": "faster", "-": "slower", ".": "next round", "right": "next round"}

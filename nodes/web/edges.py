@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..monitoring.run_view import CLIENTS
+from ..monitoring.node_row import CLIENTS
 from .text import names
 
 MOST = 8192

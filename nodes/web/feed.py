@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from ..monitoring.run_view import notice
+from ..monitoring.notices import notice
 from .text import number, short
 
 MOST = 200  # lines

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..monitoring.run_view import Fields, RunView
+from ..monitoring.event_fields import Fields
+from ..monitoring.run_view import RunView
 
 # What peers say in each round, and what leaves who is there as it is.
 _FREQUENT = frozenset(("round.started", "round.completed", "metric.test", "metric.local", "exchange.sent"))

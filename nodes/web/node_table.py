@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..monitoring.run_view import CLIENTS, LEARNERS, NodeRow
+from ..monitoring.node_row import CLIENTS, LEARNERS, NodeRow
 from .text import names, number, short
 
 MOST = 2048  # nodes; events name others, who need not have been heard of

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from ..monitoring.run_view import CLIENTS
+from ..monitoring.node_row import CLIENTS
 from .text import number
 
 IN_ALL = 8192  # spans that are kept, of all nodes together

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ..monitoring.run_view import Fields
+from ..monitoring.event_fields import Fields
 from ..runtime.event_types import Event
 from .text import short
 from .watched_run import WatchedRun

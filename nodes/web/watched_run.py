@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..monitoring.run_view import LEARNERS, Fields, NodeRow
+from ..monitoring.event_fields import Fields
+from ..monitoring.node_row import LEARNERS, NodeRow
 from ..results.round_metrics import RecordedRounds, read_rows, run_rows
 from ..runtime.event_fitting import Fitted, fitted
 from ..runtime.event_types import Event

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nervenet.nodes.monitoring.run_view import NodeRow, RunView
+from nervenet.nodes.monitoring.node_row import NodeRow
+from nervenet.nodes.monitoring.run_view import RunView
 from nervenet.nodes.report.units import duration, score, size
 from nervenet.scripts.live_table import header, plain_line, render, rows_shown
 from nervenet.scripts.result_table import print_result, print_seeds, result_line

@@ -14,7 +14,8 @@ from nervenet.broker.errors import ProtocolError
 from nervenet.broker.events import REQUIRED, decode_event, encode_event
 from nervenet.nodes.launching.run_events import RunEvents
 from nervenet.nodes.monitoring import run_view
-from nervenet.nodes.monitoring.run_view import RunView, notice
+from nervenet.nodes.monitoring.notices import notice
+from nervenet.nodes.monitoring.run_view import RunView
 from nervenet.nodes.results import round_metrics
 from nervenet.nodes.results.event_log import read_events
 from nervenet.nodes.results.round_metrics import RecordedRounds, run_rows

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from nervenet.nodes.monitoring import run_view
-from nervenet.nodes.monitoring.run_view import MOST_MALFORMED, NodeRow, RunView, notice
+from nervenet.nodes.monitoring.node_row import NodeRow
+from nervenet.nodes.monitoring.run_view import MOST_MALFORMED, RunView
 
 
 def start(mode: str, rounds: int = 4) -> dict[str, Any]:
@@ -161,16 +162,6 @@ def test_no_order_of_events_and_no_nonsense_breaks_a_view() -> None:
         view = view_of(*events)
         assert view.missed == 6
         assert view.rows["client-0"].loss == 0.5
-
-
-def test_notices_are_worded() -> None:
-    lost = notice({"type": "node.lost", "subject": "c-1", "reason": "killed"})
-    assert lost == "c-1 is lost: killed (docs/errors.md#node-lost)"
-    rejected = {"type": "update.rejected", "node": "c", "subject": "c-1", "round": 3, "reason": "not finite"}
-    assert notice(rejected) == "an update of c-1 was rejected in round 3: not finite"
-    assert notice({"type": "gap", "subject": "c-1", "missed": 4}) == "missed 4 events of c-1"
-    assert notice({"type": "warning", "node": "stream", "reason": "the broker is away"}) == "stream: the broker is away"
-    assert notice({"type": "metric.local", "node": "c-1"}) is None
 
 
 def gossip_of_three(rounds: int = 4) -> RunView:

@@ -1,7 +1,7 @@
 """What keys do to what a terminal shows."""
 
 import pytest
-from nervenet.nodes.monitoring.run_view import NodeRow
+from nervenet.nodes.monitoring.node_row import NodeRow
 from nervenet.nodes.monitoring.screen import LONGEST_FILTER, SORTS, Screen, natural
 
 
