@@ -33,6 +33,7 @@ __all__ = [
     "Secret",
     "SocketName",
     "Version",
+    "Withdrawals",
     "snake_case",
 ]
 
@@ -44,6 +45,7 @@ OLDEST = 1
 
 Count = Annotated[int, Meta(ge=0)]
 Refutations = Annotated[int, Meta(ge=0, le=2**53)]  # bounded, so that there is room to increment
+Withdrawals = Refutations
 Version = Annotated[int, Meta(ge=0, le=255)]  # it has one byte of every header
 Release = Annotated[str, Meta(max_length=64)]
 Address = Annotated[str, Meta(max_length=256)]

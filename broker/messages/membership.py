@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from .base import Addresses, Base, Count, Name, Refutations
+from .base import Addresses, Base, Count, Name, Refutations, Withdrawals
 
 __all__ = [
     "Ack",
@@ -85,12 +85,16 @@ class Shuffle(Base, frozen=True):
 class Edge(Base, frozen=True, omit_defaults=True):
     """From ``round`` on the sender holds an edge to the receiver, one of its ``degree`` edges; 0: it holds none.
 
-    With ``answer`` it replies to the receiver's own ``Edge``.
+    With ``answer`` it replies to the receiver's own ``Edge``. The sender has ``withdrawn`` the edge so often, and has
+    ``heard`` of so many withdrawals of the receiver's: what is said without knowing of the last is not of the edge that
+    the receiver holds now.
     """
 
     round: Count
     degree: Count
     answer: bool = False
+    withdrawn: Withdrawals = 0
+    heard: Withdrawals = 0
 
 
 class GetPeers(Base, frozen=True):

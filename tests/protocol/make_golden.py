@@ -138,6 +138,7 @@ FURTHER: dict[str, tuple[m.Message, Any]] = {
     "catch_up-fit": (m.CatchUp(3, FIT), None),
     "peer_survey-step": (m.PeerSurvey("peer-2", FACTS, DOUBLES, step=2), STATISTICS),
     "catch_up-agreement": (m.CatchUp(3, agreement={"center": [0.5]}), None),
+    "edge-withdrawn": (m.Edge(6, 2, True, withdrawn=3, heard=1), None),
     "exchange-mass": (m.Exchange(5, FLOATS, mass=0.75), WEIGHTS),
     "exchange-difference": (
         m.Exchange(5, m.Payload("0123456789abcdef", "uint8", 3, "delta+int8"), base=4),

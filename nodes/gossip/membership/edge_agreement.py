@@ -7,12 +7,17 @@ whatever two peers know of each other, either both mix the other in, with the sa
 two degrees that they announced, or neither does: the matrix over all who take part in a round is symmetric and doubly
 stochastic, and the mean is preserved while members join and leave. (A connection that breaks within a round may still
 deliver one way only, as it may without any change of members.)
+
+An edge that one end withdraws and takes up again is another edge. Each end counts how often it has withdrawn it; with
+whatever it says of the edge it says that, and how often the other has, for all that it knows. What was said by an end
+that did not know of the last withdrawal is not of the edge that there is now: it may have counted the old one in a
+round that both name, and been told within the round that it must not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nervenet.broker.messages import Edge
 
@@ -22,10 +27,14 @@ LAG = 5  # rounds by which one may be behind a new neighbor and catch up by itse
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The rounds in which one end holds an edge: from `since` on, and before `until`."""
+    """The rounds in which one end holds an edge: from `since` on, and before `until`.
+
+    Of the other end's withdrawals it had `heard` so many.
+    """
 
     since: int
     until: int = EVER
+    heard: int = 0
 
     def in_round(self, number: int) -> bool:
         return self.since <= number < self.until
@@ -45,6 +54,8 @@ class EdgeAgreement:
         self._theirs: dict[str, Span] = {}
         self._again: set[str] = set()  # dropped and taken up in one round
         self._declined: set[str] = set()  # said last that they hold none
+        self._withdrawn: dict[str, int] = {}  # how often this peer has withdrawn its edge to them
+        self._heard: dict[str, int] = {}  # how often they say that they have theirs
 
     @classmethod
     def agreed(cls, peers: Collection[str]) -> EdgeAgreement:
@@ -105,15 +116,17 @@ class EdgeAgreement:
             # One that was to begin with the next round is kept as empty: taken up anew within this one, it would be
             # announced for the very round in which the other end may already act on its end.
             self._mine[peer] = Span(min(self._mine[peer].since, following), following)
-            said[peer] = Edge(following, 0)
+            self._withdrawn[peer] = self._withdrawn.get(peer, 0) + 1
+            said[peer] = self._edge(peer, following, 0)
         self._again.clear()
         for peer in sorted(set(peers) - held):
             if peer in self._mine:
                 # Dropped in this very round: the other end may act on that within the next one already.
                 self._again.add(peer)
             else:
+                self._drop_outdated(peer)
                 self._mine[peer] = Span(following)
-                said[peer] = Edge(following, len(peers))
+                said[peer] = self._edge(peer, following, len(peers))
         return said
 
     def again(self, peer: str) -> Edge | None:
@@ -123,31 +136,46 @@ class EdgeAgreement:
         self._theirs.pop(peer, None)
         self.neighbors.discard(peer)
         self._mine[peer] = Span(self.round + 1)
-        return Edge(self.round + 1, len(self.wanted))
+        return self._edge(peer, self.round + 1, len(self.wanted))
 
     def go_back(self, number: int) -> dict[str, Edge]:
         """Begin again after a round that is earlier than the open one; return what is to be said to whom."""
         wanted = self.wanted
         self.round, self.degree, self.neighbors = number, 0, set()
         self._again.clear()
+        for peer in wanted:
+            self._drop_outdated(peer)
         self._mine = {peer: Span(number + 1) for peer in wanted}
-        return {peer: Edge(number + 1, len(wanted)) for peer in wanted}
+        return {peer: self._edge(peer, number + 1, len(wanted)) for peer in wanted}
 
     def heard(self, peer: str, edge: Edge) -> Edge | None:
-        """Take what a peer announces; return the answer where that came too late for the round it names."""
+        """Take what a peer announces; return what is to be said to it.
+
+        That is an answer where it came too late for the round it names, or is of an edge that had been withdrawn.
+        """
         before = self._theirs.get(peer)
+        known = self._heard.get(peer, 0)
+        self._heard[peer] = max(known, edge.withdrawn)
         if not edge.degree:
             self._declined.add(peer)
             if before is not None:
-                self._theirs[peer] = Span(before.since, edge.round)
+                self._theirs[peer] = replace(before, until=edge.round)
             if edge.round <= self.round:
                 self.neighbors.discard(peer)
             return None
         self._declined.discard(peer)
-        self._theirs[peer] = Span(edge.round)
+        if self._holds(peer) and edge.heard < self._withdrawn.get(peer, 0):
+            # This end's word of the edge that there is now is on its way, and is answered. Unless that is forgotten, or
+            # will be taken for the word of one that does not know of the last withdrawal: then it is said anew.
+            lost = before is not None or edge.withdrawn > known
+            return self.again(peer) if lost and not edge.answer else None
+        self._theirs[peer] = Span(edge.round, heard=edge.heard)
+        ended = before is None or before.until != EVER
+        # What this end has said of an edge that its other end has withdrawn since does not count for the next one.
+        another = ended and edge.withdrawn > 0 and not edge.answer and self._holds(peer)
         if edge.round > self.round:
-            if before is None or before.until != EVER:
-                return None
+            if ended:
+                return self._edge(peer, edge.round, len(self.wanted), answer=True) if another else None
             self.neighbors.discard(peer)  # for its sender the edge does not count yet
             # Whoever announces anew what stands may have forgotten what was announced to it.
             return None if edge.answer else self._answer(peer)
@@ -155,12 +183,13 @@ class EdgeAgreement:
             # One that announces anew what counts here already, and for the first time in this round, may not know that
             # it does: this end's word was lost, and the other would announce it anew in each round, and never count it.
             anew = not edge.answer and before is not None and before.since < edge.round
-            if not anew or not self._holds(peer):
+            if not (anew or another) or not self._holds(peer):
                 return None
             # Not before this end holds it: the other would wait for models that were mixed without it.
-            return Edge(max(edge.round, self._mine[peer].since), len(self.wanted), answer=True)
+            since = max(edge.round, self._mine[peer].since)
+            return self._edge(peer, since, len(self.wanted), answer=True)
         if not self._holds(peer):
-            return Edge(edge.round, 0, answer=True)  # whatever this peer had said before
+            return self._edge(peer, edge.round, 0, answer=True)  # whatever this peer had said before
         # This round was opened without the edge, and for the sender it may count already: not before the next one.
         return self._answer(peer)
 
@@ -168,7 +197,16 @@ class EdgeAgreement:
         if not self._holds(peer):
             return None
         self._mine[peer] = Span(self.round + 1)
-        return Edge(self.round + 1, len(self.wanted), answer=True)
+        return self._edge(peer, self.round + 1, len(self.wanted), answer=True)
+
+    def _edge(self, peer: str, since: int, degree: int, *, answer: bool = False) -> Edge:
+        return Edge(since, degree, answer, self._withdrawn.get(peer, 0), self._heard.get(peer, 0))
+
+    def _drop_outdated(self, peer: str) -> None:
+        """Drop what the other end said before it knew of this end's last withdrawal: the edge is taken up anew."""
+        theirs = self._theirs.get(peer)
+        if theirs is not None and theirs.heard < self._withdrawn.get(peer, 0):
+            del self._theirs[peer]
 
     def _holds(self, peer: str) -> bool:
         return peer in self._mine and self._mine[peer].until == EVER
@@ -190,6 +228,7 @@ class EdgeAgreement:
         self._theirs.pop(peer, None)
         self._again.discard(peer)
         self._declined.discard(peer)
+        self._heard.pop(peer, None)
         self.neighbors.discard(peer)
 
 
