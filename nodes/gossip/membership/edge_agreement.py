@@ -54,6 +54,8 @@ class EdgeAgreement:
         self._theirs: dict[str, Span] = {}
         self._again: set[str] = set()  # dropped and taken up in one round
         self._declined: set[str] = set()  # said last that they hold none
+        self._ending: set[str] = set()  # neighbors that hold the edge until a later round than the open one
+        self._counted_in: dict[str, int] = {}  # the last round before the open one in which the edge to them counted
         self._withdrawn: dict[str, int] = {}  # how often this peer has withdrawn its edge to them
         self._heard: dict[str, int] = {}  # how often they say that they have theirs
 
@@ -72,6 +74,7 @@ class EdgeAgreement:
 
     def open(self, number: int) -> dict[str, Edge]:
         """Settle what counts in round `number`, later than any opened before; return what is to be said to whom."""
+        self._counted_in |= dict.fromkeys(self.neighbors, self.round)
         self.round = number
         self._mine = {peer: mine for peer, mine in self._mine.items() if mine.until > number}
         self._theirs = {peer: theirs for peer, theirs in self._theirs.items() if theirs.until > number}
@@ -81,6 +84,7 @@ class EdgeAgreement:
             for peer, mine in self._mine.items()
             if peer in self._theirs and mine.in_round(number) and self._theirs[peer].in_round(number)
         }
+        self._ending.clear()
         again, self._again = self._again, set()
         said = self.want({*self.wanted, *again}) if again else {}
         # What was said may have been lost, or what was said in return. Who has declined may not have come to this round
@@ -115,9 +119,10 @@ class EdgeAgreement:
         for peer in sorted(held - set(peers)):
             # One that was to begin with the next round is kept as empty: taken up anew within this one, it would be
             # announced for the very round in which the other end may already act on its end.
-            self._mine[peer] = Span(min(self._mine[peer].since, following), following)
+            since = min(self._mine[peer].since, following)
+            self._mine[peer] = Span(since, following)
             self._withdrawn[peer] = self._withdrawn.get(peer, 0) + 1
-            said[peer] = self._edge(peer, following, 0)
+            said[peer] = self._edge(peer, self._uncounted(peer, since), 0)
         self._again.clear()
         for peer in sorted(set(peers) - held):
             if peer in self._mine:
@@ -143,6 +148,7 @@ class EdgeAgreement:
         wanted = self.wanted
         self.round, self.degree, self.neighbors = number, 0, set()
         self._again.clear()
+        self._ending.clear()
         for peer in wanted:
             self._drop_outdated(peer)
         self._mine = {peer: Span(number + 1) for peer in wanted}
@@ -162,6 +168,8 @@ class EdgeAgreement:
                 self._theirs[peer] = replace(before, until=edge.round)
             if edge.round <= self.round:
                 self.neighbors.discard(peer)
+            elif peer in self.neighbors:
+                self._ending.add(peer)
             return None
         self._declined.discard(peer)
         if self._holds(peer) and edge.heard < self._withdrawn.get(peer, 0):
@@ -176,7 +184,8 @@ class EdgeAgreement:
         if edge.round > self.round:
             if ended:
                 return self._edge(peer, edge.round, len(self.wanted), answer=True) if another else None
-            self.neighbors.discard(peer)  # for its sender the edge does not count yet
+            if peer not in self._ending:  # else the edge that counts in this round is another one
+                self.neighbors.discard(peer)  # for its sender the edge does not count yet
             # Whoever announces anew what stands may have forgotten what was announced to it.
             return None if edge.answer else self._answer(peer)
         if peer in self.neighbors:
@@ -189,7 +198,7 @@ class EdgeAgreement:
             since = max(edge.round, self._mine[peer].since)
             return self._edge(peer, since, len(self.wanted), answer=True)
         if not self._holds(peer):
-            return self._edge(peer, edge.round, 0, answer=True)  # whatever this peer had said before
+            return self._edge(peer, self._uncounted(peer, edge.round), 0, answer=True)  # whatever it had said before
         # This round was opened without the edge, and for the sender it may count already: not before the next one.
         return self._answer(peer)
 
@@ -201,6 +210,15 @@ class EdgeAgreement:
 
     def _edge(self, peer: str, since: int, degree: int, *, answer: bool = False) -> Edge:
         return Edge(since, degree, answer, self._withdrawn.get(peer, 0), self._heard.get(peer, 0))
+
+    def _uncounted(self, peer: str, since: int) -> int:
+        """Return the round, `since` this one or later, from which on an edge that is not held does not count here.
+
+        The other end may be behind. In a round that has counted here it still counts for that; in one that has not,
+        though this end held the edge, it would wait there for a model.
+        """
+        counted_in = self.round if peer in self.neighbors else self._counted_in.get(peer, 0)
+        return min(max(since, counted_in + 1), self.round + 1)
 
     def _drop_outdated(self, peer: str) -> None:
         """Drop what the other end said before it knew of this end's last withdrawal: the edge is taken up anew."""
@@ -229,6 +247,7 @@ class EdgeAgreement:
         self._again.discard(peer)
         self._declined.discard(peer)
         self._heard.pop(peer, None)
+        self._ending.discard(peer)
         self.neighbors.discard(peer)
 
 

@@ -242,6 +242,82 @@ def test_what_is_said_without_knowing_of_a_withdrawal_counts_for_no_edge_taken_u
     assert (one.neighbors, other.neighbors) == ({"other"}, {"one"})
 
 
+def neighbors_of_one_that_is_behind_in_an_edge_that_never_counted() -> set[str]:
+    """One holds an edge from round 4 on, has not heard of the other's end, and withdraws it within that round."""
+    one, behind = EdgeAgreement(), EdgeAgreement()
+    for edges in (one, behind):
+        edges.open(3)
+    behind.want(["one"])  # which does not reach the other
+    behind.heard("one", one.want(["behind"])["behind"])
+    for edges in (one, behind):
+        edges.open(4)
+    assert (one.neighbors, behind.neighbors) == (set(), {"one"})
+    behind.heard("one", one.want([])["behind"])
+    return behind.neighbors
+
+
+def test_a_withdrawal_reaches_back_to_rounds_in_which_the_edge_did_not_count():
+    assert neighbors_of_one_that_is_behind_in_an_edge_that_never_counted() == set()
+
+
+def test_else_the_other_end_would_wait_for_a_model(monkeypatch):
+    monkeypatch.setattr(EdgeAgreement, "_uncounted", lambda self, *_: self.round + 1)
+    assert neighbors_of_one_that_is_behind_in_an_edge_that_never_counted() == {"one"}
+
+
+def neighbors_of_one_that_is_behind_and_declined() -> set[str]:
+    """Its late answer finds that the other, which has closed with it the round that it is in, has withdrawn since."""
+    one, behind = EdgeAgreement.agreed(["behind"]), EdgeAgreement.agreed(["one"])
+    for edges in (one, behind):
+        edges.open(3)
+    withdrawn = one.want([])["behind"]
+    assert withdrawn.round == 4
+    one.open(4)
+    decline = one.heard("behind", Edge(3, 1, answer=True))
+    assert not decline.degree
+    for edge in (withdrawn, decline):
+        behind.heard("one", edge)
+    return behind.neighbors
+
+
+def test_a_decline_does_not_take_back_a_round_that_was_closed_with_the_edge():
+    assert neighbors_of_one_that_is_behind_and_declined() == {"one"}
+
+
+def test_by_the_round_that_was_named_a_decline_would_take_it_back(monkeypatch):
+    def named(self, peer, since):
+        return self.round + 1 if peer in self.neighbors else since
+
+    monkeypatch.setattr(EdgeAgreement, "_uncounted", named)
+    assert neighbors_of_one_that_is_behind_and_declined() == set()
+
+
+def neighbors_of_one_that_is_behind_an_edge_announced_twice(*, forgetful: bool = False) -> set[str]:
+    """One withdraws an edge, takes it up, says so again; the other end is in a round that was closed with it."""
+    one, behind = EdgeAgreement.agreed(["behind"]), EdgeAgreement.agreed(["one"])
+    if forgetful:
+        behind._ending = type("Nothing", (set,), {"add": lambda *_: None})()
+    for edges in (one, behind):
+        edges.open(1)
+    said = [one.want([])["behind"]]
+    one.open(2)
+    said.append(one.want(["behind"])["behind"])
+    for number in (3, 4):
+        said += one.open(number).values()
+    assert [edge.round for edge in said] == [2, 3, 5]
+    for edge in said:
+        behind.heard("one", edge)
+    return behind.neighbors
+
+
+def test_what_is_said_of_an_edge_taken_up_again_leaves_the_round_in_which_the_old_one_counts():
+    assert neighbors_of_one_that_is_behind_an_edge_announced_twice() == {"one"}
+
+
+def test_taken_for_the_old_edge_it_would_end_that_within_the_round():
+    assert neighbors_of_one_that_is_behind_an_edge_announced_twice(forgetful=True) == set()
+
+
 def ends_that_count_an_edge_taken_up_twice() -> tuple[bool, bool]:
     """Announced, dropped and taken up within one round; the other end hears the rest in the round that they name."""
     one, other = EdgeAgreement(), EdgeAgreement()
