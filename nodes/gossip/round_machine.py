@@ -85,7 +85,7 @@ class PeerMachine:
             return []
         if isinstance(event, ev.LinkLost) and self.lifecycle.cut(event.peer, self.membership.neighborhood.ever):
             self.rounds.outbox.cut(event.peer)
-        effects = self._observe(event, now)
+        effects = [] if self.membership.only_heard(event, now) else self._observe(event, now)
         if self.status == "finished":
             return effects
         return self.lifecycle.consented(effects + self._handle(event, now))
@@ -231,7 +231,7 @@ class PeerMachine:
     # ------------------------------------------------------------------------------------------- who comes and goes
 
     def _known(self, peer: str) -> bool:
-        return peer in self.membership.neighborhood.ever or peer in self.membership.members
+        return peer in self.membership.members or peer in self.membership.neighborhood.ever
 
     def _observe(self, event: ev.Event, now: float) -> list[e.Effect]:
         if isinstance(event, ev.LinkLost) and not self._known(event.peer):

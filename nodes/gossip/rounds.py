@@ -156,8 +156,8 @@ class GossipRounds:
     @property
     def too_few(self) -> str:
         """Why no round may begin, as `min_peers` has it; empty where one may."""
-        there, least = self.membership.count, self.rules.min_peers
-        if there >= least:
+        least = self.rules.min_peers
+        if least <= 1 or (there := self.membership.count) >= least:  # this one is there
             return ""
         missing = ", ".join(self.membership.absent)
         named = f"; missing: {missing}" if missing else ""

@@ -49,6 +49,9 @@ class StaticMembership:
                 return [Change(peer, "suspect", 0, {}, f"silent for {s:.1f} s") for peer, s in silent.items()]
         return []
 
+    def only_heard(self, event: ev.Event, now: float) -> bool:
+        return False
+
     def open(self, number: int) -> list[e.Effect]:
         return []
 

@@ -16,6 +16,7 @@ from nervenet.broker import messages as m
 from nervenet.nodes.gossip import survey_flood
 from nervenet.nodes.gossip.isolation import Isolation
 from nervenet.nodes.gossip.membership.edge_agreement import EdgeAgreement
+from nervenet.nodes.gossip.membership.service import MembershipService
 from nervenet.nodes.gossip.round_machine import PeerMachine
 from nervenet.nodes.gossip.rounds import GossipRounds
 from nervenet.nodes.gossip.survey_tree import SpanningTree, TreeRelay
@@ -284,3 +285,24 @@ def test_the_promises_can_be_broken() -> None:
     assert not any(
         incarnation.name == "peer-1" and incarnation.left for incarnation in Played(hung).play().incarnations
     )
+
+
+@pytest.mark.parametrize("seed", [12, 405, 3171])
+def test_what_only_tells_that_a_peer_is_there_is_handled_as_all_else_is(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """By a shorter way, which changes nothing: the same models in the same rounds, and the same of each peer."""
+    short = Played(draw(seed)).play()
+    taken = []
+    only_heard = MembershipService.only_heard
+
+    def counted(service: MembershipService, *event: Any) -> bool:
+        taken.append(only_heard(service, *event))
+        return False
+
+    monkeypatch.setattr(MembershipService, "only_heard", counted)
+    long = Played(draw(seed)).play()
+    assert sum(taken) > len(taken) // 20
+    assert (long.before, long.after, long.rows) == (short.before, short.after, short.rows)
+    for name in short.names:
+        assert long.sim.nodes[name].published == short.sim.nodes[name].published

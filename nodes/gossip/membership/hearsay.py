@@ -54,6 +54,10 @@ class Hearsay:
             return
         self._waiting[state.node] = Claim(state, sender, now)
 
+    @property
+    def busy(self) -> bool:
+        return bool(self.open or self._waiting)
+
     def concerns(self, node: str) -> bool:
         return node in self.open or node in self._waiting
 

@@ -17,6 +17,7 @@ from ...topology import Schedule, TopologyError
 from ..neighborhood import Neighborhood
 from .edge_agreement import DynamicNeighborhood, EdgeAgreement
 from .graph_repair import repair
+from .links import Links
 from .member_list import Change, MemberList
 from .peer_sampling import SIZE, PartialView
 from .swim import TIMER, Actions, SwimDetector, SwimRules
@@ -80,12 +81,21 @@ class MembershipService:
         self._following: Neighborhood | None = None  # from the next round on
         if not (self.announces or rules.late):
             self.neighborhood = self._place_in(schedule)
-        self._linked: dict[str, Mapping[str, str]] = {}
+        self._links = Links(self.members)
         self._shuffles = 0
         self.view.fill(self._contact(state) for state in rules.others if state.state in ("alive", "suspect"))
         self._choose_contacts()
 
     # ---------------------------------------------------------------------------------------------------- events in
+
+    def only_heard(self, event: ev.Event, now: float) -> bool:
+        """Return whether an event is one of the many that only tell that a peer is there, and take note of that.
+
+        What `handle` would make of it is nothing, at far more cost.
+        """
+        if not self._links.checked or self.gathering or not isinstance(event, ev.Arrived):
+            return False
+        return isinstance(event.message, m.Exchange | m.Heartbeat) and self.detector.only_heard(event.sender, now)
 
     def handle(self, event: ev.Event, now: float) -> Actions:
         """Take an event; return effects to perform and changes to act on. Those of no concern give nothing."""
@@ -112,11 +122,15 @@ class MembershipService:
         changes = [each for each in actions if isinstance(each, Change)]
         for change in changes:
             actions += self._changed(change)
-        return self._over_links(actions + (self.rewire() if changes else []))
+        if changes and all(self._leaves_no_gap(change) for change in changes):
+            self._choose_contacts()
+        elif changes:
+            actions += self.rewire()
+        return self._over_links(actions)
 
     @property
     def linked(self) -> list[str]:
-        return [peer for peer in self.members.in_state("alive", "suspect") if peer in self._linked]
+        return [peer for peer in self.members.in_state("alive", "suspect") if peer in self._links]
 
     def expects(self, peer: str, number: int, *, later: bool) -> bool:
         """Whether a peer is to send this one a model in a round, the open one or a `later` one, for all that is known.
@@ -131,6 +145,7 @@ class MembershipService:
         return self.detector.is_contact(peer)
 
     def open(self, number: int) -> list[e.Effect]:
+        self._links.checked = False
         if self._following is not None:
             self.neighborhood, self._following = self._following, None
         return self._announce(self.edges.open(number)) if self.announces else []
@@ -164,9 +179,11 @@ class MembershipService:
         return self.detector.statements.twin.refused_by(peer)
 
     def missed(self, peer: str) -> list[e.Effect]:
+        self._links.checked = False
         return self._announce(self.edges.missed(peer)) if self.announces else []
 
     def outdated(self, peer: str, number: int) -> list[e.Effect]:
+        self._links.checked = False
         return self._announce(self.edges.outdated(peer, number)) if self.announces else []
 
     def begin(self, number: int) -> list[e.Effect]:
@@ -176,6 +193,7 @@ class MembershipService:
 
     def go_back(self, number: int) -> list[e.Effect]:
         """Take up this peer's edges after an earlier round than the open one, as all who hold them are in that."""
+        self._links.checked = False
         return self._announce(self.edges.go_back(number)) if self.announces else []
 
     def rewire(self) -> Actions:
@@ -195,14 +213,19 @@ class MembershipService:
     # ------------------------------------------------------------------------------------------------------- what for
 
     def _start(self, now: float) -> Actions:
-        links: Actions = [link for peer in self._kept if (link := self._link(peer))]
+        links: Actions = [link for peer in self._kept if (link := self._links.dial(peer))]
         if self.rules.late:
             # To make itself known to all, and to have a peer to ask for the model.
             for peer in sorted(self.detector.contacts or self.members.present())[: self.rules.view]:
                 if peer != self.name:
-                    links += [link] if (link := self._link(peer)) else []
+                    links += [link] if (link := self._links.dial(peer)) else []
                     links.append(e.Send((peer,), m.Gossip((self.members.me,), "ask")))
         return [*links, e.SetTimer(SHUFFLE, now + self._pause())]
+
+    def _leaves_no_gap(self, change: Change) -> bool:
+        """Whether the graph is the same here: hundreds leave when they are done, few of them neighbors."""
+        done = change.state == "left" and change.last >= self.until
+        return done and change.peer not in self.neighborhood.ever
 
     def _changed(self, change: Change) -> list[e.Effect]:
         peer = change.peer
@@ -219,7 +242,7 @@ class MembershipService:
                 self.view.drop(peer)
             case "restarted":
                 self.edges.forget(peer)
-                self._linked.pop(peer, None)
+                self._links.drop(peer)
         if change.state in ("alive", "restarted"):
             self.view.fill([self._contact(self.members.known[peer])])
         return []
@@ -238,9 +261,7 @@ class MembershipService:
         if self.detector.contacts is None:
             return actions
         # Links that no contact needs any more; an answer to the trade before may have come over one.
-        for peer in [peer for peer in self._linked if not self._needed(peer)]:
-            del self._linked[peer]
-            actions.append(e.Unlink(peer))
+        actions += self._links.hang_up(self._needed)
         offer = self.view.trade()
         if offer is not None:
             partner, contacts = offer
@@ -301,33 +322,12 @@ class MembershipService:
         return contacts is None or peer in contacts or peer in self._kept
 
     def _over_links(self, actions: Actions) -> Actions:
-        """Dial those contacts that something is sent to, before it is sent; others are answered where they asked."""
-        ready: Actions = []
-        for each in actions:
-            if isinstance(each, e.Link):
-                self._linked[each.peer] = each.addresses
-            elif isinstance(each, e.Unlink):
-                self._linked.pop(each.peer, None)
-            elif isinstance(each, e.Send):
-                ready += [link for peer in each.to if self._needed(peer) and (link := self._link(peer))]
-            ready.append(each)
-        if self._active:
-            ready += [link for peer in self._kept if (link := self._link(peer))]
-        return ready
+        return self._links.before(actions, self._needed, self._kept if self._active else ())
 
     @property
     def _kept(self) -> tuple[str, ...]:
         """With whom there is to be a link whether or not something is sent."""
         return (*self.neighborhood.ever, *(self.rules.shortcuts if self.gathering else ()))
-
-    def _link(self, peer: str) -> e.Link | None:
-        known = self.members.known.get(peer)
-        if known is None or not known.addresses or known.state in ("dead", "left"):
-            return None
-        if self._linked.get(peer) == known.addresses:
-            return None
-        self._linked[peer] = known.addresses
-        return e.Link(peer, known.addresses)
 
     def _worth(self, contact: m.Contact) -> m.MemberState | None:
         """Return the member that a contact is, as it is known here; None if it is none, or not there."""

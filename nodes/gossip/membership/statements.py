@@ -66,6 +66,11 @@ class Statements:
     def due(self) -> list[float]:
         return self._hearsay.due(self._detector.patience_s)
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody is asked about what is said, or will be."""
+        return self._hearsay.busy or self.twin.looks
+
     def asks(self, peer: str) -> bool:
         """Whether a peer is being asked about what is said of it, or will be."""
         return self._hearsay.concerns(peer)

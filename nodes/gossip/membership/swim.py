@@ -123,6 +123,16 @@ class SwimDetector:
         actions.append(e.SetTimer(TIMER, self._next()))
         return actions
 
+    def only_heard(self, peer: str, now: float) -> bool:
+        """Take note of a sign of life; return False, and do not, where more follows from it than that."""
+        known = self.members.known.get(peer)
+        there = known is not None and known.state in ("alive", "left")
+        asked = any(probe.peer == peer for probe in self._open.values())
+        if not there or asked or self._dissemination.pressing or self.statements.busy:
+            return False
+        self._heard[peer] = now
+        return True
+
     def left(self, peer: str, last: int, reason: str, now: float, *, spread: bool = True) -> Actions:
         """Take note that a member has said goodbye; without `spread`, of what is no news to anybody."""
         if peer not in self.members or self.members.known[peer].state == "left":

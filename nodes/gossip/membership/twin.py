@@ -24,6 +24,10 @@ class Twin:
         self._looked = -AGAIN_S
         self._refused_by: set[str] = set()
 
+    @property
+    def looks(self) -> bool:
+        return self._until is not None
+
     def claimed(self, state: MemberState, now: float) -> list[e.Effect | Change]:
         if now < self._looked + AGAIN_S or not state.addresses or state.addresses == self._members.me.addresses:
             return []
