@@ -238,6 +238,8 @@ class Region:
         run, part, task = self.run, self._part, event.task
         if task is None or task.work != "train" or part is None or not run.config.needed or now >= part.until:
             return []
+        if self._unwanted:
+            return []  # the region is to be free for the next task
         if len(run.registry.living()) >= least(run.config, run.registry):
             return []  # it has not failed for want of clients
         return self._open_part(event, task, part, now, part.until - now)

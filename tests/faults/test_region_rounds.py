@@ -1,14 +1,20 @@
 """Several rounds of a region for each round above (Liu et al. 2020): what a plain loop gives, and what goes wrong."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from coordinator_by_hand import MODEL, SURVEY, ByHand, only
+from federated_config import coordinator_config
 from hierarchy import BELOW, WORK, Federation
+from nervenet.broker import messages as m
 from nervenet.nodes.federated import region
+from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.run_state import RunState
 from nervenet.nodes.runtime import effects as e
+from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.worker import Cancellation
 from numpy.typing import NDArray
 
@@ -157,3 +163,57 @@ def test_all_of_a_regions_rounds_are_over_before_that_above(monkeypatch: pytest.
     Federation(regions=REGIONS, region={"region_rounds": 4}, deadline_s=20.0).run()
     assert len(lasting) == 2 * 4 * ROUNDS
     assert lasting[0] == region.SHARE * 20.0 / 4
+
+
+TASK = m.Task(1, 0, "train", 30.0, False, {}, {"columns": ["x"]}, MODEL, needed=True)
+SURVEYED = m.Task(0, 0, "survey", 30.0, False, {})
+
+
+def failed_for_want_of_clients(*, wanted: bool) -> list[e.Effect]:
+    """Return what a region does whose fold fails, and whose clients are gone; its round is `wanted` above or not."""
+    names = ("client-0", "client-1")
+    config = replace(coordinator_config(names, 1, min_clients=2), ordered=True)
+    by_hand = ByHand(names, CoordinatorMachine(config)).gather()
+    by_hand.tell(ev.Ordered(e.Survey(), SURVEYED))
+    for name in names:
+        by_hand.say(name, m.Update(0, 0, 10, {}, {"columns": ["x"]}, SURVEY), "survey")
+    by_hand.tell(ev.Surveyed({}, "merged"))
+    by_hand.tell(ev.ModelReady({"columns": ["x"]}, MODEL, "w0"))
+    by_hand.tell(ev.Ordered(e.Train(1, 0, "w0", {}), TASK))
+    for name in names:
+        by_hand.say(name, m.Update(1, 0, 10, {}, {}, MODEL), "w1")
+    assert len(only(e.Fold, by_hand.effects)) == 1
+    if not wanted:
+        assert by_hand.tell(ev.Ordered(e.CancelTraining())) == []
+    for name in names:
+        by_hand.tell(ev.LinkLost(name, "connection reset"))
+    return by_hand.tell(ev.Folded(1, 0, None, rejected={"client-0": "not finite"}))
+
+
+def answers(effects: list[e.Effect]) -> list[tuple[str, int]]:
+    return [(passed.event.kind, passed.event.round) for passed in only(e.Pass, effects)]
+
+
+def test_a_round_that_is_wanted_no_more_is_declined_when_it_fails_for_want_of_clients() -> None:
+    effects = failed_for_want_of_clients(wanted=False)
+    assert answers(effects) == [("train", 1)]
+    assert ("wait",) not in [timer.key for timer in only(e.SetTimer, effects)]
+
+
+def test_one_that_is_wanted_waits_for_them() -> None:
+    effects = failed_for_want_of_clients(wanted=True)
+    assert answers(effects) == []
+    assert ("wait",) in [timer.key for timer in only(e.SetTimer, effects)]
+
+
+def test_unasked_whether_it_is_it_would_wait_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = region.Region._wait_for_clients
+
+    def unasked(self: Any, event: Any, now: float) -> Any:
+        self._unwanted = False
+        return waited(self, event, now)
+
+    monkeypatch.setattr(region.Region, "_wait_for_clients", unasked)
+    effects = failed_for_want_of_clients(wanted=False)
+    assert answers(effects) == []
+    assert ("wait",) in [timer.key for timer in only(e.SetTimer, effects)]
