@@ -121,7 +121,7 @@ async def launch(
         validate(experiment)
         if preprocess is None:  # what a file or a program names, and has not been looked at
             check_preprocess(experiment)
-        check_regions(experiment, engine=on is not None or data is not None)
+        check_regions(experiment, counted=data is None and experiment.cluster.data == "launcher")
         if progress or (progress is None and somebody_watches(sys.stderr)):
             on_event = _both(Progress(_to_stderr, time.monotonic).event, on_event or _ignore)
         began = Beginning.at(started_at)

@@ -23,6 +23,7 @@ from .machine_limits import check_this_machine
 from .placement.executor import Engine, open_engine
 from .placement.own_rows import unread
 from .preflight import check_data
+from .regions.checks import check_regions
 from .regions.plan import Regions, at_the_top, regions_of
 
 
@@ -62,7 +63,6 @@ async def prepared(
     What cannot be is refused as early as it can be known: before the data are loaded, and before there is a folder.
     """
     run = f"{experiment.mode}-{secrets.token_hex(3)}"
-    regions = regions_of(experiment, run)
     if modules := imported_modules(experiment):
         fork_server.preload(modules)
     async with AsyncExitStack() as stack:
@@ -70,6 +70,8 @@ async def prepared(
         engine = None if opening is None else await stack.enter_async_context(opening)
         if engine is not None:  # with a node for each site there, and this launcher's own addresses
             experiment = replace(engine.experiment, network=experiment.network)
+            check_regions(experiment)
+        regions = regions_of(experiment, run)
         hosts = _check(experiment, regions, here=engine is None)
         # Before the data are loaded: what cannot be resumed is refused at once.
         earlier = None if resume is None else _reopened(stack, resume, out, experiment)

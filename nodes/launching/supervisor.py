@@ -22,22 +22,22 @@ from .node_reports import NodeReports
 from .patience import Patience, grace_of, longest_s
 from .placement.executor import Engine, ExecutorFailed
 from .processes import ProcessTable
-from .regions.plan import roles_of
+from .regions.plan import AGGREGATOR, roles_of
 from .run_jobs import RunJobs
 
 STOP_AT_MOST_S = 30.0  # how long nodes that are stopped may take to report, as long as one after the other does
 STOP_A_NODE_S = 0.3  # and each that a process hosts, in the time that it has for a sign of life
 LEFT_S = 1.0  # how long after a node the launcher hears of a signal that both were sent
-HERE = ("coordinator",)  # the nodes that are on the launcher's machine wherever the others are
+HERE = ("coordinator", AGGREGATOR)  # the roles of nodes that are on the launcher's machine wherever the others are
 STOPPED = {"ended with exit code 0", *(f"killed by {name}" for name in ("SIGTERM", "SIGINT", "SIGHUP"))}
 
 
-def interrupted_alone(node: str, fields: Mapping[str, Any]) -> bool:
+def interrupted_alone(role: str, fields: Mapping[str, Any]) -> bool:
     """Whether a client or peer at an engine was stopped, though the launcher was not: with its place, or at it.
 
     Whether it has another place is for the engine to say.
     """
-    return node != "coordinator" and fields.get("failed") == INTERRUPTED
+    return role not in HERE and fields.get("failed") == INTERRUPTED
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Supervisor:
     def __post_init__(self) -> None:
         self._processes = ProcessTable(self.fork_server, self._exited, self._abort, self.engine)
         if self.engine is not None:
-            self.engine.finished = lambda nodes: self._stopping or self.reports.results.keys() >= set(nodes)
+            self.engine.finished = self._finished
             self.engine.waits = self._warn
         self.fork_server.waits = self._warn
         self._broker = BrokerProcess(
@@ -86,6 +86,10 @@ class Supervisor:
     def survivors(self) -> set[str]:
         return self.losses.survivors()
 
+    def _finished(self, nodes: tuple[str, ...]) -> bool:
+        """Whether an engine needs no other place for these."""
+        return self._stopping or self.reports.results.keys() | self.losses.lost.keys() >= set(nodes)
+
     async def start_broker(self) -> str:
         """Start the broker, wait until it is ready, and return the address of its directory."""
         await self._broker.start()
@@ -99,9 +103,10 @@ class Supervisor:
         broker = self._broker.addresses["directory"]
         with self.jobs.of_nodes(self.experiment, shares, broker, server_last=self.engine is not None) as asked:
             for group, job, descriptors in asked:
-                if group == HERE and self.engine is not None:
+                here = self.roles[group[0]] in HERE
+                if here and self.engine is not None:
                     await self._placed(self.engine)
-                await self._spawn(job, group, descriptors, beyond=group != HERE)
+                await self._spawn(job, group, descriptors, beyond=not here)
             if self.engine is not None:
                 await self._placed(self.engine)
         by_s, late = self.experiment.network.join_deadline_s, "not every node was ready"  # by then after the one before
@@ -143,7 +148,7 @@ class Supervisor:
             pass
         elif node == BASELINE:
             self.baselines.reported(fields)
-        elif self.engine is not None and not self._stopping and interrupted_alone(node, fields):
+        elif self.engine is not None and not self._stopping and interrupted_alone(self.roles.get(node, ""), fields):
             self._warn(f"{node} was interrupted at its worker; it is not lost yet")
         else:
             self._result(node, fields, array)

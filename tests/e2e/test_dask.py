@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 from nervenet.nodes import launch, load_experiment
+from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.launching.placement.dask_cluster import open_dask
 from nervenet.nodes.launching.placement.executor import ExecutorFailed, Wanted
 
 pytestmark = pytest.mark.e2e
 distributed = pytest.importorskip("distributed")
 
-QUICK = {"data.name": "iris", "nodes": 2, "evaluation.baseline": False, "network.join_deadline_s": 120.0}
+QUICK = {"data.name": "iris", "evaluation.baseline": False, "network.join_deadline_s": 120.0}
 CALM = {"network.suspect_after_s": 20.0}  # on a busy machine, too, nobody is to be left out of a round
 
 
@@ -37,8 +38,12 @@ async def cluster(workers: int, protocol: str) -> AsyncIterator[Any]:
         yield found
 
 
-async def test_the_result_is_that_of_a_plain_launch(tmp_path: Path) -> None:
-    experiment = load_experiment(None, {**QUICK, **CALM, "nodes": 3, "rounds": 2})
+REGIONS = {"nodes": 4, "hierarchy.regions": 2}
+
+
+@pytest.mark.parametrize("further", [{"nodes": 3}, {**REGIONS, "hierarchy.region_rounds": 2}])
+async def test_the_result_is_that_of_a_plain_launch(further: dict[str, Any], tmp_path: Path) -> None:
+    experiment = load_experiment(None, {**QUICK, **CALM, **further, "rounds": 2})
     said: list[str] = []
     plain = await launch(experiment, out=tmp_path / "plain")
     async with cluster(2, "inproc") as found:
@@ -48,12 +53,21 @@ async def test_the_result_is_that_of_a_plain_launch(tmp_path: Path) -> None:
     assert on_dask["status"] == "completed"
     assert on_dask["undisturbed"]
     assert {key: on_dask[key] for key in ("accuracy", "loss")} == {key: plain[key] for key in ("accuracy", "loss")}
-    assert any("3 processes share 2 workers with 2 threads" in each for each in said)
+    models = [(tmp_path / each / "model.safetensors").read_bytes() for each in ("plain", "dask")]
+    assert models[0] == models[1], "to the last bit"
+    assert [node.get("region") for node in on_dask["by_node"].values()] == [
+        node.get("region") for node in plain["by_node"].values()
+    ]
+    processes = f"{experiment.nodes} processes share 2 workers with 2 threads"
+    assert any(processes in each for each in said), "which are those of the clients"
     assert '"client-2"' in (tmp_path / "dask" / "nodes.log").read_text(), "what nodes write is in the run folder"
 
 
-async def test_the_nodes_of_a_killed_worker_start_again_at_another(tmp_path: Path, held: Callable[[], None]) -> None:
-    """No round is complete without both clients: the run ends because the one that was lost is back."""
+@pytest.mark.parametrize("further", [{"nodes": 2}, {**REGIONS, "federated.deadline_s": 120.0}])
+async def test_the_nodes_of_a_killed_worker_start_again_at_another(
+    further: dict[str, Any], tmp_path: Path, held: Callable[[], None]
+) -> None:
+    """No round is complete without both clients, of each region if there are some: those that were lost are back."""
     async with cluster(1, "tcp") as found:
         words = [sys.executable, "-m", "distributed.cli.dask_worker", found.scheduler_address]
         options = ["--no-nanny", "--no-dashboard", "--nthreads", "1", "--host", "127.0.0.1"]
@@ -62,7 +76,8 @@ async def test_the_nodes_of_a_killed_worker_start_again_at_another(tmp_path: Pat
             async with distributed.Client(found.scheduler_address, asynchronous=True, set_as_default=False) as client:
                 await client.wait_for_workers(2, timeout=60)
             on = f"dask://{found.scheduler_address.partition('://')[2]}"
-            settings = {**QUICK, "rounds": 20, "model.name": "held:Held", "federated.min_clients": 2, "cluster.on": on}
+            settings = {**QUICK, **further, "rounds": 20, "model.name": "held:Held"}
+            settings |= {"federated.min_clients": 2, "cluster.on": on}
             events: list[dict[str, Any]] = []
             killed = asyncio.Event()
 
@@ -81,6 +96,9 @@ async def test_the_nodes_of_a_killed_worker_start_again_at_another(tmp_path: Pat
     assert result["status"] == "completed"
     assert result["completed_rounds"] == 20
     assert result["nodes_lost"] == []
+    asked = result.get("regions") or ["client-0", "client-1"]
+    done = {tuple(event["participants"]) for event in events if event["type"] == "round.completed" and event["round"]}
+    assert done == {tuple(asked)}
     assert not result["undisturbed"]
     said = [str(event.get("reason")) for event in events if event["type"] == "warning"]
     assert any("is gone: client-" in each for each in said)
@@ -93,13 +111,20 @@ async def test_rows_that_lie_at_the_workers_are_read_there(tmp_path: Path) -> No
         (tmp_path / f"site{number}.csv").write_text("\n".join(["a,b,sick", *rows]))
     settings = {"rounds": 2, "data.sites": [str(tmp_path / "*.csv")], "data.target": "sick", "cluster.data": "workers"}
     async with cluster(1, "inproc") as found:
+        with pytest.raises(ExperimentError, match=r"hierarchy\.regions = 3: expected at most nodes = 2"):
+            await launch(load_experiment(None, settings | {"hierarchy.regions": 3}), on=found, out=tmp_path / "run")
+        assert not (tmp_path / "run").exists()
         result = await launch(load_experiment(None, settings), on=found, out=tmp_path / "run")
+        settings |= {"hierarchy.regions": 2}
+        divided = await launch(load_experiment(None, settings), on=found, out=tmp_path / "two")
     assert result["status"] == "completed"
     assert sorted(result["by_node"]) == ["coordinator", "site0", "site1"]
     assert result["task"] == "classification"
     assert result["evaluated_on"] == "holdout"
     assert result["sites"]["sites"] == 2
     assert result["baseline"] is None, "nobody has the rows of all"
+    assert (divided["status"], divided["task"]) == ("completed", "classification")
+    assert divided["regions"] == {"region-0": ["site0"], "region-1": ["site1"]}, "as soon as they are counted"
 
 
 async def test_without_workers_the_wait_ends_at_its_deadline() -> None:

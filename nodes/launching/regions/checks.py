@@ -13,13 +13,12 @@ from ...federated.hierarchy.composing import problems
 from .plan import regions_of
 
 
-def check_regions(experiment: Experiment, *, engine: bool = False) -> None:
+def check_regions(experiment: Experiment, *, counted: bool = True) -> None:
     """Raise `ExperimentError` for the first thing that does not go with ``hierarchy.regions``, by name.
 
-    `engine`: a program has given a cluster, or data that lie in one.
+    Not `counted`: how many sites there are is known when the workers of an engine have looked.
     """
-    check_regional_learning(experiment)
-    for problem in _of_processes(experiment, engine=engine):
+    for problem in regional_problems(experiment, counted=counted):
         raise ExperimentError(problem)
 
 
@@ -38,21 +37,24 @@ def check_regional_rows(experiment: Experiment, *, tables: bool) -> None:
         )
 
 
-def regional_problems(experiment: Experiment, *, engine: bool = False) -> Iterator[str]:
-    """Yield what does not go with the regions that an experiment asks for; nothing where it asks for none."""
-    yield from _of_learning(experiment)
-    yield from _of_processes(experiment, engine=engine)
+def regional_problems(experiment: Experiment, *, counted: bool = True) -> Iterator[str]:
+    """Yield what does not go with the regions that an experiment asks for; nothing where it asks for none.
+
+    What depends on the number of clients is left out where that is not `counted` yet.
+    """
+    yield from _of_learning(experiment, counted=counted)
+    yield from _of_processes(experiment, counted=counted)
 
 
-def _of_learning(experiment: Experiment) -> Iterator[str]:
+def _of_learning(experiment: Experiment, *, counted: bool = True) -> Iterator[str]:
     count, federated = experiment.hierarchy.regions, experiment.federated
     if count is None:
         return
-    asked, nodes = _asked(experiment), len(node_names(experiment))
+    asked = _asked(experiment)
     if experiment.mode != "federated":
         yield f"{asked}: regions are of federated runs, and mode = {experiment.mode!r}"
         return
-    if count > nodes:
+    if counted and count > (nodes := len(node_names(experiment))):
         yield f"{asked}: expected at most nodes = {nodes}: each region has a client at least"
         return
     # A saved model is the coordinator's to start from.
@@ -63,6 +65,8 @@ def _of_learning(experiment: Experiment) -> Iterator[str]:
             f"hierarchy.deadline_s = {deadline_s:g}: a region's round must end before that of the coordinator above; "
             f"expected less than federated.deadline_s = {federated.deadline_s:g}"
         )
+    if not counted:
+        return
     smallest = min(len(region.clients) for region in regions_of(experiment).all)
     least = federated.min_clients
     if least is not None and least > min(count, smallest):
@@ -72,17 +76,14 @@ def _of_learning(experiment: Experiment) -> Iterator[str]:
         )
 
 
-def _of_processes(experiment: Experiment, *, engine: bool) -> Iterator[str]:
+def _of_processes(experiment: Experiment, *, counted: bool) -> Iterator[str]:
     asked, network = _asked(experiment), experiment.network
     if experiment.hierarchy.regions is None:
         return
-    if network.min_nodes not in (None, experiment.nodes):
+    if counted and network.min_nodes not in (None, experiment.nodes):
         yield f"network.min_nodes = {network.min_nodes}: does not go with {asked}: a region waits for all its clients"
     if network.transport == "inproc":
         yield f"network.transport = 'inproc': does not go with {asked}, each with an aggregator in its own process"
-    if experiment.cluster.on is not None or engine:
-        where = "a cluster" if experiment.cluster.on is None else f"cluster.on = {experiment.cluster.on!r}"
-        yield f"{where}: does not go with {asked}; an engine places no aggregators"
 
 
 def _asked(experiment: Experiment) -> str:

@@ -16,6 +16,7 @@ from nervenet.nodes.launching.forkserver_client import ForkServerError
 from nervenet.nodes.launching.losses import RunAborted
 from nervenet.nodes.launching.nodes_there import nodes_json
 from nervenet.nodes.launching.patience import Patience
+from nervenet.nodes.launching.placement.placing import Deliver, Place, Placing, Say
 from nervenet.nodes.launching.processes import ProcessTable
 from nervenet.nodes.launching.regions.plan import regions_of
 from nervenet.nodes.launching.run_jobs import RunJobs
@@ -648,6 +649,7 @@ class FakeEngine(FakeForkServer):
     def __init__(self) -> None:
         super().__init__()
         self.asked, self.there = asyncio.Event(), asyncio.Event()
+        self.finished: Callable[[tuple[str, ...]], bool] = lambda _: False
         self.supervised: Callable[[int, dict[str, Any]], None] = lambda _pid, _job: None
         self.on_spawn = lambda _pid, _job: None
 
@@ -658,16 +660,16 @@ class FakeEngine(FakeForkServer):
             self.supervised(pid, job)
 
 
-def engaged(mode: str) -> tuple[Scenario, FakeEngine]:
+def engaged(mode: str, **further: Any) -> tuple[Scenario, FakeEngine]:
     engine = FakeEngine()
-    scenario = Scenario(mode=mode, engine=engine)
+    scenario = Scenario(mode=mode, engine=engine, **further)
     engine.supervised = scenario.report_ready
     return scenario, engine
 
 
-async def started_before_its_clients_have_places() -> tuple[list[str], Scenario]:
+async def started_before_its_clients_have_places(**further: Any) -> tuple[list[str], Scenario]:
     """Return what the launcher's machine has when the clients of a run wait for places."""
-    scenario, engine = engaged("federated")
+    scenario, engine = engaged("federated", **further)
     starting = asyncio.create_task(scenario.started())
     await engine.asked.wait()
     assert len(engine.jobs) == 3
@@ -685,6 +687,69 @@ async def test_a_coordinator_is_started_when_its_clients_have_places() -> None:
     assert names == ["coordinator"], "the only node on the launcher's machine"
 
 
+async def test_aggregators_are_beside_it() -> None:
+    kinds, scenario = await started_before_its_clients_have_places(hierarchy={"regions": 2})
+    assert kinds == ["broker"]
+    names = [spec["name"] for job in scenario.fork_server.jobs.values() for spec in job.get("nodes", ())]
+    assert names == ["coordinator", "region-0", "region-1"]
+
+
+async def started_with_regions() -> tuple[Scenario, FakeEngine]:
+    """Return a run of two regions whose nodes are all there: client-0 in the first, the others in the second."""
+    scenario, engine = engaged("federated", hierarchy={"regions": 2})
+    engine.there.set()
+    return await scenario.started(), engine
+
+
+async def test_a_lost_aggregator_takes_its_clients_at_workers_with_it() -> None:
+    scenario, engine = await started_with_regions()
+    here = scenario.fork_server
+    here.exited(here.pid_of("region-1"), -signal.SIGKILL)
+    assert scenario.lost == [
+        ("region-1", "killed by SIGKILL"),
+        ("client-1", "its aggregator, region-1, was lost"),
+        ("client-2", "its aggregator, region-1, was lost"),
+    ]
+    assert engine.finished(("client-1", "client-2")), "they need no other place"
+    assert not engine.finished(("client-0", "client-1"))
+
+
+async def test_an_aggregator_that_was_stopped_has_no_other_place() -> None:
+    scenario, _ = await started_with_regions()
+    scenario.result("region-1", failed="interrupted")
+    assert "region-1" in scenario.supervisor.reports.results
+
+
+async def test_taken_for_a_node_at_a_worker_it_would_be_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenario, _ = await started_with_regions()
+    monkeypatch.setattr(supervisor, "HERE", ("coordinator",))
+    scenario.result("region-1", failed="interrupted")
+    assert "region-1" not in scenario.supervisor.reports.results
+
+
+async def test_a_client_at_a_lost_worker_starts_again_in_its_region() -> None:
+    """What its next place is delivered is the job that it had."""
+    scenario, engine = await started_with_regions()
+    specs = {spec["name"]: spec for job in engine.jobs.values() for spec in job["nodes"]}
+    assert {name: spec["region"]["run"] for name, spec in specs.items()} == {
+        "client-0": "r/region-0",
+        "client-1": "r/region-1",
+        "client-2": "r/region-1",
+    }
+    placing = Placing(60.0, "1", finished=engine.finished)
+    for number, name in enumerate(specs):
+        placing.wanted(number, (name,), 0.0)
+    for number in range(3):
+        placing.announced(number, Place(f"at {number}", f"worker-{number % 2}"), "1")
+    scenario.result("client-2", failed="interrupted")  # by the end of its worker
+    assert placing.worker_gone("worker-0", 1.0) == [
+        Say("worker worker-0 is gone: client-0, client-2 to start again where there is a place")
+    ]
+    again = placing.announced(2, Place("anew", "worker-1"), "1")
+    assert again[-1] == Deliver(2, Place("anew", "worker-1"))
+    assert scenario.lost == []
+
+
 async def test_started_first_it_would_wait_for_clients_without_places(monkeypatch: pytest.MonkeyPatch) -> None:
     hosted, here = run_jobs.hosted_nodes, supervisor.HERE
     monkeypatch.setattr(run_jobs, "hosted_nodes", lambda *args: hosted(*args[:4]))
@@ -695,7 +760,7 @@ async def test_started_first_it_would_wait_for_clients_without_places(monkeypatc
 
 def placed_once_all_are_asked_for(here: tuple[str, ...]) -> Callable[..., Any]:
     """The wait for places as it would be if a coordinator came before it."""
-    assert here == ("coordinator",)
+    assert "coordinator" in here
 
     async def placed(supervised: Supervisor, engine: FakeEngine) -> None:
         if len(engine.jobs) == 3:

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.experiment.loader import load_experiment
+from nervenet.nodes.launching import preparation
 from nervenet.nodes.launching.data_shares import DataShares
 from nervenet.nodes.launching.launcher import launch
 from nervenet.nodes.launching.preflight import capped, check_data
-from nervenet.nodes.launching.regions.checks import check_regions, regional_problems
+from nervenet.nodes.launching.regions.checks import regional_problems
 
 PLAIN = {"hierarchy.regions": 2, "nodes": 5}
 
@@ -26,6 +27,7 @@ def test_what_does_not_depend_on_each_client_goes_with_regions() -> None:
         assert problem(federated__strategy=strategy) == ""
     assert problem(evaluation__sites=True, federated__participation=0.5, federated__quorum=0.5) == ""
     assert problem(federated__min_clients=2, hierarchy__deadline_s=29, processes=2) == ""
+    assert problem(cluster__on="dask") == ""
 
 
 @pytest.mark.parametrize(
@@ -44,17 +46,29 @@ def test_what_does_not_depend_on_each_client_goes_with_regions() -> None:
         ({"federated__min_clients": 3}, "federated.min_clients = 3"),
         ({"network__min_nodes": 4}, "network.min_nodes = 4"),
         ({"network__transport": "inproc", "processes": 1}, "network.transport = 'inproc'"),
-        ({"cluster__on": "dask"}, "cluster.on = 'dask'"),
     ],
 )
 def test_what_does_not_go_with_regions_is_named(changes: dict[str, Any], words: str) -> None:
     assert words in problem(**changes)
 
 
-def test_a_cluster_that_a_program_has_given_is_refused_too() -> None:
-    check_regions(load_experiment(overrides=PLAIN))
-    with pytest.raises(ExperimentError, match="a cluster: does not go with hierarchy"):
-        check_regions(load_experiment(overrides=PLAIN), engine=True)
+def test_what_depends_on_the_number_of_sites_is_looked_at_when_they_are_counted() -> None:
+    for changes in ({"nodes": 1}, {"federated.min_clients": 3}, {"network.min_nodes": 4}):
+        asked = load_experiment(overrides=PLAIN | changes)
+        assert list(regional_problems(asked))
+        assert not list(regional_problems(asked, counted=False))
+    for further in ({"mode": "gossip"}, {"federated.strategy": "median"}, {"hierarchy.deadline_s": 30}):
+        assert list(regional_problems(load_experiment(overrides=PLAIN | further), counted=False))
+
+
+async def test_what_no_region_learns_is_refused_before_an_engine_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[object] = []
+    monkeypatch.setattr(preparation, "open_engine", lambda *given: opened.append(given))
+    server: Any = SimpleNamespace(close=lambda: None)
+    asked = load_experiment(overrides=PLAIN | {"mode": "gossip"})
+    with pytest.raises(ExperimentError, match=r"hierarchy\.regions = 2: regions are of federated runs"):
+        await launch(asked, on=object(), data=object(), fork_server=server)
+    assert opened == []
 
 
 async def test_a_launch_refuses_it_before_there_is_a_folder(tmp_path: Path) -> None:
