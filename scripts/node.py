@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 @click.option("--regions", metavar="N", type=int, help="Aggregator: how many there are in the run above, its --nodes")
 @click.option("--name", metavar="NAME", help="This node's name in the run. [default: its key's, or from role and host]")
 @click.option("--replace", is_flag=True, help="Take the name from another node, even if that one still answers.")
-@click.option("--advertise", metavar="HOST", help="Where others reach this node; needed with a wildcard bind")
+@click.option("--advertise", metavar="HOST", help="Where others reach this node, unless it is a client")
 @click.option(
     "--out", metavar="DIR", type=click.Path(path_type=Path), help="Folder for the model that this node ends up with"
 )
@@ -133,9 +133,8 @@ def node(
         raise ExperimentError("--correlations: is for a description; expected --describe beside it")
     if resume is not None:
         check_run_dir(resume, file, out)
-    experiment = load_experiment(
-        resume or file, _in_mode(mode, role, overrides) | ({"network.advertise": advertise} if advertise else {}), site
-    )
+    listening = _listening(role, _in_mode(mode, role, overrides), advertise)
+    experiment = load_experiment(resume or file, listening, site)
     way = f"--seed-peer {seed_peer}" if seed_peer else f"--broker {broker}"
     way += f" --keys {keys}" if (keys := experiment.network.keys) else " --insecure" * insecure
     where = {"broker": broker or "", "seed_peer": seed_peer or "", "run": run, "name": name, "replace": replace}
@@ -234,6 +233,18 @@ def _check_way_in(role: str, broker: str | None, seed_peer: str | None) -> None:
     if bool(broker) == bool(seed_peer):
         ways = "--broker, or --seed-peer" if role == "peer" else "--broker"
         raise ExperimentError(f"a {role} joins a run by one address: expected {ways}")
+
+
+def _listening(role: str, overrides: dict[str, object], advertise: str | None) -> dict[str, object]:
+    """Return the overrides with where others reach this node; a client listens nowhere, whatever its file says."""
+    from nervenet.nodes.config.keys import ExperimentError
+    from nervenet.nodes.config.schema import NetworkConfig
+
+    if role != "client":
+        return overrides | ({"network.advertise": advertise} if advertise else {})
+    if advertise:
+        raise ExperimentError(f"--advertise {advertise}: is for those whom others dial; nobody dials a client")
+    return {"network.bind": NetworkConfig.bind} | overrides
 
 
 def _above(

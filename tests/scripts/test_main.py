@@ -174,6 +174,8 @@ def test_settings_without_effect_are_remarked(launched: Launched, capsys: pytest
         ("launch --topology moebius --mode gossip", "expected one of ring, line"),
         ("simulate --data iris --target species", "target 'species' is for files; iris brings its own"),
         ("node client --broker tcp://h:1 --run r --regions 2", "--regions 2: is for aggregators; a client has no run"),
+        ("node client --broker tcp://h:1 --run r --advertise here", "--advertise here: is for those whom others dial"),
+        ("node site --broker tcp://h:1 --run r --advertise here", "--advertise: has no effect in a description"),
         ("launch missing.toml", "missing.toml: there is no such experiment file"),
         ("launch --nodse 3", "--nodse"),
         ("launch a b", "b: one experiment file at most, and a is one; the files of sites stand behind --sites"),

@@ -186,7 +186,7 @@ def test_a_monitor_that_ends_with_the_first_word_of_an_end_would_not(
 
 @pytest.mark.parametrize(("role", "last"), [("client", "done in 2.0 s, 3.0 kB sent"), ("peer", "accuracy 0.900")])
 def test_a_standalone_node_prints_its_figures(
-    role: str, last: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    role: str, last: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     asked: list[tuple[Any, ...]] = []
 
@@ -197,10 +197,13 @@ def test_a_standalone_node_prints_its_figures(
         return {"accuracy": 0.9, "completed_rounds": 5, "rounds": 5, "wall_s": 2.0, "bytes_sent": 3000}
 
     monkeypatch.setattr(standalone, "run_node", run_node)
-    line = f"node {role} --broker tcp://h:1 --run demo --name here --advertise h2 --rounds 5 --data iris"
+    shared = tmp_path / "shared.toml"
+    shared.write_text('[network]\nbind = "0.0.0.0"\n')
+    dialed = "--advertise h2" if role == "peer" else ""  # who is not needs none, whatever the file of all nodes says
+    line = f"node {role} {shared} --broker tcp://h:1 --run demo --name here {dialed} --rounds 5 --data iris"
     assert execute(line.split()) == 0
     mode = "gossip" if role == "peer" else "federated"
-    assert asked == [(role, mode, "h2", "here", "demo")]
+    assert asked == [(role, mode, "h2" if role == "peer" else None, "here", "demo")]
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"{mode} · iris · mlp  round {4 if role == 'client' else 0}/5")
     assert lines[-1].startswith(last)
