@@ -27,9 +27,11 @@ def compose() -> dict[str, Any]:
 
 def parsed(words: list[str]) -> dict[str, Any]:
     """What a command line of nervenet says, option by option; nothing of it is done."""
-    command = build().get_command(None, words[0])  # type: ignore[arg-type]
+    app = build()
+    command = app.get_command(None, words[0])  # type: ignore[arg-type]
     assert command is not None, words
-    values: dict[str, Any] = command.make_context(words[0], list(words[1:])).params
+    # With what the app says of all commands: click keeps the help option that a command is first given.
+    values: dict[str, Any] = command.make_context(words[0], list(words[1:]), **app.context_settings).params
     return values
 
 
@@ -78,7 +80,7 @@ def test_the_keys_of_the_page_are_those_of_the_containers() -> None:
         words = shlex.split(line)
         group = build().get_command(None, "keys")  # type: ignore[arg-type]
         command = group.get_command(None, words[1])  # type: ignore[union-attr, arg-type, attr-defined]
-        assert command.make_context(words[1], words[2:]).params
+        assert command.make_context(words[1], words[2:], **build().context_settings).params
 
 
 def test_the_image_is_built_of_what_there_is_and_of_all_that_is_needed() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from nervenet.scripts import monitor, node
 from nervenet.scripts.doctor import doctor
-from nervenet.scripts.main import execute
+from nervenet.scripts.main import build, execute
 
 INVITE = "invite north south --broker tcp://hub.example.org:5555 --run flowers --nodes 2 --keys hub"
 JOIN = "join north.invite.toml --no-start"
@@ -153,7 +153,7 @@ def test_a_peer_is_told_to_look_as_a_peer(capsys: Capsys) -> None:
     told = said(capsys, f"{JOIN} --yes")
     assert "--run flowers --keys north --mode gossip\n" in told
     command = next(line for line in told.splitlines() if "nervenet doctor" in line)
-    context = doctor.make_context("doctor", shlex.split(command)[2:])
+    context = doctor.make_context("doctor", shlex.split(command)[2:], **build().context_settings)
     assert context.params["run"] == "flowers"
 
 
