@@ -55,7 +55,10 @@ class Aggregator:
         self.state = begun(self.strategy, weights, self.population)
         extra = len(self.strategy.demands.parts) - 1
         parts = (np.zeros_like(weights),) * extra
+        # A region that is resumed hears of the agreement again, and may be asked for no further round.
+        restored = dict(self._kept)
         self._keep(0, parts)
+        self._kept |= restored
         return self.outgoing(weights, parts)
 
     def arrays(self, number: int) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What the coordinator's half of the worker remembers from fold to fold."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from nervenet.models import MLP
@@ -46,6 +48,30 @@ def test_an_update_that_is_not_finite_fails_the_fold_by_the_name_of_its_client()
     aggregator.begin(np.zeros(3, np.float32))
     with pytest.raises(StrategyError, match="a: values must be finite"):
         aggregator.fold(a_fold(np.zeros(3, np.float32), 1, 0, float("nan")))
+
+
+def remembered_of_a_resumed_region() -> dict[str, Any]:
+    """Return what it has to write of its last round, when it has been told again what all regions agreed on."""
+    aggregator, weights = Aggregator(build_strategy("fedavg", {})), np.zeros(3)
+    aggregator.restore(7, weights, {})
+    aggregator.begin(weights)
+    return aggregator.arrays(7)
+
+
+def test_a_resumed_region_that_makes_no_further_round_remembers_its_last() -> None:
+    assert remembered_of_a_resumed_region() == {}
+
+
+def test_forgotten_with_the_agreement_its_last_checkpoint_would_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = Aggregator.begin
+
+    def anew(self: Aggregator, weights: np.ndarray) -> Any:
+        self._kept = {}
+        return begin(self, weights)
+
+    monkeypatch.setattr(Aggregator, "begin", anew)
+    with pytest.raises(RuntimeError, match=r"round 7 is not remembered; rounds \[0\] are"):
+        remembered_of_a_resumed_region()
 
 
 def check_fedbuffs_steps_follow_from_those_at_work() -> None:
