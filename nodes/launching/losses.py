@@ -64,8 +64,8 @@ class Losses:
         if "coordinator" in self.lost:
             raise RunAborted(f"coordinator: {self.lost['coordinator']}")
         if not training(self.survivors(), self._roles):
-            node = min(self.lost)
-            raise RunAborted(f"every node was lost; {node}: {self.lost[node]}")
+            first = next(iter(self.lost))  # an aggregator before its clients, which are lost with it
+            raise RunAborted(f"every node was lost; {first}: {self.lost[first]}")
 
 
 def training(names: Collection[str], roles: Mapping[str, str]) -> set[str]:
