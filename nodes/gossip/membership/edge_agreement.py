@@ -84,7 +84,7 @@ class EdgeAgreement:
             for peer, mine in self._mine.items()
             if peer in self._theirs and mine.in_round(number) and self._theirs[peer].in_round(number)
         }
-        self._ending.clear()
+        self._ending = {peer for peer in self.neighbors if self._theirs[peer].until != EVER}
         again, self._again = self._again, set()
         said = self.want({*self.wanted, *again}) if again else {}
         # What was said may have been lost, or what was said in return. Who has declined may not have come to this round

@@ -295,10 +295,10 @@ def test_by_the_round_that_was_named_a_decline_would_take_it_back(monkeypatch):
 def neighbors_of_one_that_is_behind_an_edge_announced_twice(*, forgetful: bool = False) -> set[str]:
     """One withdraws an edge, takes it up, says so again; the other end is in a round that was closed with it."""
     one, behind = EdgeAgreement.agreed(["behind"]), EdgeAgreement.agreed(["one"])
-    if forgetful:
-        behind._ending = type("Nothing", (set,), {"add": lambda *_: None})()
     for edges in (one, behind):
         edges.open(1)
+    if forgetful:
+        behind._ending = type("Nothing", (set,), {"add": lambda *_: None})()
     said = [one.want([])["behind"]]
     one.open(2)
     said.append(one.want(["behind"])["behind"])
@@ -316,6 +316,33 @@ def test_what_is_said_of_an_edge_taken_up_again_leaves_the_round_in_which_the_ol
 
 def test_taken_for_the_old_edge_it_would_end_that_within_the_round():
     assert neighbors_of_one_that_is_behind_an_edge_announced_twice(forgetful=True) == set()
+
+
+def neighbors_in_the_last_round_of_an_edge(*, forgetful: bool = False) -> set[str]:
+    """One is two rounds ahead as it withdraws an edge; the other end opens the round between before it hears more."""
+    one, behind = EdgeAgreement.agreed(["behind"]), EdgeAgreement.agreed(["one"])
+    for edges in (one, behind):
+        edges.open(1)
+    one.open(2)
+    behind.heard("one", one.want([])["behind"])
+    behind.open(2)
+    if forgetful:
+        behind._ending.clear()
+    one.open(3)
+    said = [one.want(["behind"])["behind"]]
+    for number in (4, 5):
+        said += one.open(number).values()
+    for edge in said:
+        behind.heard("one", edge)
+    return behind.neighbors
+
+
+def test_an_edge_counts_to_its_end_whichever_round_its_withdrawal_came_in():
+    assert neighbors_in_the_last_round_of_an_edge() == {"one"}
+
+
+def test_forgotten_with_each_round_it_would_end_too_early():
+    assert neighbors_in_the_last_round_of_an_edge(forgetful=True) == set()
 
 
 def ends_that_count_an_edge_taken_up_twice() -> tuple[bool, bool]:
@@ -626,6 +653,16 @@ def test_a_mean_that_an_answer_to_a_withdrawn_edge_lost_is_preserved(monkeypatch
     as_if_nothing_were_withdrawn(monkeypatch)
     with pytest.raises(AssertionError, match="<="):
         play(World(3), ANSWERED)
+
+
+ENDED = [
+    *(0, 3, 5, 4, 5, 6, 5, 4, 3, 4, 5, 3, 31, 5, 3, 3, 5, 0, 5, 0, 19, 4, 5, 6, 5, 3),
+    *(4, 5, 0, 12, 1, 69, 4, 6, 6, 6, 4, 5, 5, 4, 3, 0, 3, 5, 12, 6, 24, 5, 16, 18, 4, 6),
+]
+
+
+def test_a_mean_that_an_edge_ended_too_early_lost_is_preserved():
+    play(World(5), ENDED)
 
 
 class Believing(World):
