@@ -270,9 +270,9 @@ class PeerLifecycle:
     def fail(self, reason: str, passed_on: str = "") -> list[e.Effect]:
         """End in failure; in round 0, which nobody can complete now, tell the neighbors why, or pass it on."""
         effects: list[e.Effect] = [e.Publish("run.failed", {"reason": reason})]
-        if self.settled is None and self.flood.neighbors:
+        if self.settled is None and self.flood.linked:
             why = passed_on or f"{self.flood.name} failed in round 0: {reason}"
-            effects.append(e.Send(self.flood.neighbors, m.Goodbye(round=0, reason=why)))
+            effects.append(e.Send(self.flood.linked, m.Goodbye(round=0, reason=why)))
         self.status = "finished"
         return [*effects, e.Finish("failed", reason)]
 

@@ -33,5 +33,6 @@ class PeerRules:
     held: tuple[int, ...] = ()  # rounds of which it has one from a previous incarnation
     # Without:
     neighbors: tuple[str, ...] = ()
+    shortcuts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # addresses, to be dialed for round 0
     seed: int = 0
     incarnation: int = 0  # larger at each start of the name

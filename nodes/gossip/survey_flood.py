@@ -92,6 +92,12 @@ class SurveyFlood:
         """Whether every member has answered; asked with each answer that comes, while most are missing."""
         return len(self.surveys) >= len(self.members) and not self.missing
 
+    @property
+    def linked(self) -> tuple[str, ...]:
+        """The neighbors, and those that are linked for the tree's sake."""
+        by_tree = set() if self._relay is None else self._relay.reached.difference(self.neighbors)
+        return (*self.neighbors, *sorted(by_tree))
+
     def in_tree(self, peer: str) -> bool:
         """Whether answers go to a peer, and come from it, by the tree."""
         return self._relay is not None and peer in self._relay
@@ -147,7 +153,8 @@ class SurveyFlood:
         if self._relay is not None:
             self._relay.beat(waiting=quiet and not self.complete)
             effects += self.spread()
-        for peer in peers:
+        by_tree = (peer for peer in sorted(self._unsent) if peer not in self.neighbors and self.in_tree(peer))
+        for peer in (*peers, *by_tree):
             often = little and self._often.get(peer, 0) < OFTEN
             if not (quiet or often):
                 continue

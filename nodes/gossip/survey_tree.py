@@ -120,6 +120,16 @@ class SpanningTree:
         return sides
 
 
+def tree_of(neighbors: Mapping[str, Sequence[str]]) -> SpanningTree | None:
+    """Return the tree by which the members of a graph meet; None where they are few, or it is not connected."""
+    return SpanningTree.over(neighbors) if len(neighbors) >= FEWEST else None
+
+
+def shortcuts_of(tree: SpanningTree | None, me: str, neighbors: Iterable[str]) -> tuple[str, ...]:
+    """Return what `SpanningTree.shortcuts` does; nobody without a tree."""
+    return () if tree is None else tree.shortcuts(me, neighbors)
+
+
 class TreeRelay:
     """Decides when a peer passes answers on along the tree, and when the tree is taken for cut (`spreading`)."""
 

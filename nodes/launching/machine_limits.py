@@ -118,6 +118,7 @@ def _files_of_nodes(experiment: Experiment, names: Sequence[str]) -> int:
     from ..gossip.algorithms.registry import has_rounds
     from ..gossip.membership.peer_sampling import SIZE
     from ..gossip.membership.service import FEW
+    from ..gossip.survey_tree import tree_of
     from ..topology import every_neighbor
 
     others = experiment.nodes - 1
@@ -125,4 +126,10 @@ def _files_of_nodes(experiment: Experiment, names: Sequence[str]) -> int:
     link = INPROC_LINK if experiment.network.transport == "inproc" else LINK + (KEYED_LINK if keyed else 0)
     near = every_neighbor(build_schedule(experiment, node_names(experiment)))
     watched = 0 if not by_rounds else others if others <= FEW else SIZE + 2
-    return sum(node + link * min(others, len(near.get(name, ())) + watched) for name in names)
+    tree = tree_of(near)
+
+    def links(name: str) -> int:
+        by_tree = 0 if tree is None else len(set(tree.sides(name)) - set(near[name]))
+        return min(others, len(near.get(name, ())) + watched + by_tree)
+
+    return sum(node + link * links(name) for name in names)

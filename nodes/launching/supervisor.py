@@ -223,9 +223,10 @@ class Supervisor:
             grace_s = grace_of(missing, self.reports.results, self.experiment)
             if missing and self.reports.results and self.patience.idle_s > grace_s:
                 longest = longest_s(self.experiment)
-                if self.patience.sees or self.patience.idle_s > longest:
+                limit_s = grace_s if self.patience.sees else longest
+                if self.patience.idle_s > limit_s:
                     for node in missing:
-                        self._lose(node, f"gave no result within {grace_s:g} s of the last sign of progress")
+                        self._lose(node, f"gave no result within {limit_s:g} s of the last sign of progress")
                     continue
                 if self.patience.doubts():
                     until = f"waited for until the broker relays an event, {longest:g} s at the most"

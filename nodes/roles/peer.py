@@ -26,7 +26,7 @@ from ..gossip.checkpoint_writer import CheckpointWriter
 from ..gossip.membership.service import MembershipRules, MembershipService
 from ..gossip.membership.swim import SwimRules
 from ..gossip.round_machine import PeerMachine, PeerRules
-from ..gossip.survey_tree import FEWEST, SpanningTree
+from ..gossip.survey_tree import shortcuts_of, tree_of
 from ..gossip.worker import GossipWorker
 from ..runtime import events as ev
 from ..runtime.identity import NodeFailed, NodeIdentity, members_of
@@ -166,7 +166,6 @@ class Peer(Role):
             self._worker = AsyncGossipWorker(site_model, **common)
         self._worker.shared = identity.agreements
         self._neighbors: tuple[str, ...] = ()
-        self._shortcuts: tuple[str, ...] = ()  # whom it dials for round 0 alone
         self._state: PeerMachine | AsyncPeerMachine | None = None
         self._membership: MembershipService | None = None  # of a run by rounds
 
@@ -175,7 +174,11 @@ class Peer(Role):
         try:
             if error[0] is None:
                 await self._until_all_are_done()
-            self.session.send_goodbye(self._present(), reason)
+            if isinstance(self._state, PeerMachine) and self._state.superseded:
+                self.session.stop_deciding()  # its name goes on elsewhere
+            else:
+                failed = f"{self.identity.name} failed: {error[1]}" if isinstance(error[1], NodeFailed) else ""
+                self.session.send_goodbye(self._present(), reason, to_late=failed)
             if self._state is not None and self._state.status in ("resting", "finished"):
                 # A neighbor may still have to read this peer's last model, or that which made it fail: then all of them
                 # fail by the same name. See `Connections.wait_for_goodbyes`.
@@ -199,8 +202,7 @@ class Peer(Role):
         schedule = build_schedule(experiment, founders)
         near = every_neighbor(schedule)
         self._neighbors = near.get(name, ())
-        self._tree = SpanningTree.over(near) if name in near and len(near) >= FEWEST else None
-        self._shortcuts = () if self._tree is None else self._tree.shortcuts(name, self._neighbors)
+        self._tree = tree_of(near) if name in near else None
         if self._algorithm is not None:
             self._state = self._synchronous(self._algorithm, members, schedule, roster)
         else:
@@ -208,7 +210,7 @@ class Peer(Role):
         self._prepare_writer()
         node = self._start(self._state, self._worker)
         if self._algorithm is None:  # else the machine links by itself, and learns from others who was started again
-            self.session.follow(*(members[peer] for peer in (*self._neighbors, *self._shortcuts)))
+            self.session.follow(*(members[neighbor] for neighbor in self._neighbors))
         self.session.attach(node)
 
     def _prepare_writer(self) -> None:
@@ -228,8 +230,6 @@ class Peer(Role):
     def _present(self) -> list[str]:
         if not isinstance(self._state, PeerMachine) or self._membership is None:
             return sorted({*self._neighbors, *self.session.connections.connected})
-        if self._state.superseded:
-            return []
         # Also who has only dialed this one.
         return sorted({*self._membership.linked, *self.session.connections.connected})
 
@@ -253,7 +253,7 @@ class Peer(Role):
                 relaid=TOPOLOGIES[experiment.gossip.topology].relaid_on_change,
                 mixing=mixing,
                 doubly=needs.doubly,
-                shortcuts=self._shortcuts,
+                shortcuts=shortcuts_of(self._tree, self.identity.name, self._neighbors),
                 late=bool(roster.founders) and roster.founders.get(me.node) != me.incarnation,
                 shared_config=self.identity.shared_config,
                 events_in=session.events_in,
@@ -275,11 +275,12 @@ class Peer(Role):
             self._membership,
         )
 
-    def _asynchronous(self, members: Collection[str]) -> AsyncPeerMachine:
-        experiment = self.experiment
+    def _asynchronous(self, members: Mapping[str, Member]) -> AsyncPeerMachine:
+        experiment, name = self.experiment, self.identity.name
         rules = replace(
             self._rules(members),
             neighbors=self._neighbors,
+            shortcuts={peer: members[peer].addresses for peer in shortcuts_of(self._tree, name, self._neighbors)},
             seed=experiment.seed,
             incarnation=self.session.incarnation,
         )

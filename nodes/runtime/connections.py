@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
 from nervenet.broker import transport as t
 from nervenet.broker.errors import TransportClosed
 from nervenet.broker.messages import Goodbye, Heartbeat
@@ -103,8 +104,9 @@ class Farewell:
         self._transport = transport
         self._said: Goodbye | None = None
 
-    def say(self, to: Sequence[str], goodbye: Goodbye) -> None:
-        self._said = goodbye
+    def say(self, to: Sequence[str], goodbye: Goodbye, to_late: str = "") -> None:
+        """Send `goodbye`; and to who connects later, and has heard nothing before it, with the reason `to_late`."""
+        self._said = replace(goodbye, reason=to_late or goodbye.reason)
         with suppress(TransportClosed):  # nobody can be told, and the rest is closed all the same
             self._transport.send(to, goodbye)
 

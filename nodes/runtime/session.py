@@ -309,10 +309,10 @@ class Session:
         if self._node is not None:
             self._node.close()
 
-    def send_goodbye(self, to: Collection[str], reason: str) -> None:
+    def send_goodbye(self, to: Collection[str], reason: str, to_late: str = "") -> None:
         self.stop_deciding()
         waiting = [name for name in sorted(to) if name not in self.connections.departed]
-        self._farewell.say(waiting, Goodbye(round=self.stats.completed, reason=reason))
+        self._farewell.say(waiting, Goodbye(round=self.stats.completed, reason=reason), to_late)
 
     def _receive(self, item: t.Arrival | t.TransportEvent) -> None:
         of_machine = type(item) is t.Arrival and item.sender != REPORT_SERVER and type(item.message) is not Goodbye

@@ -43,7 +43,7 @@ from ..gossip.asynchronous.worker import AsyncGossipWorker
 from ..gossip.membership.service import MembershipRules, MembershipService
 from ..gossip.membership.swim import SwimRules
 from ..gossip.round_machine import PeerMachine, PeerRules
-from ..gossip.survey_tree import FEWEST, SpanningTree
+from ..gossip.survey_tree import shortcuts_of, tree_of
 from ..runtime.model_worker import ModelWorker
 from ..topology import TOPOLOGIES, Schedule, every_neighbor
 from .stacking import PreparedMLP
@@ -187,15 +187,11 @@ class Peers:
         self.schedule = self.layout(self.names)
         self.neighbors = every_neighbor(self.schedule)
         near = self.neighbors
-        self._tree = SpanningTree.over(near) if len(near) >= FEWEST else None
+        self._tree = tree_of(near)
         self._shared_config: dict[str, Any] | None = None
 
     def layout(self, members: Sequence[str]) -> Schedule:
         return self._layout(tuple(members))
-
-    def shortcuts(self, name: str) -> tuple[str, ...]:
-        """Return whom a peer links for round 0 alone."""
-        return () if self._tree is None else self._tree.shortcuts(name, self.neighbors[name])
 
     def peer(self, name: str) -> tuple[PeerMachine | AsyncPeerMachine, ModelWorker]:
         gossip, site_model = self._experiment.gossip, site_model_of(self._experiment, self._rows, name)
@@ -213,6 +209,9 @@ class Peers:
         rules = replace(
             self._rules(name, site_model),
             neighbors=self.neighbors[name],
+            shortcuts={
+                peer: self._members[peer].addresses for peer in shortcuts_of(self._tree, name, self.neighbors[name])
+            },
             seed=self._experiment.seed,
             incarnation=INCARNATION,
         )
@@ -233,7 +232,7 @@ class Peers:
                 relaid=TOPOLOGIES[gossip.topology].relaid_on_change,
                 mixing=gossip.mixing or suitable_mixing(needs, self.schedule),
                 doubly=needs.doubly,
-                shortcuts=self.shortcuts(name),
+                shortcuts=shortcuts_of(self._tree, name, self.neighbors[name]),
                 shared_config=self._shared_config,
                 swim=SwimRules(seed=experiment.seed).slower(1, experiment.network.suspect_after_s),
             )

@@ -137,9 +137,7 @@ class MachineRun:
         for name in unless_stopped(peers.names, self._stopped):
             self._enter(name, "peer", *peers.peer(name), until=experiment.rounds if by_rounds else None)
         for name in peers.names:
-            for other in (
-                () if by_rounds else (*peers.neighbors[name], *peers.shortcuts(name))
-            ):  # by rounds the machine links by itself
+            for other in () if by_rounds else peers.neighbors[name]:  # by rounds the machine links by itself
                 self._nodes.dial(name, other)
             self._nodes.post(name, ev.Proceed(experiment.rounds, last=not by_rounds))
         model = self._workers[peers.names[0]].site_model.model

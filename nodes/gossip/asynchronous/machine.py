@@ -117,7 +117,7 @@ class AsyncPeerMachine(ABC):
     def _handle(self, event: ev.Event, now: float) -> list[e.Effect]:
         match event:
             case ev.Started():
-                return self.lifecycle.start(now)
+                return [*(e.Link(*each) for each in self.rules.shortcuts.items()), *self.lifecycle.start(now)]
             case ev.LinkUp(peer, _, incarnation):
                 return self._connected(peer, incarnation, now)
             case ev.LinkLost(peer, reason) if self.neighbors.detector.suspect(peer):
@@ -182,6 +182,11 @@ class AsyncPeerMachine(ABC):
                 effects += self._message(event, now)
         return effects
 
+    def _hang_up_later(self, now: float) -> list[e.Effect]:
+        """Keep the links of the tree while others may still be in round 0."""
+        due = now + self.rules.timing.join_deadline_s
+        return [e.SetTimer(("hang up",), due)] if self.rules.shortcuts else []
+
     def _connected(self, peer: str, incarnation: int, now: float) -> list[e.Effect]:
         if peer not in self.rules.neighbors:
             return self.lifecycle.greet_in_tree(peer, restarted=False)  # no peer of such a run is started again
@@ -194,7 +199,7 @@ class AsyncPeerMachine(ABC):
         self._ready(event)
         self.lifecycle.opened_at = now
         self.neighbors.expect_all(now)
-        return [*completed, *self._next(now)]
+        return [*completed, *self._hang_up_later(now), *self._next(now)]
 
     # ---------------------------------------------------------------------------------------------------------- cycles
 
@@ -270,6 +275,8 @@ class AsyncPeerMachine(ABC):
         match key:
             case ("join",) if self.settled is None:
                 return self.lifecycle.join_expired()
+            case ("hang up",):
+                return [e.Unlink(peer) for peer in self.rules.shortcuts]
             case ("pulse",):
                 self.neighbors.detector.extend_deadlines(max(0.0, now - due), now)
                 return self._pulse(now)

@@ -56,9 +56,17 @@ def test_behind_one_inbox_five_hundred_fit_where_a_hundred_did() -> None:
 
 def test_every_link_between_peers_counts() -> None:
     ring, complete = ({"mode": "gossip", "gossip": {"topology": name}} for name in ("ring", "complete"))
-    check(100, 10, files=1024, **ring)
+    check(100, 10, files=1100, **ring)
     with pytest.raises(ExperimentError, match="a process of 10 nodes"):
-        check(100, 10, files=1024, **complete)
+        check(100, 10, files=1100, **complete)
+
+
+def test_links_by_which_peers_meet_count() -> None:
+    """Beyond those of the ring: the first two have eight below them, one of whom is a neighbor."""
+    ring = {"mode": "gossip", "gossip": {"topology": "ring", "algorithm": "ad-psgd"}}
+    few, many = (Experiment.from_dict({**ring, "nodes": nodes}) for nodes in (16, 80))
+    for name, more in (("peer-00", 7), ("peer-01", 7), ("peer-05", 1)):
+        assert files_of_process(many, [name]) - files_of_process(few, [name]) == more * machine_limits.LINK
 
 
 @pytest.mark.parametrize("network", [{"keys": "k"}, {"bind": "0.0.0.0", "advertise": "127.0.0.1"}])

@@ -44,7 +44,7 @@ async def closed_though_cancelled(make: Any, monkeypatch: pytest.MonkeyPatch) ->
     end = session.close
     monkeypatch.setattr(session.connections, "wait_for_goodbyes", wait_for_goodbyes)
     monkeypatch.setattr(session, "close", close)
-    monkeypatch.setattr(session, "send_goodbye", lambda *_: None)
+    monkeypatch.setattr(session, "send_goodbye", lambda *_, **__: None)
     leaving = asyncio.create_task(node.__aexit__(None, None, None))
     async with asyncio.timeout(60):
         await waits.wait()

@@ -106,12 +106,12 @@ class Told:
         self.sent.append((list(to), message))
 
 
-async def told_of_leaving() -> list[tuple[list[str], Any]]:
+async def told_of_leaving(to_late: str = "") -> list[tuple[list[str], Any]]:
     """What a node says that leaves, while another connects to it."""
     session, told = a_session(), Told()
     session._farewell = Farewell(told)  # type: ignore[arg-type]
     session._receive(link("a"))
-    session.send_goodbye(["a"], "done")
+    session.send_goodbye(["a"], "done", to_late)
     session._receive(link("late"))
     session._context.term()
     return told.sent
@@ -120,6 +120,12 @@ async def told_of_leaving() -> list[tuple[list[str], Any]]:
 async def test_who_connects_to_one_that_leaves_is_told_that_it_does() -> None:
     goodbye = Goodbye(0, "done")
     assert await told_of_leaving() == [(["a"], goodbye), (["late"], goodbye)]
+
+
+async def test_of_one_that_has_failed_it_hears_why() -> None:
+    """The others have been told by its machine."""
+    failed = Goodbye(0, "c failed: no rows")
+    assert await told_of_leaving("c failed: no rows") == [(["a"], Goodbye(0, "done")), (["late"], failed)]
 
 
 async def test_else_it_would_wait_for_answers_that_never_come(monkeypatch: pytest.MonkeyPatch) -> None:
