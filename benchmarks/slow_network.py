@@ -23,6 +23,8 @@ outage     federated      given up after 30 s, or by three failed rounds    400 
            gossip         400 of 400                                        400 of 400, 64 s
 forgotten  federated      given up by three failed rounds                   400 of 400, 2 failed, 54 s
            gossip         400 of 400                                        400 of 400, 14 s
+
+Later, beside much other work: all rounds again, none failed or one; 148 and 37 s, 76 and 78 s, 47 and 34 s.
 """
 
 from __future__ import annotations
