@@ -23,7 +23,8 @@ from .messages import VERSION, Message, tag_of
 from .transport_events import Counters
 
 _TURN = 64  # messages handed over before others get the loop
-_TURN_S = 0.02  # or for so long
+_TURN_S = 0.02  # or for so long; where some were left unread, for as long as others had the loop since,
+_LONGEST_TURN_S = 0.25  # at the most. Else hundreds of nodes on one loop, busy with each other, leave all else waiting
 _SHARED = allowed("shared_vector_bytes")
 _ZERO_COPY = 65_536  # bytes; below, a copy is cheaper than the bookkeeping of sharing
 _ONE_COPY = 1_024  # bytes; from here on one copy for all receivers is cheaper than one for each
@@ -128,6 +129,7 @@ class Channel:
         self._leaving = Leaving()
         self._loop = asyncio.get_running_loop()
         self._look: asyncio.Handle | None = None
+        self._left_at = 0.0  # when it last left something unread, by the monotonic clock
         self._retry: asyncio.TimerHandle | None = None
         self._pause = _RETRY_S[0]
         self._fd: int = socket.getsockopt(zmq.FD)  # type: ignore[assignment]
@@ -322,14 +324,17 @@ class Channel:
         if self._look is not None:
             self._look.cancel()
             self._look = None
-        until = monotonic() + _TURN_S
+        began = monotonic()
+        others_s = began - self._left_at if self._left_at else 0.0
+        self._left_at, until = 0.0, began + max(_TURN_S, min(others_s, _LONGEST_TURN_S))
         self._reading = True
         try:
             # Here is why this was called, most likely: it is taken without asking first.
             more, left = self._take(), _TURN
             while more and self._open and self._readable():
                 left -= 1
-                if left == 0 or monotonic() > until:
+                if (left <= 0 and others_s <= _TURN_S) or monotonic() > until:
+                    self._left_at = monotonic()
                     self._look = self._loop.call_soon(self._ready)
                     break
                 more = self._take()
