@@ -141,13 +141,15 @@ async def run_of(broker: str, root: Path = RUNS) -> Path:
 
     Raises ExperimentError where there is none.
     """
+    starting = starting_run(root, time.time())  # first: what has begun between the two looks is found by the second
     while (found := await asyncio.to_thread(run_of_broker, broker, root)) is None:
-        if starting_run(root, time.time()) is None:
+        if starting is None:
             raise ExperimentError(
                 f"--broker {broker}: no run folder below {root}/ is of that broker; weights are read from the run "
                 "folder of a coordinator, a peer or a launch: nervenet serve RUN --follow, on its machine"
             )
         await asyncio.sleep(LOOK_S)
+        starting = starting_run(root, time.time())
     return found
 
 

@@ -15,6 +15,8 @@ from nervenet.models import SiteModel, save_model
 from nervenet.nodes.checkpoint.store import CheckpointStore
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.results.run_dir import NODES_LOG
+from nervenet.nodes.serving import live
 from nervenet.nodes.serving.answers import Answers
 from nervenet.nodes.serving.live import Found, RunFollower, follow, no_model, run_of
 
@@ -157,3 +159,39 @@ async def test_the_run_of_a_broker_is_found_once_its_nodes_are_ready(tmp_path: P
     nodes = {"broker": {"role": "broker", "pid": os.getpid(), "address": address}}
     (tmp_path / "one" / "nodes.json").write_text(json.dumps(nodes))
     assert await run_of(address, tmp_path) == tmp_path / "one"
+
+
+def beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> tuple[str, Path]:
+    """A run that has told where its nodes are as soon as one of the looks is over."""
+    address, folder = "tcp://127.0.0.1:4711", tmp_path / "one"
+    folder.mkdir()
+    (folder / NODES_LOG).touch()
+    (folder / "experiment.toml").touch()
+    nodes = {"broker": {"role": "broker", "pid": os.getpid(), "address": address}}
+    look = getattr(live, name)
+
+    def then(*known: Any) -> Any:
+        found = look(*known)
+        (folder / "nodes.json").write_text(json.dumps(nodes))
+        return found
+
+    monkeypatch.setattr(live, name, then)
+    return address, folder
+
+
+@pytest.mark.parametrize("name", ["starting_run", "run_of_broker"])
+async def test_a_run_that_begins_between_two_looks_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whichever look it is that it begins after: it was starting, or it is there."""
+    address, folder = beginning(tmp_path, monkeypatch, name)
+    assert await run_of(address, tmp_path) == folder
+
+
+async def test_by_the_word_of_the_later_look_it_would_be_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, _ = beginning(tmp_path, monkeypatch, "run_of_broker")
+    monkeypatch.setattr(live, "starting_run", lambda *_: None)
+    with pytest.raises(ExperimentError, match="no run folder"):
+        await run_of(address, tmp_path)
