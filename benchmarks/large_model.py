@@ -29,7 +29,7 @@ from nervenet.models.base import FlatModel
 from nervenet.nodes import Client, Coordinator, Experiment
 from nervenet.nodes.federated.large.folding import Folding
 from nervenet.nodes.federated.large.offers import Offers
-from nervenet.nodes.federated.large.pull import WINDOW
+from nervenet.nodes.large.pull import WINDOW
 
 ROWS = np.arange(24.0).reshape(12, 2), np.arange(12) % 2
 

@@ -11,12 +11,12 @@ from nervenet.models.local import LocalSettings, LocalTraining
 from nervenet.models.site_model import SiteModel, kept_rows
 
 from ..checkpoint.client_state import ClientStateStore
+from ..large.vectors import Received, Room
 from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.event_types import HOLDOUT
 from ..runtime.model_worker import ModelWorker, Scale, finite_only
 from ..runtime.worker import Cancellation, Deferred
-from .large.vectors import Received, Room
 from .personalization import FINE_TUNE
 
 

@@ -9,13 +9,13 @@ import numpy as np
 from msgspec.structs import replace
 from nervenet.models.site_model import SiteModel
 
+from ..large.vectors import Room
 from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.model_worker import ModelWorker, Scale
 from ..runtime.worker import Cancellation, Deferred
 from .checkpoint_writer import CheckpointWriter
 from .large.range_fold import RangeFold
-from .large.vectors import Room
 from .sampling import share_of
 from .strategies import Contribution, State, Strategy
 from .strategies.safeguards import begun, guarded

@@ -10,7 +10,7 @@ from nervenet.broker.errors import MessageTooLarge
 from nervenet.broker.messages import Payload
 
 from ..config.schema import Experiment
-from ..federated.large.sizes import Sizes
+from ..large.sizes import Sizes
 from ..results.collect import save_models, save_personal
 from ..results.run_result import RunResult
 from ..results.score_reports import Judged

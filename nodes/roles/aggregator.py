@@ -21,9 +21,9 @@ from ..federated.hierarchy.composing import problems
 from ..federated.hierarchy.ordered import ordered_from_above
 from ..federated.hierarchy.upward import UpwardMachine
 from ..federated.hierarchy.worker import RegionWorker
-from ..federated.large.sizes import Sizes
 from ..federated.strategies import Strategy
 from ..federated.strategies.averaging import FedAvg
+from ..large.sizes import Sizes
 from ..runtime import effects as e
 from ..runtime import events as ev
 from ..runtime.identity import NodeIdentity

@@ -19,8 +19,8 @@ from ..consent.requests import Policy
 from ..federated.client_machine import ClientConfig, ClientMachine
 from ..federated.client_worker import ClientWorker
 from ..federated.large.client import LargeClient
-from ..federated.large.sizes import Sizes
-from ..federated.large.vectors import Room
+from ..large.sizes import Sizes
+from ..large.vectors import Room
 from ..runtime.identity import NodeIdentity
 from ..runtime.node import Publish
 from ..runtime.round_reports import TOGETHER_S

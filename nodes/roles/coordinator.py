@@ -21,11 +21,11 @@ from ..federated.coordinator_worker import Aggregator, CoordinatorWorker, popula
 from ..federated.early_stopping import Stop
 from ..federated.evaluation import Best
 from ..federated.large.coordinator import LargeCoordinator
-from ..federated.large.sizes import Sizes
-from ..federated.large.vectors import Room
 from ..federated.recovery import recall
 from ..federated.strategies import Strategy
 from ..federated.strategies.registry import build_strategy
+from ..large.sizes import Sizes
+from ..large.vectors import Room
 from ..runtime import events as ev
 from ..runtime.identity import NodeIdentity, members_of
 from ..runtime.round_reports import TOGETHER_S

@@ -8,7 +8,7 @@ from typing import Any
 from ..config.schema import Experiment
 from ..federated.client_machine import ClientConfig, ClientMachine
 from ..federated.hierarchy.upward import UpwardMachine
-from ..federated.large.sizes import Sizes
+from ..large.sizes import Sizes
 from ..launching.regions.plan import AGGREGATOR, Region
 from ..roles.inquiry import InquiryWorker
 from ..runtime import effects as e

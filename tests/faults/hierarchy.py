@@ -18,9 +18,9 @@ from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.coordinator_worker import Aggregator, CoordinatorWorker
 from nervenet.nodes.federated.hierarchy.upward import UpwardMachine
 from nervenet.nodes.federated.hierarchy.worker import RegionWorker
-from nervenet.nodes.federated.large.sizes import Sizes
 from nervenet.nodes.federated.strategies.averaging import FedAvg
 from nervenet.nodes.federated.strategies.registry import build_strategy
+from nervenet.nodes.large.sizes import Sizes
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.simulator import Simulation

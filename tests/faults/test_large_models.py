@@ -13,7 +13,7 @@ from nervenet.broker import messages as m
 from nervenet.broker.broker import Broker
 from nervenet.models import MLP
 from nervenet.nodes import Client, Coordinator, Experiment
-from nervenet.nodes.federated.large.pull import WINDOW, Pull
+from nervenet.nodes.large.pull import WINDOW, Pull
 from nervenet.nodes.runtime.node import Node
 from relay import Relay
 

@@ -9,7 +9,7 @@ from nervenet.models.model import is_summed
 
 from ...config import grown
 from ...config.schema import Experiment
-from ..large.sizes import Sizes
+from ...large.sizes import Sizes
 
 STRATEGIES = ("fedavg", "fedprox", "fedavgm", "fedadagrad", "fedadam", "fedyogi")
 """Those that depend on nothing but the mean of the updates by their rows, which a mean of means by rows is."""

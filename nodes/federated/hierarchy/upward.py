@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from nervenet.broker import messages as m
 
+from ...large.sizes import Sizes
 from ...runtime import effects as e
 from ...runtime import events as ev
 from ..client_machine import ClientMachine
-from ..large.sizes import Sizes
 from .composing import unsuited
 
 _OF_THE_REGION = (e.Survey, e.ApplyAgreement, e.Train, e.TrainAlone, e.Evaluate, e.CancelTraining, e.LoadWeights)

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from msgspec import UNSET, structs
 from nervenet.broker import messages as m
 
+from ...large.offer import REFUSALS
+from ...large.pull import AGAIN_S, Pull
+from ...large.sizes import Sizes
 from ...runtime import effects as e
 from ...runtime import events as ev
 from ..client_machine import ClientMachine
-from .offers import REFUSALS, Offers
-from .pull import AGAIN_S, Pull
-from .sizes import Sizes
+from .offers import Offers
 
 
 @dataclass(frozen=True, slots=True)

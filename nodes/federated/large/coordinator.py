@@ -11,14 +11,15 @@ from typing import Protocol
 from msgspec import UNSET, structs
 from nervenet.broker import messages as m
 
+from ...large.offer import REFUSALS
+from ...large.sizes import Sizes
 from ...runtime import effects as e
 from ...runtime import events as ev
 from ..coordinator_machine import CoordinatorMachine
 from ..task_dispatch import expected_payload
 from .folding import Folding, Remote
 from .leaving import Leaving
-from .offers import REFUSALS, Offers
-from .sizes import Sizes
+from .offers import Offers
 from .suited import unsuited
 
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from msgspec import structs
 from nervenet.broker import messages as m
 
+from ...large.pull import AGAIN_S, Pull
+from ...large.sizes import Sizes
 from ...runtime import effects as e
 from ...runtime import events as ev
 from ..round import Round
-from .pull import AGAIN_S, Pull
-from .sizes import Sizes
 
 EXTENSIONS = 10  # deadlines that a fold lasts at most, if others cannot do without those who are behind
 

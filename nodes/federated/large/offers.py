@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from msgspec import structs
 from nervenet.broker import messages as m
 
+from ...large.offer import Offer, refused
+from ...large.sizes import Sizes
 from ...runtime import effects as e
-from ...runtime import events as ev
-from .sizes import Sizes
-
-REFUSALS = frozenset({"stale", "uninvited", "length"})
-"""Codes by which a request for a range is refused; others are the transport's, and it can be asked again."""
-
 
 _WITH_MODEL = (m.Task, m.Update)
-
-
-@dataclass(slots=True)
-class Offer:
-    """One array under its generation; `told` may ask for it."""
-
-    generation: int
-    body: ev.Body
-    payload: m.Payload
-    round: int
-    told: set[str] = field(default_factory=set)
-    asked: set[str] = field(default_factory=set)  # whoever has asked for a range, of those who were told last
-    last: dict[str, e.Announce] = field(default_factory=dict)  # what each was told last
 
 
 class Offers:
@@ -77,27 +59,9 @@ class Offers:
         self.offer = None
 
     def serve(self, sender: str, asked: m.GetChunk) -> list[e.Effect]:
-        """Answer a request for a range, or refuse it by name; a refusal names the generation as its round."""
-        fault = self._fault(sender, asked)
-        if fault is not None or self.offer is None:
-            code, reason = fault or ("stale", "nothing is offered")
-            return [e.Send((sender,), m.Refused("get_chunk", asked.generation, code, reason))]
-        offer = self.offer
-        offer.asked.add(sender)
-        payload = structs.replace(offer.payload, length=asked.length)
-        return [e.SendRange(sender, m.Chunk(offer.round, offer.generation, asked.start, payload), offer.body)]
-
-    def _fault(self, sender: str, asked: m.GetChunk) -> tuple[str, str] | None:
+        """Answer a request for a range, or refuse it by name."""
         offer = self.offer
         if offer is None or asked.generation != offer.generation:
             there = "none is" if offer is None else f"array {offer.generation} is"
-            return "stale", f"array {asked.generation} is no longer offered; {there}"
-        if sender not in offer.told:
-            return "uninvited", f"array {offer.generation} was not announced to {sender}"
-        if not 1 <= asked.length <= offer.payload.length - asked.start:
-            found = f"{asked.length} from {asked.start} on"
-            return "length", f"a range must lie within {offer.payload.length} numbers, found {found}"
-        if not self.sizes.fits(offer.payload, asked.length):
-            most = f"network.max_message_bytes = {self.sizes.message_bytes:,}"
-            return "length", f"{asked.length:,} numbers are more than a message carries here ({most})"
-        return None
+            return refused(sender, asked, "stale", f"array {asked.generation} is no longer offered; {there}")
+        return offer.serve(sender, asked, self.sizes)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ...large.vectors import Room, Vector, sealed, written
 from ...runtime import effects as e
 from ...runtime import events as ev
 from ..strategies import Contribution, State, Strategy
 from ..strategies.safeguards import guarded
-from .vectors import Room, Vector, sealed, written
 
 
 class RangeFold:

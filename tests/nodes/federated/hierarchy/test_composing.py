@@ -9,8 +9,8 @@ from nervenet.broker.messages import Manifest, Payload, Task
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.experiment.loader import load_experiment
 from nervenet.nodes.federated.hierarchy.composing import STRATEGIES, problems, unsuited
-from nervenet.nodes.federated.large.sizes import Sizes
 from nervenet.nodes.federated.strategies.registry import STRATEGIES as ALL
+from nervenet.nodes.large.sizes import Sizes
 from nervenet.scripts.main import execute
 
 AT = ["node", "aggregator", "--broker", "tcp://127.0.0.1:1", "--run", "north"]

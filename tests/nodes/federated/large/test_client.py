@@ -10,8 +10,8 @@ from nervenet.nodes.config.site import AllowConfig
 from nervenet.nodes.consent.requests import Policy
 from nervenet.nodes.federated.client_machine import ClientConfig, ClientMachine
 from nervenet.nodes.federated.large.client import LargeClient
-from nervenet.nodes.federated.large.pull import AGAIN_S
-from nervenet.nodes.federated.large.sizes import Sizes
+from nervenet.nodes.large.pull import AGAIN_S
+from nervenet.nodes.large.sizes import Sizes
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.payload_checks import HEADER_BYTES

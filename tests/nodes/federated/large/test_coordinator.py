@@ -10,8 +10,8 @@ from nervenet.broker import messages as m
 from nervenet.nodes.federated.coordinator_machine import CoordinatorMachine
 from nervenet.nodes.federated.large.coordinator import LargeCoordinator
 from nervenet.nodes.federated.large.folding import EXTENSIONS
-from nervenet.nodes.federated.large.sizes import Sizes
 from nervenet.nodes.federated.strategies.robust import Krum
+from nervenet.nodes.large.sizes import Sizes
 from nervenet.nodes.runtime import effects as e
 from nervenet.nodes.runtime import events as ev
 from nervenet.nodes.runtime.payload_checks import HEADER_BYTES

@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.broker.messages import Payload
 from nervenet.nodes.federated.coordinator_worker import Aggregator
-from nervenet.nodes.federated.large import range_fold, vectors
-from nervenet.nodes.federated.large.vectors import Received, Room
+from nervenet.nodes.federated.large import range_fold
 from nervenet.nodes.federated.strategies import Contribution
 from nervenet.nodes.federated.strategies.averaging import FedAdam, FedAvg, FedAvgM, FedYogi
 from nervenet.nodes.federated.strategies.client_drift import FedNova, FedProx
 from nervenet.nodes.federated.strategies.robust import Median, TrimmedMean
+from nervenet.nodes.large import vectors
+from nervenet.nodes.large.vectors import Received, Room
 from nervenet.nodes.runtime import effects as e
 
 SUITED = [FedAvg(), FedAvgM(), FedAdam(), FedYogi(), FedProx(), FedNova(), Median(), TrimmedMean(f=1)]

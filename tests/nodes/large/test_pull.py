@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nervenet.broker import messages as m
-from nervenet.nodes.federated.large.pull import WINDOW, Pull
-from nervenet.nodes.federated.large.sizes import Sizes
+from nervenet.nodes.large.pull import WINDOW, Pull
+from nervenet.nodes.large.sizes import Sizes
 from nervenet.nodes.runtime import effects as e
 
 SIZES = Sizes(message_bytes=1 << 16, chunk_bytes=8)  # two numbers of float32

@@ -7,8 +7,8 @@ from typing import Self
 
 from nervenet.broker.messages import Payload
 
-from ...config.schema import NetworkConfig
-from ...runtime.payload_checks import HEADER_BYTES
+from ..config.schema import NetworkConfig
+from ..runtime.payload_checks import HEADER_BYTES
 
 WINDOW = 4  # chunks that one sender is asked for ahead of the oldest that is not folded yet
 ITEM_BYTES = {"float32": 4, "float64": 8, "uint8": 1}

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from nervenet.broker import messages as m
 
-from ...runtime import effects as e
-from ...runtime import events as ev
+from ..runtime import effects as e
+from ..runtime import events as ev
 from .sizes import WINDOW, Sizes
 
 AGAIN_S = 2.0  # without a chunk, and without a word that one is on its way, after which it is asked for again

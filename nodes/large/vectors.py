@@ -13,9 +13,9 @@ import numpy as np
 from nervenet.broker.messages import Payload
 from numpy.typing import NDArray
 
-from ...config.schema import NetworkConfig
-from ...runtime import effects as e
-from ...runtime import events as ev
+from ..config.schema import NetworkConfig
+from ..runtime import effects as e
+from ..runtime import events as ev
 
 Vector = NDArray[Any]
 
