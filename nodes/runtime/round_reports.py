@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,49 +74,48 @@ WAITING = 1_024  # rounds that are kept for an owner who iterates later, or neve
 
 
 class RoundReports:
-    """A queue between the machine and its owner, who iterates; it ends with the machine.
+    """What the machine completes, until its owner takes it by iterating; it ends with the machine.
 
-    The owner of a node that goes from round to round by itself gets those together that follow each other closely
-    (``together_s``): to wake it for each costs more than a round's messages do. The first after a pause comes at once.
+    The owner of a node that goes from round to round by itself is woken once for those that follow each other closely
+    (``together_s``): to wake it for each costs more than a round's messages do. The first after a pause wakes at once.
     The owner may have no use for any: of those that wait the last are kept; `warn` is told so.
     """
 
     def __init__(self, together_s: float = 0.0, warn: Callable[[str], None] = lambda _: None) -> None:
-        self._queue: asyncio.Queue[e.Completed | e.Finish] = asyncio.Queue()
+        self._waiting: deque[e.Completed | e.Finish] = deque()
+        self._come = asyncio.Event()  # the owner looks
         self._together_s = together_s
         self._warn = warn
         self._warned = False
-        self._held: list[e.Completed | e.Finish] = []
-        self._released_at = float("-inf")
+        self._woken_at = float("-inf")
         self._later: asyncio.TimerHandle | None = None
         self.end: e.Finish | None = None
 
     def put(self, item: e.Completed | e.Finish) -> None:
-        self._held.append(item)
-        if isinstance(item, e.Finish) or not self._together_s:
-            self._release()
+        ends = isinstance(item, e.Finish)
+        if len(self._waiting) >= WAITING and not ends:
+            self._waiting.popleft()
+            self._say_that_nobody_iterates()
+        self._waiting.append(item)
+        if ends or not self._together_s:
+            self._wake()
         elif self._later is None:
             loop = asyncio.get_running_loop()
-            if loop.time() >= self._released_at + self._together_s:
-                self._release()
-                self._released_at = loop.time()
+            due, now = self._woken_at + self._together_s, loop.time()
+            if now >= due:
+                self._wake_at(now)
             else:
-                self._later = loop.call_at(self._released_at + self._together_s, self._release_in_time)
+                self._later = loop.call_at(due, self._wake_at, due)
 
-    def _release_in_time(self) -> None:
-        self._released_at = asyncio.get_running_loop().time()
-        self._release()
+    def _wake_at(self, now: float) -> None:
+        self._woken_at = now
+        self._wake()
 
-    def _release(self) -> None:
+    def _wake(self) -> None:
         if self._later is not None:
             self._later.cancel()
             self._later = None
-        for item in self._held:
-            if isinstance(item, e.Completed) and self._queue.qsize() >= WAITING:
-                self._queue.get_nowait()
-                self._say_that_nobody_iterates()
-            self._queue.put_nowait(item)
-        self._held.clear()
+        self._come.set()
 
     def _say_that_nobody_iterates(self) -> None:
         if not self._warned:
@@ -131,7 +131,10 @@ class RoundReports:
             If the machine ended with a failure.
         """
         while self.end is None:
-            item = await self._queue.get()
+            while not self._waiting:
+                self._come.clear()
+                await self._come.wait()
+            item = self._waiting.popleft()
             if isinstance(item, e.Finish):
                 self.end = item
                 break

@@ -79,13 +79,35 @@ async def test_the_owner_of_one_that_goes_on_by_itself_gets_together_what_follow
     found = reports.until(None)
     reports.put(completed(1))
     assert (await anext(found)).round == 1
+    waiting = asyncio.ensure_future(anext(found))
     for number in (2, 3):
+        await asyncio.sleep(0)
         reports.put(completed(number))
-    assert reports._queue.empty(), "they wait for each other"
+    await asyncio.sleep(0)
+    assert not waiting.done(), "they wait for each other"
     pass_time(3_600.0)
-    assert (await anext(found)).round == 2
-    assert not reports._queue.empty(), "and come at one time"
-    assert (await anext(found)).round == 3
+    assert (await waiting).round == 2
+    assert (await anext(found)).round == 3, "and come at one time"
+
+
+async def test_an_owner_who_looks_late_gets_all_that_is_there() -> None:
+    reports = RoundReports(together_s=3_600.0)
+    found = reports.until(None)
+    for number in (1, 2, 3):
+        reports.put(completed(number))
+    assert [(await anext(found)).round for _ in range(3)] == [1, 2, 3]
+    reports.put(e.Finish("completed"))
+
+
+async def test_an_owner_who_stops_waiting_misses_nothing() -> None:
+    reports = RoundReports()
+    waiting = asyncio.ensure_future(anext(reports.until(None)))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    reports.put(completed(1))
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert (await anext(reports.until(None))).round == 1
 
 
 async def test_the_end_waits_for_nothing() -> None:
