@@ -3,8 +3,8 @@
 Each figure stands beside a floor or a rival of the same run, measured in turns: one pass of np.sum over the same bytes,
 which reads every byte once and writes next to nothing; numpy.median and scipy.stats.trim_mean on the stacked array,
 which is made beforehand and not counted; one product of that array with its transpose. These run on one core, and so
-does BLAS; ours share the blocks of a vector among the cores that there are, and are shown on one core as well. Memory
-is the peak of what is allocated during the call, the result included.
+does BLAS; ours share the blocks of a vector among the cores that there are, and are shown on one core as well, there
+also where all vectors count the same. Memory is the peak of what is allocated during the call, the result included.
 
     python benchmarks/aggregate.py
 """
@@ -75,7 +75,10 @@ def read(vectors: list[np.ndarray]) -> None:
 
 def means() -> None:
     print(f"weighted mean of float32 vectors on {parallel.cores()} cores; the floor is np.sum over the same bytes")
-    print("   vectors x parameters        mean       floor    mean/floor   on one core   peak, models   naive/floor")
+    print(
+        "   vectors x parameters        mean       floor    mean/floor   on one core   alike, on one"
+        "   peak, models   naive/floor"
+    )
     for count, size in CASES:
         vectors = normal(count, size)
         weights = [float(n) for n in range(1, count + 1)]
@@ -84,17 +87,20 @@ def means() -> None:
         def mean(vectors: list[np.ndarray] = vectors, weights: list[float] = weights, out: np.ndarray = out) -> None:
             weighted_mean(vectors, weights, out=out)
 
+        def alike(vectors: list[np.ndarray] = vectors, out: np.ndarray = out) -> None:
+            weighted_mean(vectors, [600.0] * len(vectors), out=out)
+
         def naive(vectors: list[np.ndarray] = vectors, weights: list[float] = weights) -> None:
             sum(vector * weight for vector, weight in zip(vectors, weights, strict=True)) / sum(weights)
 
         def floor(vectors: list[np.ndarray] = vectors) -> None:
             read(vectors)
 
-        ours, alone, lowest, plain = best_of(mean, on_one_core(mean), floor, naive)
+        ours, alone, equal, lowest, plain = best_of(mean, on_one_core(mean), on_one_core(alike), floor, naive)
         models = peak(lambda vectors=vectors, weights=weights: weighted_mean(vectors, weights)) / (4 * size)
         print(
             f"   {count:>7} x {size:>10,} {ours * 1e3:>9.3f} ms {lowest * 1e3:>8.3f} ms {ours / lowest:>13.2f}"
-            f" {alone / lowest:>13.2f} {models:>14.2f} {plain / lowest:>13.2f}"
+            f" {alone / lowest:>13.2f} {equal / lowest:>15.2f} {models:>14.2f} {plain / lowest:>13.2f}"
         )
 
 

@@ -4,6 +4,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
 from nervenet.models import aggregate, generator, parallel
 from nervenet.models.aggregate import combine, plain_mean, weighted_mean
 from nervenet.models.weights import BLOCK, IncompatibleWeights
@@ -61,9 +64,51 @@ def test_the_result_may_overwrite_an_input():
         np.testing.assert_array_equal(copies[i], expected)
 
 
+@settings(max_examples=40, deadline=None)
+@drawn(
+    count=st.integers(1, 9),
+    size=st.sampled_from([1, 2, 63, 1000, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 13]),
+    dtype=st.sampled_from(["float32", "float64"]),
+    stride=st.sampled_from([-2, -1, 1, 3]),
+    weight=st.sampled_from([0.1, 1.0, 600.0]),
+    over=st.booleans(),
+)
+def test_vectors_that_count_the_same_are_added_in_order_and_their_sum_is_divided(
+    count, size, dtype, stride, weight, over
+):
+    given = [vector[::stride] for vector in vectors(count, size * abs(stride), dtype)]
+    expected = given[0]
+    for vector in given[1:]:
+        expected = expected + vector
+    expected = expected / np.array(count, dtype)
+    out = given[-1] if over else None
+    mean = weighted_mean(given, [weight] * count, out=out)
+    assert mean.dtype == dtype
+    assert mean.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("size", [100, 2 * BLOCK + 13])
+def test_what_counts_once_is_added_as_it_lies(size):
+    given, coefficients = vectors(4, size), [1.0, -0.5, 1.0, 2.0]
+    expected = given[0] + np.float32(-0.5) * given[1] + given[2] + np.float32(2) * given[3]
+    assert combine(given, coefficients).tobytes() == expected.tobytes()
+    turned = given[1] * np.float32(-0.5) + given[0]
+    assert combine([given[1], given[0]], [-0.5, 1.0], out=given[0]).tobytes() == turned.tobytes()
+
+
+def test_a_range_of_the_mean_is_the_mean_of_the_ranges():
+    """As where a model comes in chunks: whoever folds them has the bits of whoever folds whole updates."""
+    given = vectors(5, 2 * BLOCK + 13)
+    for weights in ([2, 2, 2, 2, 2], [3, 1, 4, 1, 5]):
+        whole = weighted_mean(given, weights)
+        for part in (slice(0, 7), slice(7, BLOCK + 8), slice(BLOCK + 8, None)):
+            assert weighted_mean([vector[part] for vector in given], weights).tobytes() == whole[part].tobytes()
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_number_of_cores_changes_no_bit(dtype, monkeypatch):
-    given, weights = vectors(5, 3 * BLOCK + 7, dtype), [3, 1, 4, 1, 5]
+@pytest.mark.parametrize("weights", [[3, 1, 4, 1, 5], [2, 2, 2, 2, 2]], ids=["unlike", "alike"])
+def test_the_number_of_cores_changes_no_bit(dtype, weights, monkeypatch):
+    given = vectors(5, 3 * BLOCK + 7, dtype)
     expected = weighted_mean(given, weights)
     monkeypatch.setattr(parallel, "WORTH_THREADS", 0)
     monkeypatch.setattr(aggregate, "WORTH_THREADS", 0)

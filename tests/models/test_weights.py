@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.models import generator
 from nervenet.models.weights import BLOCK, IncompatibleWeights, Layout, consensus_distance, is_finite, sketch
@@ -95,6 +95,22 @@ def test_large_but_finite_values_are_finite():
     vector[500] = -np.inf
     assert not is_finite(vector)
     vector[500] = np.nan
+    assert not is_finite(vector)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.sampled_from([1, 7, 64, 1000, BLOCK + 3]),
+    dtype=st.sampled_from(["float32", "float64"]),
+    stride=st.sampled_from([-3, -1, 1, 2]),
+    large=st.booleans(),
+    bad=st.sampled_from([np.nan, np.inf, -np.inf]),
+    data=st.data(),
+)
+def test_what_is_not_finite_is_found_wherever_it_lies(size, dtype, stride, large, bad, data):
+    vector = np.full(size * abs(stride), np.finfo(dtype).max if large else 1.0, dtype)[::stride]
+    assert is_finite(vector)
+    vector[data.draw(st.integers(0, size - 1))] = bad
     assert not is_finite(vector)
 
 
