@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Any, cast
 
 import numpy as np
 
@@ -35,3 +36,23 @@ def generator(seed: int, *address: str | int) -> np.random.Generator:
     words = np.frombuffer(blake2b(parts, digest_size=16).digest(), _WORD)
     # As numpy.random.default_rng of the digest as a number, which it would take apart again.
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
+
+
+def generator_when_drawn(seed: int, *address: str | int) -> np.random.Generator:
+    """Return what makes `generator` of an address as soon as something is drawn, and hands on to it from then.
+
+    To seed one takes as long as all else of a small training, and what is exact draws nothing. For code of our own: it
+    is no instance of the class, which a user's may ask for.
+    """
+    return cast(np.random.Generator, _WhenDrawn(seed, *address))
+
+
+class _WhenDrawn:
+    def __init__(self, seed: int, *address: str | int) -> None:
+        self._seed, self._address = seed, address
+
+    def __getattr__(self, name: str) -> Any:
+        made = self.__dict__.get("_made")
+        if made is None:
+            made = self._made = generator(self._seed, *self._address)
+        return getattr(made, name)

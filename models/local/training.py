@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model import FitReport, LocalWork
-from ..rng import generator
+from ..rng import generator, generator_when_drawn
 from ..site_model import SiteModel
 from ..weights import IncompatibleWeights, Vector, checked_finite
 from .encoding import encoded
@@ -46,6 +46,9 @@ class LocalTraining:
         self.site_model = site_model
         self.node = node
         self.seed = seed
+        # Code of a user's own may ask what it is given for its class.
+        foreign = getattr(site_model.model, "runs_foreign_code", True)
+        self._generator = generator if foreign else generator_when_drawn
         self._state: State = {}
         self._fresh: State | None = None
         self._works: dict[tuple[float, bool], LocalWork] = {}  # of the settings that were supported last
@@ -128,7 +131,7 @@ class LocalTraining:
             metrics["probe_loss"] = self.site_model.training_loss()
         own = self._checked(shared.get("control"))
         correction = control if own is None or control is None else control - own
-        rng = generator(self.seed, self.node, number, "batches")
+        rng = self._generator(self.seed, self.node, number, "batches")
         report = self._fit(start, state, MOMENTS, settings, settings.proximal, rng, stop, correction, clock)
         reached = self.site_model.clock
         if report.cancelled and not (settings.partial and report.steps):

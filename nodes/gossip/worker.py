@@ -10,7 +10,7 @@ import numpy as np
 from msgspec.structs import replace
 from nervenet.broker.messages import Payload
 from nervenet.models.model import FitReport, LocalWork, in_one_round
-from nervenet.models.rng import generator
+from nervenet.models.rng import generator, generator_when_drawn
 from nervenet.models.site_model import SiteModel
 from nervenet.models.weights import checked_finite
 
@@ -122,7 +122,7 @@ class GossipWorker(ModelWorker):
             reach=float("nan") if report.fednova_normalizer is None else report.fednova_normalizer * report.rate,
             to=effect.to,
             whole=effect.whole,
-            rng=generator(self.seed, self.node, effect.round, "codec"),
+            rng=generator_when_drawn(self.seed, self.node, effect.round, "codec"),
         )
         try:
             self.state, outgoing = self.algorithm.outgoing(self.state, progress)

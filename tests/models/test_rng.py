@@ -4,7 +4,7 @@ from hashlib import blake2b
 
 import numpy as np
 import pytest
-from nervenet.models.rng import generator
+from nervenet.models.rng import generator, generator_when_drawn
 
 ADDRESSES = [(0, "init"), (-3, "client-0", 7, "batches"), (2**70, "a", 1), (0, "a", "1"), (5, *range(20))]
 
@@ -33,3 +33,24 @@ def test_a_digest_that_ends_in_zeros_is_the_same_number(zeros: int) -> None:
 def test_another_address_is_another_stream() -> None:
     first = [generator(0, *address).integers(2**62) for address in (("a",), ("b",), (1,), ("1",), ("a", "b"), ("ab",))]
     assert len(set(first)) == len(first)
+
+
+def test_what_is_made_when_drawn_draws_the_same() -> None:
+    later, made = generator_when_drawn(3, "a", 1), generator(3, "a", 1)
+    for draw in (lambda rng: rng.permutation(9).tolist(), lambda rng: rng.random(), lambda rng: rng.integers(2**62)):
+        assert draw(later) == draw(made)
+
+
+def test_nothing_is_seeded_where_nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded: list[tuple[object, ...]] = []
+
+    def noted(*address: int | str) -> np.random.Generator:
+        seeded.append(address)
+        return generator(*address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("nervenet.models.rng.generator", noted)
+    later = generator_when_drawn(3, "a", 1)
+    assert seeded == []
+    later.random(2)
+    later.random(2)
+    assert seeded == [(3, "a", 1)]
