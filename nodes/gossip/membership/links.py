@@ -14,11 +14,11 @@ Actions: TypeAlias = list[e.Effect | Change]
 class Links:
     """Remembers, by peer, at which addresses it was dialed.
 
-    `checked`: since the links that are to stand were last looked at, nothing has happened by which they may be others.
+    `dirty`: something has happened since the links that are to stand were last looked at, by which they may be others.
     """
 
     def __init__(self, members: MemberList) -> None:
-        self.checked = False
+        self.dirty = True
         self._members = members
         self._dialed: dict[str, Mapping[str, str]] = {}
 
@@ -59,5 +59,5 @@ class Links:
             elif isinstance(each, e.Send):
                 ready += [link for peer in each.to if needed(peer) and (link := self.dial(peer))]
             ready.append(each)
-        self.checked = True
+        self.dirty = False
         return ready + [link for peer in standing if (link := self.dial(peer))]

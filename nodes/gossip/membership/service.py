@@ -93,7 +93,7 @@ class MembershipService:
 
         What `handle` would make of it is nothing, at far more cost.
         """
-        if not self._links.checked or self.gathering or not isinstance(event, ev.Arrived):
+        if self._links.dirty or self.gathering or not isinstance(event, ev.Arrived):
             return False
         return isinstance(event.message, m.Exchange | m.Heartbeat) and self.detector.only_heard(event.sender, now)
 
@@ -145,7 +145,7 @@ class MembershipService:
         return self.detector.is_contact(peer)
 
     def open(self, number: int) -> list[e.Effect]:
-        self._links.checked = False
+        self._links.dirty = True
         if self._following is not None:
             self.neighborhood, self._following = self._following, None
         return self._announce(self.edges.open(number)) if self.announces else []
@@ -179,11 +179,11 @@ class MembershipService:
         return self.detector.statements.twin.refused_by(peer)
 
     def missed(self, peer: str) -> list[e.Effect]:
-        self._links.checked = False
+        self._links.dirty = True
         return self._announce(self.edges.missed(peer)) if self.announces else []
 
     def outdated(self, peer: str, number: int) -> list[e.Effect]:
-        self._links.checked = False
+        self._links.dirty = True
         return self._announce(self.edges.outdated(peer, number)) if self.announces else []
 
     def begin(self, number: int) -> list[e.Effect]:
@@ -193,7 +193,7 @@ class MembershipService:
 
     def go_back(self, number: int) -> list[e.Effect]:
         """Take up this peer's edges after an earlier round than the open one, as all who hold them are in that."""
-        self._links.checked = False
+        self._links.dirty = True
         return self._announce(self.edges.go_back(number)) if self.announces else []
 
     def rewire(self) -> Actions:
