@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
 from nervenet.models.plugins import suggest
@@ -13,7 +15,15 @@ from ..config.arguments import unknown_argument
 from ..config.factory import build_model, build_schedule, edge_list_members, initial_model, node_names
 from ..config.grown import problems as grown_problems
 from ..config.keys import ExperimentError
-from ..config.schema import DataConfig, Experiment, FederatedConfig, GossipConfig, ModelConfig, is_file_name
+from ..config.schema import (
+    DataConfig,
+    Experiment,
+    FederatedConfig,
+    GossipConfig,
+    ModelConfig,
+    NetworkConfig,
+    is_file_name,
+)
 from ..config.site_names import site_names
 from ..config.summed import problems as summed_problems
 from ..config.summed import summed_model, target_problems
@@ -129,12 +139,8 @@ def _network(experiment: Experiment) -> Iterator[str]:
         )
     if network.advertise in WILDCARDS:
         yield f"network.advertise = {network.advertise!r}: expected a host name or address that others can dial"
-    length = len(network.bind.encode())
-    if network.transport == "ipc" and "/" in network.bind and length > IPC_FOLDER_BYTES:
-        yield (
-            f"network.bind = {network.bind!r}: an ipc folder of {length} bytes; expected at most {IPC_FOLDER_BYTES}, "
-            "since the operating system cuts a socket's path at about 104"
-        )
+    if network.transport == "ipc":
+        yield from _ipc_folder(network)
     if network.transport == "inproc" and experiment.process_count > 1:
         yield (
             f"network.transport = 'inproc': reaches nodes of one process only, "
@@ -152,6 +158,19 @@ def _network(experiment: Experiment) -> Iterator[str]:
         yield (
             f"network.rejoin_deadline_s = {network.rejoin_deadline_s:g}: expected at least "
             f"network.suspect_after_s = {network.suspect_after_s:g}; no node is waited for before it is suspected"
+        )
+
+
+def _ipc_folder(network: NetworkConfig) -> Iterator[str]:
+    own = network.bind.startswith("/")
+    length = len(os.fsencode(network.bind if own else gettempdir()))
+    if "/" in network.bind and not own:
+        yield f"network.bind = {network.bind!r}: expected the whole path of an ipc folder, from / on"
+    elif length > IPC_FOLDER_BYTES:
+        found = f"an ipc folder of {length} bytes" if own else f"names no ipc folder, and TMPDIR has {length} bytes"
+        yield (
+            f"network.bind = {network.bind!r}: {found}; expected a folder of at most {IPC_FOLDER_BYTES}, "
+            "since the operating system cuts a socket's path at about 104"
         )
 
 

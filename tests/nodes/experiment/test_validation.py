@@ -1,13 +1,17 @@
 """Settings that do not go together are named, with what is allowed."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
+import zmq
 from nervenet.nodes.config.factory import build_schedule, default_node_names
 from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.experiment import validation
 from nervenet.nodes.experiment.loader import load_experiment
 from nervenet.nodes.experiment.validation import check_class_weight
+from nervenet.nodes.runtime.identity import inbox_address
 from nervenet.nodes.topology import TOPOLOGIES
 
 
@@ -110,6 +114,7 @@ from nervenet.nodes.topology import TOPOLOGIES
         ({"network.bind": "*", "network.advertise": "*"}, "network.advertise = '*'"),
         ({"network.suspect_after_s": 0.6}, "network.suspect_after_s = 0.6: expected at least two heartbeats"),
         ({"network.transport": "ipc", "network.bind": "/tmp/" + 70 * "x"}, "an ipc folder of 75 bytes"),
+        ({"network.transport": "ipc", "network.bind": "a/b"}, "network.bind = 'a/b': expected the whole path"),
         ({"network.transport": "inproc"}, "reaches nodes of one process only"),
         ({"training.learning_rate": float("nan")}, "training.learning_rate = nan: expected a finite number"),
         ({"training.l2": float("inf")}, "training.l2 = inf: expected a finite number"),
@@ -178,3 +183,24 @@ def test_class_weights_are_for_labels_that_there_are() -> None:
         check_class_weight(experiment, (0, 1))
     with pytest.raises(ExperimentError, match="is for classification"):
         check_class_weight(experiment, None)
+
+
+IPC = {"network.transport": "ipc"}
+
+
+def test_where_no_folder_for_sockets_is_named_that_for_temporary_files_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert load_experiment(overrides=IPC).network.transport == "ipc"
+    monkeypatch.setattr(tempfile, "tempdir", "/" + 89 * "x")
+    with pytest.raises(ExperimentError, match=r"network.bind = '127.0.0.1': .* TMPDIR has 90 bytes; expected a folder"):
+        load_experiment(overrides=IPC)
+    assert load_experiment(overrides=IPC | {"network.bind": "/tmp"}).network.bind == "/tmp"
+    assert load_experiment().network.transport == "tcp", "which needs none"
+
+
+def test_unless_it_is_measured_a_long_one_is_met_by_the_first_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/" + 89 * "x")
+    monkeypatch.setattr(validation, "IPC_FOLDER_BYTES", 1000)
+    socket = inbox_address(load_experiment(overrides=IPC).network).removeprefix("ipc://")
+    assert len(socket) > zmq.IPC_PATH_MAX_LEN
