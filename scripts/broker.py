@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .addresses import to_bind
 from .http_options import check_used, http_access_options
 from .logs import log_options
 from .metrics_endpoint import endpoint_of, metrics_option
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 @click.option(
     "--bind",
     metavar="tcp://HOST:PORT",
+    callback=to_bind,
     default="tcp://127.0.0.1:5555",
     show_default=True,
     help="PORT: the directory; PORT+1 and PORT+2: events. Port 0 picks free ones",

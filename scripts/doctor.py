@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .addresses import to_dial
 from .options import experiment_flags, insecure_flag, said
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("file", metavar="[EXPERIMENT.toml]", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "--broker", metavar="ADDRESS", help="The broker's directory: tcp://HOST:PORT. [default: whether one could run here]"
+    "--broker",
+    metavar="ADDRESS",
+    callback=to_dial,
+    help="The broker's directory: tcp://HOST:PORT. [default: whether one could run here]",
 )
 @click.option("--run", metavar="NAME", default="", help="The run that is to be joined: who is there, is the name free")
 @click.option("--name", metavar="NAME", help="Which key of --keys, and this node's name. [default: the only key's]")
@@ -49,12 +53,8 @@ def doctor(
     Give what "nervenet node" is given. A line for each check: ok, warning or problem, with what was found, what is
     expected and how to mend it. Exit code 1 if there are problems. Nothing is joined, and no run is disturbed.
     """
-    from nervenet.broker.sockets import split_bind
-
     from .signals import run as run_until_signal
 
-    if broker is not None:
-        split_bind(broker, ("directory", "events_in", "events_out"))  # raises what is wrong with the address
     overrides |= {"network.insecure": True} if insecure else {}
     overrides |= {"network.advertise": advertise} if advertise else {}
     experiment, ineffective, wrong = _experiment(file, overrides, site)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .addresses import to_dial
 from .options import as_flags, experiment_flags
 
 if TYPE_CHECKING:
@@ -24,7 +25,13 @@ NOT_OF_RUN = (
 
 @click.command()
 @click.argument("words", metavar="NAME… [EXPERIMENT.toml]", nargs=-1, required=True)
-@click.option("--broker", metavar="ADDRESS", required=True, help="The broker's directory, as the sites reach it.")
+@click.option(
+    "--broker",
+    metavar="ADDRESS",
+    callback=to_dial,
+    required=True,
+    help="The broker's directory, as the sites reach it.",
+)
 @click.option("--run", metavar="NAME", required=True, help="The run, the same name at all its nodes.")
 @click.option(
     "--role", type=click.Choice(("client", "peer", "monitor")), help="What the site is. [default: as the mode has it]"

@@ -72,6 +72,7 @@ def launch(
     EXPERIMENT.toml is an experiment file, or a run folder to repeat; behind --sites, more of the sites' files. Leaves a
     run folder with the result, the model and its curves. "nervenet monitor" attaches from another terminal.
     """
+    from nervenet.nodes.config.hierarchy import HierarchyConfig
     from nervenet.nodes.experiment.ineffective import idle_simulation, warnings
     from nervenet.nodes.experiment.loader import load_experiment
     from nervenet.nodes.results.run_dir import check_run_dir
@@ -85,6 +86,10 @@ def launch(
         check_run_dir(resume, file, out)
     chosen = None if seeds is None else seeds_of(seeds, resume, overrides)
     experiment = load_experiment(resume or file, overrides)
+    if experiment.hierarchy != HierarchyConfig():  # before a page is opened, or a process started
+        from nervenet.nodes.launching.regions.checks import check_regions
+
+        check_regions(experiment, counted=experiment.cluster.data == "launcher")
     for line in (*warnings(experiment, said(overrides)), *idle_simulation(experiment, said(overrides))):
         warn(line)
     if experiment.network.insecure:

@@ -184,6 +184,10 @@ def _with_page(error: Exception, message: str) -> str:
 def _usage(error: Any) -> int:
     context = getattr(error, "ctx", None)
     message = error.format_message().rstrip(".")
+    if type(error).__name__ == "NoSuchOption":  # click's
+        from .elsewhere import elsewhere
+
+        message = elsewhere(error, build()) or message
     stop = "" if message.endswith("?") else "."
     command = context.command_path if context is not None else "nervenet"
     return _tell(f"{message}{stop} See {command} --help", int(getattr(error, "exit_code", 2)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import logs
+from .addresses import to_dial
 from .http_options import check_used, endpoint_option, http_access_options
 from .logs import log_options
 from .metrics_endpoint import NOWHERE, Endpoint, endpoint_of, metrics_option
@@ -31,6 +32,7 @@ DEFAULT_BROKER = "tcp://127.0.0.1:5555"
 @click.option(
     "--broker",
     metavar="ADDRESS",
+    callback=to_dial,
     help=f"The broker's directory. [default: that of the newest run below runs/, else {DEFAULT_BROKER}]",
 )
 @click.option("--run", metavar="NAME", help="Only this run. [default: all]")

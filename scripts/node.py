@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .addresses import to_dial, to_dial_by_name
 from .logs import log_options
 from .options import experiment_flags, insecure_flag, said
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from nervenet.nodes.config.schema import Experiment
     from nervenet.nodes.monitoring.run_view import RunView
@@ -34,14 +35,17 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     required=False,
 )
-@click.option("--run", metavar="NAME", required=True, help="The run to join, the same name at all its nodes")
-@click.option("--broker", metavar="ADDRESS", help="The broker's directory: tcp://HOST:PORT")
+@click.option("--run", metavar="NAME", help="The run to join, the same name at all its nodes  [required]")
+@click.option("--broker", metavar="ADDRESS", callback=to_dial, help="The broker's directory: tcp://HOST:PORT")
 @click.option(
     "--seed-peer",
     metavar="ADDRESS",
+    callback=to_dial_by_name,
     help="Peer, in place of --broker: any living peer of a run that has begun: tcp://HOST:PORT (with keys NAME@tcp://…)",
 )
-@click.option("--upstream", metavar="ADDRESS", help="Aggregator: the broker of the run above: tcp://HOST:PORT")
+@click.option(
+    "--upstream", metavar="ADDRESS", callback=to_dial, help="Aggregator: the broker of the run above: tcp://HOST:PORT"
+)
 @click.option(
     "--upstream-run", metavar="NAME", help="Aggregator: the run above. [default: as --run, at another broker]"
 )
@@ -79,7 +83,7 @@ def node(
     overrides: dict[str, object],
     role: str,
     file: Path | None,
-    run: str,
+    run: str | None,
     broker: str | None,
     seed_peer: str | None,
     upstream: str | None,
@@ -112,9 +116,10 @@ def node(
     mode = "gossip" if role == "peer" else "federated"
     overrides |= {"network.insecure": True} if insecure else {}
     overrides |= {} if regions is None else {"hierarchy.regions": regions}
-    _check_way_in(role, broker, seed_peer)
-    _check_init(role, overrides)
-    above = _above(role, broker or "", run, upstream, upstream_run, regions)
+    above_only = {"--upstream": upstream, "--upstream-run": upstream_run, "--regions": regions}
+    _check_options(role, overrides, above_only, seed_peer, advertise="" if describe else advertise or "")
+    run = _check_way_in(role, run, broker, seed_peer)
+    above = _above(role, broker or "", run, upstream, upstream_run)
     if describe or role == "site":
         from .describe import describe_by_hand
 
@@ -225,38 +230,58 @@ def take_part(
             view.note(line)
 
 
-def _check_way_in(role: str, broker: str | None, seed_peer: str | None) -> None:
+def _check_options(
+    role: str,
+    overrides: Mapping[str, object],
+    above_only: Mapping[str, object],
+    seed_peer: str | None,
+    *,
+    advertise: str,
+) -> None:
+    """Refuse what is for other roles, before anything is asked for that this one needs."""
     from nervenet.nodes.config.keys import ExperimentError
 
     if seed_peer and role != "peer":
         raise ExperimentError(f"--seed-peer {seed_peer}: is for peers; a {role} joins by --broker")
+    if advertise and role == "client":
+        raise ExperimentError(f"--advertise {advertise}: is for those whom others dial; nobody dials a client")
+    for option, value in above_only.items():
+        if value is not None and role != "aggregator":
+            raise ExperimentError(f"{option} {value}: is for aggregators; a {role} has no run above its own")
+    if role == "client" and overrides.get("init"):
+        raise ExperimentError(
+            f"--init {overrides['init']}: a client starts from its coordinator's model: give it to that"
+        )
+    if role == "client" and (weights := overrides.get("training.class_weight")):
+        raise ExperimentError(f"--class-weight {weights}: a client is told by its coordinator: give it to that")
+
+
+def _check_way_in(role: str, run: str | None, broker: str | None, seed_peer: str | None) -> str:
+    """Return the run to join; refuse a way in that is missing, or is two."""
+    from nervenet.nodes.config.keys import ExperimentError
+
+    if run is None:
+        raise click.MissingParameter(ctx=click.get_current_context(), param_hint="'--run'", param_type="option")
     if bool(broker) == bool(seed_peer):
         ways = "--broker, or --seed-peer" if role == "peer" else "--broker"
         raise ExperimentError(f"a {role} joins a run by one address: expected {ways}")
+    return run
 
 
 def _listening(role: str, overrides: dict[str, object], advertise: str | None) -> dict[str, object]:
     """Return the overrides with where others reach this node; a client listens nowhere, whatever its file says."""
-    from nervenet.nodes.config.keys import ExperimentError
     from nervenet.nodes.config.schema import NetworkConfig
 
     if role != "client":
         return overrides | ({"network.advertise": advertise} if advertise else {})
-    if advertise:
-        raise ExperimentError(f"--advertise {advertise}: is for those whom others dial; nobody dials a client")
     return {"network.bind": NetworkConfig.bind} | overrides
 
 
-def _above(
-    role: str, broker: str, run: str, upstream: str | None, upstream_run: str | None, regions: int | None
-) -> dict[str, str]:
+def _above(role: str, broker: str, run: str, upstream: str | None, upstream_run: str | None) -> dict[str, str]:
     """Return where the run above an aggregator is; nothing for other roles."""
     from nervenet.nodes.config.keys import ExperimentError
 
     if role != "aggregator":
-        for option, value in (("--upstream", upstream), ("--upstream-run", upstream_run), ("--regions", regions)):
-            if value is not None:
-                raise ExperimentError(f"{option} {value}: is for aggregators; a {role} has no run above its own")
         return {}
     if not upstream:
         raise ExperimentError("an aggregator is a client of a run above its own: expected --upstream, its broker")
@@ -274,17 +299,6 @@ def _check_regions(experiment: Experiment) -> None:
             "hierarchy.regions: an aggregator must know how many there are: expected --regions, as the coordinator "
             "above has --nodes"
         )
-
-
-def _check_init(role: str, overrides: dict[str, object]) -> None:
-    from nervenet.nodes.config.keys import ExperimentError
-
-    if role == "client" and overrides.get("init"):
-        raise ExperimentError(
-            f"--init {overrides['init']}: a client starts from its coordinator's model: give it to that"
-        )
-    if role == "client" and (weights := overrides.get("training.class_weight")):
-        raise ExperimentError(f"--class-weight {weights}: a client is told by its coordinator: give it to that")
 
 
 def _patient(overrides: dict[str, object], file: Path | None) -> bool:

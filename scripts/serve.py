@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .addresses import to_dial
 from .http_access import Access, access_of
 from .http_listener import address_of, listening, url_of
 from .logs import log_options
@@ -28,7 +29,9 @@ STOP_S = 10  # for what is being answered when a signal ends the server
 @click.argument("saved", metavar="RUN|MODEL", required=False, type=click.Path(path_type=Path))
 @click.option("--http", metavar="HOST:PORT", default="127.0.0.1:8000", show_default=True, help="Where to listen.")
 @click.option("--follow", is_flag=True, help="Of a run folder: serve the newest model while the run goes on.")
-@click.option("--broker", metavar="ADDRESS", help="The same, of the run of that broker on this machine.")
+@click.option(
+    "--broker", metavar="ADDRESS", callback=to_dial, help="The same, of the run of that broker on this machine."
+)
 @click.option("--max-rows", metavar="N", type=click.IntRange(1), default=100_000, show_default=True, help="A request.")
 @click.option("--max-body", metavar="MIB", type=click.IntRange(1, 4096), default=16, show_default=True, help="A body.")
 @click.option(

@@ -85,7 +85,7 @@ def idle_simulation(experiment: Experiment, said: Collection[str] = ()) -> list[
     """Return a line for each setting of what is there only in a simulation, or in a region."""
     there = _given(experiment, "simulation", said)
     found = [f"simulation.{key} has no effect but in nervenet simulate" for key in there]
-    return found + _idle_hierarchy(experiment, said)
+    return found + _said_of_regions(experiment, said)
 
 
 def idle_in_simulation(experiment: Experiment, said: Collection[str] = ()) -> list[str]:
@@ -94,11 +94,17 @@ def idle_in_simulation(experiment: Experiment, said: Collection[str] = ()) -> li
     found += [f"cluster.{key}" for key in _changed(experiment.cluster)]
     found += [f"network.{key}" for key in ("keys", "insecure") if key in _changed(experiment.network)]
     found += ["site.audit"] if experiment.site.audit else []
-    return [f"{key} has no effect in nervenet simulate" for key in found] + _idle_hierarchy(experiment, said)
+    return [f"{key} has no effect in nervenet simulate" for key in found] + _said_of_regions(experiment, said)
 
 
-def _idle_hierarchy(experiment: Experiment, said: Collection[str]) -> list[str]:
-    idle = _given(experiment, "hierarchy", said) if experiment.hierarchy.regions is None else []
+def idle_hierarchy(experiment: Experiment, said: Collection[str] = ()) -> list[str]:
+    """Return the keys of [hierarchy] that were changed, or said, of a launch without regions; it refuses the former."""
+    return _given(experiment, "hierarchy", said) if experiment.hierarchy.regions is None else []
+
+
+def _said_of_regions(experiment: Experiment, said: Collection[str]) -> list[str]:
+    refused = idle_hierarchy(experiment)
+    idle = [key for key in idle_hierarchy(experiment, said) if key not in refused]
     return [f"hierarchy.{key} has no effect without hierarchy.regions" for key in idle]
 
 

@@ -9,6 +9,7 @@ from ...config.factory import node_names
 from ...config.keys import ExperimentError
 from ...config.schema import Experiment
 from ...config.summed import summed_model
+from ...experiment.ineffective import idle_hierarchy
 from ...federated.hierarchy.composing import problems
 from .plan import regions_of
 
@@ -49,6 +50,9 @@ def regional_problems(experiment: Experiment, *, counted: bool = True) -> Iterat
 def _of_learning(experiment: Experiment, *, counted: bool = True) -> Iterator[str]:
     count, federated = experiment.hierarchy.regions, experiment.federated
     if count is None:
+        for key in idle_hierarchy(experiment):
+            value = getattr(experiment.hierarchy, key)
+            yield f"hierarchy.{key} = {value}: is for regions; expected hierarchy.regions (--regions N) beside it"
         return
     asked = _asked(experiment)
     if experiment.mode != "federated":

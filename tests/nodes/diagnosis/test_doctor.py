@@ -235,7 +235,7 @@ def test_a_sites_own_policy_is_looked_at(tmp_path: Path, capsys: pytest.CaptureF
     [
         ("--nodes 0", "nodes = 0"),
         ("--broker nonsense", "nonsense: an address is tcp://HOST:PORT"),
-        ("--broker tcp://h", "tcp://h: a tcp address ends in a port"),
+        ("--broker tcp://h", "tcp://h: expected tcp://HOST:PORT, with the port on which it listens"),
         ("--broker tcp://h:99999", "tcp://h:99999: a tcp address ends in a port"),
     ],
 )

@@ -55,11 +55,12 @@ def test_what_a_simulation_has_none_of_is_named() -> None:
 
 
 def test_what_only_regions_have_is_named_where_there_are_none() -> None:
-    given = {"hierarchy.region_rounds": 2}
+    given = {"hierarchy.region_rounds": 1}
     line = "hierarchy.region_rounds has no effect without hierarchy.regions"
     for idle in (idle_in_simulation, idle_simulation):
-        assert idle(load_experiment(overrides=given)) == [line]
-        assert idle(load_experiment(overrides=given | {"hierarchy.regions": 2})) == []
+        assert idle(load_experiment(overrides=given), list(given)) == [line]
+        assert idle(load_experiment(overrides=given | {"hierarchy.regions": 2}), list(given)) == []
+        assert idle(load_experiment(overrides={"hierarchy.region_rounds": 2})) == [], "which is refused"
 
 
 def idle(name: str, **parameters: object) -> str:

@@ -11,6 +11,7 @@ from nervenet.nodes.launching import preparation
 from nervenet.nodes.launching.data_shares import DataShares
 from nervenet.nodes.launching.launcher import launch
 from nervenet.nodes.launching.preflight import capped, check_data
+from nervenet.nodes.launching.regions import checks
 from nervenet.nodes.launching.regions.checks import regional_problems
 
 PLAIN = {"hierarchy.regions": 2, "nodes": 5}
@@ -94,3 +95,17 @@ def test_rows_are_compared_within_a_region_and_then_between_them() -> None:
     assert [line.split()[0] for line in capped(experiment, shares)] == ["client-3", "region-1"]
     flat = load_experiment(overrides={"nodes": 4, "federated.max_examples_ratio": 2.0})
     assert [line.split()[0] for line in capped(flat, shares)] == ["client-3"]
+
+
+def test_what_is_for_regions_needs_them() -> None:
+    for key, value in (("region_rounds", 2), ("deadline_s", 3.0)):
+        given = {f"hierarchy.{key}": value}
+        (found,) = regional_problems(load_experiment(overrides={"nodes": 4} | given))
+        assert found == f"hierarchy.{key} = {value}: is for regions; expected hierarchy.regions (--regions N) beside it"
+        assert not list(regional_problems(load_experiment(overrides={"nodes": 4, "hierarchy.regions": 2} | given)))
+    assert not list(regional_problems(load_experiment(overrides={"hierarchy.region_rounds": 1})))
+
+
+def test_unless_they_are_looked_for_they_are_taken_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "idle_hierarchy", lambda experiment: [])
+    assert not list(regional_problems(load_experiment(overrides={"hierarchy.region_rounds": 2})))
