@@ -70,7 +70,7 @@ async def _serve(
     from nervenet.nodes.config.schema import NetworkConfig
     from nervenet.nodes.runtime.secured import closing_gate, on_key_warning, security_of
 
-    from .output import INSECURE, say, warn, warn_of_event
+    from .output import INSECURE, going_on, say, warn, warn_of_event
 
     security = security_of(NetworkConfig(keys=keys, insecure=insecure), name, "broker")
     on_key_warning(security, warn)
@@ -82,6 +82,7 @@ async def _serve(
             Broker(bind, advertise=advertise, security=security, on_refused=warn_of_event) as serving,
         ):
             watch_events(serving, endpoint.count)
-            for service, address in serving.addresses.items():
-                print(f"{service.replace('_', ' '):<10} {address}", flush=True)
+            with going_on():
+                for service, address in serving.addresses.items():
+                    print(f"{service.replace('_', ' '):<10} {address}")
             await serving.serve()

@@ -77,7 +77,7 @@ def launch(
     from nervenet.nodes.experiment.loader import load_experiment
     from nervenet.nodes.results.run_dir import check_run_dir
 
-    from .output import INSECURE, warn
+    from .output import INSECURE, going_on, warn
 
     file, overrides = experiment_file(files, overrides)
     overrides |= {"network.insecure": True} if insecure else {}
@@ -103,7 +103,8 @@ def launch(
             from .web_server import open_place
 
             place = open_place(web, token_file, tls_cert, tls_key, insecure=insecure)
-            print(f"web view {place.url}", file=sys.stderr if quiet or json else sys.stdout, flush=True)
+            with going_on():
+                print(f"web view {place.url}", file=sys.stderr if quiet or json else sys.stdout, flush=True)
             beside = stack.enter_context(web_beside(place))
         endpoint = endpoint_of(metrics, token_file, tls_cert, tls_key, insecure=experiment.network.insecure)
         start = partial(_launch, endpoint, beside, targets)

@@ -49,6 +49,10 @@ USAGE_ERRORS |= {"AuditError", "InvitationError"}
 RUN_ERRORS = {"RunFailed", "NodeFailed", "ForkServerError", "BrokerError", "TooFewRows", "ChainsBroken", "Declined"}
 
 
+# What a full disk, a folder of somebody else's and the like are answered by, wherever that may be: no mistake of ours.
+REFUSALS = {"ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "EMFILE", "ENFILE"}
+
+
 def build() -> Group:
     import importlib
 
@@ -99,6 +103,37 @@ def execute(arguments: Sequence[str], early: Mapping[str, Any] | None = None) ->
 
     `early` are arguments of `launch` that were there before the command line was parsed.
     """
+    return _execute(arguments, early) or _all_written()
+
+
+def _all_written() -> int:
+    """Return 0 where standard output has taken all there was; else 1, and the reason is on standard error."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return _unwritten(error)
+    return 0
+
+
+def _is_refusal(error: OSError) -> bool:
+    from errno import errorcode
+
+    return errorcode.get(error.errno or 0) in REFUSALS
+
+
+def _unwritten(error: OSError) -> int:
+    """Return the exit code where output was refused; without a word where its reader has gone."""
+    from .standard_streams import give_up
+
+    if isinstance(error, BrokenPipeError):
+        give_up(sys.stdout)
+        give_up(sys.stderr)
+        return 1
+    where = "" if error.filename is None else f"{error.filename}: "
+    return _tell(f"{where}{error.strerror}", 1)
+
+
+def _execute(arguments: Sequence[str], early: Mapping[str, Any] | None) -> int:
     try:
         app = build()
         if not arguments:
@@ -108,10 +143,8 @@ def execute(arguments: Sequence[str], early: Mapping[str, Any] | None = None) ->
             app.invoke(context)
     except KeyboardInterrupt:
         return _tell("stopped by SIGINT", 130)
-    except BrokenPipeError:
-        # The reader of our output has gone.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except BrokenPipeError as error:
+        return _unwritten(error)
     except Exception as error:  # noqa: BLE001  (the one place where any error becomes an exit code)
         return _explain(error)
     finally:
@@ -136,7 +169,10 @@ def main() -> None:
 def _main(arguments: Sequence[str]) -> int:
     from nervenet.nodes.launching.rlimits import raise_soft_limits
 
-    raise_soft_limits()  # first of all: children inherit them
+    from .standard_streams import open_closed
+
+    open_closed()  # before anything else takes their places
+    raise_soft_limits()  # children inherit them
     fork_server = None
     if arguments[:1] == ["simulate"]:
         # As in the processes of a launch, and before numpy is imported: sums in several threads have other last digits.
@@ -165,6 +201,8 @@ def _explain(error: Exception) -> int:
         return _usage(error)
     if type(error).__name__ == "Exit":  # click's, once --help or --version has printed its answer
         return int(getattr(error, "exit_code", 0))
+    if isinstance(error, OSError) and _is_refusal(error):
+        return _unwritten(error)
     if (logs := _logs()) is not None and logs.line("this is a mistake of nervenet", "critical", error):
         return 1
     import traceback
@@ -196,11 +234,20 @@ def _usage(error: Any) -> int:
 def _tell(message: str, code: int) -> int:
     from nervenet.nodes.runtime.printable import printable_lines
 
-    sys.stdout.flush()
+    from .standard_streams import give_up
+
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            give_up(stream)
     if (logs := _logs()) is not None and logs.line(message, "error"):
         return code
-    sys.stderr.write(f"nervenet: {printable_lines(message)}\n")
-    sys.stderr.flush()
+    try:
+        sys.stderr.write(f"nervenet: {printable_lines(message)}\n")
+        sys.stderr.flush()
+    except OSError:  # nobody is there to be told
+        give_up(sys.stderr)
     return code
 
 

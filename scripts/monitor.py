@@ -137,6 +137,7 @@ def watch(
     secured = {"keys": None, "name": None, "insecure": False} | secured
     prefixes = tuple(part.strip() for part in topics.split(","))
     view = choose_view(quiet=quiet, json=json, every_s=every_s, watches=True)
+    view.only_shows = record is None and endpoint.metrics is None
     with contextlib.ExitStack() as stack:
         file = None if record is None else stack.enter_context(Record(record))
         run_until_signal(lambda: _watch(view, broker, prefixes, run, file, endpoint, stay=stay, **secured))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from nervenet.nodes.runtime.printable import printable
 
 from . import logs
+from .standard_streams import give_up, nobody_reads
 
 INSECURE = "nothing is encrypted, and nobody authenticated: anybody on the way can read and forge everything"
 
@@ -15,10 +18,25 @@ def say(text: object) -> None:
     print(printable(text), flush=True)
 
 
+@contextmanager
+def going_on() -> Iterator[None]:
+    """Print within it what comes beside other work, or after it.
+
+    Where nobody reads that any more, or the disk that it goes to is full, the work is none the worse.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        give_up(sys.stdout)
+        if not nobody_reads(error):
+            warn(f"standard output is not whole: {error.strerror or error}; all else goes on")
+
+
 def warn(text: object, kind: str = "warning") -> None:
     """Write a line to standard error, after ``warning`` or another word."""
     if not logs.line(text, "warning"):
-        print(f"{kind}: {printable(text)}", file=sys.stderr, flush=True)
+        _to_stderr(f"{kind}: {printable(text)}")
 
 
 def warn_of_event(text: object) -> None:
@@ -30,4 +48,11 @@ def warn_of_event(text: object) -> None:
 def tell(text: object) -> None:
     """Write a line to standard error: what is no result."""
     if not logs.line(text, "info"):
-        print(printable(text), file=sys.stderr, flush=True)
+        _to_stderr(printable(text))
+
+
+def _to_stderr(line: str) -> None:
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:  # nobody is there to be told of it
+        give_up(sys.stderr)

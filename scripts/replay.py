@@ -65,7 +65,7 @@ async def _play(recording: Recording, speed: float, from_round: int, *, json: bo
 
     async with ReplayedEvents(recording, speed=speed, from_round=from_round) as events:
         view = choose_view(json=json, every_s=every_s, watches=True, replay=events)
-        view.files = str(recording.path)
+        view.files, view.only_shows = str(recording.path), True
         async with view.running():
             await follow(view, events, stay=True)
             if from_round > events.replay.round:

@@ -120,6 +120,7 @@ def run_each(
     from nervenet.nodes.results.run_dir import new_default_dir
     from nervenet.nodes.results.seeds import over_seeds, prepare, seed_dir, write_seeds
 
+    from .output import going_on
     from .result_table import print_seeds
 
     out = new_default_dir(experiment, datetime.now(UTC)) if out is None else out
@@ -141,7 +142,8 @@ def run_each(
         early = {}  # the fork server, and the time of the command's start, are the first run's
         write_seeds(out, over_seeds(summaries))
     if not json:
-        print_seeds(over_seeds(summaries), out, sys.stdout)
+        with going_on():
+            print_seeds(over_seeds(summaries), out, sys.stdout)
 
 
 def run_one(
@@ -206,13 +208,14 @@ def _logging_in(folder: Path, settings: LogSettings, max_bytes: int) -> Iterator
 
 
 def conclude(summary: Mapping[str, Any], folder: Path, *, quiet: bool, json: bool) -> None:
-    from .output import say
+    from .output import going_on, say
     from .result_table import print_result, result_line
 
     if json:
         return
-    if quiet:
-        say(result_line(summary))
-        say(folder)
-    else:
-        print_result(summary, folder, sys.stdout)
+    with going_on():
+        if quiet:
+            say(result_line(summary))
+            say(folder)
+        else:
+            print_result(summary, folder, sys.stdout)

@@ -14,7 +14,7 @@ from .addresses import to_dial
 from .http_access import Access, access_of
 from .http_listener import address_of, listening, url_of
 from .logs import log_options
-from .output import warn
+from .output import going_on, warn
 from .saved_model import best_option, load_saved, own_option
 
 if TYPE_CHECKING:
@@ -130,7 +130,8 @@ async def _serve(answers: Answers, follower: RunFollower | None, host: str, port
 
     # Bound here and not by uvicorn, which exits by itself when the port is taken.
     with listening("--http", host, port) as listener:
-        print(f"serving {url_of(listener, host, encrypted=bool(access.certificate))}/predict", flush=True)
+        with going_on():
+            print(f"serving {url_of(listener, host, encrypted=bool(access.certificate))}/predict")
         async with _beside(None if follower is None else follow(answers, follower)):
             config = uvicorn.Config(
                 app_of(answers),

@@ -18,7 +18,7 @@ from nervenet.nodes.runtime.event_types import Event
 from nervenet.nodes.runtime.printable import printable
 
 from .notices import Notices
-from .output import tell, warn_of_event
+from .output import going_on, tell, warn_of_event
 
 if TYPE_CHECKING:
     from nervenet.nodes.config.schema import DataConfig
@@ -31,10 +31,19 @@ MOST_BY_SITES = 50
 
 
 class View:
-    """What a command prints of a run, within its `running` context: here nothing but notes and warnings."""
+    """What a command prints of a run, within its `running` context: here nothing but notes and warnings.
+
+    Attributes
+    ----------
+    files
+        Where the run's files are, once it is known.
+    only_shows
+        Whether the command is over when nobody reads what it prints; otherwise it goes on without that.
+    """
 
     def __init__(self) -> None:
-        self.files = ""  # where the run's files are, once it is known
+        self.files = ""
+        self.only_shows = False
         self._by_sites: set[str] = set()
 
     def event(self, event: Fields) -> None:
@@ -57,7 +66,12 @@ class View:
         return True
 
     def note(self, text: str) -> None:
-        print(printable(text), flush=True)
+        self._print(printable(text))
+
+    def _print(self, line: str) -> None:
+        with contextlib.nullcontext() if self.only_shows else going_on():
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
 
     def note_target(self, data: DataConfig, column: str) -> None:
         """Say which column is predicted, where nobody has named it."""
@@ -80,16 +94,9 @@ class JsonView(View):
 
         super().__init__()
         self._to_json = to_json
-        self._open = True
 
     def event(self, event: Fields) -> None:
-        if not self._open:
-            return
-        try:
-            sys.stdout.write(self._to_json(event.raw if isinstance(event, Event) else event) + "\n")
-            sys.stdout.flush()
-        except BrokenPipeError:
-            self._open = False  # the reader has gone; the run goes on without it
+        self._print(self._to_json(event.raw if isinstance(event, Event) else event))
 
     def note(self, text: str) -> None:
         tell(text)

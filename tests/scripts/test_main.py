@@ -262,26 +262,6 @@ def test_a_defect_of_ours_shows_where_it_is(
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_json_goes_on_when_its_reader_has_gone(launched: Launched, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nervenet.scripts.views import JsonView
-
-    class Closed:
-        written = 0
-
-        def write(self, text: str) -> int:
-            self.written += 1
-            raise BrokenPipeError
-
-        def flush(self) -> None: ...
-
-    pipe = Closed()
-    monkeypatch.setattr(sys, "stdout", pipe)
-    view = JsonView()
-    view.event(EVENT)
-    view.event(EVENT)
-    assert pipe.written == 1
-
-
 HEAVY = {"sklearn", "scipy", "matplotlib", "networkx", "starlette", "uvicorn", "numpy", "zmq", "rich", "pydantic"}
 
 
