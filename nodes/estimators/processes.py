@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
-from threading import Thread
-from typing import Any, TypeVar
+from threading import Event, Thread
+from typing import Any, Generic, TypeVar
 
 from nervenet.broker.errors import BrokerError
 from nervenet.models.aggregate import plain_mean
@@ -60,22 +61,59 @@ async def _launched(job: Job, out: Path) -> RunResult:
 
 
 def in_own_thread(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Return what a coroutine comes to in an event loop of its own: the caller's, which may be running, is not used."""
-    found: list[T] = []
-    raised: list[BaseException] = []
+    """Return what a coroutine comes to in an event loop of its own; the caller's may be running, and is not used.
 
-    def run() -> None:
+    What interrupts the wait, such as Ctrl-C, cancels it, and is raised when it has ended in order; what comes then, at
+    once.
+    """
+    running = _Running(work)
+    try:
+        Thread(target=running.run, name="nervenet fit", daemon=True).start()
+        running.ended.wait()
+    except BaseException:
+        running.cancel()
+        running.ended.wait()
+        raise
+    return running.result()
+
+
+class _Running(Generic[T]):
+    """A coroutine in a thread with an event loop; the thread calls `run`, another one the rest."""
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self.ended = (
+            Event()
+        )  # and not the thread's end: joining one that was interrupted returns at once (CPython 3.11)
+        self._work = work
+        self._found: list[T] = []
+        self._raised: list[BaseException] = []
+        self._cancelled = False
+        self._cancel: Callable[[], object] = lambda: None
+
+    def run(self) -> None:
         try:
-            found.append(asyncio.run(work()))
-        except BaseException as error:  # noqa: BLE001  (raised again below, in the caller's thread)
-            raised.append(error)
+            self._found.append(asyncio.run(self._cancellable()))
+        except BaseException as error:  # noqa: BLE001  (raised again by `result`, in the caller's thread)
+            self._raised.append(error)
+        finally:
+            self.ended.set()
 
-    thread = Thread(target=run, name="nervenet fit", daemon=True)
-    thread.start()
-    thread.join()
-    if raised:
-        raise raised[0]
-    return found[0]
+    async def _cancellable(self) -> T:
+        loop, task = asyncio.get_running_loop(), asyncio.ensure_future(self._work())
+        self._cancel = partial(loop.call_soon_threadsafe, task.cancel)
+        if self._cancelled:  # before there was anything to be cancelled
+            task.cancel()
+        return await task
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        with suppress(RuntimeError):  # it has ended just now
+            self._cancel()
+
+    def result(self) -> T:
+        if self._raised:
+            raise self._raised[0]
+        return self._found[0]
 
 
 def _progress(job: Job, rounds: int, result: RunResult) -> Progress:
