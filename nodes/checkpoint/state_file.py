@@ -81,12 +81,12 @@ def write_state(
         An array or a value of the record is of a kind that is not kept.
     """
     blocks = {name: _block(name, array) for name, array in arrays.items()}
-    header = json.dumps(_header(number, arrays, blocks, record), separators=(",", ":"))
+    metadata, rest = _header(number, arrays, blocks, record)
+    header = f"{metadata}{rest}"
     # Wide elements first: each array then begins at a multiple of its own element's size.
     ordered = [blocks[name] for name in _order(blocks)]
-    signed = json.loads(header)
-    signed["__metadata__"]["blake2b"] = _digest(header, ordered)
-    text = json.dumps(signed, separators=(",", ":")).encode()
+    # The digest is one more of the metadata; to write a long record out anew for it would take most of the time.
+    text = f'{metadata[:-1]},"blake2b":"{_digest(header, ordered)}"}}{rest}'.encode()
     text += b" " * (-len(text) % 8)
     unfinished = folder / f"{UNFINISHED}{os.getpid()}"
     try:
@@ -165,21 +165,25 @@ def _order(blocks: Mapping[str, NDArray[Any]]) -> list[str]:
 
 def _header(
     number: int, arrays: Mapping[str, NDArray[Any]], blocks: Mapping[str, NDArray[Any]], record: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Everything but the digest; arrays are named in the order in which they were given, and come back in it."""
+) -> tuple[str, str]:
+    """Everything but the digest, up to the end of the metadata and the rest of it.
+
+    Arrays are named in the order in which they were given, and come back in it.
+    """
     starts: dict[str, int] = {}
     end = 0
     for name in _order(blocks):
         starts[name] = end
         end += blocks[name].nbytes
     text = json.dumps(dict(record), default=_plain, separators=(",", ":"))
-    header: dict[str, Any] = {
-        "__metadata__": {"kind": KIND, "format": str(FORMAT), "round": str(number), "record": text}
-    }
+    metadata = {"kind": KIND, "format": str(FORMAT), "round": str(number), "record": text}
+    entries: dict[str, Any] = {}
     for name, array in arrays.items():
         span = [starts[name], starts[name] + array.nbytes]
-        header[name] = {"dtype": CODES[array.dtype], "shape": list(array.shape), "data_offsets": span}
-    return header
+        entries[name] = {"dtype": CODES[array.dtype], "shape": list(array.shape), "data_offsets": span}
+    compact = json.JSONEncoder(separators=(",", ":")).encode
+    listed = compact(entries)[1:-1]
+    return f'{{"__metadata__":{compact(metadata)}', f",{listed}}}" if listed else "}"
 
 
 def _parse(path: Path, text: bytes) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from ..runtime import effects as e
 
 EVERY_S = 0.5  # rounded up to a power of two of rounds, at most twice that: shorter ones are cheaper to run again
+ALONE = 16  # peers in one process, up to which each writes as often as one that is there by itself
 SHARE = 10  # times as long as the last write took, at the least, between two beginnings
 LONGEST = 4096  # rounds between two
 NEWEST = 4  # kept of whatever was written, for one that turns out to be damaged
@@ -34,10 +35,11 @@ class CheckpointPolicy:
     4, 8, ... The first one is kept permanently: it is the one that all have.
     """
 
-    def __init__(self, *, wanted: bool, held: Collection[int] = ()) -> None:
+    def __init__(self, *, wanted: bool, held: Collection[int] = (), every_s: float = EVERY_S) -> None:
         self.held = sorted(held)
         self.stride = 1
         self._wanted = wanted
+        self._every_s = every_s
         self._saving: dict[int, tuple[float, tuple[int, ...]]] = {}  # when it was asked for, and what goes with it
         self._abandoned: list[int] = []
         self._outdated: set[int] = set()  # of those that are being saved
@@ -100,7 +102,7 @@ class CheckpointPolicy:
     def _stride(self) -> int:
         if not self._pace_s:
             return self.stride
-        wanted = max(EVERY_S, SHARE * self._took_s) / self._pace_s
+        wanted = max(self._every_s, SHARE * self._took_s) / self._pace_s
         stride = 1
         while stride < min(wanted, LONGEST):
             stride *= 2
@@ -112,6 +114,14 @@ class CheckpointPolicy:
         for doublings, count in enumerate(COARSER, 1):
             worth.update([each for each in newest if each % (self.stride << doublings) == 0][:count])
         return worth
+
+
+def pause_s(peers: float) -> float:
+    """Return the least time between two states of a peer that shares its process with so many.
+
+    All of them write by the same processors and to the same disk, and take as long to run again together.
+    """
+    return EVERY_S * max(1.0, peers / ALONE)
 
 
 def common_round(held: Mapping[str, Collection[int]]) -> int:

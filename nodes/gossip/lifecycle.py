@@ -13,7 +13,7 @@ from ..runtime.payload_checks import survey_fault
 from ..runtime.printable import listed
 from ..runtime.site_answer import SiteAnswer
 from .catching_up import CatchingUp
-from .exchange_stats import ExchangeStats
+from .exchange_stats import ExchangeStats, pause_s
 from .rules import PeerRules
 from .survey_batches import answers_of, origins_of
 from .survey_flood import SurveyFlood
@@ -35,7 +35,7 @@ class PeerLifecycle:
     def __init__(self, rules: PeerRules, flood: SurveyFlood, *, unit: Literal["round", "cycle"]) -> None:
         self.flood = flood
         self.catching_up = CatchingUp(flood)
-        self.stats = ExchangeStats()
+        self.stats = ExchangeStats(pause_s(rules.hosted))
         self.status = "meeting"
         self.settled: ev.ModelReady | None = None
         self.opened_at = 0.0

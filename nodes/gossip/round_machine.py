@@ -12,7 +12,7 @@ from nervenet.broker.errors import see
 from ..runtime import effects as e
 from ..runtime import events as ev
 from .all_reduce.rounds import rounds_of
-from .checkpointing import CheckpointPolicy
+from .checkpointing import CheckpointPolicy, pause_s
 from .late_join import LateJoin, ModelOffer
 from .lifecycle import PATIENCE, PeerLifecycle
 from .membership.member_list import Change
@@ -42,7 +42,7 @@ class PeerMachine:
         flood = SurveyFlood.of(rules, membership.neighborhood.ever)
         self.lifecycle = PeerLifecycle(rules, flood, unit="round")
         self.stats = self.lifecycle.stats
-        self.checkpoints = CheckpointPolicy(wanted=rules.keeps, held=rules.held)
+        self.checkpoints = CheckpointPolicy(wanted=rules.keeps, held=rules.held, every_s=pause_s(rules.hosted))
         self.rounds = rounds_of(rules, membership, self.tracker, self.lifecycle, self.checkpoints)
         self.late_join = LateJoin(self.rounds, self.lifecycle, 4 * rules.timing.heartbeat_s)
         self.offer = ModelOffer(self.rounds, self.lifecycle)
@@ -208,7 +208,7 @@ class PeerMachine:
         self.rounds.settle(event)
         if self.late_join.model is not None:
             return self.late_join.agreed(event, self.late_join.model, now)
-        self.membership.gathering = False
+        self.membership.gathered()
         completed = self.lifecycle.agreed(event, now)
         if event.round:
             self.resumed = event.round

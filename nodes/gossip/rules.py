@@ -18,6 +18,7 @@ class PeerRules:
     name: str
     members: tuple[str, ...]
     timing: Timing = field(default_factory=Timing)
+    hosted: float = 1.0  # peers in its process, itself included
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     evaluate_on: str = "test"  # or "holdout": this peer's own rows kept apart
     settings: Mapping[str, Any] = field(default_factory=dict)  # of each training

@@ -294,6 +294,7 @@ class Peer(Role):
             name=self.identity.name,
             members=tuple(members),
             timing=experiment.timing,
+            hosted=experiment.nodes / experiment.process_count,
             evaluation=experiment.evaluation,
             evaluate_on="test" if self.model.has_test else "holdout",
             settings=task_settings(experiment, self.model.model),

@@ -52,6 +52,9 @@ class StaticMembership:
     def only_heard(self, event: ev.Event, now: float) -> bool:
         return False
 
+    def gathered(self) -> None:
+        self.gathering = False
+
     def open(self, number: int) -> list[e.Effect]:
         return []
 

@@ -18,7 +18,8 @@ class Links:
     """
 
     def __init__(self, members: MemberList) -> None:
-        self.dirty = True
+        self.checked = False
+        self._standing: Collection[str] = ()  # when they were checked last
         self._members = members
         self._dialed: dict[str, Mapping[str, str]] = {}
 
@@ -38,6 +39,10 @@ class Links:
     def drop(self, peer: str) -> None:
         """Take note that a peer is elsewhere now."""
         self._dialed.pop(peer, None)
+
+    def stand(self, standing: Collection[str]) -> None:
+        """Take note of which links are to stand from now on."""
+        self.checked &= standing == self._standing
 
     def hang_up(self, needed: Callable[[str], bool]) -> Actions:
         """Return what ends the links that are `needed` no more."""
@@ -59,5 +64,5 @@ class Links:
             elif isinstance(each, e.Send):
                 ready += [link for peer in each.to if needed(peer) and (link := self.dial(peer))]
             ready.append(each)
-        self.dirty = False
+        self.checked, self._standing = True, standing
         return ready + [link for peer in standing if (link := self.dial(peer))]

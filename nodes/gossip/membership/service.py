@@ -24,6 +24,7 @@ from .swim import TIMER, Actions, SwimDetector, SwimRules
 
 SHUFFLE: ev.Key = ("shuffle",)
 SHUFFLE_S = 60.0  # each contact that is new costs two connections, and what is said to open them
+_OF_THE_WORKER = (ev.Trained, ev.Mixed, ev.Parts, ev.Reduced, ev.Evaluated, ev.Saved)
 FEW = 16  # others, up to which a peer keeps in touch with everybody
 
 Layout: TypeAlias = Callable[[Sequence[str]], Schedule]
@@ -89,11 +90,14 @@ class MembershipService:
     # ---------------------------------------------------------------------------------------------------- events in
 
     def only_heard(self, event: ev.Event, now: float) -> bool:
-        """Return whether an event is one of the many that only tell that a peer is there, and take note of that.
-
-        What `handle` would make of it is nothing, at far more cost.
+        """Return whether an event is one of the many that only tell that a peer is there, and take note of that; or not
+        even that, but what the worker has done. What `handle` would make of it is nothing, at far more cost.
         """
-        if self._links.dirty or self.gathering or not isinstance(event, ev.Arrived):
+        if not self._links.checked:
+            return False
+        if isinstance(event, _OF_THE_WORKER):
+            return True
+        if self.gathering or not isinstance(event, ev.Arrived):
             return False
         return isinstance(event.message, m.Exchange | m.Heartbeat) and self.detector.only_heard(event.sender, now)
 
@@ -144,11 +148,16 @@ class MembershipService:
         """Whether a connection with a member is worth its keep."""
         return self.detector.is_contact(peer)
 
+    def gathered(self) -> None:
+        """Take note that the run has begun: the links of round 0 alone are needed no more, and others are probed."""
+        self.gathering = self._links.checked = False
+
     def open(self, number: int) -> list[e.Effect]:
-        self._links.dirty = True
         if self._following is not None:
             self.neighborhood, self._following = self._following, None
-        return self._announce(self.edges.open(number)) if self.announces else []
+        effects = self._announce(self.edges.open(number)) if self.announces else []
+        self._links.stand(self._standing)
+        return effects
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -179,12 +188,16 @@ class MembershipService:
         return self.detector.statements.twin.refused_by(peer)
 
     def missed(self, peer: str) -> list[e.Effect]:
-        self._links.dirty = True
-        return self._announce(self.edges.missed(peer)) if self.announces else []
+        return self._said_anew(self.edges.missed(peer)) if self.announces else []
 
     def outdated(self, peer: str, number: int) -> list[e.Effect]:
-        self._links.dirty = True
-        return self._announce(self.edges.outdated(peer, number)) if self.announces else []
+        return self._said_anew(self.edges.outdated(peer, number)) if self.announces else []
+
+    def _said_anew(self, said: Mapping[str, m.Edge]) -> list[e.Effect]:
+        """Announce edges that are others from now on, if any are; they come with every model."""
+        if said:
+            self._links.checked = False
+        return self._announce(said)
 
     def begin(self, number: int) -> list[e.Effect]:
         self._active = True
@@ -322,7 +335,11 @@ class MembershipService:
         return contacts is None or peer in contacts or peer in self._kept
 
     def _over_links(self, actions: Actions) -> Actions:
-        return self._links.before(actions, self._needed, self._kept if self._active else ())
+        return self._links.before(actions, self._needed, self._standing)
+
+    @property
+    def _standing(self) -> tuple[str, ...]:
+        return self._kept if self._active else ()
 
     @property
     def _kept(self) -> tuple[str, ...]:

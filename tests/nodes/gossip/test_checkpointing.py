@@ -15,6 +15,7 @@ from nervenet.nodes.gossip.checkpointing import (
     CheckpointPolicy,
     NoCommonCheckpoint,
     common_round,
+    pause_s,
     rounds_held,
 )
 from nervenet.nodes.runtime import effects as e
@@ -99,6 +100,15 @@ def test_long_rounds_are_all_kept_and_short_ones_about_once_a_second() -> None:
 
 def test_a_slow_disk_is_written_to_a_tenth_of_the_time() -> None:
     assert after(100, 1.0, 0.7).stride == 8
+
+
+@pytest.mark.parametrize(("peers", "stride"), [(1, 1), (16, 1), (64, 4), (256, 16)])
+def test_many_peers_of_one_process_write_as_much_less_often_each(peers: int, stride: int) -> None:
+    keeping = CheckpointPolicy(wanted=True, every_s=pause_s(peers))
+    for number in range(1, 200):
+        for save in only(e.SaveState, keeping.completed(number, 0.5 * number, {}, last=False)):
+            keeping.saved(save.round, 0.5 * number)
+    assert keeping.stride == stride
 
 
 def test_what_could_not_be_written_is_reported_once_and_the_older_stay() -> None:

@@ -64,6 +64,25 @@ def test_a_dead_member_leaves_no_gap_and_the_edge_that_closes_it_is_announced() 
     assert "p02" in members.linked
 
 
+def test_what_the_worker_has_done_concerns_it_only_after_an_edge_has_changed() -> None:
+    members = service(6)
+    members.handle(ev.Started(), 0.0)
+    members.gathering = False
+    members.open(1)
+    trained = ev.Trained(1, 0, None, 1, {})
+    assert members.only_heard(trained, 1.0)
+    dies(members, "p01", "p05", 1.0)
+    members.handle(ev.Arrived("p02", m.Edge(2, 2)), 4.0)
+    assert members.only_heard(trained, 4.0), "p02 is dialed already"
+    members.open(2)
+    assert members.neighborhood.to(2) == ("p02", "p05")
+    members.open(3)
+    assert members.only_heard(trained, 5.0), "nothing has changed since"
+    members.neighborhood.edges.forget("p02")  # type: ignore[union-attr]
+    members.open(4)
+    assert not members.only_heard(trained, 5.0)
+
+
 def test_one_that_is_done_leaves_no_gap_to_close() -> None:
     members = service(6)
     members.until = 9
