@@ -12,9 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Self
+
+from ..topology import Schedule, every_neighbor
 
 FEWEST = 17  # members from which a tree is worth it: few messages are quicker than long ways
 FAN = 8  # members below one, where the graph allows it: who has all below it encodes for all
@@ -120,8 +122,13 @@ class SpanningTree:
         return sides
 
 
-def tree_of(neighbors: Mapping[str, Sequence[str]]) -> SpanningTree | None:
-    """Return the tree by which the members of a graph meet; None where they are few, or it is not connected."""
+@lru_cache(maxsize=8)
+def tree_of(schedule: Schedule) -> SpanningTree | None:
+    """Return the tree by which the members of a graph meet; None where they are few, or it is not connected.
+
+    Peers of one process have the same one.
+    """
+    neighbors = every_neighbor(schedule)
     return SpanningTree.over(neighbors) if len(neighbors) >= FEWEST else None
 
 

@@ -124,9 +124,10 @@ def _files_of_nodes(experiment: Experiment, names: Sequence[str]) -> int:
     others = experiment.nodes - 1
     by_rounds = has_rounds(experiment.gossip.algorithm)  # then members watch each other: few all, many some
     link = INPROC_LINK if experiment.network.transport == "inproc" else LINK + (KEYED_LINK if keyed else 0)
-    near = every_neighbor(build_schedule(experiment, node_names(experiment)))
+    schedule = build_schedule(experiment, node_names(experiment))
+    near = every_neighbor(schedule)
     watched = 0 if not by_rounds else others if others <= FEW else SIZE + 2
-    tree = tree_of(near)
+    tree = tree_of(schedule)
 
     def links(name: str) -> int:
         by_tree = 0 if tree is None else len(set(tree.sides(name)) - set(near[name]))

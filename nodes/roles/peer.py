@@ -200,9 +200,8 @@ class Peer(Role):
         members = members_of(roster, "peer")
         founders = sorted(roster.founders or members) if self._algorithm is not None else list(members)
         schedule = build_schedule(experiment, founders)
-        near = every_neighbor(schedule)
-        self._neighbors = near.get(name, ())
-        self._tree = tree_of(near) if name in near else None
+        self._neighbors = every_neighbor(schedule).get(name, ())
+        self._tree = tree_of(schedule) if name in founders else None
         if self._algorithm is not None:
             self._state = self._synchronous(self._algorithm, members, schedule, roster)
         else:

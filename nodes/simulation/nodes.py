@@ -186,8 +186,7 @@ class Peers:
         }
         self.schedule = self.layout(self.names)
         self.neighbors = every_neighbor(self.schedule)
-        near = self.neighbors
-        self._tree = tree_of(near)
+        self._tree = tree_of(self.schedule)
         self._shared_config: dict[str, Any] | None = None
 
     def layout(self, members: Sequence[str]) -> Schedule:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeAlias
 
 Neighbors: TypeAlias = dict[str, tuple[str, ...]]
@@ -20,9 +21,9 @@ class TopologyError(ValueError):
     """A graph that cannot be: begins with the setting that is wrong, what was found, and says what could be."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Schedule:
-    """A graph for each round."""
+    """A graph for each round. One is like no other: what is made of it is kept by it."""
 
     draw: Callable[[int], Neighbors]  # the graph of a round, counted from 1: a pure function
     directed: bool = False  # i -> j does not imply j -> i
@@ -72,8 +73,12 @@ def incoming(out: Neighbors) -> Neighbors:
     return {name: tuple(senders) for name, senders in heard.items()}
 
 
+@lru_cache(maxsize=8)
 def every_neighbor(schedule: Schedule) -> Neighbors:
-    """Whom each member may ever send to or hear from: over a period, or everybody where graphs never repeat."""
+    """Whom each member may ever send to or hear from: over a period, or everybody where graphs never repeat.
+
+    It is made once for all peers of a process; nobody may change it.
+    """
     first = schedule.out(1)
     if schedule.period is None:
         return {me: tuple(name for name in sorted(first) if name != me) for me in first}

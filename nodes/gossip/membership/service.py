@@ -93,12 +93,10 @@ class MembershipService:
         """Return whether an event is one of the many that only tell that a peer is there, and take note of that; or not
         even that, but what the worker has done. What `handle` would make of it is nothing, at far more cost.
         """
-        if not self._links.checked:
+        if self.gathering or not self._links.checked:
             return False
-        if isinstance(event, _OF_THE_WORKER):
-            return True
-        if self.gathering or not isinstance(event, ev.Arrived):
-            return False
+        if not isinstance(event, ev.Arrived):
+            return isinstance(event, _OF_THE_WORKER)
         return isinstance(event.message, m.Exchange | m.Heartbeat) and self.detector.only_heard(event.sender, now)
 
     def handle(self, event: ev.Event, now: float) -> Actions:
@@ -188,16 +186,10 @@ class MembershipService:
         return self.detector.statements.twin.refused_by(peer)
 
     def missed(self, peer: str) -> list[e.Effect]:
-        return self._said_anew(self.edges.missed(peer)) if self.announces else []
+        return self._announce(self.edges.missed(peer)) if self.announces else []
 
     def outdated(self, peer: str, number: int) -> list[e.Effect]:
-        return self._said_anew(self.edges.outdated(peer, number)) if self.announces else []
-
-    def _said_anew(self, said: Mapping[str, m.Edge]) -> list[e.Effect]:
-        """Announce edges that are others from now on, if any are; they come with every model."""
-        if said:
-            self._links.checked = False
-        return self._announce(said)
+        return self._announce(self.edges.outdated(peer, number)) if self.announces else []
 
     def begin(self, number: int) -> list[e.Effect]:
         self._active = True
@@ -206,7 +198,6 @@ class MembershipService:
 
     def go_back(self, number: int) -> list[e.Effect]:
         """Take up this peer's edges after an earlier round than the open one, as all who hold them are in that."""
-        self._links.dirty = True
         return self._announce(self.edges.go_back(number)) if self.announces else []
 
     def rewire(self) -> Actions:
@@ -296,8 +287,7 @@ class MembershipService:
     # -------------------------------------------------------------------------------------------------------- helpers
 
     def _here(self) -> list[str]:
-        known = self.members.known.values()
-        done = [state.node for state in known if state.state == "left" and state.last >= self.until]
+        done = [s.node for s in self.members.known.values() if s.state == "left" and s.last >= self.until]
         return sorted({*self.members.present(), *done})
 
     def _graph(self, here: list[str]) -> Mapping[str, Sequence[str]]:
@@ -323,6 +313,7 @@ class MembershipService:
         return Neighborhood(self.name, schedule, self.rules.mixing, doubly=self.rules.doubly)
 
     def _announce(self, said: Mapping[str, m.Edge]) -> list[e.Effect]:
+        self._links.checked &= not said
         return [e.Send((peer,), edge) for peer, edge in said.items()]
 
     def _choose_contacts(self) -> None:
