@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ from .model import FitReport, LocalWork, some_of
 from .moments import IncompatibleSites
 from .own_questions import ASK, MOST_NUMBERS, OwnRows, agreed_in, answer_of, asks
 from .pipeline.given import AUTO, digest_of, given_pipeline, import_steps
+from .prepared_once import PreparedOnce
 from .preprocessing import made_up
 from .registry import as_model, models_with
 from .rng import generator
@@ -347,8 +349,16 @@ def own_rows(site: str, rows: SiteRows, agreed: AnyPreprocessing, dtype: str) ->
     return OwnRows(site, *prepared(rows, agreed, dtype), agreed.n_classes, None if weight is None else relative(weight))
 
 
+def share_test_rows(site_model: SiteModel, once: PreparedOnce) -> None:
+    """Have the test set prepared by what the other site models of the process that have the same one use, too."""
+    if (rows := site_model._raw.get("test")) is not None:  # noqa: SLF001  (its own module; the class is long enough)
+        site_model._raw["test"] = replace(rows, once=once)  # noqa: SLF001
+
+
 def prepared(rows: SiteRows, agreed: AnyPreprocessing, dtype: str) -> Rows:
     """Return raw rows as a model of `dtype` takes them."""
+    if rows.once is not None:
+        return rows.once.of(agreed, rows.columns, dtype, lambda: prepared(replace(rows, once=None), agreed, dtype))
     encoded = agreed.encode(rows.y)
     y = encoded.astype(dtype) if agreed.classes is None else encoded
     inputs: Any = rows.inputs(agreed.columns)

@@ -16,6 +16,7 @@ from .data.splits import hold_out
 from .data.written import WrittenColumns
 from .moments import TooFewRows
 from .plugins import listed
+from .prepared_once import PreparedOnce
 from .preprocessing import by_place, made_up
 from .rng import generator
 from .tables.rows import table_of_numbers
@@ -38,6 +39,7 @@ class SiteRows:
     columns: tuple[str, ...] | None
     written: WrittenColumns = field(default_factory=dict)  # how the file that they come from writes them
     weight: NDArray[np.float64] | None = None
+    once: PreparedOnce | None = None  # by which they are prepared for others, too, that have the same rows
 
     @classmethod
     def of(
@@ -114,7 +116,8 @@ class SiteRows:
 
     def take(self, rows: NDArray[np.intp]) -> SiteRows:
         X = self.X.take(rows) if isinstance(self.X, Table | StoredTable) else self.X[rows]
-        return replace(self, X=X, y=self.y[rows], weight=None if self.weight is None else self.weight[rows])
+        weight = None if self.weight is None else self.weight[rows]
+        return replace(self, X=X, y=self.y[rows], weight=weight, once=None)
 
     def weights(self, agreed: Targets) -> NDArray[np.float64] | None:
         """Return how much each row counts in training, by itself and by its class; None where all count the same."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -102,7 +101,7 @@ class Dialed:
 
     host: str
     addresses: Mapping[str, str]
-    waiting: deque[tuple[Message, NDArray[Any] | None]]
+    waiting: list[tuple[Message, NDArray[Any] | None]]
     early: list[tuple[Message, NDArray[Any] | None, int]]
     incarnation: int = 0  # that has answered; 0: none yet
     refused: bool = False
@@ -175,10 +174,10 @@ class HostedTransport:
         if HOST not in addresses:
             raise BadAddress(peer, f"no process that hosts it is given; {self.node} shares one, and reaches only those")
         known = self._links.get(peer)
-        if known is not None and known.addresses == dict(addresses):
+        if known is not None and known.addresses == addresses:
             return
         self.unlink(peer)
-        self._links[peer] = Dialed(addresses[HOST], dict(addresses), deque(), [])
+        self._links[peer] = Dialed(addresses[HOST], addresses, [], [])
         if addresses[HOST] != self._host.name:
             own = {lane.value: addresses[f"{HOST}.{lane}"] for lane in Lane if f"{HOST}.{lane}" in addresses}
             self._host.reach(addresses[HOST], own or addresses)
@@ -367,7 +366,7 @@ class HostedTransport:
 
     def _release(self, sender: str, host: str, link: Dialed) -> None:
         """Send what has waited for an introduction, and take what has come before it."""
-        waiting, link.waiting = link.waiting, deque()
+        waiting, link.waiting = link.waiting, []
         early, link.early = link.early, []
         for message, array in waiting:
             self.send(sender, message, array)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nervenet.models.artifact import SavedModel
     from nervenet.models.data.written import WrittenColumns
     from nervenet.models.model import Model
+    from nervenet.models.prepared_once import PreparedOnce
     from nervenet.models.site_model import SiteModel
 
 
@@ -63,12 +64,13 @@ def build_site_model(
     columns: Sequence[str] | None = None,
     task: str | None = None,
     test: tuple[Any, ...] | None = None,
+    test_rows: PreparedOnce | None = None,
     holdout: float = 0.0,
     written: WrittenColumns | None = None,
 ) -> SiteModel:
     """Tie a model to one site's rows: X and y, and how much each of them counts, if that differs.
 
-    `written` is how the rows' file writes its columns.
+    `written` is how the rows' file writes its columns; by `test_rows` the test set is prepared for others, too.
 
     `task` is what the whole data set is for ("classification" or "regression"), where that is known; else
     ``data.task`` says it, or the model, or in round 0 all sites together.
@@ -81,12 +83,12 @@ def build_site_model(
         For rows that the model cannot learn, or too few of them; for a pipeline that cannot be fitted on those of all.
     """
     from nervenet.models.registry import as_model
-    from nervenet.models.site_model import SiteModel
+    from nervenet.models.site_model import SiteModel, share_test_rows
 
     own = as_model(model)
     if experiment.training.trees == "shared" and hasattr(own, "share_trees"):
         own.share_trees()
-    return SiteModel(
+    site_model = SiteModel(
         own,
         *(data or (None, None)),
         columns=columns,
@@ -101,6 +103,9 @@ def build_site_model(
         class_weight=experiment.training.class_weight,
         written=written,
     )
+    if test_rows is not None:
+        share_test_rows(site_model, test_rows)
+    return site_model
 
 
 def with_preprocess(experiment: Experiment, preprocess: object) -> Experiment:

@@ -43,7 +43,6 @@ class PeerLifecycle:
         self._gone: dict[str, str] = {}  # who has failed after it had answered the open question of round 0, and why
         self._timing = rules.timing
         self._policy = rules.policy
-        self._members = frozenset(flood.members)
         self._spreading = False  # whether answers are to be spread soon
         self._patience_s = PATIENCE * rules.timing.deadline_s
         self._unit = unit
@@ -154,7 +153,7 @@ class PeerLifecycle:
         """Take answers that a neighbor has given or passed on; `number` is the round that is open."""
         step, sender, origins = survey.step, event.sender, origins_of(survey)
         for origin in origins:
-            if origin not in self._members:
+            if not self.flood.expects(origin):
                 return self.reject(sender, number, f"a survey of {origin}, who is not a member")
         of = listed(origins)
         fault = event.flaw or (survey_fault(survey.payload) or ("", ""))[1]

@@ -19,6 +19,9 @@ class Deliveries:
         self._held: Sets = {}
         self._sent: Sets = {}
 
+    def __contains__(self, member: object) -> bool:
+        return member in self._numbers
+
     def set_of(self, origins: Iterable[str]) -> int:
         found = 0
         for origin in origins:

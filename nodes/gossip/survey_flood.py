@@ -78,6 +78,10 @@ class SurveyFlood:
     def of(cls, rules: PeerRules, neighbors: tuple[str, ...]) -> SurveyFlood:
         return cls(rules.name, rules.members, neighbors, rules.tree, rules.same)
 
+    def expects(self, origin: str) -> bool:
+        """Whether an answer is one of a member."""
+        return origin in self._deliveries
+
     @property
     def surveys(self) -> Mapping[str, SiteAnswer]:
         return self._held[self.step]

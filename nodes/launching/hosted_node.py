@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from nervenet.broker.hosting import Host
 from nervenet.broker.roster_frames import RosterReader
 from nervenet.broker.sockets import Security
 from nervenet.models.data.written import MOST_AGREED, written_from_dict
+from nervenet.models.prepared_once import PreparedOnce
 
 from ..config.compatibility import shared_config_of
 from ..config.factory import build_model, build_site_model
@@ -43,6 +44,7 @@ class Shared:
     agreements: SharedAgreements
     rosters: RosterReader
     threads: HostedThreads | None
+    test_rows: PreparedOnce = field(default_factory=PreparedOnce)
 
 
 async def host_node(
@@ -123,6 +125,7 @@ def build_node(
         columns=job["columns"] or None,
         task=job["task"],
         test=None if role == "client" else shared.test,
+        test_rows=shared.test_rows,
         holdout=experiment.data.test_size if (role == "client" and at_clients) or OWN_ROWS in job else 0.0,
         written=written_from_dict(job, job["columns"], MOST_AGREED),
     )

@@ -31,6 +31,7 @@ from ..gossip.worker import GossipWorker
 from ..runtime import events as ev
 from ..runtime.identity import NodeFailed, NodeIdentity, members_of
 from ..runtime.round_reports import RoundReport
+from ..runtime.shared_agreement import SharedAgreements
 from ..topology import TOPOLOGIES, Schedule, every_neighbor
 from .base import Role
 
@@ -203,7 +204,7 @@ class Peer(Role):
         self._neighbors = every_neighbor(schedule).get(name, ())
         self._tree = tree_of(schedule) if name in founders else None
         if self._algorithm is not None:
-            self._state = self._synchronous(self._algorithm, members, schedule, roster)
+            self._state = self._synchronous(self._algorithm, schedule, roster)
         else:
             self._state = self._asynchronous(members)
         self._prepare_writer()
@@ -232,9 +233,7 @@ class Peer(Role):
         # Also who has only dialed this one.
         return sorted({*self._membership.linked, *self.session.connections.connected})
 
-    def _synchronous(
-        self, algorithm: Algorithm, members: Mapping[str, Member], schedule: Schedule, roster: Roster
-    ) -> PeerMachine:
+    def _synchronous(self, algorithm: Algorithm, schedule: Schedule, roster: Roster) -> PeerMachine:
         experiment, needs, session = self.experiment, algorithm.needs, self.session
         mixing = experiment.gossip.mixing or suitable_mixing(needs, schedule)
         me = MemberState(self.identity.name, session.incarnation, "alive", addresses=dict(session.transport.addresses))
@@ -243,11 +242,7 @@ class Peer(Role):
             MembershipRules(
                 me=me,
                 founders=founders,
-                others=tuple(
-                    MemberState(each.node, each.incarnation, "alive", addresses=each.addresses)
-                    for each in members.values()
-                    if each.state != "dead" and each.node != me.node
-                ),
+                others=states_of(roster, self.identity.agreements),
                 layout=partial(build_schedule, experiment),
                 relaid=TOPOLOGIES[experiment.gossip.topology].relaid_on_change,
                 mixing=mixing,
@@ -337,3 +332,13 @@ class Peer(Role):
         self._node.post(ev.Proceed(until, last=ends))
         async for report in self._reports.until(None if ends else until):
             yield report
+
+
+def states_of(roster: Roster, shared: SharedAgreements | None) -> tuple[MemberState, ...]:
+    """Return the peers that are there as the roster has them; nodes that share their process have the same states."""
+
+    def made() -> tuple[MemberState, ...]:
+        there = [each for each in members_of(roster, "peer").values() if each.state != "dead"]
+        return tuple(MemberState(each.node, each.incarnation, "alive", addresses=each.addresses) for each in there)
+
+    return made() if shared is None else shared.made_of(roster.members, made)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import msgpack
 import numpy as np
@@ -16,6 +16,8 @@ from nervenet.broker.codec import plain
 
 from . import effects as e
 from .site_answer import SameAnswers
+
+Made = TypeVar("Made")
 
 
 class SharedAgreements:
@@ -31,6 +33,15 @@ class SharedAgreements:
         self._key = b""
         self._asked: e.ApplyAgreement | None = None  # of which the last one was made
         self._found: Any = None
+        self._of: object = None  # what `_made` was made of, on the event loop alone
+        self._made: Any = None
+
+    def made_of(self, source: object, make: Callable[[], Made]) -> Made:
+        """Return what `make` makes of something that nobody changes, or has made of the very same for another node."""
+        if source is not self._of:
+            self._made, self._of = make(), source
+        made: Made = self._made
+        return made
 
     def of(self, effect: e.ApplyAgreement, make: Callable[[], Any], shareable: Callable[[Any], bool]) -> Any:
         """Return what `make` makes of the answers, or has made of the same ones for another node."""

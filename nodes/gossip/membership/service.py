@@ -37,7 +37,7 @@ class MembershipRules:
 
     me: m.MemberState
     founders: tuple[str, ...]
-    others: tuple[m.MemberState, ...]
+    others: tuple[m.MemberState, ...]  # its own state among them is passed over
     layout: Layout
     relaid: bool = False  # the topology is built anew over whoever is here (a ring, a star), not repaired edge by edge
     mixing: str = "metropolis-hastings"
@@ -84,7 +84,7 @@ class MembershipService:
             self.neighborhood = self._place_in(schedule)
         self._links = Links(self.members)
         self._shuffles = 0
-        self.view.fill(self._contact(state) for state in rules.others if state.state in ("alive", "suspect"))
+        self.view.fill(self._contact(self.members.known[name]) for name in self.members.in_state("alive", "suspect"))
         self._choose_contacts()
 
     # ---------------------------------------------------------------------------------------------------- events in

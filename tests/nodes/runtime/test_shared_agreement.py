@@ -76,3 +76,8 @@ def test_who_fails_leaves_nothing_behind() -> None:
         with pytest.raises(ValueError, match="do not fit"):
             shared.of(asked(), fail, lambda _: True)
     assert shared.of(asked(), Counted(), lambda _: True) == 1
+
+
+def test_what_is_made_of_the_very_same_is_made_once() -> None:
+    shared, one, made = SharedAgreements(), ["a"], iter(range(9))
+    assert [shared.made_of(each, lambda: next(made)) for each in (one, one, list(one), list(one))] == [0, 0, 1, 2]
