@@ -18,8 +18,8 @@ class Links:
     """
 
     def __init__(self, members: MemberList) -> None:
-        self.checked = False
-        self._standing: Collection[str] = ()  # when they were checked last
+        self.dirty = True
+        self._standing: Collection[str] = ()  # when they were looked at last
         self._members = members
         self._dialed: dict[str, Mapping[str, str]] = {}
 
@@ -42,7 +42,7 @@ class Links:
 
     def stand(self, standing: Collection[str]) -> None:
         """Take note of which links are to stand from now on."""
-        self.checked &= standing == self._standing
+        self.dirty |= standing != self._standing
 
     def hang_up(self, needed: Callable[[str], bool]) -> Actions:
         """Return what ends the links that are `needed` no more."""
@@ -64,5 +64,5 @@ class Links:
             elif isinstance(each, e.Send):
                 ready += [link for peer in each.to if needed(peer) and (link := self.dial(peer))]
             ready.append(each)
-        self.checked, self._standing = True, standing
+        self.dirty, self._standing = False, standing
         return ready + [link for peer in standing if (link := self.dial(peer))]

@@ -93,7 +93,7 @@ class MembershipService:
         """Return whether an event is one of the many that only tell that a peer is there, and take note of that; or not
         even that, but what the worker has done. What `handle` would make of it is nothing, at far more cost.
         """
-        if self.gathering or not self._links.checked:
+        if self.gathering or self._links.dirty:
             return False
         if not isinstance(event, ev.Arrived):
             return isinstance(event, _OF_THE_WORKER)
@@ -148,7 +148,7 @@ class MembershipService:
 
     def gathered(self) -> None:
         """Take note that the run has begun: the links of round 0 alone are needed no more, and others are probed."""
-        self.gathering = self._links.checked = False
+        self.gathering, self._links.dirty = False, True
 
     def open(self, number: int) -> list[e.Effect]:
         if self._following is not None:
@@ -313,7 +313,7 @@ class MembershipService:
         return Neighborhood(self.name, schedule, self.rules.mixing, doubly=self.rules.doubly)
 
     def _announce(self, said: Mapping[str, m.Edge]) -> list[e.Effect]:
-        self._links.checked &= not said
+        self._links.dirty |= bool(said)
         return [e.Send((peer,), edge) for peer, edge in said.items()]
 
     def _choose_contacts(self) -> None:
