@@ -6,7 +6,7 @@ import asyncio
 import json
 import pkgutil
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,14 @@ async def test_peers_of_a_ring_meet_by_short_ways(algorithm: str, simulated: Sim
     assert await met_after(simulated, algorithm) < 5.0
 
 
+@pytest.fixture
+def _no_tree_laid() -> Iterator[None]:
+    survey_tree.tree_of.cache_clear()
+    yield
+    survey_tree.tree_of.cache_clear()
+
+
+@pytest.mark.usefixtures("_no_tree_laid")
 @pytest.mark.parametrize("algorithm", ["dpsgd", "ad-psgd"])
 async def test_along_the_ring_it_takes_long(
     algorithm: str, simulated: Simulate, monkeypatch: pytest.MonkeyPatch
