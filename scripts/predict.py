@@ -32,7 +32,7 @@ def predict(saved: Path, file: Path, out: Path | None, proba: bool, best: bool, 
     target, are ignored. Prints a line for each row, in their order.
     """
     if out is not None:
-        _check_out(out)
+        _check_out(out, file)
     site_model, _ = load_saved(saved, best=best, own=own)
     X, ignored = _inputs(site_model, file)
     if ignored:
@@ -67,11 +67,15 @@ def _inputs(site_model: SiteModel, file: Path) -> tuple[Any, tuple[str, ...]]:
     return found.X, found.ignored
 
 
-def _check_out(out: Path) -> None:
+def _check_out(out: Path, file: Path) -> None:
     from nervenet.nodes.config.keys import ExperimentError
 
     if out.suffix.lower() != ".csv":
         raise ExperimentError(f"--out {out}: expected the name of a .csv file")
+    if out.exists() and file.exists() and out.samefile(file):
+        raise ExperimentError(
+            f"--out {out}: is the file of the rows, which predictions would replace; expected another"
+        )
 
 
 def _predictions(site_model: SiteModel, X: Any, *, proba: bool) -> tuple[list[str], list[list[Any]]]:

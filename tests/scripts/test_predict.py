@@ -78,6 +78,28 @@ def test_the_best_rounds_model_is_asked_for(folder: Path, capsys: pytest.Capture
     assert {label for (label,) in printed(capsys.readouterr().out)[1]} == {"setosa"}
 
 
+def into_its_own_rows(capsys: pytest.CaptureFixture[str]) -> tuple[int, bool, str]:
+    """What comes of predictions that are to be written where the rows are: and whether those are still there."""
+    Path("link.csv").symlink_to("rows.csv")
+    before = Path("rows.csv").read_text()
+    code = execute(["predict", "run", "link.csv", "--out", "rows.csv"])
+    return code, Path("rows.csv").read_text() == before, capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_predictions_replace_no_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    why = "is the file of the rows, which predictions would replace; expected another"
+    assert into_its_own_rows(capsys) == (2, True, f"nervenet: --out rows.csv: {why}\n")
+
+
+@pytest.mark.usefixtures("folder")
+def test_unless_the_files_are_compared_the_rows_are_gone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "samefile", lambda self, other: False)
+    assert into_its_own_rows(capsys)[:2] == (0, False)
+
+
 def test_a_quantity_has_no_probabilities(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = load("diabetes")
     one = SiteModel(MLP(hidden=()), data.X, data.y, columns=data.columns)
