@@ -99,6 +99,10 @@ def judge_data(experiment: Experiment) -> Iterator[Finding]:
         return
     for note in found.notes:
         yield warning("data", note)
+    if len(found) < data.min_rows:
+        least = f"a site takes part with at least {data.min_rows} (data.min_rows)"
+        yield problem("data", f"{_described(found, data.name)}; {least}")
+        return
     yield ok("data", _described(found, data.name))
 
 

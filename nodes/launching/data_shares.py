@@ -290,7 +290,10 @@ def _held_out(site: str, rows: Dataset, experiment: Experiment) -> NDArray[np.in
     """
     data = experiment.data
     if len(rows) < data.min_rows:
-        raise DataError(f"site {site} ({rows.name}) has {len(rows)} rows, and takes part with {data.min_rows} at least")
+        raise DataError(
+            f"site {site} ({rows.name}) has {len(rows)} rows, and takes part with {data.min_rows} at least "
+            "(data.min_rows)"
+        )
     with suppress(DataError):  # a class has too few rows
         train, test = split_rows(rows, data.test_size, seed=data.split_seed)
         if len(train) >= data.min_rows:

@@ -182,6 +182,17 @@ def test_a_data_file_is_read_by_the_reader_of_a_node(tmp_path: Path) -> None:
     assert found.state == "problem"
 
 
+def test_fewer_rows_than_a_site_takes_part_with_are_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a,y\n1,0\n2,1\n")
+    data = {"name": str(tmp_path / "rows.csv"), "target": "y"}
+    [found] = judge_data(Experiment.from_dict({"data": data}))
+    assert found.state == "problem"
+    assert "2 rows, 1 columns, target y" in found.found
+    assert found.found.endswith("a site takes part with at least 3 (data.min_rows)")
+    [found] = judge_data(Experiment.from_dict({"data": data | {"min_rows": 2}}))
+    assert found.state == "ok"
+
+
 def test_this_machine_can_be_looked_at(tmp_path: Path, three_free_ports: Callable[[], int]) -> None:
     assert look_at_libraries().curve
     assert look_at_folder(tmp_path / "not" / "there").parent == tmp_path
