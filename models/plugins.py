@@ -51,8 +51,12 @@ def plugin_info(name: str, cls: type, arguments: Mapping[str, Any]) -> PluginInf
 
 
 def suggest(word: str, known: Collection[str]) -> str:
-    """Return `` (did you mean X?)`` with the known name that is spelled most alike; empty where none is near."""
-    near = [match for as_typed in (word, word.lower()) for match in difflib.get_close_matches(as_typed, [*known], n=1)]
+    """Return `` (did you mean X?)`` with the known name that is spelled most alike; empty where none is near.
+
+    Of a dotted name the last part alone is as near as can be.
+    """
+    near = [name for name in known if "." in name and name.rpartition(".")[2].lower() == word.lower()]
+    near += [match for as_typed in (word, word.lower()) for match in difflib.get_close_matches(as_typed, [*known], n=1)]
     return f" (did you mean {near[0]}?)" if near else ""
 
 

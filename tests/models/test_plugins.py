@@ -1,5 +1,7 @@
 """Choices by name: those built in, and what is said of a name that is none. Entry points: see test_extending."""
 
+import difflib
+
 import pytest
 from nervenet.models.plugins import Registry, lacks, plugin_info, suggest
 
@@ -27,6 +29,13 @@ def test_an_unknown_name_suggests_the_near_one() -> None:
     with pytest.raises(ValueError, match=r"basket.fruit = 'pat': expected one of path, int \(did you mean path\?\)"):
         FRUIT["pat"]
     assert suggest("zebra", ["path"]) == ""
+
+
+def test_the_last_part_of_a_dotted_name_is_near_however_long_the_whole_is() -> None:
+    known = ["sklearn.linear_model.SGDClassifier", "sklearn.linear_model.LogisticRegression", "SGDClassification"]
+    for word in ("SGDClassifier", "sgdclassifier"):
+        assert suggest(word, known) == " (did you mean sklearn.linear_model.SGDClassifier?)"
+    assert difflib.get_close_matches("SGDClassifier", known[:2]) == [], "which spelling alone would not find"
 
 
 def test_what_a_foreign_class_lacks_is_named() -> None:
