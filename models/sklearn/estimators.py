@@ -28,7 +28,10 @@ _INSTEAD = {
     "BaseWeightBoosting": _STAGES,
     "RandomTreesEmbedding": "it has no target, and a row's leaf in a tree means nothing elsewhere",
     "NeighborsBase": "its parameters are each node's own rows",
-    "Pipeline": "it has no partial_fit; give its last step alone, since inputs are standardized over all nodes anyway",
+    "Pipeline": (
+        "it has no partial_fit; give its last step alone, and the steps before it as what all sites fit together: "
+        "data.preprocess of a run, or a FederatedTransformer in front of a FederatedClassifier and its kin"
+    ),
     "PassiveAggressiveClassifier": 'scikit-learn removes it in 1.10; SGDClassifier(learning_rate="pa1") replaces it',
     "PassiveAggressiveRegressor": 'scikit-learn removes it in 1.10; SGDRegressor(learning_rate="pa1") replaces it',
 }

@@ -224,6 +224,13 @@ def test_what_cannot_be_merged_is_refused_with_the_reason_and_what_can(rows: Row
         FederatedClassifier(SGDRegressor()).fit(*rows)
 
 
+def test_a_pipeline_within_is_refused_with_where_its_steps_go(rows: Rows) -> None:
+    with pytest.raises(CannotMerge) as refusal:
+        FederatedClassifier(make_pipeline(StandardScaler(), SGDClassifier())).fit(*rows)
+    assert "a FederatedTransformer in front of a FederatedClassifier" in str(refusal.value)
+    assert "standardized" not in str(refusal.value), "for an estimator nothing is"
+
+
 def test_a_hyperparameter_without_effect_is_said(rows: Rows) -> None:
     with pytest.warns(UserWarning, match="estimator__max_iter has no effect here"):
         FederatedClassifier(SGDClassifier(max_iter=7), rounds=1, n_clients=3).fit(*rows)
