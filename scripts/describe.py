@@ -34,9 +34,8 @@ OF_SITE = ("data.name", *OF_COLUMNS, "data.columns.")
     "--data",
     metavar="FILE…",
     multiple=True,
-    required=True,
     type=click.Path(path_type=Path),
-    help="The sites' files, one node each; sites are called as their files are.",
+    help="The sites' files, one node each, with or without --data; sites are called as their files are.",
 )
 @click.argument("more", metavar="[FILE]…", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--min-rows", metavar="N", type=click.IntRange(1), default=MIN_ROWS, show_default=True, help=(
@@ -68,6 +67,8 @@ def describe(
 
     from .signals import run
 
+    if not (data or more):
+        raise click.MissingParameter(ctx=click.get_current_context(), param_hint="'--data'", param_type="option")
     if out is not None:
         check_out(out)
     asked = {"min_rows": min_rows, "bins": bins, "correlations": correlations, "options": _options(overrides)}

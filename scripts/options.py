@@ -178,6 +178,14 @@ def columns_of(text: str) -> list[str]:
     return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip()]
 
 
+def _paths_of(text: str) -> list[str]:
+    """Return the paths in a value: one, unless it names no file and is several, separated by commas."""
+    from pathlib import Path
+
+    several = [path for path in columns_of(text) if path]
+    return several if len(several) > 1 and not Path(text).exists() else [text]
+
+
 _IN_FILE = {"compression": "federated.compression"}  # of keys that mean one of the mode's own table
 
 
@@ -204,7 +212,11 @@ def _set(text: str) -> tuple[str, object]:
 
 def _value(key: str, text: str | tuple[str, ...]) -> object:
     if isinstance(text, tuple):
-        return list(text) if key == "data.sites" else [name for part in text for name in columns_of(part)]
+        return (
+            [path for part in text for path in _paths_of(part)]
+            if key == "data.sites"
+            else [name for part in text for name in columns_of(part)]
+        )
     if left_open(Experiment, _IN_FILE.get(key, key), text):
         return None
     if key == "model.hidden" and "," in text:

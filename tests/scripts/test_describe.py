@@ -21,6 +21,7 @@ def file(tmp_path):
     [
         (["describe"], "Missing option '--data'"),
         (["describe", "--data", "nowhere.csv"], "nowhere.csv: no such file"),
+        (["describe", "nowhere.csv"], "nowhere.csv: no such file"),
         (["describe", "--data", "FILE", "--min-rows", "0"], "0 is not in the range"),
         (["describe", "--data", "FILE", "--set", "rounds=3"], "--set rounds: a description has no such key"),
         (["describe", "--data", "FILE", "--categorical", "x", "--date", "x"], "cannot be both"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from nervenet.nodes.config.keys import ExperimentError
-from nervenet.scripts.options import columns_of
+from nervenet.scripts.options import _value, columns_of
 from nervenet.scripts.running import experiment_file
 
 
@@ -25,3 +25,13 @@ def test_files_behind_the_first_are_sites_and_an_experiment_is_told_by_its_endin
     assert overrides["data.sites"] == ["a.csv", str(tmp_path / "west.csv")], "which is refused as a site's file"
     with pytest.raises(ExperimentError, match="one experiment file at most"):
         experiment_file((Path("run.toml"), Path("b.csv")), {})
+
+
+def test_sites_may_stand_behind_one_another_with_commas_unless_a_file_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _value("data.sites", ("a.csv, b.csv", "c.csv")) == ["a.csv", "b.csv", "c.csv"]
+    Path("a, b.csv").touch()
+    assert _value("data.sites", ("a, b.csv",)) == ["a, b.csv"]
+    assert _value("data.sites", ("nowhere.csv",)) == ["nowhere.csv"]
