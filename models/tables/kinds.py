@@ -219,11 +219,10 @@ class _Found:
         elif len(rows) == 1 and self.raw.place(first) == "line 2":
             hint = "delete the line if it is a second header"
         else:
-            words = ", ".join(f'"{_short(word)}"' for word in sorted(bad)[:SHOWN])
-            hint = (
-                f"--categorical {self.name} takes them all as categories, "
-                f"--set 'data.columns.{self.name}.gaps=[{words}]' takes {'this' if len(bad) == 1 else 'these'} for gaps"
-            )
+            hint = f"--categorical {self.name} takes them all as categories"
+            if len(bad) <= SHOWN and all(word == _short(word) for word in bad):  # else these are no words for a gap
+                words, these = ", ".join(f'"{word}"' for word in sorted(bad)), "this" if len(bad) == 1 else "these"
+                hint += f", --set 'data.columns.{self.name}.gaps=[{words}]' takes {these} for gaps"
         found = f'found text "{_short(self.cells.cell(first))}", expected {expected}{also}; {hint}'
         return self.raw.refusal(first, self.name, found)
 

@@ -104,6 +104,10 @@ def test_a_few_words_among_numbers_are_shown_with_their_lines(column):
     )
     assert "--categorical x takes them all as categories" in message
     assert '\'data.columns.x.gaps=["high", "low"]\' takes these for gaps' in message
+    with pytest.raises(DataError) as refusal:
+        column("a", "b", "c", "d", "1", numeric=("x",))
+    assert "--categorical x takes them all as categories" in str(refusal.value)
+    assert "gaps" not in str(refusal.value), "which three of them would not be enough for"
     words = ("1", "2", "low", "3")
     assert column(*words, categorical=("x",)) == ("category", list(words))
     assert column(*words, columns={"x": ColumnOptions(gaps=("low",))}) == ("number", [1, 2, None, 3])
