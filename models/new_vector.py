@@ -1,4 +1,7 @@
-"""Where a new vector is made: in memory of this process, unless whoever is going to send it lends some."""
+"""Where a new vector is made: in memory of this process, unless whoever is going to send it lends some.
+
+What a node makes round by round is large, and as large each time: it is made where one of an earlier round was.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,15 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .recycled import MAPS, Recycled
+
 Lend: TypeAlias = Callable[[int], NDArray[np.uint8] | None]
 """Returns memory of so many bytes, or None."""
 
 _OF_THREAD = threading.local()
+
+_LARGE = 1 << 25
+"""Bytes of a vector from which on the C library asks the system for memory each time, which then has to be cleared."""
 
 
 class made_in:  # noqa: N801  (used as a function, in a quarter of the time of one that is decorated)
@@ -35,8 +43,21 @@ class made_in:  # noqa: N801  (used as a function, in a quarter of the time of o
 def new_vector(size: int, dtype: DTypeLike) -> NDArray[Any]:
     """Return a vector, shape (size,), of any values."""
     lend: Lend | None = getattr(_OF_THREAD, "lend", None)
-    room = None if lend is None else lend(size * np.dtype(dtype).itemsize)
-    return np.empty(size, dtype) if room is None else room.view(dtype)
+    if lend is None:
+        return np.empty(size, dtype)
+    nbytes = size * np.dtype(dtype).itemsize
+    room = lend(nbytes)
+    if room is not None:
+        return room.view(dtype)
+    return np.empty(size, dtype) if nbytes < _LARGE or not MAPS else _recycled().vector(size, dtype)
+
+
+def _recycled() -> Recycled:
+    """Return the memory that waits for this thread, and that ends with it: with the node whose worker it is."""
+    found: Recycled | None = getattr(_OF_THREAD, "recycled", None)
+    if found is None:
+        found = _OF_THREAD.recycled = Recycled()
+    return found
 
 
 def copied(vector: NDArray[Any]) -> NDArray[Any]:

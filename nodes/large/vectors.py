@@ -5,12 +5,12 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from nervenet.broker.messages import Payload
+from nervenet.models.recycled import MAPS, Recycled
 from numpy.typing import NDArray
 
 from ..config.schema import NetworkConfig
@@ -29,6 +29,7 @@ class Room:
     def __init__(self, folder: Path | None = None, above: int = 0) -> None:
         self.folder = folder
         self.above = above
+        self._recycled = Recycled()
 
     @classmethod
     def of(cls, network: NetworkConfig, folder: Path | None) -> Self:
@@ -45,7 +46,9 @@ class Room:
         """
         nbytes = size * np.dtype(dtype).itemsize
         if self.folder is None or nbytes <= self.above:
-            return _in_memory(size, dtype, nbytes)
+            if nbytes < _LARGE or not MAPS:
+                return np.empty(size, dtype)
+            return self._recycled.vector(size, dtype)
         self.folder.mkdir(0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self.folder, prefix=".vector-") as file:
             _reserve(file.fileno(), nbytes)
@@ -64,21 +67,11 @@ class Room:
 
 
 _BLOCK = 1 << 20  # numbers
-_LARGE = 1 << 23  # bytes of a vector from which on large pages pay
+_LARGE = 1 << 23  # bytes of a vector from which on large pages, and memory used again, pay
 
 
 class _FileMap(mmap.mmap):
     """A file that is mapped, as opposed to memory that is of no file."""
-
-
-def _in_memory(size: int, dtype: Any, nbytes: int) -> Vector:
-    """Return a vector in large pages where there are some: memory of the system's small ones is new at 0.5 GB/s."""
-    if nbytes < _LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):
-        return np.empty(size, dtype)
-    memory = mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with suppress(OSError):  # a kernel without them
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(memory, dtype)
 
 
 def _reserve(descriptor: int, nbytes: int) -> None:

@@ -66,6 +66,7 @@ class OwnLane:
             self._done += 1
             if then is not None:
                 then()
+            call = then = None  # with the vectors that they hold, or these would be there until the next call has come
 
 
 class SharedLane:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from nervenet.models.new_vector import Lend, made_in
 
 from ...large.vectors import Room, Vector, sealed, written
 from ...runtime import effects as e
@@ -43,15 +44,18 @@ class RangeFold:
         weights = whole[here]
         given = [_range_of(contribution, whole, weights, here) for contribution in effect.contributions]
         state = {name: array[here] if _is_vector(array, whole) else array for name, array in self._before.items()}
-        outcome = guarded(self._strategy, state, weights, given)
-        if outcome.rejected:
-            return ev.RangeFolded(effect.number, effect.start, dict(outcome.rejected))
         if self._weights is None:
             self._weights = self._room.new(whole.size, whole.dtype)
-        self._weights[here] = outcome.weights
-        written(self._weights, here.start, here.stop)
-        for name, array in outcome.state.items():
+        place = self._weights[here]
+        with made_in(_once(place)):
+            outcome = guarded(self._strategy, state, weights, given)
+        if outcome.rejected:
+            return ev.RangeFolded(effect.number, effect.start, dict(outcome.rejected))
+        for name, array in outcome.state.items():  # first, for one of these may be what was made in the place
             self._put(name, array, here, whole)
+        if not _is_at(outcome.weights, place):
+            place[:] = outcome.weights
+        written(self._weights, here.start, here.stop)
         self.metrics |= outcome.metrics
         return ev.RangeFolded(effect.number, effect.start)
 
@@ -69,6 +73,16 @@ class RangeFold:
         if self._weights is None:
             raise RuntimeError("no range was folded")
         return sealed(self._weights), dict(self._state)
+
+
+def _once(place: Vector) -> Lend:
+    """Lend the place where a range will be: the sum of many updates is made there, and need not be copied."""
+    left = [place.view(np.uint8)]
+    return lambda nbytes: left.pop() if left and nbytes == place.nbytes else None
+
+
+def _is_at(vector: Vector, place: Vector) -> bool:
+    return bool(vector.ctypes.data == place.ctypes.data and vector.strides == place.strides)
 
 
 def _length(effect: e.FoldRange) -> int:

@@ -1,6 +1,7 @@
 """Lanes: the calls of one are made one by one, whoever makes them, and one that hangs keeps no other from its own."""
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from queue import SimpleQueue
@@ -11,7 +12,9 @@ from nervenet.nodes.runtime.lanes import (
     MOST,
     Call,
     HostedThreads,
+    Lane,
     LaneThreads,
+    OwnLane,
     SharedLane,
     lanes_of,
     usual_threads,
@@ -82,6 +85,52 @@ def test_what_a_call_returns_is_called_when_the_lane_is_idle_again(threads) -> N
     assert not lane.idle
     held.released.set()
     assert found.get(timeout=PATIENCE_S) is True
+
+
+class Vector:
+    """What a call is about, and its answer too."""
+
+
+def once(lane: Lane) -> tuple[threading.Event, threading.Event]:
+    """Have one call made; return what is set once it has been answered, and once its vector is no more."""
+    vector, answered, gone = Vector(), threading.Event(), threading.Event()
+    weakref.finalize(vector, gone.set)
+
+    def answer(_: Vector) -> None:
+        answered.set()
+
+    def call(of: Vector) -> Call:
+        return partial(answer, of)
+
+    lane.put(partial(call, vector))
+    return answered, gone
+
+
+def test_a_lane_holds_nothing_of_its_last_call(threads) -> None:
+    """Or a client would hold the model of the round before while it receives the next one."""
+    own = OwnLane("tested")
+    for lane in (own, SharedLane(threads(1))):
+        answered, gone = once(lane)
+        assert answered.wait(PATIENCE_S)
+        assert gone.wait(PATIENCE_S)
+    own.close()
+
+
+def test_a_lane_that_forgets_nothing_holds_a_vector_until_the_next_call() -> None:
+    class Holding(OwnLane):
+        def _run(self) -> None:
+            while (call := self._calls.get()) is not None:
+                then = call()
+                if then is not None:
+                    then()
+
+    lane = Holding("tested")
+    answered, gone = once(lane)
+    assert answered.wait(PATIENCE_S)
+    assert not gone.is_set()
+    lane.close()
+    assert lane.thread is not None
+    lane.thread.join(PATIENCE_S)
 
 
 def test_no_more_threads_than_usual_serve_all_lanes(threads) -> None:

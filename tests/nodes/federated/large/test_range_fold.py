@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nervenet.broker.messages import Payload
+from nervenet.models.aggregate import weighted_mean
 from nervenet.nodes.federated.coordinator_worker import Aggregator
 from nervenet.nodes.federated.large import range_fold
-from nervenet.nodes.federated.strategies import Contribution
+from nervenet.nodes.federated.strategies import Contribution, Outcome
 from nervenet.nodes.federated.strategies.averaging import FedAdam, FedAvg, FedAvgM, FedYogi
 from nervenet.nodes.federated.strategies.client_drift import FedNova, FedProx
 from nervenet.nodes.federated.strategies.robust import Median, TrimmedMean
@@ -83,6 +84,39 @@ def test_with_a_base_of_its_own_a_range_would_have_others(monkeypatch: pytest.Mo
     expected = whole.fold(e.Fold(1, 0, weights, tuple(given))).body
     monkeypatch.setattr(range_fold, "_range_of", apart)
     assert by_ranges(parts, weights, given, 100, 1).tobytes() != expected.tobytes()
+
+
+class Remembering(FedAvg):
+    """Goes half of the way, and remembers the whole: what the sum was made in is no part of the next model."""
+
+    def init(self, weights: Any, population: int) -> Any:
+        return {"mean": weights}
+
+    def apply(self, state: Any, weights: Any, contributions: Any) -> Outcome:
+        mean = weighted_mean([c.weights() for c in contributions], [c.examples for c in contributions])
+        return Outcome((weights + mean) / 2, {"mean": mean})
+
+
+def test_what_a_strategy_made_in_the_place_of_a_range_is_not_lost() -> None:
+    weights = np.random.default_rng(0).normal(size=300).astype(np.float32)
+    given = updates(weights, 3, 1)
+    whole, parts = Aggregator(Remembering(), 3), Aggregator(Remembering(), 3)
+    for aggregator in (whole, parts):
+        aggregator.begin(weights)
+    expected = whole.fold(e.Fold(1, 0, weights, tuple(given))).body
+    assert by_ranges(parts, weights, given, 100, 1).tobytes() == expected.tobytes()
+    assert parts.state["mean"].tobytes() == whole.state["mean"].tobytes()
+
+
+def test_the_sum_of_a_range_is_made_where_it_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = np.zeros(300, np.float32)
+    aggregator = Aggregator(FedAvg(), 3)
+    aggregator.begin(weights)
+    found: list[bool] = []
+    at = range_fold._is_at
+    monkeypatch.setattr(range_fold, "_is_at", lambda *given: found.append(at(*given)) or found[-1])
+    by_ranges(aggregator, weights, updates(weights, 3, 1), 100, 1)
+    assert found == [True, True, True]
 
 
 def test_a_new_number_begins_again_from_the_state_of_the_round_before() -> None:
