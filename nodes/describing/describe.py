@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 async def describe(
-    sites: Sequence[Path | str] | Mapping[str, Any],
+    sites: Path | str | Sequence[Path | str] | Mapping[str, Any],
     *,
     min_rows: int = MIN_ROWS,
     bins: int = 20,
@@ -65,6 +65,7 @@ async def describe(
         No site has as many rows as the floor; a process ended before its time.
     """
     asked = DescribeOptions(min_rows, bins, correlations)
+    sites = [sites] if isinstance(sites, str | Path) else sites
     given = dict(sites) if isinstance(sites, Mapping) else site_names(sites)
     if not given:
         raise DataError("there are no sites to describe: give a file or more")

@@ -20,7 +20,7 @@ IN_BOTH = ("deadline_s", "compression")  # keys that [federated] and [gossip] bo
 
 
 def load_experiment(
-    path: Path | None = None, overrides: Mapping[str, object] | None = None, site: Path | None = None
+    path: Path | str | None = None, overrides: Mapping[str, object] | None = None, site: Path | str | None = None
 ) -> Experiment:
     """Read an experiment file, let ``overrides`` win, and check the whole.
 
@@ -42,6 +42,7 @@ def load_experiment(
     ExperimentError
         In one or two lines that name the key, what was found and what is allowed.
     """
+    path, site = (None if given is None else Path(given) for given in (path, site))
     tables = {} if path is None else read_toml(path)
     if path is not None and path.is_dir() and overrides:
         tables = _without_derived(tables)

@@ -40,7 +40,15 @@ IPC_FOLDER_BYTES = 64
 
 
 def validate(experiment: Experiment) -> None:
-    """Raise :class:`ExperimentError` for the first contradiction that can be known without the data."""
+    """Raise :class:`ExperimentError` for the first contradiction that can be known without the data.
+
+    A `TypeError` for what is no experiment.
+    """
+    if not isinstance(experiment, Experiment):
+        raise TypeError(
+            f"experiment is a {type(experiment).__name__}; expected an Experiment, as load_experiment(path) or "
+            "Experiment.from_dict(tables) return it"
+        )
     for find_problems in (*ALWAYS, *(FEDERATED if experiment.mode == "federated" else GOSSIP)):
         for problem in filter(None, find_problems(experiment)):
             raise ExperimentError(problem)

@@ -51,7 +51,7 @@ async def simulate(
     experiment: Experiment,
     *,
     preprocess: object = None,
-    out: Path | None = None,
+    out: Path | str | None = None,
     on_event: OnEvent | None = None,
     on_address: Callable[[str], None] | None = None,
     on_run_dir: Callable[[Path], None] | None = None,
@@ -85,7 +85,7 @@ async def simulate(
         check_preprocess(experiment)
     check_regional_learning(experiment)
     called = (on_event or _ignore, on_address or _ignore, on_run_dir or _ignore, on_target or _ignore)
-    return await _Simulate(experiment, *called, started_at or time.time()).run(out)
+    return await _Simulate(experiment, *called, started_at or time.time()).run(None if out is None else Path(out))
 
 
 @dataclass

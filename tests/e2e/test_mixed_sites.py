@@ -60,7 +60,7 @@ def test_a_pipeline_given_as_an_object_reaches_all_processes_and_the_folder_repe
     first, again = tmp_path / "first", tmp_path / "again"
     result = asyncio.run(launch(load_experiment(overrides=words), preprocess=OWN, out=first))
     assert result["baseline"]["centralised"] is not None
-    asyncio.run(launch(load_experiment(first), out=again))
+    asyncio.run(launch(load_experiment(str(first)), out=str(again)))  # paths may be text
     found = read_model(first).preprocessing
     assert set(found.columns) == {"age", "dose", "seen", "ward"}  # a selector may ask for any
     assert {name.partition("__")[0] for name in found.fitted.names} == {"pipeline", "onehotencoder"}

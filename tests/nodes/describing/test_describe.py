@@ -146,6 +146,8 @@ def test_tables_are_described_in_this_process() -> None:
 def test_a_file_that_is_not_there_is_named_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere\.csv: no such file"):
         asyncio.run(describe([tmp_path / "nowhere.csv"]))
+    with pytest.raises(DataError, match=r"nowhere\.csv: no such file"):
+        asyncio.run(describe("nowhere.csv"))  # and not its letters
 
 
 def test_no_site_is_refused() -> None:

@@ -12,7 +12,7 @@ from nervenet.nodes.config.keys import ExperimentError
 from nervenet.nodes.config.schema import Experiment
 from nervenet.nodes.experiment.ineffective import warnings
 from nervenet.nodes.experiment.loader import checked_experiment, experiment_from_keywords, load_experiment
-from nervenet.nodes.experiment.validation import check_members
+from nervenet.nodes.experiment.validation import check_members, validate
 from nervenet.nodes.topology import TopologyError
 
 
@@ -180,3 +180,19 @@ def test_what_is_wrong_of_columns_is_named(data: dict[str, object], words: str) 
     with pytest.raises(ExperimentError) as caught:
         checked_experiment({"data": data})
     assert words in str(caught.value)
+
+
+def test_a_path_may_be_text(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text("[site]\nunrecorded = true\n")
+    (tmp_path / "one.toml").write_text("nodes = 3\n")
+    found = load_experiment(str(tmp_path / "one.toml"), site=str(tmp_path / "site.toml"))
+    assert found == load_experiment(tmp_path / "one.toml", site=tmp_path / "site.toml")
+    assert (found.nodes, found.site.unrecorded) == (3, True)
+
+
+def test_what_is_no_experiment_is_told_what_is_one() -> None:
+    for given in ({"nodes": 3}, "one.toml", Path("one.toml")):
+        with pytest.raises(
+            TypeError, match=f"experiment is a {type(given).__name__}; expected an Experiment, as load_"
+        ):
+            validate(given)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from nervenet.broker.subscriber import EventStream
+from nervenet.nodes import Experiment, simulate
 from nervenet.nodes.gossip import survey_tree
 from nervenet.nodes.launching.launcher import RunFailed
 from nervenet.nodes.results.run_dir import read_nodes, read_summary
@@ -20,6 +21,17 @@ from nervenet.nodes.simulation.rounds import WholeRounds
 from nervenet.nodes.simulation.run import MachineRun
 
 Simulate = Callable[..., Awaitable[RunResult]]
+
+
+async def test_the_folder_may_be_text_and_the_experiment_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = Experiment.from_dict({"data": {"name": "iris"}, "nodes": 2, "rounds": 1, "evaluation": {"baseline": False}})
+    result = await simulate(small, out="run")
+    assert result["status"] == read_summary(tmp_path / "run")["status"] == "completed"
+    with pytest.raises(TypeError, match="experiment is a dict; expected an Experiment"):
+        await simulate({"nodes": 2})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mode", ["federated", "gossip"])
