@@ -37,13 +37,14 @@ BETWEEN: dict[type[m.Message], frozenset[tuple[str, str]]] = {
     m.Update: _UP,
     m.Declined: _UP,
     m.Task: _DOWN,
-    m.GetChunk: _UP | _DOWN,
-    m.Chunk: _UP | _DOWN,
+    m.GetChunk: _UP | _DOWN | _PEERS,
+    m.Chunk: _UP | _DOWN | _PEERS,
     **dict.fromkeys(
         (
             *(m.PeerSurvey, m.PeerSurveys, m.CatchUp, m.Exchange, m.Propose, m.Accept, m.Decision, m.QueryDecision),
             *(m.ReduceReady, m.ReduceCall, m.ReducePart, m.ReducedPart),
-            *(m.Walk, m.GetModel, m.Model, m.Ping, m.Ack, m.Gossip, m.Shuffle, m.Edge, m.GetPeers, m.Peers),
+            *(m.Walk, m.GetModel, m.Model, m.Announcement, m.Fetched),
+            *(m.Ping, m.Ack, m.Gossip, m.Shuffle, m.Edge, m.GetPeers, m.Peers),
         ),
         _PEERS,
     ),

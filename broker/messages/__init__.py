@@ -16,6 +16,7 @@ from .federated import *
 from .gossip import *
 from .hosting import *
 from .membership import *
+from .ranges import *
 
 CODES = frozenset(
     {
@@ -32,7 +33,7 @@ CODES = frozenset(
 
 Message = (
     Hello | SharedMemoryOffer | Heartbeat | Goodbye | Refused | Report | Receipt
-    | Ready | Task | Update | Declined | GetChunk | Chunk
+    | Ready | Task | Update | Declined | Announcement | GetChunk | Chunk | Fetched
     | PeerSurvey | PeerSurveys | CatchUp | Exchange | Propose | Accept | Decision | QueryDecision | Walk
     | GetModel | Model | ReduceReady | ReduceCall | ReducePart | ReducedPart
     | Carried | CarriedBulk | Departed

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
 from .base import Base, Bulk, Clock, Count, Payload, Seconds
+from .ranges import Manifest
 
-__all__ = ["Chunk", "Declined", "GetChunk", "Manifest", "Ready", "Task", "TaskKind", "Update"]
+__all__ = ["Declined", "Ready", "Task", "TaskKind", "Update"]
 
 TaskKind = Literal["survey", "train", "evaluate", "alone", "judge", "finish"]
 """What a task may ask for; ``alone``: a model of this site's rows only; ``judge``: the figures of such a model."""
@@ -20,17 +21,6 @@ class Ready(Base, frozen=True):
     examples: Count
     pid: Count
     codecs: tuple[str, ...] = ()
-
-
-class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Describes an array that no message could carry: its receiver asks for it, range by range (`GetChunk`).
-
-    ``generation`` names the array among those of its sender's incarnation: two manifests with the same one are of the
-    same numbers.
-    """
-
-    payload: Payload
-    generation: Count
 
 
 class Task(Bulk, frozen=True):
@@ -80,24 +70,6 @@ class Update(Bulk, frozen=True):
     payload: Payload | None = None
     clock: Clock = 0.0
     manifest: Manifest | UnsetType = UNSET
-
-
-class GetChunk(Base, frozen=True):
-    """Asks for ``length`` numbers from ``start`` on of the array of a generation, which a message of a round named."""
-
-    round: Count
-    generation: Count
-    start: Count
-    length: Count
-
-
-class Chunk(Bulk, frozen=True):
-    """The numbers from ``start`` on of the array of a generation, as many as its ``payload`` says."""
-
-    round: Count
-    generation: Count
-    start: Count
-    payload: Payload
 
 
 class Declined(Base, frozen=True):

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 from nervenet.broker.codec import plain
-from nervenet.broker.messages import Chunk, Declined, GetModel, Manifest, Message, Payload, tag_of
+from nervenet.broker.messages import Announcement, Chunk, Declined, GetModel, Manifest, Message, Payload, tag_of
 from nervenet.broker.messages.base import Bulk
 from nervenet.broker.messages.common import Report
 
@@ -36,6 +36,8 @@ def recorded(message: Message, body: Any) -> dict[str, Any]:
     A map stands for its hash: the SHA-256 of its JSON text, its keys sorted. `sha256` is that of the vector's bytes, as
     they travel.
     """
+    if isinstance(message, Announcement):  # what it stands for: its array is on its way by itself
+        return recorded(message.message, body)
     found: dict[str, Any] = {"message": tag_of(message)}
     for name in message.__struct_fields__:
         value = getattr(message, name)

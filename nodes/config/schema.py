@@ -227,7 +227,7 @@ class NetworkConfig:
     rejoin_deadline_s: Positive = 120.0
     heartbeat_s: Positive = 0.5  # between two signs of life
     suspect_after_s: Positive = 2.0  # silence after which a node is suspected: at least two heartbeats
-    max_message_bytes: Annotated[int, Meta(ge=65536)] = 256 * 2**20  # federated, a larger model travels in chunks
+    max_message_bytes: Annotated[int, Meta(ge=65536)] = 256 * 2**20  # a larger model travels in chunks
     chunk_bytes: Annotated[int, Meta(ge=4096)] = 4 * 2**20  # of such a chunk: what a cut may cost again
     mapped: bool = False  # vectors of such a model lie in files: beside the checkpoints, else among the temporary ones
     keys: Text | None = None  # folder of this node's key and of those that it allows: all connections are encrypted

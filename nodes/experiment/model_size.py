@@ -52,7 +52,9 @@ def check_size(experiment: Experiment, columns: int, classes: int | None) -> Non
 def _why_not_in_chunks(experiment: Experiment) -> str | None:
     """Return why a model that no message carries cannot travel in chunks in this run, and what can; None if it can."""
     if experiment.mode == "gossip":
-        return "under gossip a model is one message: a federated run takes larger ones"
+        if experiment.cluster.on is None:
+            return None  # whatever peers send is announced, and fetched in chunks
+        return "peers that cluster.on places report their models in a message each: larger ones do without it"
     from ..federated.large.suited import unsuited
     from ..federated.strategies.registry import build_strategy
 

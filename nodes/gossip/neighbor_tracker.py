@@ -90,6 +90,10 @@ class NeighborTracker:
     def living(self, peer: str) -> bool:
         return peer in self._there and peer not in self._suspects
 
+    def gone(self, peer: str) -> bool:
+        """Whether a peer has left, or is lost: nothing more is to be expected of it."""
+        return peer in self.departed or peer in self._lost
+
     @property
     def here(self) -> tuple[str, ...]:
         return tuple(peer for peer in self.ring if peer not in self.departed)

@@ -99,7 +99,7 @@ class PeerMachine:
             case ev.LinkLost(peer) if peer in self.tracker.departed:
                 self.rounds.waits.disconnected.add(peer)
                 return self.rounds.close_if_ready(now)
-            case ev.Arrived(sender=sender) if self._known(sender):
+            case ev.Arrived(sender=sender) if self.knows(sender):
                 return self._arrived(event, now) + self.rounds.reduces(event, now)
             case ev.TimerFired(key):
                 return self._timer(key, now)
@@ -185,7 +185,7 @@ class PeerMachine:
 
     def _connected(self, peer: str, incarnation: int, now: float) -> list[e.Effect]:
         restarted = self.tracker.connected(peer, incarnation)
-        if not self._known(peer):
+        if not self.knows(peer):
             return []
         self.rounds.waits.disconnected.discard(peer)
         self.tracker.welcome(peer, restarted=restarted)
@@ -230,11 +230,12 @@ class PeerMachine:
 
     # ------------------------------------------------------------------------------------------- who comes and goes
 
-    def _known(self, peer: str) -> bool:
+    def knows(self, peer: str) -> bool:
+        """Whether a node is a member, or is or may become a neighbor."""
         return peer in self.membership.members or peer in self.membership.neighborhood.ever
 
     def _observe(self, event: ev.Event, now: float) -> list[e.Effect]:
-        if isinstance(event, ev.LinkLost) and not self._known(event.peer):
+        if isinstance(event, ev.LinkLost) and not self.knows(event.peer):
             self.tracker.disconnected(event.peer)
         effects: list[e.Effect] = []
         for each in self.membership.handle(event, now):

@@ -12,7 +12,7 @@ from nervenet.broker.messages import Payload
 from nervenet.models.model import FitReport, LocalWork, in_one_round
 from nervenet.models.rng import generator, generator_when_drawn
 from nervenet.models.site_model import SiteModel
-from nervenet.models.weights import checked_finite
+from nervenet.models.weights import checked_finite, is_finite
 
 from ..runtime import effects as e
 from ..runtime import events as ev
@@ -200,6 +200,8 @@ class GossipWorker(ModelWorker):
             try:
                 vector = self.algorithm.compressor.decode(vector, layout.size, layout.dtype)
             except ValueError:
+                return None
+            if not is_finite(vector):
                 return None
         mass = effect.masses[place] if effect.masses else 1.0
         return Incoming(vector, mass, effect.bases[place] if effect.bases else None, encoded)

@@ -105,23 +105,36 @@ def written(vector: Vector, start: int, stop: int) -> None:
 
 
 class Received:
-    """The vector that is being received; `keep` answers each range that has come."""
+    """The vectors that are being received; `keep` answers each range that has come.
 
-    def __init__(self, room: Room) -> None:
+    Without `several` there is one at a time: with the next one the one before is given up. Whoever has been given one
+    that is whole goes on to hold it.
+    """
+
+    def __init__(self, room: Room, *, several: bool = False) -> None:
         self._room = room
-        self._number = -1
-        self._vector: Vector | None = None
+        self._several = several
+        self._vectors: dict[int, Vector] = {}
+        self._missing: dict[int, int] = {}  # how many numbers
 
     def keep(self, effect: e.KeepRange) -> ev.RangeKept:
         payload: Payload = effect.payload
-        if self._vector is None or effect.number != self._number:
-            self._vector = None  # before there is another one
-            self._number, self._vector = effect.number, self._room.new(payload.length, payload.dtype)
-        stop = effect.start + len(effect.body)
-        self._vector[effect.start : stop] = effect.body
-        written(self._vector, effect.start, stop)
-        return ev.RangeKept(effect.number, effect.start, sealed(self._vector))
+        number, stop = effect.number, effect.start + len(effect.body)
+        if number not in self._vectors:
+            if not self._several:  # before there is room for another one
+                self._vectors.clear()
+                self._missing.clear()
+            self._vectors[number] = self._room.new(payload.length, payload.dtype)
+            self._missing[number] = payload.length
+        vector = self._vectors[number]
+        vector[effect.start : stop] = effect.body
+        written(vector, effect.start, stop)
+        self._missing[number] -= len(effect.body)
+        if self._missing[number] <= 0:
+            self.drop(number)
+        return ev.RangeKept(number, effect.start, sealed(vector))
 
-    def forget(self) -> None:
-        """Hold the vector no longer: whoever has it goes on to."""
-        self._vector, self._number = None, -1
+    def drop(self, number: int) -> None:
+        """Hold a vector no longer."""
+        self._vectors.pop(number, None)
+        self._missing.pop(number, None)

@@ -11,7 +11,7 @@ from nervenet.broker.messages import Payload
 
 from ..config.schema import Experiment
 from ..large.sizes import Sizes
-from ..results.collect import save_models, save_personal
+from ..results.collect import PEERS, PERSONAL, save_models, save_personal
 from ..results.run_result import RunResult
 from ..results.score_reports import Judged
 from ..roles.aggregator import Aggregator
@@ -91,11 +91,12 @@ async def report_end(node: Node, failure: str, folder: str, experiment: Experime
     layout = site_model.layout
     fields |= {"layout": layout.to_dict(), "agreement": site_model.preprocessing.to_dict()}
     payload = Payload(layout=layout.hash, dtype=layout.dtype, length=layout.size)
-    if folder and not isinstance(node, Peer) and Sizes.of(experiment.network).too_large(payload):
+    if folder and Sizes.of(experiment.network).too_large(payload):
         # No report carries it: the launcher finds it in the run folder.
-        if isinstance(node, Client):
-            result = result_of(node.identity.name, node, failure)
-            await asyncio.to_thread(save_personal, experiment, Path(folder), node.identity.name, result, weights)
+        if isinstance(node, Client | Peer):
+            name, result = node.identity.name, result_of(node.identity.name, node, failure)
+            where = PEERS if isinstance(node, Peer) else PERSONAL
+            await asyncio.to_thread(save_personal, experiment, Path(folder), name, result, weights, where)
         await _report_result(session.reports, fields | {"apart": True})
         return
     best = node.best if isinstance(node, Coordinator) else None

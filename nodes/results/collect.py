@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nervenet.models.site_model import SiteModel
 
 PERSONAL = "personal"  # the folder of the clients' own models, each under its client's name
+PEERS = "peers"  # that of the peers' models, where no report carries them
 
 
 def collect(
@@ -58,7 +59,7 @@ def collect(
 def saved_apart(
     path: Path, reports: Mapping[str, Mapping[str, Any]], arrays: Mapping[str, Any], best: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return `arrays` and `best` with what a coordinator has saved in a run folder, since no report carries it."""
+    """Return `arrays` and `best` with what nodes have saved in a run folder, since no report carries it."""
     from nervenet.models.artifact import read_model
 
     arrays, best = dict(arrays), dict(best)
@@ -67,6 +68,8 @@ def saved_apart(
             arrays[name] = read_model(path).weights
             if fields.get("best"):
                 best[name] = read_model(path / f"{BEST}.json").weights
+        elif fields.get("apart") and fields.get("role") == "peer":
+            arrays[name] = read_model(path / PEERS / f"{name}.json").weights
     return arrays, best
 
 
@@ -145,14 +148,17 @@ def report_scores(experiment: Experiment, result: RunResult) -> None:
     result.site_reports = site_reports(site_model, result.peers or common, judged)
 
 
-def save_personal(experiment: Experiment, path: Path, name: str, result: RunResult, weights: Any) -> None:
-    """Write a client's own model as the global one is written, so that whatever reads that reads this one."""
+def save_personal(
+    experiment: Experiment, path: Path, name: str, result: RunResult, weights: Any, folder: str = PERSONAL
+) -> None:
+    """Write a client's or peer's own model as the common one is written: whatever reads that reads this one."""
     from nervenet.models.artifact import CLOCK, save_model
 
-    extra = {"client": name, "mode": experiment.mode, "data": experiment.data.label}
+    whose = "client" if folder == PERSONAL else "peer"
+    extra = {whose: name, "mode": experiment.mode, "data": experiment.data.label}
     if clock := result.reports[name].get("clock"):
         extra[CLOCK] = clock
-    save_model(path / PERSONAL, _site_model(experiment, result), vector=weights, extra=extra, stem=name)
+    save_model(path / folder, _site_model(experiment, result), vector=weights, extra=extra, stem=name)
 
 
 def _site_model(experiment: Experiment, result: RunResult) -> SiteModel:

@@ -34,6 +34,7 @@ from ..runtime.round_reports import RoundReport
 from ..runtime.shared_agreement import SharedAgreements
 from ..topology import TOPOLOGIES, Schedule, every_neighbor
 from .base import Role
+from .large_peer import around, until_fetched
 
 GOODBYES_S = 1.0  # how long a peer that is done waits for its neighbors to say goodbye as well
 
@@ -175,6 +176,7 @@ class Peer(Role):
         try:
             if error[0] is None:
                 await self._until_all_are_done()
+                await until_fetched(self._node, self.experiment.network.heartbeat_s)
             if isinstance(self._state, PeerMachine) and self._state.superseded:
                 self.session.stop_deciding()  # its name goes on elsewhere
             else:
@@ -208,7 +210,7 @@ class Peer(Role):
         else:
             self._state = self._asynchronous(members)
         self._prepare_writer()
-        node = self._start(self._state, self._worker)
+        node = self._start(*around(self._state, self._worker, experiment.network, self.identity.checkpoint_dir))
         if self._algorithm is None:  # else the machine links by itself, and learns from others who was started again
             self.session.follow(*(members[neighbor] for neighbor in self._neighbors))
         self.session.attach(node)
@@ -230,8 +232,7 @@ class Peer(Role):
     def _present(self) -> list[str]:
         if not isinstance(self._state, PeerMachine) or self._membership is None:
             return sorted({*self._neighbors, *self.session.connections.connected})
-        # Also who has only dialed this one.
-        return sorted({*self._membership.linked, *self.session.connections.connected})
+        return sorted({*self._membership.linked, *self.session.connections.connected})  # who has only dialed, too
 
     def _synchronous(self, algorithm: Algorithm, schedule: Schedule, roster: Roster) -> PeerMachine:
         experiment, needs, session = self.experiment, algorithm.needs, self.session

@@ -191,6 +191,12 @@ class KeepRange(Effect, frozen=True):
     payload: Payload
 
 
+class DropVector(Effect, frozen=True):
+    """Hold vector `number`, of which ranges were kept, no longer: what is missing of it will not come."""
+
+    number: int
+
+
 class FoldRange(Effect, frozen=True):
     """Make the next model from `start` on, as far as the updates' bodies reach; answered by `RangeFolded`.
 

@@ -31,7 +31,7 @@ INLINE_BYTES = 1 << 20  # below this, looking at every value (at most 50 us) cos
 
 _MAY_BE_SMALL = (e.Fold, e.Mix, e.Combine, e.Merge, e.CopyPart, e.Split, e.Reduce, e.Gather)
 _TRAININGS = (e.Train, e.TrainAlone, e.Personalize)
-_CONCURRENT = (e.Combine, e.Merge, e.CopyPart, e.KeepRange)
+_CONCURRENT = (e.Combine, e.Merge, e.CopyPart, e.KeepRange, e.DropVector)
 
 Post: TypeAlias = Callable[[ev.Event], None]
 

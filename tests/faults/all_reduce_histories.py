@@ -139,7 +139,10 @@ class PlayedAllReduce(Played):
         self.current[name] = one = Incarnation(name, incarnation, state, work, self.sim.now)
         self.incarnations.append(one)
         diary = self.diaries[name, incarnation] = []
-        one.node = self.sim.add(name, Watched(one, diary), self._worker(one))
+        one.node = self.sim.add(name, self._watched(one, diary), self._worker(one))
+
+    def _watched(self, incarnation: Incarnation, diary: list[Closed]) -> e.Machine:
+        return Watched(incarnation, diary)
 
     def _worker(self, incarnation: Incarnation) -> Callable[[e.Effect], tuple[float, ev.Event | None]]:
         work, name = incarnation.work, incarnation.name

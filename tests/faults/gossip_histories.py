@@ -216,7 +216,10 @@ class Played(Run):
         work = GossipWorker(Pretended(name), self.algorithm, node=name, seed=self.history.seed)  # type: ignore[arg-type]
         self.current[name] = one = Incarnation(name, incarnation, state, work, self.sim.now)
         self.incarnations.append(one)
-        one.node = self.sim.add(name, Watched(one), self._worker(one))
+        one.node = self.sim.add(name, self._wrapped(one), self._worker(one))
+
+    def _wrapped(self, incarnation: Incarnation) -> e.Machine:
+        return Watched(incarnation)
 
     def _worker(self, incarnation: Incarnation) -> Callable[[e.Effect], tuple[float, ev.Event | None]]:
         work = incarnation.work

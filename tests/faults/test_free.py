@@ -59,7 +59,7 @@ class Company:
         self.halves: dict[int, list[tuple[str, Any]]] = defaultdict(list)
         self.moved = {name: np.zeros(SIZE) for name in self.names}
         self.rng = generator(self.seed, "weather")
-        self.sim = Simulation(self._network)
+        self.sim = self._simulation()
         self.machines: dict[str, Any] = {}
         graph = neighbors(self.graph, self.names)
         for k, name in enumerate(self.names):
@@ -73,7 +73,7 @@ class Company:
                 **tables(given),
             )
             self.machines[name] = machine = self.make(rules, self)
-            self.sim.add(name, machine, self._worker(name))
+            self.sim.add(name, self._wrapped(machine), self._worker(name))
         for name in self.names:
             for other in graph[name]:
                 if name < other:
@@ -84,6 +84,12 @@ class Company:
             self.sim.stall(self.names[peer % self.n], when, how_long)
         for peer, when in self.weather.crashes:
             self.sim.crash(self.names[peer % self.n], when)
+
+    def _simulation(self) -> Simulation:
+        return Simulation(self._network)
+
+    def _wrapped(self, machine: AsyncPeerMachine) -> e.Machine:
+        return machine
 
     def _network(self, _sender: str, _receiver: str, _lane: Lane, _now: float) -> list[float]:
         lost, twice, first, second = self.rng.random(4)

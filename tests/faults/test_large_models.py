@@ -1,4 +1,4 @@
-"""A model that no message carries goes on, after a cut, at the chunk where it stopped."""
+"""A model that no message carries goes on, after a cut, at the chunk where it stopped; peers mix it as any other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from nervenet.broker import messages as m
 from nervenet.broker.broker import Broker
 from nervenet.models import MLP
-from nervenet.nodes import Client, Coordinator, Experiment
+from nervenet.nodes import Client, Coordinator, Experiment, Peer
 from nervenet.nodes.large.pull import WINDOW, Pull
 from nervenet.nodes.runtime.node import Node
 from relay import Relay
@@ -107,3 +107,35 @@ async def test_without_asking_again_nothing_would_come_back(sent: Sent, monkeypa
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1.5):
             await cut_midway(62, sent)
+
+
+async def mixed(message_bytes: int) -> list[Any]:
+    """Do two rounds of three peers, whose model of 9 MB travels in one message or in many; return all weights."""
+    network = {
+        "max_message_bytes": message_bytes,
+        "chunk_bytes": 1 << 18,
+        "suspect_after_s": 60,
+        "join_deadline_s": 120,
+    }
+    wanted = {"mode": "gossip", "nodes": 3, "rounds": 2, "training": {"epochs": 1}, "gossip": {"deadline_s": 120}}
+    experiment = Experiment.from_dict({**wanted, "network": network})
+    async with Broker("tcp://127.0.0.1:0") as broker:
+        where: dict[str, Any] = {"broker": broker.addresses["directory"], "run": "g", "experiment": experiment}
+
+        async def learn(name: str) -> Any:
+            async with Peer(MLP((1_500, 1_500)), ROWS, name=name, **where) as peer:
+                async for _ in peer.rounds():
+                    pass
+            return peer.weights
+
+        async with asyncio.timeout(240):
+            return await asyncio.gather(*map(learn, ("p0", "p1", "p2")))
+
+
+async def test_peers_mix_in_chunks_what_they_would_in_messages(sent: Sent) -> None:
+    whole = await mixed(1 << 28)
+    assert sent.chunks == []
+    chunked = await mixed(1 << 20)
+    assert [vector.tobytes() for vector in chunked] == [vector.tobytes() for vector in whole]
+    assert whole[0].nbytes > 9_000_000
+    assert len(sent.chunks) >= 2 * 6 * (whole[0].nbytes >> 18)  # two rounds, and six ways

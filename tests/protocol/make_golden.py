@@ -77,8 +77,10 @@ EXAMPLES: dict[str, tuple[m.Message, Any]] = {
         (m.Task(3, 1, "train", 30.0, True, {"epochs": 5}, {"center": [0.5]}, FLOATS), WEIGHTS),
         (m.Update(3, 1, 120, {"loss": 0.25}, FACTS, DOUBLES), STATISTICS),
         (m.Declined(3, 1, "out of time"), None),
+        (m.Announcement(2, m.Exchange(3, LARGE)), None),
         (m.GetChunk(3, 2, 1_048_576, 3), None),
         (m.Chunk(3, 2, 1_048_576, FLOATS), WEIGHTS),
+        (m.Fetched(2), None),
         (m.PeerSurvey("peer-2", FACTS, DOUBLES), STATISTICS),
         (m.PeerSurveys(ANSWERED, {"columns": ["x"]}, DOUBLES), STATISTICS),
         (m.Carried("peer-1", ("peer-2", "peer-3"), {"t": "get_model"}, 15), None),
@@ -139,6 +141,7 @@ FURTHER: dict[str, tuple[m.Message, Any]] = {
     "peer_survey-step": (m.PeerSurvey("peer-2", FACTS, DOUBLES, step=2), STATISTICS),
     "catch_up-agreement": (m.CatchUp(3, agreement={"center": [0.5]}), None),
     "edge-withdrawn": (m.Edge(6, 2, True, withdrawn=3, heard=1), None),
+    "announcement-model": (m.Announcement(2, m.Model(5, {"center": [0.5]}, LARGE)), None),
     "exchange-mass": (m.Exchange(5, FLOATS, mass=0.75), WEIGHTS),
     "exchange-difference": (
         m.Exchange(5, m.Payload("0123456789abcdef", "uint8", 3, "delta+int8"), base=4),

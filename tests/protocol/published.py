@@ -35,6 +35,7 @@ ROLES = {
     "nodes/federated/client_machine.py": ["client", "aggregator"],
     "nodes/federated/personalization.py": ["client"],
     "nodes/roles/client.py": ["client"],
+    "nodes/gossip/large/peer.py": ["peer"],
     "nodes/gossip/lifecycle.py": ["peer"],
     "nodes/gossip/late_join.py": ["peer"],
     "nodes/gossip/round_machine.py": ["peer"],

@@ -176,7 +176,7 @@ def test_without_the_limit_an_event_could_be_decoded_but_not_written_as_json(mon
 
 
 def test_the_array_is_not_copied_by_decoding(allocated):
-    frames = next(frames for frames in GOLDEN if b"exchange" in frames[0])
+    frames = next(frames for frames in GOLDEN if b"\xa8exchange" in frames[0] and len(frames) == 2)
     length = 1 << 20
     fields = msgpack.unpackb(frames[0][3:])
     fields["payload"]["length"] = length

@@ -71,6 +71,8 @@ def meaning(kind: Any) -> tuple[str, st.SearchStrategy[Any]]:
     """Word and values of an annotation."""
     if kind in KNOWN:
         return KNOWN[kind]
+    if kind == m.Announced:
+        return "message", st.one_of(*map(fields_of, get_args(kind)))
     if kind in PARTS:
         return m.snake_case(kind.__name__), fields_of(kind)
     if get_origin(kind) is Annotated:  # a list of a bounded length

@@ -12,12 +12,14 @@ from sklearn.linear_model import SGDClassifier
 
 
 def plan(more: dict[str, Any] | None = None, **model: Any) -> Experiment:
-    """An experiment of gossip, where a model is one message, unless `more` says otherwise."""
-    chosen = {"mode": "gossip", "model": model, "network": {"max_message_bytes": 65_536}, **(more or {})}
+    """An experiment whose strategy needs each update as a whole, in one message, unless `more` says otherwise."""
+    whole = {"mode": "federated", "federated": {"strategy": "krum"}}
+    chosen = {**whole, "model": model, "network": {"max_message_bytes": 65_536}, **(more or {})}
     return Experiment.from_dict(chosen)
 
 
-FEDERATED = {"mode": "federated"}
+FEDERATED = {"mode": "federated", "federated": {}}
+GOSSIP = {"mode": "gossip", "federated": {}}
 
 
 def check_it_is_refused(**model: Any) -> None:
@@ -51,14 +53,18 @@ def test_with_room_for_the_weights_alone_it_would_be_let_through(monkeypatch: py
 
 IN_TWO_PARTS: list[dict[str, Any]] = [
     {"mode": "federated", "federated": {"strategy": "scaffold"}},
-    {"gossip": {"algorithm": "gradient-tracking"}},
+    {**GOSSIP, "gossip": {"algorithm": "gradient-tracking"}, "cluster": {"on": "dask"}},
 ]
 
 
-def test_a_federated_run_has_larger_models_in_chunks() -> None:
-    check_size(plan(FEDERATED, hidden=[1_000_000, 1_000_000]), 4, 3)
-    with pytest.raises(ExperimentError, match="under gossip a model is one message: a federated run takes larger ones"):
-        check_size(plan(hidden=[2_050]), 4, 3)
+@pytest.mark.parametrize("more", [FEDERATED, GOSSIP, {**GOSSIP, "gossip": {"algorithm": "gradient-tracking"}}])
+def test_larger_models_travel_in_chunks(more: dict[str, Any]) -> None:
+    check_size(plan(more, hidden=[1_000_000, 1_000_000]), 4, 3)
+
+
+def test_peers_of_a_cluster_engine_report_theirs_in_a_message() -> None:
+    with pytest.raises(ExperimentError, match=r"peers that cluster.on places report their models in a message each"):
+        check_size(plan({**GOSSIP, "cluster": {"on": "dask"}}, hidden=[2_050]), 4, 3)
 
 
 UNSUITED: list[tuple[dict[str, Any], str]] = [
@@ -75,7 +81,7 @@ UNSUITED: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("federated", "reason"), UNSUITED)
 def test_what_needs_whole_vectors_refuses_them_by_name(federated: dict[str, Any], reason: str) -> None:
     with pytest.raises(ExperimentError, match=reason):
-        check_size(plan({**FEDERATED, "federated": federated}, hidden=[2_050]), 4, 3)
+        check_size(plan({"mode": "federated", "federated": federated}, hidden=[2_050]), 4, 3)
 
 
 def check_parts_count(more: dict[str, Any]) -> None:

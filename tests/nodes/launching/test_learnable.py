@@ -71,7 +71,8 @@ def test_a_model_is_as_wide_as_its_categories_make_it(tmp_path: Path, monkeypatc
 
     wide = ("admitted,code,x,y", lambda row: f"2026-01-{1 + row % 28:02},c{row // 2},{row / 4},{'pq'[row % 2]}")
     network = {"max_message_bytes": 65_536}
-    own = Experiment.from_dict({"mode": "gossip", "nodes": 2, "network": network, "model": {"hidden": [700]}})
+    whole = {"strategy": "krum"}  # needs each update in one message
+    own = Experiment.from_dict({"nodes": 2, "federated": whole, "network": network, "model": {"hidden": [700]}})
     with pytest.raises(ExperimentError, match=r"parameters of float32 are [\d,]+ bytes, and a message carries at most"):
         shares()
     assert shares(min_frequency=3) == 7  # all codes are rare, and taken together
