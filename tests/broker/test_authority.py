@@ -28,6 +28,7 @@ GOSSIP = (
     *("peer_survey", "peer_surveys", "catch_up", "exchange", "propose", "accept", "decision", "query_decision"),
     *("reduce_ready", "reduce_call", "reduce_part", "reduced_part"),
     *("walk", "get_model", "model", "ping", "ack", "gossip", "shuffle", "edge", "get_peers", "peers"),
+    *("announcement", "fetched"),
 )
 
 TABLE: dict[str, set[tuple[str, str]]] = {
@@ -41,8 +42,8 @@ TABLE: dict[str, set[tuple[str, str]]] = {
     "goodbye": NODES,
     "ready": UP,
     "task": DOWN,
-    "get_chunk": UP | DOWN,
-    "chunk": UP | DOWN,
+    "get_chunk": UP | DOWN | PEERS,
+    "chunk": UP | DOWN | PEERS,
     "update": UP,
     "declined": UP,
     "report": REPORTS,

@@ -138,7 +138,7 @@ def test_what_it_had_of_a_previous_incarnation_is_forgotten(monkeypatch: pytest.
     connected = PeerMachine._connected
 
     def of_known(self: PeerMachine, peer: str, incarnation: int, now: float) -> list[e.Effect]:
-        return connected(self, peer, incarnation, now) if self._known(peer) else []
+        return connected(self, peer, incarnation, now) if self.knows(peer) else []
 
     monkeypatch.setattr(PeerMachine, "_connected", of_known)
     assert [breach.split(":", 1)[0] for breach in breaches(Played(draw(UNKNOWN)).play())] == ["mass"]
