@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .data.arrays import as_table, column_names
+from .data.arrays import as_table, column_names, unmasked
 from .data.written import MOST_AGREED, WrittenColumns, written_from_dict, written_to_dict
 from .moments import BLOCK, Column, IncompatibleSites, described
 from .plugins import listed, suggest
@@ -137,7 +137,7 @@ class Preprocessing(Targets):
         if isinstance(X, Sequence) and X and all(isinstance(row, Mapping) for row in X):
             X = self._of_maps(X)
         try:
-            table = np.asarray(X)
+            table = np.asarray(unmasked(X))
         except ValueError as error:
             for number, row in enumerate(X if isinstance(X, Sequence) else ()):
                 if not isinstance(row, Sequence) or len(row) != self.n_features:

@@ -23,6 +23,22 @@ def column_names(X: object) -> tuple[str, ...] | None:
     return None if listed == list(range(len(listed))) else tuple(map(str, listed))
 
 
+def unmasked(values: Any) -> Any:
+    """Return a masked array of NumPy's as a plain one, where what is masked is NaN or None; anything else as it is.
+
+    NumPy itself lays bare what is beneath a mask, such as the fill value of a netCDF file.
+    """
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    masked = np.ma.getmaskarray(values)
+    plain: NDArray[Any] = np.asarray(values)
+    if masked.any():
+        numbers = plain.dtype.kind in "biuf"
+        plain = plain.astype(np.float64 if numbers else object)
+        plain[masked] = np.nan if numbers else None
+    return plain
+
+
 def as_table(what: str, X: Any, names: Sequence[str] | None = None, *, finite: bool = True) -> NDArray[Any]:
     """Return inputs as a two-dimensional array of numbers, shape (rows, columns); `X` itself where it is one.
 
@@ -30,7 +46,7 @@ def as_table(what: str, X: Any, names: Sequence[str] | None = None, *, finite: b
     for anything else, naming the first bad cell, and for whole numbers beyond 2**53, which float64 cannot all hold.
     """
     names = column_names(X) if names is None else names
-    table = np.asarray(X.toarray() if hasattr(X, "toarray") else X)
+    table = np.asarray(X.toarray() if hasattr(X, "toarray") else unmasked(X))
     if table.ndim != 2:
         raise DataError(f"{what} has {table.ndim} dimensions; expected 2: rows and columns")
     if table.dtype.kind == "O":
@@ -51,7 +67,7 @@ def as_targets(what: str, y: Any) -> NDArray[Any]:
 
     Raises DataError for what is neither numbers nor text throughout, naming the first odd one.
     """
-    targets = np.asarray(y)
+    targets = np.asarray(unmasked(y))
     if targets.ndim == 2 and targets.shape[1] == 1:
         targets = targets[:, 0]
     if targets.ndim != 1:

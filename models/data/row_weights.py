@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import unmasked
 from .data import DataError
 
 Weights = NDArray[np.float64]
@@ -21,7 +22,7 @@ def as_weights(what: str, weight: Any, rows: int) -> Weights:
 
     Raises DataError, which begins with `what`: another shape, no numbers, or what `check_weights` refuses.
     """
-    values = np.asarray(weight)
+    values = np.asarray(unmasked(weight))
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.shape != (rows,):

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.arrays import unmasked
+
 
 def validated(estimator: Any, *arrays: Any, reset: bool, **checks: Any) -> Any:
     """Return X, or X and y, checked; `reset`: the estimator keeps the number and the names of the columns.
@@ -15,6 +17,7 @@ def validated(estimator: Any, *arrays: Any, reset: bool, **checks: Any) -> Any:
     `gaps`, False by default, is whether X may have NaN.
     """
     finite: bool | str = "allow-nan" if checks.pop("gaps", False) else True
+    arrays = tuple(map(unmasked, arrays))
     try:
         from sklearn.utils.validation import validate_data
     except ImportError:  # scikit-learn 1.5
@@ -52,7 +55,7 @@ def row_weights(
         return None
     from sklearn.utils.validation import _check_sample_weight
 
-    found: NDArray[np.float64] = _check_sample_weight(weight, X, dtype=np.float64, copy=True)
+    found: NDArray[np.float64] = _check_sample_weight(unmasked(weight), X, dtype=np.float64, copy=True)
     if (found < 0).any():
         raise ValueError(f"sample_weight must be at least 0, found {found.min():g}")
     if not found.any():

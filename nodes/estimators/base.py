@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+from nervenet.models.data.arrays import unmasked
 from nervenet.models.data.data import Task
 from nervenet.models.model import Model, in_one_round, is_summed
 from nervenet.models.registry import as_model
@@ -291,26 +292,26 @@ class LearningEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
     def predict(self, X: Any) -> NDArray[Any]:
         """Return what the fitted estimator predicts: labels, or quantities, shape (n_samples,)."""
         check_is_fitted(self)
-        found: NDArray[Any] = self.estimator_.predict(X)
+        found: NDArray[Any] = self.estimator_.predict(unmasked(X))
         return found
 
     @if_inner_has("predict_proba")  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probability of each of `classes_`, shape (n_samples, n_classes)."""
         check_is_fitted(self)
-        found: NDArray[Any] = self.estimator_.predict_proba(X)
+        found: NDArray[Any] = self.estimator_.predict_proba(unmasked(X))
         return found
 
     @if_inner_has("predict_log_proba")  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Return the logarithm of `predict_proba`."""
         check_is_fitted(self)
-        found: NDArray[Any] = self.estimator_.predict_log_proba(X)
+        found: NDArray[Any] = self.estimator_.predict_log_proba(unmasked(X))
         return found
 
     @if_inner_has("decision_function")  # type: ignore[untyped-decorator]
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Return the wrapped estimator's decision values."""
         check_is_fitted(self)
-        found: NDArray[Any] = self.estimator_.decision_function(X)
+        found: NDArray[Any] = self.estimator_.decision_function(unmasked(X))
         return found

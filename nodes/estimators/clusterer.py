@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from nervenet.models.cluster_together import cluster_together
+from nervenet.models.data.arrays import unmasked
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_is_fitted
@@ -99,18 +100,18 @@ class FederatedClusterer(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
         check_is_fitted(self)
         # Centers are float64, and scikit-learn's KMeans takes no rows of float32 then.
         rows = X.astype(np.float64) if getattr(X, "dtype", None) == np.float32 else X
-        found: NDArray[Any] = self.estimator_.predict(rows)
+        found: NDArray[Any] = self.estimator_.predict(unmasked(rows))
         return found
 
     @if_inner_has("predict_proba")  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return how much each component of a mixture has of each row."""
         check_is_fitted(self)
-        found: NDArray[Any] = self.estimator_.predict_proba(X)
+        found: NDArray[Any] = self.estimator_.predict_proba(unmasked(X))
         return found
 
     @if_inner_has("score")  # type: ignore[untyped-decorator]
     def score(self, X: Any, y: Any = None) -> float:  # noqa: ARG002
         """Return the fitted estimator's own score of rows."""
         check_is_fitted(self)
-        return float(self.estimator_.score(X))
+        return float(self.estimator_.score(unmasked(X)))

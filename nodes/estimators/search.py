@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from nervenet.models.data.arrays import unmasked
 from nervenet.models.rng import generator
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
@@ -254,21 +255,21 @@ class FederatedGridSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[
     def predict(self, X: Any) -> NDArray[Any]:
         """Return what the best estimator predicts."""
         check_is_fitted(self, "best_estimator_")
-        found: NDArray[Any] = self.best_estimator_.predict(X)
+        found: NDArray[Any] = self.best_estimator_.predict(unmasked(X))
         return found
 
     @available_if(_best_has("predict_proba"))  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the best estimator's probabilities."""
         check_is_fitted(self, "best_estimator_")
-        found: NDArray[Any] = self.best_estimator_.predict_proba(X)
+        found: NDArray[Any] = self.best_estimator_.predict_proba(unmasked(X))
         return found
 
     @available_if(_best_has("decision_function"))  # type: ignore[untyped-decorator]
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Return the best estimator's decision values."""
         check_is_fitted(self, "best_estimator_")
-        found: NDArray[Any] = self.best_estimator_.decision_function(X)
+        found: NDArray[Any] = self.best_estimator_.decision_function(unmasked(X))
         return found
 
     def score(self, X: Any, y: Any) -> float:

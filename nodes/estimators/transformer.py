@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from nervenet.models.agreement.questions import settle
+from nervenet.models.data.arrays import unmasked
 from nervenet.models.data.data import Task
 from nervenet.models.pipeline.fit import PipelineSite, check_pipeline, fit_questions
 from nervenet.models.pipeline.restore import fitted_estimator
@@ -114,7 +115,7 @@ class FederatedTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mis
     def transform(self, X: Any) -> Any:
         """Return what the fitted transformer makes of rows."""
         check_is_fitted(self)
-        return self.estimator_.transform(X)
+        return self.estimator_.transform(unmasked(X))
 
     @if_inner_has("inverse_transform")  # type: ignore[untyped-decorator]
     def inverse_transform(self, X: Any) -> Any:

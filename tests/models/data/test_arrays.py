@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 from nervenet.models import MLP, SiteModel
-from nervenet.models.data.arrays import as_table, as_targets, column_names
+from nervenet.models.data.arrays import as_table, as_targets, column_names, unmasked
 from nervenet.models.data.data import DataError
+from nervenet.models.data.row_weights import as_weights
 from nervenet.models.site_statistics import agree
 
 
@@ -87,6 +88,34 @@ def test_targets_of_two_kinds_are_named(y: Any, reason: str) -> None:
         as_targets("y", y)
 
 
+MASKED = np.ma.masked_array([[1.0, 9.97e36], [2.0, 3.0]], [[False, True], [False, False]])
+"""As netCDF4 returns a variable with a gap: the fill value lies beneath."""
+
+
+def test_what_is_masked_is_a_gap() -> None:
+    with pytest.raises(DataError, match="X, row 0, column 2: found nan, expected a finite number"):
+        as_table("X", MASKED)
+    assert np.isnan(as_table("X", MASKED, finite=False)[0, 1])
+    with pytest.raises(DataError, match="y, row 0: found nan"):
+        as_targets("y", MASKED[:, 1])
+    with pytest.raises(DataError, match="y, row 1: found None; expected all numbers or all text"):
+        as_targets("y", np.ma.masked_array(["a", "b"], [False, True]))
+    with pytest.raises(DataError, match="weights, row 1: found an empty cell"):
+        as_weights("weights", np.ma.masked_array([1, 2], [False, True]), 2)
+
+
+def test_numpy_alone_would_take_what_lies_beneath_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nervenet.models.data.arrays.unmasked", lambda values: values)
+    assert as_table("X", MASKED)[0, 1] == 9.97e36
+
+
+def test_a_mask_that_hides_nothing_changes_nothing() -> None:
+    whole = np.ma.masked_array([[1, 2], [3, 4]])
+    assert as_table("X", whole).dtype == whole.dtype
+    assert type(unmasked(whole)) is np.ndarray
+    assert unmasked(Frame([[1]], ["a"])).columns == ["a"]
+
+
 def test_a_frame_is_predicted_by_the_names_of_its_columns() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal([0, 50], [1, 9], (40, 2))
@@ -95,6 +124,8 @@ def test_a_frame_is_predicted_by_the_names_of_its_columns() -> None:
     turned = Frame(X[:, ::-1], ["b", "a"])
     assert np.array_equal(one.predict(turned), one.predict(X))
     assert not np.array_equal(one.predict_proba(X[:, ::-1]), one.predict_proba(X)), "by position they would differ"
+    with pytest.raises(ValueError, match="X has nan in row"):
+        one.predict(np.ma.masked_less(X, X.min() + 1e-9))
     with pytest.raises(ValueError, match="X has no column 'b'"):
         one.predict(Frame(X, ["a", "c"]))
     with pytest.raises(ValueError, match="X has a column 'c' that the model does not know"):

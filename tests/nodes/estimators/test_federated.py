@@ -36,6 +36,21 @@ def federated(**given: Any) -> FederatedClassifier:
     return FederatedClassifier(SGDClassifier(), **{"n_clients": 3, "rounds": 3, "random_state": 0} | given)
 
 
+def test_what_is_masked_is_a_gap_in_fit_and_in_predict(rows: Rows) -> None:
+    X, y = rows
+    masked = np.ma.masked_less(X, 0.3)
+    learned = federated().fit(X, y)
+    for refused in (
+        lambda: federated().fit(masked, y),
+        lambda: federated().fit(X, y, sample_weight=masked[:, -1]),
+        lambda: learned.predict(masked),
+        lambda: learned.decision_function(masked),
+    ):
+        with pytest.raises(ValueError, match="contains NaN"):
+            refused()
+    assert learned.estimator_.predict(masked).shape == y.shape  # scikit-learn itself drops the mask
+
+
 def test_what_is_fitted_is_a_plain_estimator_that_predicts_the_same(rows: Rows) -> None:
     X, y = rows
     learned = federated().fit(X, y)

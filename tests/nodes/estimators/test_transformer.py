@@ -21,6 +21,16 @@ Y = RNG.integers(0, 3, 60)
 OWNERS = np.sort(RNG.integers(0, 4, 60))  # sites of unlike sizes
 
 
+def test_what_is_masked_is_a_gap_to_impute() -> None:
+    masked = np.ma.masked_less(X, 998)
+    masked.data[masked.mask] = 9.97e36
+    over = FederatedTransformer(SimpleImputer(), n_clients=3).fit(masked)
+    assert np.allclose(over.estimator_.statistics_, masked.mean(axis=0))
+    assert np.array_equal(over.transform(masked), over.transform(masked.filled(np.nan)))
+    with pytest.raises(ValueError, match="contains NaN"):
+        FederatedTransformer(PCA(2), n_clients=3).fit(masked)
+
+
 @pytest.mark.parametrize(
     "transformer",
     [
