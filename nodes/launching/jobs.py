@@ -12,10 +12,12 @@ from typing import Any
 
 from nervenet.models.data.written import written_to_dict
 
+from ..config.factory import build_schedule
 from ..config.schema import Experiment
-from ..topology import TOPOLOGIES
+from ..topology import TOPOLOGIES, every_neighbor
 from .data_shares import DataShares
 from .hosts import ROLE
+from .neighborhoods import brought_together
 from .regions.plan import Regions
 
 OWN_ROWS = "own_rows"
@@ -23,13 +25,14 @@ OWN_ROWS = "own_rows"
 
 
 def group_nodes(experiment: Experiment, names: Sequence[str]) -> list[Sequence[str]]:
-    """Return which clients or peers share a process."""
+    """Return which clients or peers share a process: of peers neighbors, as far as can be, who exchange in memory."""
     count = min(experiment.process_count, len(names))
-    if (
-        experiment.mode == "gossip"
-    ):  # neighbors on a ring or a grid are near each other by name: they exchange in memory
+    if experiment.mode == "gossip":  # neighbors on a ring or a grid are near each other by name
         bounds = [len(names) * i // count for i in range(count + 1)]
-        return [names[start:end] for start, end in pairwise(bounds)]
+        groups = [names[start:end] for start, end in pairwise(bounds)]
+        drawn = TOPOLOGIES[experiment.gossip.topology].drawn and 1 < count < len(names)
+        graph = build_schedule(experiment, names) if drawn else None
+        return groups if graph is None or not graph.fixed else brought_together(groups, every_neighbor(graph))
     return [names[i::count] for i in range(count)]
 
 
