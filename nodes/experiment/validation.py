@@ -28,6 +28,7 @@ from ..config.site_names import site_names
 from ..config.summed import problems as summed_problems
 from ..config.summed import summed_model, target_problems
 from ..federated.early_stopping import Goal, GoalError, reported
+from ..runtime.printable import printable
 from ..topology import TOPOLOGIES, Schedule, TopologyError, check
 
 if TYPE_CHECKING:
@@ -52,6 +53,16 @@ def validate(experiment: Experiment) -> None:
     for find_problems in (*ALWAYS, *(FEDERATED if experiment.mode == "federated" else GOSSIP)):
         for problem in filter(None, find_problems(experiment)):
             raise ExperimentError(problem)
+
+
+def _text(experiment: Experiment) -> Iterator[str]:
+    """Find names of files that are no UTF-8, as older systems have written them: no experiment file can hold them."""
+    data, gossip = experiment.data, experiment.gossip
+    named = {"data.name": [data.name], "data.sites": data.sites or [], "gossip.edges": [gossip.edges or ""]}
+    for key, names in named.items():
+        for name in names:
+            if any("\ud800" <= c <= "\udfff" for c in name):
+                yield f"{key}: {printable(name)}: the name is no UTF-8, and cannot be written down; rename the file"
 
 
 def _arguments(experiment: Experiment) -> Iterator[str]:
@@ -322,7 +333,7 @@ def _summed(experiment: Experiment) -> Iterator[str]:
 
 Check = Callable[[Experiment], Iterator[str]]
 
-ALWAYS: tuple[Check, ...] = (_arguments, _names, _rows, _weights, _network, _goal, _summed)
+ALWAYS: tuple[Check, ...] = (_text, _arguments, _names, _rows, _weights, _network, _goal, _summed)
 FEDERATED: tuple[Check, ...] = (_strategy, _clients)
 GOSSIP: tuple[Check, ...] = (_topology, _algorithm)
 

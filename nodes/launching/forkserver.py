@@ -39,6 +39,7 @@ from .rlimits import OUT_OF_RESOURCES, raise_soft_limits, ran_out
 
 IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)  # SIGTERM not by children: the launcher stops them by it
 LAST_S = 1.0  # how long a child may take to end when the launcher has
+OF_PATHS = "surrogateescape"  # how Python has a file's name in text where it is no UTF-8
 MAX_DESCRIPTORS = 128  # that go with one write; Linux takes 253
 PRELOAD = (
     "asyncio",
@@ -61,7 +62,7 @@ PRELOAD = (
 
 
 def send(sock: socket.socket, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
-    body = msgpack.packb(message)
+    body = msgpack.packb(message, unicode_errors=OF_PATHS)
     framed = struct.pack(">I", len(body)) + body
     for start in range(0, len(descriptors), MAX_DESCRIPTORS):
         # Each batch rides on a byte of its own, and all of them are there before the message is complete.
@@ -89,7 +90,7 @@ class MessageReader:
             (length,) = struct.unpack(">I", self._bytes[:4])
             if len(self._bytes) < 4 + length:
                 break
-            message = msgpack.unpackb(self._bytes[4 : 4 + length])
+            message = msgpack.unpackb(self._bytes[4 : 4 + length], unicode_errors=OF_PATHS)
             self._bytes = self._bytes[4 + length :]
             wanted = int(message.get("descriptors", 0))
             messages.append((message, self._descriptors[:wanted]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,9 +30,9 @@ def of_events(events: Iterable[Mapping[str, Any]], summary: Mapping[str, Any]) -
     wall_s, sent = 0.0, 0
     began = last = incarnation = None
     launched = over = False
-    totals: dict[tuple[str, Any], int] = {}
+    totals: dict[tuple[str, str], int] = {}
     for event in events:
-        kind, at, role = event.get("type"), event.get("time"), event.get("role")
+        kind, at, role = event.get("type"), _finite(event.get("time")), event.get("role")
         launched = launched or role == LAUNCHER
         if (kind == "run.started" and role == LAUNCHER) or (not launched and event.get("incarnation") != incarnation):
             wall_s, sent = wall_s + _lasted(began, last), sent + sum(totals.values())
@@ -41,15 +42,21 @@ def of_events(events: Iterable[Mapping[str, Any]], summary: Mapping[str, Any]) -
         last = at
         total = event.get("bytes_sent_total")
         if isinstance(total, int):
-            totals[str(event.get("node")), event.get("incarnation")] = total
+            totals[str(event.get("node")), str(event.get("incarnation"))] = total
         if kind in ("run.completed", "run.failed") and role in OWNERS and isinstance(event.get("bytes_sent"), int):
-            wall_s, sent = float(event.get("wall_s") or 0.0), int(event["bytes_sent"])
+            wall_s, sent = _finite(event.get("wall_s")) or 0.0, int(event["bytes_sent"])
             began, totals, over = None, {}, True
     wall_s, sent = wall_s + _lasted(began, last), sent + sum(totals.values())
-    kinds = {str(kind): int(count) for kind, count in (summary.get("bytes_sent_by_kind") or {}).items()}
-    wall_s, sent = max(wall_s, float(summary.get("wall_s") or 0.0)), max(sent, sum(kinds.values()))
+    said = summary.get("bytes_sent_by_kind")
+    kinds = {kind: count for kind, count in said.items() if isinstance(count, int)} if isinstance(said, dict) else {}
+    wall_s, sent = max(wall_s, _finite(summary.get("wall_s")) or 0.0), max(sent, sum(kinds.values()))
     unknown = sent - sum(kinds.values())
     return Earlier(wall_s, sent, kinds | ({UNATTRIBUTED: kinds.get(UNATTRIBUTED, 0) + unknown} if unknown else {}))
+
+
+def _finite(value: Any) -> float | None:
+    """Return a number of seconds, None for what is none: a folder is what people and disks have made of it."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _lasted(began: float | None, last: float | None) -> float:

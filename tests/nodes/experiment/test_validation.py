@@ -204,3 +204,21 @@ def test_unless_it_is_measured_a_long_one_is_met_by_the_first_socket(monkeypatch
     monkeypatch.setattr(validation, "IPC_FOLDER_BYTES", 1000)
     socket = inbox_address(load_experiment(overrides=IPC).network).removeprefix("ipc://")
     assert len(socket) > zmq.IPC_PATH_MAX_LEN
+
+
+NO_UTF8 = {"data.name": "rows-\udcff.csv"}
+
+
+@pytest.mark.parametrize("key", ["data.name", "data.sites", "gossip.edges"])
+def test_a_name_that_no_file_can_hold_is_refused_at_once(key: str) -> None:
+    name = "rows-\udcff.csv"
+    value = [name, "other.csv"] if key == "data.sites" else name
+    with pytest.raises(ExperimentError, match=rf"^{key}: \S*rows-\\udcff.csv: the name is no UTF-8, and cannot be"):
+        load_experiment(overrides={key: value})
+
+
+def test_else_it_would_be_met_when_the_experiment_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation, "ALWAYS", tuple(each for each in validation.ALWAYS if each != validation._text))
+    text = load_experiment(overrides=NO_UTF8).to_toml()
+    with pytest.raises(UnicodeEncodeError):
+        text.encode()

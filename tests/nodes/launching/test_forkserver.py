@@ -52,6 +52,28 @@ def test_messages_come_out_whole_with_their_descriptors() -> None:
     close(ours, reader)
 
 
+FOLDER = "runs/\udcff"  # of a name that is no UTF-8
+
+
+def folder_received() -> object:
+    ours, reader = pair()
+    try:
+        send(ours, {"remove_at_end": FOLDER})
+        return reader.read()[0][0]["remove_at_end"]
+    finally:
+        close(ours, reader)
+
+
+def test_a_folder_may_have_any_name_that_the_system_knows() -> None:
+    assert folder_received() == FOLDER
+
+
+def test_taken_for_utf8_its_name_could_not_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forkserver, "OF_PATHS", "strict")
+    with pytest.raises(UnicodeEncodeError):
+        folder_received()
+
+
 def received(count: int) -> list[int]:
     """What comes out of a message that `count` descriptors go with; all of them are closed."""
     ours, reader = pair()

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from nervenet.nodes.experiment.loader import load_experiment
+from nervenet.nodes.results import earlier
 from nervenet.nodes.results.earlier import Earlier, of_events
 from nervenet.nodes.results.run_result import RunResult
 from nervenet.nodes.results.summary import summarize
@@ -36,6 +37,25 @@ def test_one_that_ended_in_order_has_said_what_there_was_until_then() -> None:
     assert of_events([*KILLED, *STOPPED], {"bytes_sent_by_kind": kinds}) == Earlier(24.0, 1250, kinds)
     again = of_events([*KILLED, *STOPPED, *incarnation(3, 900.0, 50)], {"bytes_sent_by_kind": kinds})
     assert again == Earlier(34.0, 1350, {**kinds, "unattributed": 100})
+
+
+NONSENSE = {"wall_s": "long", "bytes_sent_by_kind": ["weights"]}
+
+
+def odd() -> Earlier:
+    started = {"type": "run.started", "role": "launcher", "node": "launcher", "time": "noon", "incarnation": [1]}
+    ended = {**started, "type": "run.failed", "wall_s": {}, "bytes_sent": 10}
+    return of_events([started, {**started, "bytes_sent_total": 5}, ended], NONSENSE)
+
+
+def test_a_folder_with_nonsense_in_it_can_be_resumed_all_the_same() -> None:
+    assert odd() == Earlier(0.0, 10, {"unattributed": 10})
+
+
+def test_taken_at_its_word_it_could_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(earlier, "_finite", lambda value: float(value or 0.0))
+    with pytest.raises((TypeError, ValueError)):
+        odd()
 
 
 SAID_AGAIN = {"node": "client-0", "role": "client", "incarnation": 2, "time": 512.0, "bytes_sent_total": 200}
