@@ -221,6 +221,9 @@ def _with_page(error: Exception, message: str) -> str:
 
 def _usage(error: Any) -> int:
     context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":  # click's, of a group without a command: its message is the help
+        sys.stderr.write(f"{error.format_message()}\n")
+        return int(error.exit_code)
     message = error.format_message().rstrip(".")
     if type(error).__name__ == "NoSuchOption":  # click's
         from .elsewhere import elsewhere

@@ -230,6 +230,15 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "launch" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("group", ["keys", "audit"])
+def test_a_group_without_a_command_shows_its_help_as_it_is(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute([group]) == 2
+    out, shown = capsys.readouterr()
+    assert out == ""
+    assert shown.startswith(f"Usage: nervenet {group} ")
+    assert "See nervenet" not in shown.splitlines()[-1]
+
+
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     version = getattr(nervenet, "__version__", None)
     if version is None:
