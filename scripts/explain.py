@@ -17,4 +17,25 @@ def explain(key: str) -> None:
 
     code = key.strip("()").removeprefix("docs/errors.md").removeprefix("#")
     entries = [BY_CODE[code]] if code in BY_CODE else found(key)
-    print("\n".join(map(str, entries)))
+    for entry in entries:
+        print(entry)
+        if names := _names(getattr(entry, "key", "")):
+            print(f"  names    {', '.join(names)}")
+
+
+def _names(key: str) -> tuple[str, ...]:
+    """Return what can be chosen under a key by its name, those of installed packages among them."""
+    match key:
+        case "federated.strategy":
+            from nervenet.nodes.federated.strategies.registry import STRATEGIES
+
+            return STRATEGIES.names
+        case "gossip.algorithm":
+            from nervenet.nodes.gossip.algorithms.registry import ALGORITHMS
+
+            return ALGORITHMS.names
+        case "gossip.topology":
+            from nervenet.nodes.topology import TOPOLOGIES
+
+            return TOPOLOGIES.names
+    return ()

@@ -162,7 +162,7 @@ class EvaluationConfig:
 class FederatedConfig:
     """How a coordinator runs its rounds."""
 
-    strategy: Text = "fedavg"  # a name of `strategies.registry`, or the import path of your own: package.module:Class
+    strategy: Text = "fedavg"  # built in (docs/federated.md), or the import path of your own: package.module:Class
     participation: Share = 1.0  # share of the clients that are wanted each round
     # Who they are: uniform; weighted by examples (fewer rounds, but the small are seldom heard); round-robin by turns.
     sampling: Literal["uniform", "weighted", "round-robin"] = "uniform"
@@ -203,7 +203,7 @@ class GossipConfig:
     degree: Count | None = None
     probability: Probability | None = None  # erdos-renyi: of an edge (2 ln n / n); small-world: of a moved one (0.1)
     edges: Text | None = None  # edges: the path of a file, two members a line by name or number
-    algorithm: Text = "dpsgd"  # a name of `algorithms.registry`; ad-psgd and gossip-learning have no rounds
+    algorithm: Text = "dpsgd"  # those built in: docs/gossip.md; ad-psgd and gossip-learning have no rounds
     # How much of whom: None: what suits algorithm and topology. push-sum: with a mass that travels along (sgp).
     mixing: Literal["metropolis-hastings", "uniform", "push-sum"] | None = None
     compression: str = ""  # choco: how differences are encoded, as top-k:0.05+int8; see federated.compression

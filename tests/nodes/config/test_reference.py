@@ -45,6 +45,22 @@ def test_a_key_is_explained_by_either_name(capsys: pytest.CaptureFixture[str]) -
     assert len(explain("training")) > 5
 
 
+@pytest.mark.parametrize(
+    ("key", "first", "last"),
+    [("strategy", "fedavg", "fedbuff"), ("algorithm", "dpsgd", "gossip-learning"), ("topology", "ring", "edges")],
+)
+def test_what_is_chosen_by_name_is_listed(key: str, first: str, last: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["explain", key]) == 0
+    names = capsys.readouterr().out.splitlines()[-1].removeprefix("  names    ").split(", ")
+    assert {first, last} <= set(names)
+    assert execute(["explain", "training"]) == 0
+    assert "  names  " not in capsys.readouterr().out
+
+
+def test_no_key_is_explained_by_where_the_code_has_it() -> None:
+    assert [info.key for info in all_keys() if "registry" in info.meaning] == []
+
+
 def test_an_unknown_key_suggests_the_near_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["explain", "quorm"]) == 2
     assert "quorm: there is no such key; did you mean federated.quorum?" in capsys.readouterr().err
