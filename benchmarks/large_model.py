@@ -8,6 +8,7 @@ clients' updates, too, which it reads where they lie.
 
     python benchmarks/large_model.py [--megabytes 1000] [--clients 3] [--rounds 2] [--chunk-megabytes 4] [--mapped]
         [--shared-memory]
+    python benchmarks/large_model.py --gossip [--peers 3] [the others]      of peers: see large_gossip.py
 """
 
 from __future__ import annotations
@@ -58,14 +59,17 @@ class Wide(FlatModel):
         return np.zeros(len(X), np.int64)
 
 
-def experiment(options: argparse.Namespace) -> Experiment:
-    nbytes = options.megabytes * 10**6
-    network = {
-        "max_message_bytes": max(65_536, min(256 * 2**20, nbytes // 2)),
+def network_of(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "max_message_bytes": max(65_536, min(256 * 2**20, options.megabytes * 10**6 // 2)),
         "chunk_bytes": int(options.chunk_megabytes * 2**20),
         "mapped": options.mapped,
         "shared_memory": options.shared_memory,
     }
+
+
+def experiment(options: argparse.Namespace) -> Experiment:
+    network = network_of(options)
     training = {"epochs": 1, "batch_size": 64}
     federated = {"deadline_s": 120.0}
     wanted = {"nodes": options.clients, "rounds": options.rounds, "training": training, "federated": federated}
@@ -226,6 +230,8 @@ def main() -> None:
     parser.add_argument("--chunk-megabytes", type=float, default=4.0)
     parser.add_argument("--mapped", action="store_true", help="the coordinator's vectors lie in files")
     parser.add_argument("--shared-memory", action="store_true", help="chunks go through shared memory, and not by TCP")
+    parser.add_argument("--gossip", action="store_true", help="peers, in place of a coordinator and its clients")
+    parser.add_argument("--peers", type=int, default=3)
     parser.add_argument("--as", dest="role", default="", help=argparse.SUPPRESS)
     parser.add_argument("--address", default="", help=argparse.SUPPRESS)
     parser.add_argument("--name", default="", help=argparse.SUPPRESS)
@@ -235,6 +241,11 @@ def main() -> None:
         return
     if options.role == "echo":
         echo(options)
+        return
+    if options.gossip:
+        from large_gossip import compare
+
+        compare(options)
         return
     gigabytes = options.megabytes * options.clients / 1000
     before = bare(options)

@@ -35,6 +35,12 @@ class Fetch:
     def round(self) -> int:
         return int(getattr(self.message, "round", 0))
 
+    @property
+    def what(self) -> str:
+        """What it is, for people."""
+        kind = m.tag_of(self.message)
+        return f"{kind} of round {self.round}" if self.round else kind
+
 
 class Fetches:
     """The announcements of each sender, in the order in which they came; the first is being fetched."""

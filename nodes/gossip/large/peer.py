@@ -152,8 +152,8 @@ class LargePeer(ABC):
                 self.offers.fetched(sender, generation)
                 self.on_fetched()
                 return self._heard(event, now)
-            case m.Refused(about="get_chunk", code=code, round=generation):
-                return self._refused(sender, generation) if code in REFUSALS else []
+            case m.Refused(about="get_chunk") as refused:
+                return self._refused(sender, refused) if refused.code in REFUSALS else []
             case m.Heartbeat(sending=rounds):
                 self.fetches.on_its_way(sender, tuple(rounds), now)
             case m.Goodbye():
@@ -260,13 +260,21 @@ class LargePeer(ABC):
         nbytes = 0 if body is None else payload.length * ITEM_BYTES[payload.dtype]
         return effects + self._arrives(ev.Arrived(fetch.sender, fetch.message, body, flaw, nbytes), now)
 
-    def _refused(self, sender: str, generation: int) -> list[e.Effect]:
-        """Do without an array that is not handed out any more."""
+    def _refused(self, sender: str, refused: m.Refused) -> list[e.Effect]:
+        """Do without an array that is handed out no more; say so where it never would be, by other limits there."""
         fetch = self.fetches.first(sender)
-        if fetch is None or fetch.generation != generation:
+        if fetch is None or fetch.generation != refused.round:
             return []
         self._given_up(fetch)
-        return self.fetches.remove(fetch)
+        effects = self.fetches.remove(fetch)
+        if refused.code == "stale":
+            return effects
+        return [*effects, self._without(fetch, f"does not hand out its {fetch.what}: {refused.reason}")]
+
+    @staticmethod
+    def _without(fetch: Fetch, why: str) -> e.Effect:
+        fields = {"subject": fetch.sender, "round": fetch.round, "reason": f"{fetch.sender} {why}"}
+        return e.Publish("warning", fields)
 
     def _forgotten(self, peer: str) -> list[e.Effect]:
         for fetch in self.fetches.of(peer):
@@ -288,11 +296,10 @@ class LargePeer(ABC):
             if idle_s < patience_s:
                 effects += self.fetches.overdue(fetch, now)
                 continue
-            what = f"{m.tag_of(fetch.message)} of round {fetch.round}" if fetch.round else m.tag_of(fetch.message)
-            reason = f"{fetch.sender} has announced its {what}, and sent nothing of it for {idle_s:.0f} s: done without"
-            fields = {"subject": fetch.sender, "round": fetch.round, "reason": reason}
             self._given_up(fetch)
-            effects += [*self.fetches.remove(fetch), e.Publish("warning", fields)]
+            effects += self.fetches.remove(fetch)
+            why = f"has announced its {fetch.what}, and sent nothing of it for {idle_s:.0f} s: done without"
+            effects.append(self._without(fetch, why))
         return effects
 
     def owed(self, now: float) -> set[str]:

@@ -95,8 +95,8 @@ class LargeRounds(LargePeer):
         return super()._performed(effects, now)
 
     def _handle(self, event: ev.Event, now: float) -> list[e.Effect]:
-        if isinstance(event, ev.ModelReady) and self._giver is not None and self.machine.late_join.model is None:
-            self._ready = event
+        if isinstance(event, ev.ModelReady) and self._agreement is not None and self.machine.late_join.model is None:
+            self._ready = event  # whoever has given the agreement may be gone by now: the next one's model fits it, too
             return []
         return super()._handle(event, now)
 

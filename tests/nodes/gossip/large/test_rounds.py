@@ -23,9 +23,11 @@ DEADLINE_S = 30.0
 class Ring:
     """Peer b of a ring a - b - c - a, in its first round; what its neighbors have announced it asks for."""
 
-    def __init__(self, *, settled: bool = True, **rules: Any) -> None:
+    def __init__(self, *, settled: bool = True, late: bool = False, **rules: Any) -> None:
         given = {"deadline_s": DEADLINE_S, "heartbeat_s": 1.0, **rules}
-        self.state = LargeRounds(static_peer("b", "abc", schedule("ring", "abc"), **given), SIZES)
+        machine = static_peer("b", "abc", schedule("ring", "abc"), **given)
+        machine.membership.late = late
+        self.state = LargeRounds(machine, SIZES)
         self.now = 0.0
         self.log: list[e.Effect] = []
         self.timers: dict[ev.Key, float] = {}
@@ -33,7 +35,7 @@ class Ring:
         self.tell(ev.Proceed(10))
         for peer in ("a", "c"):
             self.tell(ev.LinkUp(peer, "peer", 1))
-        if settled:
+        if settled and not late:
             self.settle()
 
     def settle(self) -> list[e.Effect]:
@@ -269,8 +271,18 @@ def test_what_is_handed_out_no_more_is_done_without() -> None:
     ring.announce("a")
     ring.say("a", m.Refused("get_chunk", 9, "stale", "of another"))
     assert len(ring.state.fetches) == 1
-    ring.say("a", m.Refused("get_chunk", 1, "stale", "array 1 is no longer offered"))
+    effects = ring.say("a", m.Refused("get_chunk", 1, "stale", "array 1 is no longer offered"))
     assert len(ring.state.fetches) == 0
+    assert warnings(effects) == []
+
+
+def test_of_who_has_other_limits_it_is_said() -> None:
+    ring = Ring()
+    ring.announce("a")
+    effects = ring.say("a", m.Refused("get_chunk", 1, "length", "2 numbers are more than a message carries here"))
+    assert len(ring.state.fetches) == 0
+    (line,) = warnings(effects)
+    assert line.startswith("a does not hand out its exchange of round 1: 2 numbers are more")
 
 
 def test_a_stranger_and_what_is_none_of_its_business_are_passed_over() -> None:
@@ -288,3 +300,49 @@ def test_who_has_left_is_owed_nothing() -> None:
     ring.say("a", m.Goodbye(1, "done"))
     ring.say("c", m.Fetched(1))
     assert ring.state.owed(1.0) == set()
+
+
+GIVEN = m.Announcement(1, m.Model(4, {"columns": ["x"]}, MODEL))
+
+
+def test_a_late_peer_takes_over_the_agreement_before_it_fetches_the_model() -> None:
+    ring = Ring(late=True)
+    assert only(e.ApplyAgreement, ring.say("a", GIVEN)) == [e.ApplyAgreement(agreement={"columns": ["x"]})]
+    assert said(ring.log, m.GetChunk) == []
+    assert said(ring.say("c", GIVEN), m.Fetched) == [m.Fetched(1)], "one is enough"
+    assert [asked.start for asked in said(ring.tell(ev.ModelReady({}, MODEL, "w0")), m.GetChunk)] == [0, 2, 4]
+    assert said(ring.pulse(5.0), m.GetModel) == []
+    started = ring.fetch("a")
+    assert [load.body for load in only(e.LoadWeights, started)] == ["all of a"]
+    assert [train.round for train in only(e.Train, started)] == [5]
+    assert only(e.ApplyAgreement, started) == []
+
+
+def test_one_whose_giver_goes_meanwhile_starts_from_another_s() -> None:
+    ring = Ring(late=True)
+    ring.say("a", GIVEN)
+    ring.tell(ev.LinkUp("a", "peer", 2))
+    assert only(e.Train, ring.tell(ev.ModelReady({}, MODEL, "w0"))) == []
+    assert ring.state.machine.status == "joining"
+    assert len(said(ring.say("c", GIVEN), m.GetChunk)) == 3
+    assert [train.round for train in only(e.Train, ring.fetch("c"))] == [5]
+
+
+def test_a_first_model_that_is_none_of_what_was_agreed_on_is_not_fetched() -> None:
+    ring = Ring(late=True)
+    ring.say("a", m.Announcement(1, m.Model(4, {"columns": ["x"]}, m.Payload("a1b2", "float32", 1 << 40))))
+    effects = ring.tell(ev.ModelReady({}, MODEL, "w0"))
+    assert said(effects, m.GetChunk) == []
+    assert [each.type for each in only(e.Publish, effects)] == ["update.rejected"]
+    assert ring.state.machine.status == "joining"
+
+
+def test_the_time_to_join_waits_while_chunks_come() -> None:
+    ring = Ring(late=True)
+    ring.say("a", GIVEN)
+    ring.tell(ev.ModelReady({}, MODEL, "w0"))
+    ring.now = 25.0
+    ring.chunk("a", 0)
+    join = ("join",)
+    assert ring.tell(ev.TimerFired(join, 30.0), 30.0) == [e.SetTimer(join, 32.0)]
+    assert [each.status for each in only(e.Finish, ring.tell(ev.TimerFired(join, 60.0), 60.0))] == ["failed"]
