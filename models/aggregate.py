@@ -89,14 +89,20 @@ def weighted_mean(vectors: Sequence[Vector], weights: Sequence[float], out: Vect
     added up and their sum is divided, which is faster by a third where there are many. Weights are finite, none
     negative, not all zero, else it raises ValueError; for all else see `combine`.
     """
-    total = float(sum(weights))
     if not vectors:
         raise ValueError("no vectors to combine")
-    if not isfinite(total) or total <= 0 or min(weights) < 0:
-        raise ValueError(f"weights must be finite, none negative and not all zero, not {list(weights)[:8]}")
+    shares = shares_of(weights)
     if min(weights) == max(weights):
         return _combined(vectors, [1.0] * len(weights), len(weights), out)
-    return combine(vectors, [float(weight) / total for weight in weights], out)
+    return combine(vectors, shares, out)
+
+
+def shares_of(weights: Sequence[float]) -> list[float]:
+    """Return weights divided by their sum. Raises ValueError unless they are finite, none negative, not all zero."""
+    total = float(sum(weights))
+    if not isfinite(total) or total <= 0 or min(weights) < 0:
+        raise ValueError(f"weights must be finite, none negative and not all zero, not {list(weights)[:8]}")
+    return [float(weight) / total for weight in weights]
 
 
 def _checked(vectors: Sequence[Vector], coefficients: Sequence[float], out: Vector | None) -> Vector:

@@ -18,13 +18,18 @@ Sorted = NDArray[np.floating[Any]]
 """(coordinates, n): the n values of each coordinate in ascending order, NaN last."""
 
 
-def coordinate_median(vectors: Sequence[Vector]) -> Vector:
+def coordinate_median(vectors: Sequence[Vector], share: NDArray[np.float64] | None = None) -> Vector:
     """Return the median of each coordinate, the same bits for any order of the vectors.
 
     Yin et al. 2018 (arXiv 1803.01498), Definition 1. Half of the vectors and more have to be honest, n >= 2f + 1: then
     every coordinate lies in the range of the honest values. For an even n it is the mean of the two in the middle.
+
+    With the `share` of the weight that each has, 1 together, it is the smallest value up to which half of the weight
+    lies.
     """
     n = len(vectors)
+    if share is not None:
+        return _by_sorted_values(vectors, lambda values, out: _weighted_middle(values, share, out), ordered=False)
     return _middle(vectors, (n - 1) // 2, n // 2 + 1)
 
 
@@ -63,6 +68,14 @@ def _middle(vectors: Sequence[Vector], start: int, stop: int) -> Vector:
     return _by_sorted_values(vectors, lambda values, out: _mean(values[:, start:stop], out))
 
 
+def _weighted_middle(values: Sorted, share: NDArray[np.float64], out: Vector) -> None:
+    """Write the smallest value up to which half of the weight lies, of values (coordinates, n) in any order."""
+    order = np.argsort(values, axis=1)
+    place = np.argmax(np.cumsum(share[order], axis=1) >= 0.5 - 1e-12, axis=1)
+    rows = np.arange(len(values))
+    out[:] = values[rows, order[rows, place]]
+
+
 def _mean(values: Sorted, out: Vector) -> None:
     """Write the mean of sorted values (coordinates, k), within their range: of equal ones their very bits."""
     k = values.shape[1]
@@ -73,8 +86,10 @@ def _mean(values: Sorted, out: Vector) -> None:
     np.clip(out, values[:, 0], values[:, -1], out=out)
 
 
-def _by_sorted_values(vectors: Sequence[Vector], merge: Callable[[Sorted, Vector], None]) -> Vector:
-    """Return the sorted values of each coordinate merged, a block of coordinates at a time.
+def _by_sorted_values(
+    vectors: Sequence[Vector], merge: Callable[[Sorted, Vector], None], *, ordered: bool = True
+) -> Vector:
+    """Return the sorted values of each coordinate merged, a block of coordinates at a time; not `ordered`: as they are.
 
     A block is turned so that the values of a coordinate lie side by side: NumPy then sorts each with vector
     instructions, which is several times faster than to select along the first axis of the stack.
@@ -90,7 +105,8 @@ def _by_sorted_values(vectors: Sequence[Vector], merge: Callable[[Sorted, Vector
             values = room[: part.stop - part.start]
             for i, vector in enumerate(vectors):
                 values[:, i] = vector[part]
-            values.sort(axis=1)
+            if ordered:
+                values.sort(axis=1)
             merge(values, merged[part])
 
     over_blocks(work, size, block, n * size)

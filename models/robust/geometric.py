@@ -5,8 +5,9 @@ from math import isfinite
 
 import numpy as np
 
-from ..aggregate import check_alike, combine, weighted_mean
+from ..aggregate import check_alike, combine, shares_of, weighted_mean
 from ..weights import Vector
+from .coordinate_wise import coordinate_median
 from .distances import Matrix, distances_to
 
 
@@ -20,9 +21,13 @@ def geometric_median(
 ) -> Vector:
     """Return the point whose weighted sum of distances to the vectors is smallest.
 
-    The smoothed Weiszfeld algorithm: Pillutla et al. 2022 (arXiv 1912.13445), Algorithm 2. From the weighted mean on,
+    The smoothed Weiszfeld algorithm: Pillutla et al. 2022 (arXiv 1912.13445), Algorithm 2:
     ``z <- sum_i β_i x_i / sum_i β_i`` with ``β_i = α_i / max(ν, ||z - x_i||)``. Byzantine vectors have to hold less
     than half of the weight: n >= 2f + 1 with equal weights.
+
+    It starts near the coordinate-wise median, where the paper starts from the mean: who is far enough away would move
+    that by more than any number of iterations takes back, each of which shortens the way by no more than f / (n - f).
+    For the same reason the unit of `tolerance` is a distance that the Byzantine do not choose.
 
     Parameters
     ----------
@@ -32,7 +37,8 @@ def geometric_median(
     iterations : int
         At most so many; the paper communicates 3.
     tolerance : float
-        Stop when the smoothed objective falls by less than this share.
+        Stop when the smoothed objective falls by less than this share of what it would be if all vectors were as near
+        as the nearer half of them is.
     smoothing : float
         ν, the distance below which a vector pulls no harder, in the unit of the vectors.
     """
@@ -43,16 +49,39 @@ def geometric_median(
             f" {tolerance} and {smoothing}"
         )
     alpha = [1.0] * len(vectors) if weights is None else [float(weight) for weight in weights]
-    median = weighted_mean(vectors, alpha)
+    share = np.array(shares_of(alpha))
+    median = _among_most(vectors, None if weights is None else share)
     before = np.inf
     for _ in range(iterations):
         distances = distances_to(vectors, median)
-        objective = float(np.dot(alpha, _smoothed(distances, smoothing)))
-        if not before - objective > tolerance * objective:
+        smoothed = _smoothed(distances, smoothing)
+        objective = float(np.dot(share, smoothed))
+        if not before - objective > tolerance * _of_nearer_half(smoothed, share):
             break
         before = objective
-        weighted_mean(vectors, (alpha / np.maximum(distances, smoothing)).tolist(), out=median)
+        weighted_mean(vectors, (share / np.maximum(distances, smoothing)).tolist(), out=median)
     return median
+
+
+def _among_most(vectors: Sequence[Vector], share: Matrix | None) -> Vector:
+    """Return a point that no minority by weight moves far: the median of each coordinate, and from there the mean of
+    the differences to it, of which none counts for more than how far the nearer half of the vectors is.
+    """
+    center = coordinate_median(vectors, share)
+    equal = np.full(len(vectors), 1 / len(vectors)) if share is None else share
+    distances = distances_to(vectors, center)
+    reach = _of_nearer_half(distances, equal)
+    if not reach > 0:
+        return center
+    factors = equal * (reach / np.maximum(distances, reach))
+    return combine([center, *vectors], [1 - float(factors.sum()), *factors.tolist()])
+
+
+def _of_nearer_half(values: Matrix, share: Matrix) -> float:
+    """Return the smallest of some values up to which more than half of the weight lies."""
+    order = np.argsort(values)
+    place = int(np.searchsorted(np.cumsum(share[order]), 0.5, side="right"))
+    return float(values[order[min(place, len(order) - 1)]])
 
 
 def centered_clipping(vectors: Sequence[Vector], start: Vector, tau: float, iterations: int = 1) -> Vector:

@@ -134,6 +134,39 @@ def test_far_away_byzantine_vectors_leave_the_result_among_the_honest(name, dtyp
         assert np.abs(merged - np.mean(honest, axis=0)).max() < 4, name
 
 
+def far_from_the_honest(f, large, weights=None):
+    """How far the geometric median, as it is by default, is from the honest vectors, in units of the longest of them;
+    f of 2f + 1 are far away, or have as much weight as two of ten thousand.
+    """
+    honest = draw(8, n=f + 1)
+    byzantine = [np.full(30, large)] * f
+    merged = robust.geometric_median([*byzantine, *honest], weights)
+    return np.linalg.norm(merged) / max(np.linalg.norm(vector) for vector in honest)
+
+
+@pytest.mark.parametrize("f", [1, 2, 10])
+@pytest.mark.parametrize("large", [1e3, 1e6, 1e12, 1e30])
+def test_the_geometric_median_is_among_the_honest_however_far_away_the_others_are(f, large):
+    assert far_from_the_honest(f, large) < 2
+
+
+def test_weights_say_who_is_the_majority_of_a_geometric_median():
+    assert far_from_the_honest(3, 1e12, [1, 1, 1, 10, 10, 10, 10]) < 2
+    assert far_from_the_honest(3, 1e12, [1, 1, 1, 1.5, 1, 0, 1]) < 2
+    assert far_from_the_honest(3, 1e12, [9, 9, 9, 1, 1, 1, 1]) > 1e6
+
+
+def test_a_geometric_median_that_starts_from_the_mean_would_be_moved_far_away(monkeypatch):
+    from nervenet.models.robust import geometric
+
+    def mean(vectors, _):
+        return np.mean(vectors, axis=0)
+
+    monkeypatch.setattr(geometric, "_among_most", mean)
+    with pytest.raises(AssertionError):
+        test_the_geometric_median_is_among_the_honest_however_far_away_the_others_are(10, 1e6)
+
+
 @pytest.mark.parametrize("size", [1, coordinate_wise.ROOM // 7 - 1, 2 * (coordinate_wise.ROOM // 7) + 5])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_blocks_leave_no_seam(size, dtype):
