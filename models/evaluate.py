@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .model import Model
+from .moments import spread_of
 from .weights import Array
 
 ROWS = 1 << 16
@@ -89,8 +90,7 @@ def _predicted(model: Model, X: Array) -> Array:
 def _regression(model: Model, X: Array, y: Array, weight: Array | None) -> dict[str, float]:
     y = y.astype(np.float64)
     errors = np.square(_predicted(model, X) - y)
-    squares = np.square(y - _mean(y, weight))
-    whole, spread = (float(each.sum() if weight is None else weight @ each) for each in (errors, squares))
+    whole, spread = float(errors.sum() if weight is None else weight @ errors), spread_of(y, weight)
     return {"r2": 1 - whole / spread if spread > 0 else np.nan, "loss": _mean(errors, weight)}
 
 

@@ -18,6 +18,9 @@ Column = NDArray[np.float64]
 BLOCK = 1 << 16
 """Elements looked at together, so that the float64 copies of a large float32 table stay small."""
 
+ROUNDING = 16 * np.finfo(np.float64).eps
+"""A deviation of no more than this share of the mean is what rounding leaves of a constant."""
+
 LARGEST = 1e140
 """No count, mean or sum of squares may be beyond this: a merge multiplies two of them and must stay finite."""
 
@@ -99,7 +102,24 @@ class Moments:
     def deviation(self) -> Column:
         """Standard deviation of each column; 0 where all that is left is rounding."""
         deviation = np.sqrt(self.m2 / self.n)
-        return np.where(deviation <= 16 * np.finfo(np.float64).eps * np.abs(self.mean), 0.0, deviation)
+        return np.where(deviation <= ROUNDING * np.abs(self.mean), 0.0, deviation)
+
+
+def spread_of(values: NDArray[Any], weight: Column | None = None) -> float:
+    """Return the sum of squared distances from the mean, shape (rows,), by weight if there are such; 0 of no rows, and
+    where all that is left is rounding, as of one value that float64 has not exactly.
+    """
+    if not len(values):
+        return 0.0
+    mean = float(np.average(values, weights=weight))
+    squares = np.square(values - mean)
+    total = float(len(values)) if weight is None else float(weight.sum())
+    return beyond_rounding(float(squares.sum() if weight is None else weight @ squares), total, mean)
+
+
+def beyond_rounding(squares: float, n: float, mean: float) -> float:
+    """Return a sum of squared distances from a mean of `n` values, or 0 where it is no more than rounding leaves."""
+    return squares if squares > n * (ROUNDING * mean) ** 2 else 0.0
 
 
 def _of_block(X: NDArray[Any]) -> Moments:

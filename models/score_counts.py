@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .moments import beyond_rounding, spread_of
+
 BINS = 10
 """Of the reliability table: equal widths from 0 to 1."""
 
@@ -81,7 +83,7 @@ def regression_counts(y: NDArray[Any], found: NDArray[Any]) -> Counts:
             "absolute": float(np.abs(errors).sum()),
             "squared": float(np.square(errors).sum()),
             "mean": mean,
-            "spread": float(np.square(y - mean).sum()),
+            "spread": spread_of(y),
         }
 
 
@@ -115,7 +117,8 @@ def _pooled_regression(sites: Sequence[Mapping[str, Any]]) -> Counts:
     mean = math.fsum(site["rows"] * site["mean"] for site in sites) / rows
     between = math.fsum(site["rows"] * (site["mean"] - mean) ** 2 for site in sites)
     sums = {name: math.fsum(site[name] for site in sites) for name in ("absolute", "squared")}
-    return {"rows": rows, **sums, "mean": mean, "spread": math.fsum(site["spread"] for site in sites) + between}
+    spread = beyond_rounding(math.fsum(site["spread"] for site in sites) + between, rows, mean)
+    return {"rows": rows, **sums, "mean": mean, "spread": spread}
 
 
 def _added(lists: Sequence[Sequence[float]]) -> list[float]:

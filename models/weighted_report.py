@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .moments import spread_of
+
 if TYPE_CHECKING:
     from .site_model import SiteModel
 
@@ -46,7 +48,7 @@ def _regression(y: NDArray[np.float64], found: NDArray[np.float64], weight: NDAr
     with np.errstate(all="ignore"):
         total, errors = float(weight.sum()), found - y
         squares = float(weight @ np.square(errors))
-        spread = float(weight @ np.square(y - np.average(y, weights=weight)))
+        spread = spread_of(y, weight)
         figures = {"mae": float(weight @ np.abs(errors)) / total, "rmse": float(np.sqrt(squares / total))}
         figures |= {"r2": 1 - squares / spread if spread > 0 else np.nan}
     return {"weight": total} | {name: value if np.isfinite(value) else None for name, value in figures.items()}

@@ -14,6 +14,7 @@ from math import prod
 import numpy as np
 
 from ..model import LocalWork
+from ..moments import spread_of
 from ..weights import Array
 from .activations import ACTIVATIONS, identity, logistic
 from .mlp import MLP
@@ -253,7 +254,7 @@ def _scores(model: MLP, parameters: Array, X: Array, y: Array) -> dict[str, Arra
             activate(A, np.zeros_like(A))
     if model.output == "identity":
         errors = np.square(A[:, :, 0].astype(np.float64) - y)
-        spread = float(np.square(y - y.mean(dtype=np.float64), dtype=np.float64).sum())
+        spread = spread_of(y.astype(np.float64))
         r2 = 1 - errors.sum(axis=1) / spread if spread > 0 else np.full(count, np.nan)
         return {"r2": r2, "loss": errors.mean(axis=1)}
     if model.output == "logistic":

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from nervenet.models import MLP, generator
+from nervenet.models import MLP, generator, moments
 from nervenet.models.evaluate import evaluate
 from nervenet.models.registry import as_model
 from sklearn.linear_model import SGDClassifier
@@ -45,6 +45,23 @@ def test_regression():
         "loss": pytest.approx(mean_squared_error(y, predicted)),
     }
     assert np.isnan(evaluate(model, X[:1], y[:1])["r2"])
+
+
+def r2_of_a_constant(rows=3):
+    """R² of rows whose targets are all 0.1, which float64 has not exactly: nor is the mean of three of them 0.1."""
+    return evaluate(built(None), X[:rows], np.full(rows, 0.1))["r2"]
+
+
+def test_r2_is_not_defined_where_all_targets_are_the_same():
+    assert np.full(3, 0.1).mean() != 0.1
+    assert np.isnan(r2_of_a_constant())
+    assert np.isnan(evaluate(built(None), X[:3], np.full(3, 0.1), sample_weight=np.array([1.0, 2.0, 3.0]))["r2"])
+    assert np.isfinite(evaluate(built(None), X[:3], np.array([1.0, 1.0, 1.0 + 1e-9]))["r2"])
+
+
+def test_a_spread_that_is_only_rounding_would_make_r2_boundless(monkeypatch):
+    monkeypatch.setattr(moments, "ROUNDING", 0.0)
+    assert r2_of_a_constant() < -1e20
 
 
 def test_a_model_without_probabilities_has_the_share_of_wrong_answers_for_loss():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nervenet.models import moments
 from nervenet.models import score_counts as module
 from nervenet.models.score_counts import MOST_CLASSES, class_counts, flaw, pooled, regression_counts, told
 from nervenet.models.score_report import report_of
@@ -97,6 +98,25 @@ def test_spreads_that_were_only_added_would_lose_what_lies_between_sites() -> No
     sites = [regression_counts(y[:5], y[:5] + 1), regression_counts(y[5:], y[5:] + 1)]
     assert sum(site["spread"] for site in sites) == 0
     assert report_of(pooled(sites), None)["r2"] == pytest.approx(metrics.r2_score(y, y + 1))
+
+
+def r2_of_sites_with_one_value() -> float | None:
+    """R² of three sites, all of whose targets are 0.1, which float64 has not exactly."""
+    sites = [regression_counts(np.full(rows, 0.1), np.full(rows, 0.2)) for rows in (3, 6, 7)]
+    found: float | None = report_of(pooled(sites), None)["r2"]
+    return found
+
+
+def test_sites_whose_targets_are_all_the_same_have_no_r2() -> None:
+    assert r2_of_sites_with_one_value() is None
+    assert report_of(regression_counts(np.full(3, 0.1), np.full(3, 0.2)), None)["r2"] is None
+
+
+def test_what_rounding_leaves_of_equal_targets_would_make_an_r2(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moments, "ROUNDING", 0.0)
+    found = r2_of_sites_with_one_value()
+    assert found is not None
+    assert found < -1e20
 
 
 def test_one_site_without_probabilities_leaves_all_without() -> None:

@@ -44,6 +44,13 @@ def test_quantities() -> None:
     }
 
 
+def test_quantities_that_are_all_the_same_have_no_r2() -> None:
+    one, (_, test) = trained("diabetes"), split(load("diabetes"))
+    report = weighted_report_on(one, test.X[:3], np.full(3, 0.1), np.array([1.0, 2.0, 3.0]))
+    assert report["r2"] is None
+    assert report["mae"] > 0
+
+
 def test_a_class_without_rows_has_no_recall() -> None:
     one, (_, test) = trained("iris"), split(load("iris"))
     first = test.y == 0
