@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ from .values import categories, plain
 
 
 class _Encoder:
-    def refusal(self, step: Any) -> None:
-        return None
+    def refusal(self, step: Any) -> str | None:
+        return _odd_unknown(step) if type(step).__name__ == "OrdinalEncoder" else None
 
     def questions(self, step: Any, asked: Asked) -> Questions[State]:
         total, found = yield from value_counts(asked)
@@ -38,6 +39,7 @@ class _Encoder:
             step._fit_infrequent_category_mapping(state["rows"], counts, last if ordinal else {})
         if ordinal:
             step._missing_indices = last
+            _check_codes(step)
         else:
             step._set_drop_idx()
             step._n_features_outs = step._compute_n_features_outs()
@@ -70,6 +72,33 @@ def chosen(step: Any, found: list[Column], asked: Asked, lenient: bool = False) 
         counts = dict(zip(column.values, column.counts, strict=True))
         columns.append(Column(values, [counts.get(value, 0) for value in values], column.dtype))
     return columns
+
+
+def _odd_unknown(step: Any) -> str | None:
+    """Return what is wrong with the code of unknown values, as scikit-learn's own fit has it; None: nothing."""
+    code = step.unknown_value
+    if step.handle_unknown != "use_encoded_value":
+        return None if code is None else f"unknown_value={code!r} is for handle_unknown='use_encoded_value'"
+    if code != code:
+        real = np.dtype(step.dtype).kind == "f"
+        return None if real else f"unknown_value=nan is no {np.dtype(step.dtype)}; take a float dtype"
+    return None if isinstance(code, Integral) else f"unknown_value={code!r}; expected a whole number or nan"
+
+
+def _check_codes(step: Any) -> None:
+    """Raise ValueError where unknown values, or gaps, would be told by the code of a category."""
+    grouped = step.infrequent_categories_ if step._infrequent_enabled else [None] * len(step.categories_)
+    for place, (found, rare) in enumerate(zip(step.categories_, grouped, strict=True)):
+        gaps = place in step._missing_indices
+        codes = len(found) - gaps - (0 if rare is None else len(rare))
+        said = {"unknown_value": step.unknown_value} if step.handle_unknown == "use_encoded_value" else {}
+        for name, code in {**said, **({"encoded_missing_value": step.encoded_missing_value} if gaps else {})}.items():
+            if 0 <= code < codes:
+                raise ValueError(
+                    f"{name}={code} is the code of a category; those of column {place + 1} are 0 to {codes - 1}"
+                )
+        if gaps and step.encoded_missing_value != step.encoded_missing_value and np.dtype(step.dtype).kind != "f":
+            raise ValueError(f"encoded_missing_value=nan is no {np.dtype(step.dtype)}, and column {place + 1} has gaps")
 
 
 def _counts(step: Any) -> bool:

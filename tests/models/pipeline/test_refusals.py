@@ -5,9 +5,10 @@ import pytest
 from nervenet.models.agreement.questions import settle
 from nervenet.models.data.data import DataError
 from nervenet.models.moments import IncompatibleSites
+from nervenet.models.pipeline import encoders
 from nervenet.models.pipeline.fit import Fitted, PipelineSite, check_pipeline, fit_questions, transform
 from nervenet.models.pipeline.step import NoExactMerge
-from nervenet.models.tables.table import Table
+from nervenet.models.tables.table import GAP, Table
 from sites import fitted, pool, rows, table, title
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer, make_column_selector
@@ -56,6 +57,8 @@ class Learns(TransformerMixin, BaseEstimator):
         return self
 
 
+UNKNOWN_AS_FIRST = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=0)
+
 REFUSED = [
     (KNNImputer(), "KNNImputer has no exact merge over sites; the nearest step that has one is SimpleImputer"),
     (PowerTransformer(), r"QuantileTransformer\(output_distribution='normal'\)"),
@@ -73,6 +76,12 @@ REFUSED = [
     (HashingVectorizer(input="filename"), "input must be 'content'"),
     (RBFSampler(), "random_state must be a whole number"),
     (RBFSampler(random_state=0, gamma="scale"), "gamma='scale'"),
+    (OrdinalEncoder(handle_unknown="use_encoded_value"), "unknown_value=None; expected a whole number or nan"),
+    (OrdinalEncoder(unknown_value=-1), "unknown_value=-1 is for handle_unknown='use_encoded_value'"),
+    (
+        OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, dtype=int),
+        "unknown_value=nan is no int64",
+    ),
     (GaussianRandomProjection(random_state=0), "n_components='auto' has no exact merge"),
     (LogisticRegression(), "LogisticRegression has no exact merge"),
     (Learns(), "Learns has no exact merge over sites; the nearest step that has one is a FunctionTransformer"),
@@ -172,6 +181,14 @@ def test_a_column_that_only_identifies_rows_is_not_told(monkeypatch):
         (VarianceThreshold(), [1.0, 1.0], "number", "no column has a variance above 0"),
         (OneHotEncoder(categories=[["a"]]), ["a", "b"], "category", "has 'b', which is not among its categories"),
         (OrdinalEncoder(categories=[["a"], ["b"]]), ["a"], "category", "lists categories of 2 columns, has 1"),
+        (
+            UNKNOWN_AS_FIRST,
+            ["a", "b"],
+            "category",
+            "unknown_value=0 is the code of a category; those of column 1 are 0 to 1",
+        ),
+        (OrdinalEncoder(encoded_missing_value=1), ["a", "b", GAP], "category", "encoded_missing_value=1 is the code"),
+        (OrdinalEncoder(dtype=int), ["a", "b", GAP], "category", "encoded_missing_value=nan is no int64"),
         (OneHotEncoder(drop=["z"]), ["a", "b"], "category", "OneHotEncoder cannot be fitted: The following categories"),
         (MinMaxScaler((1, 0)), [1.0, 2.0], "number", "MinMaxScaler cannot be fitted: Minimum of desired feature range"),
     ],
@@ -179,6 +196,21 @@ def test_a_column_that_only_identifies_rows_is_not_told(monkeypatch):
 def test_what_no_fit_comes_of_is_refused(step, values, kind, message):
     with pytest.raises(IncompatibleSites, match=message):
         asked(step, values, kind)
+
+
+@pytest.mark.parametrize("code", [-1, 2, np.nan])
+def test_a_code_that_no_category_has_tells_what_is_unknown(code):
+    told = asked(OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=code), ["a", "b"], "category")
+    assert told.states[""]["categories"] == [["a", "b"]]
+    taken = asked(OrdinalEncoder(encoded_missing_value=code), ["a", "b", GAP], "category")
+    assert taken.states[""]["categories"] == [["a", "b", None]]
+
+
+def test_without_the_refusal_what_is_unknown_would_be_the_first_category(monkeypatch):
+    monkeypatch.setattr(encoders, "_check_codes", lambda step: None)
+    fitted = asked(UNKNOWN_AS_FIRST, ["a", "b"], "category")
+    strange = Table(("dose",), ("category",), (np.array(["a", "z"], object),))
+    assert transform(UNKNOWN_AS_FIRST, fitted, strange).ravel().tolist() == [0.0, 0.0]
 
 
 def test_what_is_too_much_for_a_question_or_an_answer_is_refused(monkeypatch):
