@@ -95,7 +95,8 @@ def _correlation(asked: Asked) -> Questions[tuple[NDArray[np.float64], float]]:
     found = yield from joint_moments(asked)
     with np.errstate(divide="ignore", invalid="ignore"):
         r = found.products / np.sqrt(found.moments.m2[:-1]) / np.sqrt(found.moments.m2[-1])
-    return np.where(np.isnan(r), 0.0, r), float(found.moments.n[-1])
+    # Of a column that determines the target rounding may leave a little more than 1, whose F would be far below 0.
+    return np.clip(np.where(np.isnan(r), 0.0, r), -1.0, 1.0), float(found.moments.n[-1])
 
 
 def _r_regression(asked: Asked) -> Questions[Scores]:

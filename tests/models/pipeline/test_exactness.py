@@ -4,7 +4,9 @@ import warnings
 
 import numpy as np
 import pytest
-from nervenet.models.pipeline.fit import transform
+from nervenet.models.agreement.questions import settle
+from nervenet.models.pipeline import selection
+from nervenet.models.pipeline.fit import PipelineSite, fit_questions, transform
 from nervenet.models.pipeline.restore import fitted_estimator
 from sites import NUMBERS, TEXTS, fitted, kind, pool, rows, table, title
 from sklearn.base import clone
@@ -269,6 +271,36 @@ def test_f_values_at_an_offset_of_a_million_keep_their_digits():
     assert np.isclose(agreed.states[""]["pvalues"][0], expected.pvalue, rtol=1e-11)
     agreed, _ = fitted(SelectKBest(f_regression), ("offset",), target="quantities")
     assert np.isclose(agreed.states[""]["scores"][0], f_regression(x[:, None] - 1e6, z)[0][0], rtol=1e-9)
+
+
+def scores_of_a_line(seeds=20):
+    """F of noise and of two lines through the target, which rounding keeps from a correlation of exactly 1."""
+    found = []
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        y = rng.normal(size=30)
+        told = np.column_stack([rng.normal(size=30), rng.normal() * y + rng.normal(), y])
+        columns = [dict(zip(("plain", "ties", "offset"), some.T, strict=True)) for some in np.split(told, 3)]
+        sites = {
+            f"s{k}": PipelineSite(SelectKBest(f_regression), table(one, ("plain", "ties", "offset")), own).answer
+            for k, (one, own) in enumerate(zip(columns, np.split(y, 3), strict=True))
+        }
+        questions = fit_questions(
+            SelectKBest(f_regression), ("plain", "ties", "offset"), ["number"] * 3, task="regression"
+        )
+        found.append(settle(questions, sites).states[""]["scores"])
+    return np.array(found)
+
+
+def test_a_column_that_determines_the_target_has_the_largest_f():
+    scores = scores_of_a_line()
+    assert (scores[:, 0] >= 0).all()
+    assert (scores[:, 1:] > 1e12).all()
+
+
+def test_a_correlation_above_one_would_have_the_smallest_f(monkeypatch):
+    monkeypatch.setattr(selection.np, "clip", lambda values, *_: values)
+    assert (scores_of_a_line() < -1e12).any()
 
 
 def test_whatever_the_solver_the_components_are_exact():
