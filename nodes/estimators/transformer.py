@@ -69,7 +69,7 @@ class FederatedTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mis
         Parameters
         ----------
         X : (n_samples, n_features) array or data frame
-            A frame may have texts, dates and gaps.
+            A frame may have texts, dates (as datetime64[s]) and gaps.
         y : (n_samples,) array, optional
             For steps that read a target.
         clients : (n_samples,) array, optional
@@ -88,7 +88,11 @@ class FederatedTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mis
             raise TypeError(str(error)) from error
         X, y = self._checked(X, y)
         sites_of_rows = in_order(len(X), clients, self.n_clients)
-        self.clients_, owners, table = sites_of_rows.ids, sites_of_rows.rows, as_table(X)
+        self.clients_, owners, table = (
+            sites_of_rows.ids,
+            sites_of_rows.rows,
+            as_table(X, labels=takes_text(self.estimator)),
+        )
         target, task, classes = _target(y)
         names = federated_rounds.names(len(owners))
         sites = {

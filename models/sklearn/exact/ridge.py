@@ -97,8 +97,7 @@ class RidgeCVAdapter(RidgeAdapter):
         tested = np.arange(self.given.cv) == fold
         train, test = over(sums, ~tested), over(sums, tested)
         n = float(test["weight"][0])
-        if n < 0.5:
-            raise ValueError(f"RidgeCV with cv={self.given.cv}: no row of any site is in fold {fold}")
+        check_rows(f"RidgeCV with cv={self.given.cv}", fold, n, float(train["weight"][0]))
         coef = self.ridge(float(alpha), train)
         away = np.append(-coef, 1.0)  # times a row and its target, what is left of the target but for the intercept
         intercept = float(away @ train["sum"] / train["weight"][0]) if self.given.fit_intercept else 0.0
@@ -109,6 +108,14 @@ class RidgeCVAdapter(RidgeAdapter):
         if self.given.scoring == "neg_root_mean_squared_error":
             return -float(np.sqrt(error))
         return 1 - error / spread[-1, -1] if spread[-1, -1] else float(error == 0)
+
+
+def check_rows(what: str, fold: int, tested: float, trained: float) -> None:
+    """Raise ValueError where a fold has no row, or all of them."""
+    if tested < 0.5:
+        raise ValueError(f"{what}: no row of any site is in fold {fold}")
+    if trained < 0.5:
+        raise ValueError(f"{what}: all rows of all sites are in fold {fold}; row i of a site is in fold i mod cv")
 
 
 def over(sums: Arrays, folds: Array) -> Arrays:

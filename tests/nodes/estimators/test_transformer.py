@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from nervenet.models.tables.frames import table_of
 from nervenet.nodes import FederatedTransformer
+from nervenet.nodes.estimators import tables, transformer
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA, FastICA, TruncatedSVD
@@ -94,3 +96,61 @@ def test_a_step_without_an_exact_merge_is_refused_with_the_nearest_that_has_one(
 def test_fewer_rows_than_sites_are_refused() -> None:
     with pytest.raises(ValueError, match="n_samples=3 rows are fewer than n_clients=5"):
         FederatedTransformer(StandardScaler()).fit(X[:3])
+
+
+LIKE_A_FILE = {
+    "gaps": ["", "NA", "?", "nan"],
+    "codes": ["01", "1", "02", "1.0"],
+    "blanks": ["a", " a", "a ", "b"],
+    "dates": ["2026-01-31", "2026-02-28", "x", "y"],
+    "truth": ["true", "false", "True", "False"],
+}
+
+
+def difference_from_all_rows(cells: list[str]) -> float:
+    """How far what is encoded over sites is from what `fit` on all rows makes of texts that a file's reader would take
+    for gaps, numbers, dates, or for each other.
+    """
+    frame = pd.DataFrame({"word": pd.Series(cells * 10, dtype=object)})
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    pooled, over = clone(encoder).fit_transform(frame), FederatedTransformer(encoder).fit(frame).transform(frame)
+    return float(np.abs(pooled - over).max()) if pooled.shape == over.shape else 1.0
+
+
+@pytest.mark.parametrize("cells", LIKE_A_FILE.values(), ids=LIKE_A_FILE)
+def test_texts_of_a_frame_are_what_they_are(cells: list[str]) -> None:
+    assert difference_from_all_rows(cells) == 0
+
+
+@pytest.mark.parametrize("cells", [LIKE_A_FILE["gaps"], LIKE_A_FILE["codes"], LIKE_A_FILE["blanks"]])
+def test_texts_that_were_read_as_in_a_file_would_be_others(cells: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transformer, "as_table", lambda X, **_: table_of(X))
+    assert difference_from_all_rows(cells) == 1
+
+
+def test_dates_are_taken_in_the_unit_in_which_they_are_counted() -> None:
+    days = pd.DataFrame({"day": pd.date_range("2026-01-01", periods=20).astype("datetime64[s]")})
+    over = FederatedTransformer(MinMaxScaler()).fit(days)
+    assert np.allclose(over.transform(days).ravel(), np.arange(20) / 19, atol=1e-12)
+    with pytest.raises(ValueError, match=r"column 'day' holds dates, which are counted in seconds here"):
+        FederatedTransformer(MinMaxScaler()).fit(days.astype("datetime64[ns]"))
+
+
+def test_dates_of_another_unit_would_be_scaled_by_the_seconds_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transformer, "as_table", lambda X, **_: table_of(X))
+    days = pd.DataFrame({"day": pd.date_range("2026-01-01", periods=20).astype("datetime64[ns]")})
+    assert FederatedTransformer(MinMaxScaler()).fit(days).transform(days).max() > 1e9
+
+
+def test_whole_numbers_that_float64_confuses_are_no_categories() -> None:
+    large = np.array([[2**53], [2**53 + 1], [5]])
+    for rows in (large, large.astype(object), np.array([[2**53], [2**53 + 1], [None]], object)):
+        with pytest.raises(ValueError, match=r"whole numbers beyond 2\*\*53, .* give texts"):
+            FederatedTransformer(OneHotEncoder(), n_clients=1).fit(rows)
+    FederatedTransformer(MinMaxScaler(), n_clients=1).fit(large)
+
+
+def test_whole_numbers_would_be_one_category(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_check_apart", lambda *_: None)
+    over = FederatedTransformer(OneHotEncoder(), n_clients=1).fit(np.array([[2**53], [2**53 + 1], [5]]))
+    assert len(over.estimator_.categories_[0]) == 2

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from nervenet.models.model import CannotMerge
 from nervenet.models.registry import as_model
+from nervenet.models.sklearn.exact import ridge
 from over_sites import assert_same, fitted, learn, skewed, split
 from sklearn.base import clone
 from sklearn.datasets import load_digits
@@ -150,6 +151,23 @@ def test_folds_within_the_sites_choose_as_the_same_folds_of_all_rows(scoring: An
     alphas = (0.1, 1.0, 30.0, 1e4)
     theirs = RidgeCV(alphas, cv=PredefinedSplit(folds), scoring=scoring).fit(*pooled)
     assert_same(fitted(RidgeCV(alphas, cv=4, scoring=scoring), sites), theirs)
+
+
+def of_one_row_each() -> Any:
+    """What folds make of sites whose only row is in the first of them."""
+    X, _, y = measured()
+    return fitted(RidgeCV(cv=3), [(X[k : k + 1], y[k : k + 1]) for k in range(6)])
+
+
+def test_sites_of_one_row_each_leave_folds_empty_by_name() -> None:
+    with pytest.raises(ValueError, match="RidgeCV with cv=3: all rows of all sites are in fold 0"):
+        of_one_row_each()
+
+
+def test_without_a_row_to_train_on_there_would_be_a_division_by_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ridge, "check_rows", lambda *_: None)
+    with pytest.raises(ZeroDivisionError):
+        of_one_row_each()
 
 
 def test_of_collinear_columns_the_coefficients_are_the_shortest() -> None:
