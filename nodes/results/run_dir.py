@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -131,6 +131,7 @@ class RunDir:
     ) -> None:
         self.path, self.resumed, self.damaged = path, resumed, damaged
         self.refused: str | None = None
+        self._is_new = not existing
         self._untold: list[str] = []
         self._refused_files: set[str] = set()
         self._has_dropped = False
@@ -155,6 +156,15 @@ class RunDir:
         return checkpoint_dir(self.path.absolute(), COORDINATOR if role == "coordinator" else name)
 
     def write_experiment(self, experiment: Experiment) -> None:
+        """Write it, first of all: where even that is refused, a new folder is left empty, and can be used again."""
+        try:
+            self._write_experiment(experiment)
+        except ExperimentError:
+            if self._is_new:
+                _empty(self.path)
+            raise
+
+    def _write_experiment(self, experiment: Experiment) -> None:
         with _usable(self.path):
             if is_described(experiment.data.preprocess):
                 write_atomically(self.path / PREPROCESS, _indented(msgspec.json.decode(experiment.data.preprocess)))
@@ -312,6 +322,14 @@ def _create(path: Path) -> None:
         raise ExperimentError(f"--out {path}: cannot be used as a run folder: {error.strerror}") from None
     if occupied:
         raise ExperimentError(f"--out {path}: exists and is not empty; choose another folder, or remove it")
+
+
+def _empty(path: Path) -> None:
+    """Empty a folder in which nothing has been recorded."""
+    with suppress(OSError):
+        if not (path / CURRENT).stat().st_size:
+            for name in (CURRENT, PREPROCESS):
+                (path / name).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -92,6 +92,38 @@ def test_a_folder_that_takes_nothing_is_refused_by_name(tmp_path: Path, monkeypa
         RunDir(tmp_path / "other")
 
 
+def left_by_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run folder that could be made, though not even its experiment could be written."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched, RunDir(tmp_path / "a") as folder:
+        patched.setattr(run_dir, "write_atomically", full)
+        with pytest.raises(ExperimentError, match="cannot be used as a run folder: No space left on device"):
+            folder.write_experiment(Experiment())
+    return tmp_path / "a"
+
+
+def test_a_folder_that_takes_nothing_can_be_used_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = left_by_a_full_disk(tmp_path, monkeypatch)
+    assert not any(path.iterdir())
+    with RunDir(path) as again:
+        again.write_experiment(Experiment())
+    assert (path / "experiment.toml").exists()
+
+
+def test_what_stayed_in_it_would_keep_the_same_command_from_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_dir, "_empty", lambda _: None)
+    path = left_by_a_full_disk(tmp_path, monkeypatch)
+    with pytest.raises(ExperimentError, match="exists and is not empty"):
+        RunDir(path)
+
+
 def test_an_empty_folder_is_used(tmp_path: Path) -> None:
     RunDir(tmp_path).close()
     assert list(read_events(tmp_path)) == []
