@@ -44,7 +44,7 @@ async def dialed(request: DialBack, source: str, within_s: float = DIAL_S) -> Me
     """Return whether a node can be reached where it says, and if not, why."""
     scheme, _, rest = request.address.partition("://")
     host, _, port = rest.rpartition(":")
-    if scheme != "tcp" or not host or not port.isdigit() or not 0 < int(port) < 65_536:
+    if scheme != "tcp" or not host or not port.isdecimal() or not 0 < int(port) < 65_536:
         return Failed(request.id, "unreachable", f"{request.address} is no tcp://HOST:PORT")
     host = host.strip("[]")
     try:

@@ -251,7 +251,7 @@ def split_bind(address: str, lanes: tuple[str, ...]) -> list[str]:
     if scheme != "tcp":
         return [f"{address}-{lane}" for lane in lanes]
     host, _, port = rest.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65_536 - len(lanes):
+    if not host or not port.isdecimal() or int(port) > 65_536 - len(lanes):
         raise BadAddress(address, "a tcp address ends in a port (a number, or * for a free one)")
     if port == "0":
         return [f"tcp://{host}:*"] * len(lanes)

@@ -43,7 +43,7 @@ def _problem(address: str, *, bind: bool) -> str | None:
     if scheme == "tcp" and not bind and not _ends_in_port(rest):
         return "expected tcp://HOST:PORT, with the port on which it listens"
     try:
-        bound = split_bind(address, SERVICES)
+        bound = split_bind(address, SERVICES if bind else SERVICES[:1])  # one port is dialed, and three are bound
     except BadAddress as error:
         name, at, host = address.rpartition("@")
         near = "://" not in address and _ends_in_port(host)
@@ -58,4 +58,4 @@ def _problem(address: str, *, bind: bool) -> str | None:
 
 def _ends_in_port(text: str) -> bool:
     host, _, port = text.rpartition(":")
-    return bool(host) and port.isdigit() and int(port) > 0
+    return bool(host) and port.isdecimal() and int(port) > 0

@@ -180,10 +180,10 @@ def columns_of(text: str) -> list[str]:
 
 def _paths_of(text: str) -> list[str]:
     """Return the paths in a value: one, unless it names no file and is several, separated by commas."""
-    from pathlib import Path
+    from os.path import exists  # also of what is too long to be a path, as the names of many files are
 
-    several = [path for path in columns_of(text) if path]
-    return several if len(several) > 1 and not Path(text).exists() else [text]
+    several = columns_of(text)
+    return several if len(several) > 1 and not exists(text) else [text]  # noqa: PTH110
 
 
 _IN_FILE = {"compression": "federated.compression"}  # of keys that mean one of the mode's own table

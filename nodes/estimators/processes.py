@@ -68,7 +68,7 @@ def in_own_thread(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """
     running = _Running(work)
     try:
-        Thread(target=running.run, name="nervenet fit", daemon=True).start()
+        running.start()
         running.ended.wait()
     except BaseException:
         running.cancel()
@@ -78,19 +78,25 @@ def in_own_thread(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 class _Running(Generic[T]):
-    """A coroutine in a thread with an event loop; the thread calls `run`, another one the rest."""
+    """A coroutine in a thread with an event loop; `start` makes it."""
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
-        self.ended = (
-            Event()
-        )  # and not the thread's end: joining one that was interrupted returns at once (CPython 3.11)
+        # And not the thread's end: to join one again after an interrupt returns at once (CPython 3.11).
+        self.ended = Event()
         self._work = work
         self._found: list[T] = []
         self._raised: list[BaseException] = []
         self._cancelled = False
         self._cancel: Callable[[], object] = lambda: None
 
-    def run(self) -> None:
+    def start(self) -> None:
+        try:
+            Thread(target=self._run, name="nervenet fit", daemon=True).start()
+        except RuntimeError:  # the system has no thread left
+            self.ended.set()
+            raise
+
+    def _run(self) -> None:
         try:
             self._found.append(asyncio.run(self._cancellable()))
         except BaseException as error:  # noqa: BLE001  (raised again by `result`, in the caller's thread)

@@ -45,7 +45,7 @@ async def test_a_closed_port_and_a_wrong_address_are_named() -> None:
     assert isinstance(closed, Failed)
     assert (closed.id, closed.code) == (3, "unreachable")
     assert "127.0.0.1:1 cannot be reached" in closed.reason
-    for address in ("ipc://x", "tcp://127.0.0.1", "tcp://h:0", "tcp://h:70000", "tcp://:5"):
+    for address in ("ipc://x", "tcp://127.0.0.1", "tcp://h:0", "tcp://h:70000", "tcp://:5", "tcp://h:²"):
         wrong = await dialed(DialBack(3, address), "127.0.0.1")
         assert isinstance(wrong, Failed)
         assert "is no tcp://HOST:PORT" in wrong.reason

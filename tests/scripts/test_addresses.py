@@ -73,6 +73,7 @@ def asked(callback: Callable[..., Any], address: str) -> str:
         ("tcp://h", "expected tcp://HOST:PORT, with the port on which it listens"),
         ("tcp://h:*", "expected tcp://HOST:PORT, with the port on which it listens"),
         ("tcp://h:0", "expected tcp://HOST:PORT, with the port on which it listens"),
+        ("tcp://h:²", "expected tcp://HOST:PORT, with the port on which it listens"),
         ("tcp://h:77777", "a tcp address ends in a port"),
         ("ipc:///tmp/" + 120 * "x", f"an ipc path has at most {zmq.IPC_PATH_MAX_LEN} bytes here, and this one 125"),
     ],
@@ -86,6 +87,14 @@ def test_what_can_be_dialed_or_bound_is_left_as_it_is() -> None:
         assert asked(to_dial, address) == asked(to_bind, address) == address
     assert asked(to_bind, "tcp://127.0.0.1:0") == "tcp://127.0.0.1:0"
     assert asked(to_dial_by_name, "hub@tcp://h:1") == "hub@tcp://h:1"
+
+
+def test_the_last_ports_can_be_dialed_and_what_binds_three_needs_those_behind() -> None:
+    assert asked(to_dial, "tcp://h:65535") == "tcp://h:65535"
+    assert asked(to_dial_by_name, "hub@tcp://h:65535") == "hub@tcp://h:65535"
+    assert asked(to_bind, "tcp://h:65533") == "tcp://h:65533"
+    assert asked(to_bind, "tcp://h:65534").startswith("--broker tcp://h:65534: a tcp address ends in a port")
+    assert asked(to_bind, "tcp://h:²").startswith("--broker tcp://h:²: a tcp address ends in a port")
 
 
 def test_of_a_named_address_the_name_stays_before_the_scheme() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,16 @@ def test_sites_may_stand_behind_one_another_with_commas_unless_a_file_is_called_
     Path("a, b.csv").touch()
     assert _value("data.sites", ("a, b.csv",)) == ["a, b.csv"]
     assert _value("data.sites", ("nowhere.csv",)) == ["nowhere.csv"]
+
+
+MANY = [f"hospital-{number:02}.csv" for number in range(30)]
+
+
+def test_sites_behind_one_another_may_be_more_than_a_path_has_room_for() -> None:
+    assert _value("data.sites", (",".join(MANY),)) == MANY
+
+
+def test_by_a_look_that_minds_they_would_end_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "exists", os.stat)
+    with pytest.raises(OSError, match="name too long"):
+        _value("data.sites", (",".join(MANY),))

@@ -73,3 +73,26 @@ def test_else_it_would_go_on_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     cancel(running)
     assert ended.wait(60)
     assert work.cancelled.is_set()
+
+
+def without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+def test_where_no_thread_can_be_started_it_is_said_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_threads(monkeypatch)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        in_own_thread(one)
+
+
+def test_unless_it_is_known_to_have_ended_it_would_be_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    running = processes._Running(one)
+    with monkeypatch.context() as patch:
+        without_threads(patch)
+        patch.setattr(running.ended, "set", lambda: None)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            running.start()
+    assert not running.ended.is_set()
