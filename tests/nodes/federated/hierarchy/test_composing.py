@@ -92,11 +92,6 @@ def test_the_command_line_is_refused_by_name(
     assert words in capsys.readouterr().err
 
 
-def test_what_is_said_of_regions_has_no_effect_without_any() -> None:
-    from nervenet.nodes.experiment.ineffective import idle_simulation
-
-    assert idle_simulation(load_experiment(overrides={"hierarchy.regions": 3, "hierarchy.deadline_s": 9})) == []
-    [line] = idle_simulation(load_experiment(overrides={"hierarchy.deadline_s": 9}))
-    assert line == "hierarchy.deadline_s has no effect without hierarchy.regions"
+def test_regions_are_one_at_least() -> None:
     with pytest.raises(ExperimentError, match=r"hierarchy\.regions"):
         load_experiment(overrides={"hierarchy.regions": 0})
