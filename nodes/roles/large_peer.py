@@ -11,6 +11,7 @@ from ..gossip.asynchronous.machine import AsyncPeerMachine
 from ..gossip.large.cycles import LargeCycles
 from ..gossip.large.rounds import LargeRounds
 from ..gossip.large.worker import LargeWorker
+from ..gossip.lifecycle import PATIENCE
 from ..gossip.round_machine import PeerMachine
 from ..large.sizes import Sizes
 from ..large.vectors import Room
@@ -29,13 +30,14 @@ def around(
 async def until_fetched(node: Node | None, every_s: float) -> None:
     """By rounds: hand out the last model to neighbors that have not got all of it yet, as long as they go on with it.
 
-    Who asks for nothing within the deadline is not waited for.
+    Who asks for nothing within the deadline is not waited for, nor anybody for more than `PATIENCE` of them.
     """
     if node is None or not isinstance(large := node.machine, LargeRounds):
         return
     fetched = asyncio.Event()
     large.on_fetched = fetched.set
-    while large.owed(node.loop.time()) and not node.finished.done():
+    until = node.loop.time() + PATIENCE * large.machine.rules.timing.deadline_s
+    while large.owed(now := node.loop.time()) and now < until and not node.finished.done():
         fetched.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(every_s):

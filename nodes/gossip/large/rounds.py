@@ -37,6 +37,8 @@ class LargeRounds(LargePeer):
         self._giver: str | None = None  # whose model this late peer fetches
         self._agreement: Mapping[str, Any] | None = None  # that was applied
         self._ready: ev.ModelReady | None = None  # what that led to
+        self._extended: tuple[ev.Key, float] = (), 0.0  # the timer that was set again last, and of a round begun when
+        self._due = 0.0  # when it fired first
 
     # ---------------------------------------------------------------------------------------------- of all messages
 
@@ -60,7 +62,7 @@ class LargeRounds(LargePeer):
         return self.machine.handle(event, now)
 
     def _timer(self, event: ev.TimerFired, now: float) -> list[e.Effect]:
-        """Wait on while what would be done without is coming in."""
+        """Wait on while what would be done without is coming in: what is announced anew meanwhile buys no more time."""
         match event.key:
             case ("deadline", int(number)):
                 coming = [each for peer in self._awaited(number) for each in self.fetches.of(peer)]
@@ -71,7 +73,11 @@ class LargeRounds(LargePeer):
                 coming = []
         timing = self.machine.rules.timing
         if any(self.fetches.moving(each, now, timing.deadline_s, PATIENCE * timing.deadline_s) for each in coming):
-            return [e.SetTimer(event.key, now + 2 * timing.heartbeat_s)]
+            timer = event.key, self.machine.lifecycle.opened_at
+            if timer != self._extended:
+                self._extended, self._due = timer, now
+            if now - self._due < PATIENCE * timing.deadline_s:
+                return [e.SetTimer(event.key, now + 2 * timing.heartbeat_s)]
         return self.machine.handle(event, now)
 
     def _awaited(self, number: int) -> Collection[str]:
@@ -130,7 +136,3 @@ class LargeRounds(LargePeer):
             return effects
         ready, self._ready = self._ready, None
         return others + self.machine.handle(ready, now)
-
-
-def _asks_for_model(effect: e.Effect) -> bool:
-    return isinstance(effect, e.Send) and isinstance(effect.message, m.GetModel)
