@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from large_histories import LargePlayed, LargePlayedAllReduce, chunks_of
 from large_simulation import LargeSimulation
+from nervenet.broker.messages import Lane
 from nervenet.broker.testing.faults import Faults
 from nervenet.nodes.gossip.algorithms.registry import SYNCHRONOUS, build_algorithm, encoding_of
 from nervenet.nodes.gossip.algorithms.requirements import suitable_mixing
 from nervenet.nodes.gossip.asynchronous.machine import AsyncPeerMachine
 from nervenet.nodes.gossip.large.cycles import LargeCycles
-from nervenet.nodes.gossip.large.offers import Offers
+from nervenet.nodes.gossip.large.offers import KEPT, Offers
 from nervenet.nodes.gossip.large.rounds import LargeRounds
 from nervenet.nodes.gossip.round_machine import PeerMachine
 from nervenet.nodes.large.pull import Pull
@@ -229,6 +230,30 @@ def test_a_slow_way_is_no_silence_without_rounds(make: Any) -> None:
         assert len(company.halves) > 10
     else:
         assert all(fields["participants"] for name in company.names for fields in completed_by(company, name)[-5:])
+
+
+class FarApart(LargeCompany):
+    """The first two are ten periods of the walks apart, and near to the others."""
+
+    def _network(self, sender: str, receiver: str, _lane: Lane, _now: float) -> list[float]:
+        return [0.5 if {sender, receiver} == set(self.names[:2]) else 0.005]
+
+
+@pytest.mark.parametrize("oldest_goes", [False, True])
+def test_what_is_being_fetched_over_a_slow_link_is_not_given_up_for_what_is_newer(
+    oldest_goes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if oldest_goes:
+        for end in ("offers", "fetches"):
+            monkeypatch.setattr(f"nervenet.nodes.gossip.large.{end}.superseded", lambda alike: alike[:-KEPT])
+    company = FarApart(walking(), n=4, cycles=60, graph="complete").run()
+    over_it = [
+        fields
+        for name, other in (company.names[:2], company.names[1::-1])
+        for fields in completed_by(company, name)
+        if fields["participants"] == [other]
+    ]
+    assert bool(over_it) == (not oldest_goes)
 
 
 def completed_by(company: Company, name: str) -> list[Any]:

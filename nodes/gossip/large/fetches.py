@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from msgspec import structs
@@ -11,7 +11,7 @@ from nervenet.broker import messages as m
 from ...large.pull import AGAIN_S, Pull
 from ...large.sizes import Sizes
 from ...runtime import effects as e
-from .offers import KEPT
+from .offers import superseded
 
 KNOWN = 16  # generations of a sender that are remembered, so that one that is said twice is fetched once
 
@@ -58,7 +58,7 @@ class Fetches:
         """Yield what is first of each sender."""
         return (queue[0] for queue in list(self._queues.values()) if queue)
 
-    def add(self, sender: str, announcement: m.Announcement, now: float) -> list[Fetch]:
+    def add(self, sender: str, announcement: m.Announcement, now: float) -> Sequence[Fetch]:
         """Queue what is announced; return what makes room for it: the sender hands that out no longer."""
         queue, known = self._queues.setdefault(sender, []), self._known.setdefault(sender, {})
         known[announcement.generation] = None
@@ -66,11 +66,12 @@ class Fetches:
             del known[next(iter(known))]
         fetch = Fetch(sender, announcement.generation, announcement.message, now)
         # What a late peer starts from comes before what it can make use of only then.
-        queue.insert(0 if isinstance(fetch.message, m.Model) else len(queue), fetch)
-        alike = [each for each in queue if type(each.message) is type(announcement.message)]
-        for each in alike[:-KEPT]:
+        queue.append(fetch)
+        queue.sort(key=lambda each: not isinstance(each.message, m.Model))
+        found = superseded([each for each in queue if type(each.message) is type(fetch.message)])
+        for each in found:
             queue.remove(each)
-        return alike[:-KEPT]
+        return found
 
     def knows(self, sender: str, generation: int) -> bool:
         return generation in self._known.get(sender, ())

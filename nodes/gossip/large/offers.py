@@ -4,9 +4,9 @@ pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import TypeVar, get_args
 
 from msgspec import structs
 from nervenet.broker import messages as m
@@ -15,8 +15,18 @@ from ...large.offer import Offer, refused
 from ...large.sizes import Sizes
 from ...runtime import effects as e
 
-KEPT = 2  # announcements of one kind that a neighbor may not have fetched yet: with a further one the oldest goes
+KEPT = 2  # announcements of one kind that a neighbor may not have fetched yet: the oldest and the newest
 ANNOUNCED: tuple[type[m.Announced], ...] = get_args(m.Announced)
+
+T = TypeVar("T")
+
+
+def superseded(alike: Sequence[T]) -> Sequence[T]:
+    """Return which of what is alike, in the order in which it was announced, make room for the newest.
+
+    Never the oldest, which is being fetched: over a slow way none would ever come.
+    """
+    return alike[1 : max(1, len(alike) - KEPT + 1)]
 
 
 @dataclass(slots=True)
@@ -72,12 +82,11 @@ class Offers:
         return announcing
 
     def _make_room(self, name: str, kind: type[m.Announced]) -> None:
-        open_ = [each for each in self._told(name) if type(each.message) is kind]
-        for announcing in open_[:-KEPT]:
+        for announcing in superseded([each for each in self._told(name) if type(each.message) is kind]):
             self._release(name, announcing)
             self._superseded.append((name, announcing.message))
 
-    def superseded(self) -> list[tuple[str, m.Announced]]:
+    def take_superseded(self) -> list[tuple[str, m.Announced]]:
         """Return what has made room for newer ones, and to whom it was announced; each once."""
         found, self._superseded = self._superseded, []
         return found

@@ -109,8 +109,10 @@ class LargePeer(ABC):
     def _performed(self, effects: list[e.Effect], now: float) -> list[e.Effect]:
         """Announce what is too large to be sent; tell the machine what has made room for it."""
         found = self.offers.withhold(effects, now)
-        while superseded := self.offers.superseded():
+        while superseded := self.offers.take_superseded():
             for peer, message in superseded:
+                if isinstance(message, m.Propose):
+                    continue  # decided long ago: the machine proposes one thing at a time, and now another one
                 reason = f"a newer one took its place before {peer} had fetched all of it"
                 failed = ev.SendFailed(peer, m.tag_of(message), int(getattr(message, "round", 0)), reason, "slow")
                 found += self.offers.withhold(self.inner.handle(failed, now), now)

@@ -62,17 +62,18 @@ def test_an_array_is_held_until_all_who_were_told_have_it_or_are_gone() -> None:
     assert len(offers) == 0
 
 
-def test_a_newer_one_takes_the_place_of_the_oldest_that_a_neighbor_has_not_fetched() -> None:
+def test_of_too_many_the_oldest_is_held_which_is_being_fetched_and_the_newest() -> None:
     offers = Offers(SIZES)
     for number in range(1, 10):
         sent(offers, number, "slow", "quick", body=f"w{number}")
         offers.fetched("quick", number)
         assert len(offers) <= KEPT
-    late = offers.superseded()
+    late = offers.take_superseded()
     assert [(name, message.round) for name, message in late] == [  # type: ignore[union-attr]
-        ("slow", number) for number in range(1, 10 - KEPT)
+        ("slow", number) for number in range(2, 9)
     ]
-    assert offers.superseded() == []
+    assert offers.take_superseded() == []
+    assert [isinstance(asked(offers, "slow", number), e.SendRange) for number in (1, 8, 9)] == [True, False, True]
 
 
 def test_another_kind_of_message_takes_no_place_of_theirs() -> None:

@@ -174,15 +174,19 @@ def test_one_after_the_other_is_fetched_of_a_sender_and_of_several_at_once() -> 
     assert [asked.generation for asked in said(ring.fetch("a"), m.GetChunk)] == [2, 2, 2]
 
 
-def test_the_oldest_of_too_many_is_given_up() -> None:
+def test_of_too_many_what_is_being_fetched_stays_and_then_comes_the_newest() -> None:
     ring = Ring()
     for generation in (1, 2):
         ring.announce("a", generation, generation)
-    (keep,) = only(e.KeepRange, ring.chunk("a", 0))
+    ring.chunk("a", 0)
     effects = ring.announce("a", 3, 3)
-    assert said(effects, m.Fetched) == [m.Fetched(1)]
-    assert only(e.DropVector, effects) == [e.DropVector(keep.number)]
-    assert {asked.generation for asked in said(effects, m.GetChunk)} == {2}
+    assert said(effects, m.Fetched) == [m.Fetched(2)]
+    assert only(e.DropVector, effects) == []
+    ring.kept(1, 0)
+    (keep,) = only(e.KeepRange, ring.chunk("a", 2))
+    ring.kept(keep.number, 2)
+    ring.chunk("a", 4)
+    assert {asked.generation for asked in said(ring.kept(keep.number, 4), m.GetChunk)} == {3}
 
 
 def test_a_model_of_a_closed_round_is_counted_as_late_and_not_fetched() -> None:
@@ -215,6 +219,24 @@ def test_a_deadline_waits_while_chunks_come_and_no_longer() -> None:
     assert ring.tell(ev.TimerFired(deadline, 30.0), 30.0) == [e.SetTimer(deadline, 32.0)]
     closed = ring.tell(ev.TimerFired(deadline, 51.0), 51.0)
     assert [mix.names for mix in only(e.Mix, closed)] == [("b", "c")]
+
+
+@pytest.mark.parametrize("patience", [10, 10**9])
+def test_what_is_announced_again_and_again_extends_no_deadline_for_good(
+    patience: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nervenet.nodes.gossip.large.rounds.PATIENCE", patience)
+    ring = Ring()
+    ring.trained()
+    ring.announce("c")
+    ring.fetch("c")
+    closed: list[e.Mix] = []
+    for generation in range(1, 100):
+        ring.now += DEADLINE_S / 2
+        ring.announce("a", 1, generation)
+        ring.chunk("a", 0, generation)
+        closed += only(e.Mix, ring.tell(ev.TimerFired(("deadline", 1), ring.now)))
+    assert [mix.names for mix in closed] == ([("b", "c")] if patience == 10 else [])
 
 
 def test_of_who_announces_and_sends_nothing_one_line_is_said() -> None:
