@@ -79,8 +79,12 @@ def distinct(cells: NDArray[Any], title: str, name: str) -> tuple[list[Any], NDA
     """Return the different values of a column that are no gaps, sorted; the place of each cell's value in them, shape
     (rows,), a gap's behind the last; and the number of gaps.
 
-    Raises DataError: values of several kinds in one column, or more than MOST_VALUES.
+    Raises DataError: values of several kinds in one column, or of another kind than numbers and text, such as dates, or
+    more than MOST_VALUES.
     """
+    if cells.dtype.kind not in "biufOU":
+        kind = "dates" if cells.dtype.kind == "M" else str(cells.dtype)
+        raise DataError(f"{title}: column {name!r} has {kind}, whose values are not counted; expected numbers or text")
     if cells.dtype != object:
         gaps = np.isnan(cells) if cells.dtype.kind == "f" else np.zeros(len(cells), np.bool_)
         values, places = np.unique(cells[~gaps], return_inverse=True)

@@ -40,7 +40,7 @@ def _of_frame(frame: Any, raw: RawTable, place: int, name: str) -> tuple[Kind, N
     if isinstance(raw.cells(name), Words):
         return _column(_objects(frame, place, name))
     found = recognized(raw, name, ColumnOptions())
-    if found.kind == "date" and str(getattr(frame, "dtypes", {}).get(name)) != str(DATES):
+    if found.kind == "date" and not (hasattr(frame, "iloc") and str(frame.dtypes.iloc[place]) == str(DATES)):
         raise ValueError(
             f"column {name!r} holds dates, which are counted in seconds here, and in another unit by scikit-learn: "
             "give them as datetime64[s] of pandas, or as numbers"
@@ -57,6 +57,53 @@ def _objects(frame: Any, place: int, name: str) -> NDArray[Any]:
         return found
     series = frame[name]
     return np.array(series.to_pylist() if hasattr(series, "to_pylist") else series.to_list(), object)
+
+
+def gaps_as_nan(X: Any) -> Any:
+    """Return rows whose gaps are NaN among objects too, as those of a table are: None and NaN are one; X if they are.
+
+    scikit-learn tells the two apart, so that None would be unknown to what has been fitted on tables.
+    """
+    if not is_frame(X):
+        return _with_nan(X) if isinstance(X, np.ndarray) and X.dtype.kind == "O" else X
+    if hasattr(X, "iloc"):
+        for place in range(X.shape[1]):
+            series = X.iloc[:, place]
+            if getattr(series.dtype, "kind", "") == "O" and not hasattr(series.dtype, "categories"):
+                cells = series.to_numpy(object)
+                if (found := _with_nan(cells, series.isna().to_numpy(bool))) is not cells:
+                    X = X.copy(deep=False)
+                    X.isetitem(place, type(series)(found, index=series.index, dtype=object))
+        return X
+    if hasattr(X, "num_rows"):  # of Arrow, whose texts are null or texts
+        gaps = (X.column(place).null_count and "string" in str(kind) for place, kind in enumerate(X.schema.types))
+        return X.to_pandas() if any(gaps) else X
+    return _of_narwhals(X)
+
+
+def _of_narwhals(frame: Any) -> Any:
+    import narwhals as nw
+
+    known = nw.from_native(frame, eager_only=True)
+    texts = [name for name, kind in known.schema.items() if kind in (nw.String, nw.Object, nw.Categorical, nw.Enum)]
+    cells = {name: np.array(known[name].to_list(), object) for name in texts if known[name].null_count()}
+    columns = [
+        nw.new_series(name, _with_nan(some).tolist(), nw.Object, backend=known.implementation)
+        for name, some in cells.items()
+    ]
+    return known.with_columns(*columns).to_native() if columns else frame
+
+
+def _with_nan(cells: NDArray[Any], gaps: NDArray[np.bool_] | None = None) -> NDArray[Any]:
+    """Return objects with NaN for None, and where there are gaps of another form; the very same if there are none."""
+    odd = np.array([cell is None for cell in cells.ravel().tolist()], np.bool_).reshape(cells.shape)
+    if gaps is not None:
+        odd |= gaps & np.array([not isinstance(cell, float) for cell in cells.tolist()], np.bool_)
+    if not odd.any():
+        return cells
+    found = cells.copy()
+    found[odd] = math.nan
+    return found
 
 
 def _check_apart(name: str, cells: NDArray[Any]) -> None:

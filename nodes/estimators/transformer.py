@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from . import federated_rounds
 from .delegated import if_inner_has
 from .sites import in_order
-from .tables import as_table
+from .tables import as_table, gaps_as_nan
 from .tags import more_tags, take_over, takes_gaps, takes_text
 
 
@@ -69,7 +69,7 @@ class FederatedTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mis
         Parameters
         ----------
         X : (n_samples, n_features) array or data frame
-            A frame may have texts, dates (as datetime64[s]) and gaps.
+            A frame may have texts, dates (as datetime64[s] of pandas) and gaps: None, NaN and pandas.NA are one.
         y : (n_samples,) array, optional
             For steps that read a target.
         clients : (n_samples,) array, optional
@@ -119,7 +119,7 @@ class FederatedTransformer(TransformerMixin, BaseEstimator):  # type: ignore[mis
     def transform(self, X: Any) -> Any:
         """Return what the fitted transformer makes of rows."""
         check_is_fitted(self)
-        return self.estimator_.transform(unmasked(X))
+        return self.estimator_.transform(gaps_as_nan(unmasked(X)))
 
     @if_inner_has("inverse_transform")  # type: ignore[untyped-decorator]
     def inverse_transform(self, X: Any) -> Any:

@@ -1,10 +1,12 @@
 """FederatedTransformer: what is fitted over sites is what is fitted on all rows."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from nervenet.models.data.data import DataError
 from nervenet.models.tables.frames import table_of
 from nervenet.nodes import FederatedTransformer
 from nervenet.nodes.estimators import tables, transformer
@@ -134,6 +136,74 @@ def test_dates_are_taken_in_the_unit_in_which_they_are_counted() -> None:
     assert np.allclose(over.transform(days).ravel(), np.arange(20) / 19, atol=1e-12)
     with pytest.raises(ValueError, match=r"column 'day' holds dates, which are counted in seconds here"):
         FederatedTransformer(MinMaxScaler()).fit(days.astype("datetime64[ns]"))
+
+
+def test_dates_are_told_by_the_place_of_their_column_whatever_it_is_called() -> None:
+    days = pd.DataFrame({0: pd.date_range("2026-01-01", periods=20).astype("datetime64[s]")})
+    over = FederatedTransformer(MinMaxScaler()).fit(days)
+    assert np.allclose(over.transform(days).ravel(), np.arange(20) / 19, atol=1e-12)
+
+
+def test_dates_of_other_libraries_are_refused_by_name() -> None:
+    days = {"day": pd.date_range("2026-01-01", periods=20).to_pydatetime().tolist()}
+    for frame in (pytest.importorskip("polars").DataFrame(days), pytest.importorskip("pyarrow").table(days)):
+        with pytest.raises(ValueError, match=r"column 'day' holds dates, .* give them as datetime64"):
+            FederatedTransformer(MinMaxScaler()).fit(frame)
+
+
+def test_dates_are_no_categories() -> None:
+    days = pd.DataFrame({"day": pd.date_range("2026-01-01", periods=20).astype("datetime64[s]")})
+    with pytest.raises(DataError, match="column 'day' has dates, whose values are not counted"):
+        FederatedTransformer(OneHotEncoder()).fit(days)
+
+
+WITH_GAPS = {"word": ["a", None, "b"] * 5, "kind": ["x", "y", None] * 5, "number": [float(n) for n in range(15)]}
+
+
+def of_polars_categories() -> Any:
+    pl = pytest.importorskip("polars")
+    return pl.DataFrame(WITH_GAPS).with_columns(pl.col("word").cast(pl.Categorical))
+
+
+FRAMES: dict[str, Callable[[], Any]] = {
+    "objects": lambda: pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in WITH_GAPS.items()}),
+    "NaN": lambda: pd.DataFrame(WITH_GAPS).replace({None: np.nan}),
+    "categories": lambda: pd.DataFrame(WITH_GAPS).astype({"word": "category"}),
+    "polars": lambda: pytest.importorskip("polars").DataFrame(WITH_GAPS),
+    "polars categories": of_polars_categories,
+    "arrow": lambda: pytest.importorskip("pyarrow").table(WITH_GAPS),
+}
+
+
+def encoder_of_columns() -> ColumnTransformer:
+    words = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    return ColumnTransformer([("words", words, ["word", "kind"]), ("numbers", MinMaxScaler(), ["number"])])
+
+
+@pytest.mark.parametrize("make", FRAMES.values(), ids=FRAMES)
+def test_a_gap_among_texts_has_its_column_however_it_is_written(make: Callable[[], Any]) -> None:
+    frame, pooled = make(), encoder_of_columns()
+    over = FederatedTransformer(encoder_of_columns(), n_clients=3).fit(frame)
+    assert np.array_equal(over.transform(frame), pooled.fit_transform(frame))
+    assert over.transform(frame)[1].tolist()[:3] == [0, 0, 1], "of word: a, b, and a gap"
+
+
+def test_of_pandas_na_and_of_an_array_too_and_rows_are_left_as_they_are() -> None:
+    frame = pd.DataFrame({"word": pd.array(["a", None, "b"] * 5, dtype="string")})
+    words = FederatedTransformer(OneHotEncoder(sparse_output=False), n_clients=3).fit(frame)
+    assert words.transform(frame)[1].tolist() == [0, 0, 1]
+    cells = frame["word"].astype(object).to_numpy(object, na_value=None).reshape(-1, 1)
+    words = FederatedTransformer(OneHotEncoder(sparse_output=False), n_clients=3).fit(cells)
+    assert words.transform(cells)[1].tolist() == [0, 0, 1]
+    assert cells[1, 0] is None
+    assert frame["word"][1] is pd.NA
+
+
+def test_none_would_be_unknown_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transformer, "gaps_as_nan", lambda X: X)
+    frame = FRAMES["objects"]()
+    over = FederatedTransformer(encoder_of_columns(), n_clients=3).fit(frame)
+    assert over.transform(frame)[1].tolist()[:3] == [0, 0, 0]
 
 
 def test_dates_of_another_unit_would_be_scaled_by_the_seconds_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
