@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 LAUNCHER = "launcher"
 OWNERS = (LAUNCHER, "coordinator")  # who says how a run ended
+LONGEST_S = 1e12  # beyond any run and any clock: what is more, or NaN, is nonsense
 UNATTRIBUTED = "unattributed"  # bytes of an incarnation that was killed: of which kind, nobody reported
 
 
@@ -56,7 +56,7 @@ def of_events(events: Iterable[Mapping[str, Any]], summary: Mapping[str, Any]) -
 
 def _finite(value: Any) -> float | None:
     """Return a number of seconds, None for what is none: a folder is what people and disks have made of it."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    return float(value) if isinstance(value, int | float) and abs(value) <= LONGEST_S else None
 
 
 def _lasted(began: float | None, last: float | None) -> float:

@@ -1,5 +1,6 @@
 """A resumed run's bytes and seconds are of all its incarnations, however these ended."""
 
+import math
 from typing import Any
 
 import pytest
@@ -134,3 +135,10 @@ def test_of_the_last_incarnation_alone_it_would_be_less() -> None:
 def test_nothing_came_before_a_new_run_and_nonsense_is_nothing() -> None:
     assert of_events([], {}) == Earlier()
     assert of_events([{"type": "round.completed", "bytes_sent_total": "many"}, {}], {}) == Earlier()
+
+
+def test_a_time_that_no_float_holds_is_nonsense_too() -> None:
+    for nonsense in (10**400, float("nan"), float("inf")):
+        assert of_events([], {"wall_s": nonsense}).wall_s == 0
+    with pytest.raises(OverflowError):
+        math.isfinite(10**400)  # by which it was asked for
