@@ -16,6 +16,7 @@ from nervenet.broker.transport_events import LinkUp
 from relay import Wire
 
 LARGE = np.zeros(200_000, np.float32)
+UNREAD = 65_536  # bytes; unless told, Linux receives up to a limit that some machines set to tens of megabytes
 PAYLOAD = Payload("00ff", "float32", LARGE.size)
 
 
@@ -73,7 +74,7 @@ async def sending_once_zeromq_is_done(tcp, *, uploads: bool) -> tuple[int, ...]:
     """What a node says is on its way when ZeroMQ has written all of it, and the network has taken little."""
     server, at_server = await tcp.open("server", binds=True)
     client, at_client = await tcp.open("client")
-    async with Wire(server.addresses["bulk"]) as wire:
+    async with Wire(server.addresses["bulk"], receive_bytes=UNREAD) as wire:
         client.link("server", {"control": server.addresses["control"], "bulk": wire.address})
         await at_client.first(LinkUp)
         await at_server.first(LinkUp)
@@ -115,7 +116,7 @@ async def sending_to_one_of_two(tcp) -> tuple[int, ...]:
     server, at_server = await tcp.open("server", binds=True)
     slow, at_slow = await tcp.open("slow")
     quick, at_quick = await tcp.open("quick")
-    async with Wire(server.addresses["bulk"]) as wire:
+    async with Wire(server.addresses["bulk"], receive_bytes=UNREAD) as wire:
         slow.link("server", {"control": server.addresses["control"], "bulk": wire.address})
         await at_slow.first(LinkUp)
         quick.link("server", server.addresses)

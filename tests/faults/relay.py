@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -62,6 +63,7 @@ class Line:
     connections: list[Connection] = field(default_factory=list)
     accepted: int = 0
     passed: int = 0  # bytes
+    receive_bytes: int | None = None  # what the kernel takes of one that is not read; None: megabytes, now and then
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     closing: bool = False
@@ -122,7 +124,7 @@ class Line:
             await self.recognize(port)
             if any(which(port, to) for which in self.refused):
                 raise ConnectionRefusedError
-            back, forth = await asyncio.open_connection(host, to)
+            back, forth = await self._dial(host, to)
         except (OSError, asyncio.CancelledError):  # cancelled: the line closes, and knows nothing of this one yet
             writer.transport.abort()
             return
@@ -131,6 +133,22 @@ class Line:
         self.accepted += 1
         for source, sink, bucket in ((reader, forth, self.up), (back, writer, self.down)):
             self._keep(asyncio.create_task(self._pass_on(connection, source, sink, bucket)))
+
+    async def _dial(self, host: str, to: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        dialing = self._limited(socket.socket())
+        dialing.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(dialing, (host, to))
+        except BaseException:
+            dialing.close()
+            raise
+        return await asyncio.open_connection(sock=dialing)
+
+    def _limited(self, one: socket.socket) -> socket.socket:
+        """Limit what a socket receives of what is not read; those that it accepts inherit that."""
+        if self.receive_bytes is not None:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_bytes)
+        return one
 
     def _keep(self, task: asyncio.Task[None] | None) -> None:
         """Keep a task until it is done, or this line closes."""
@@ -193,13 +211,15 @@ class Line:
 class Wire(Line):
     """Forwards tcp connections to ``address`` from `address`. An async context manager."""
 
-    def __init__(self, address: str) -> None:
-        super().__init__()
+    def __init__(self, address: str, *, receive_bytes: int | None = None) -> None:
+        super().__init__(receive_bytes=receive_bytes)
         host, _, port = address.removeprefix("tcp://").rpartition(":")
         self._to = host, int(port)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(lambda r, w: self.accept(*self._to, r, w), "127.0.0.1", 0)
+        listening = self._limited(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        self._server = await asyncio.start_server(lambda r, w: self.accept(*self._to, r, w), sock=listening)
         self.address = f"tcp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
