@@ -41,7 +41,7 @@ def weighted_report_on(site_model: SiteModel, X: Any, y: Any, sample_weight: NDA
         for k, label in enumerate(agreed.classes)
     }
     total = float(sample_weight.sum())
-    return {"weight": total, "accuracy": _share(hits.sum(), total), "per_class": per_class}
+    return {"weight": total, "accuracy": _share(float(hits.sum()), total), "per_class": per_class}
 
 
 def _regression(y: NDArray[np.float64], found: NDArray[np.float64], weight: NDArray[np.float64]) -> dict[str, Any]:

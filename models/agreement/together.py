@@ -66,13 +66,12 @@ def _go_on(
 
 def _parts(site: str, answer: Answer, count: int) -> list[Answer]:
     fields, lengths = answer.fields.get("parts"), answer.fields.get("lengths")
-    lists = isinstance(fields, list) and isinstance(lengths, list) and len(fields) == len(lengths) == count
     if (
-        not lists
-        or not all(isinstance(some, dict) for some in fields)  # type: ignore[union-attr]  # a list, see above
-        or not all(type(length) is int and length >= 0 for length in lengths)  # type: ignore[union-attr]
-        or sum(lengths) != len(answer.vector)  # type: ignore[arg-type]
+        not (isinstance(fields, list) and isinstance(lengths, list) and len(fields) == len(lengths) == count)
+        or not all(isinstance(some, dict) for some in fields)
+        or not all(type(length) is int and length >= 0 for length in lengths)
+        or sum(lengths) != len(answer.vector)
     ):
         raise IncompatibleSites(f"site {site} has not answered each of {count} questions", site)
-    vectors = np.split(answer.vector, np.cumsum(lengths)[:-1])  # type: ignore[arg-type]
-    return [Answer(some, vector) for some, vector in zip(fields, vectors, strict=True)]  # type: ignore[arg-type]
+    vectors = np.split(answer.vector, np.cumsum(lengths)[:-1])
+    return [Answer(some, vector) for some, vector in zip(fields, vectors, strict=True)]

@@ -94,7 +94,7 @@ class Stochastic:
             vector = floats
         rows, steps = vector.reshape(-1, ROW), floats.reshape(-1, ROW)
         peaks = np.maximum(rows.max(axis=1), -rows.min(axis=1)).astype(np.float64)
-        if not peaks.max() <= BIGGEST:  # written so that a NaN ends here as well
+        if not np.max(peaks) <= BIGGEST:  # written so that a NaN ends here as well
             raise CodecError(f"the vector holds an element that is NaN, infinite or beyond {BIGGEST:.2g}")
         np.divide(peaks, self.levels, out=scales, casting="same_kind")
         scales[peaks < SMALLEST] = 0

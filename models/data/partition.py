@@ -167,7 +167,7 @@ def _column(cut: _Cut) -> list[Rows]:
     held = np.zeros(cut.nodes, dtype=np.intp)
     node_of = np.empty(len(distinct), dtype=np.intp)
     for candidate in np.argsort(-sizes, kind="stable"):
-        node_of[candidate] = node = int(held.argmin())
+        node_of[candidate] = node = int(np.argmin(held))
         held[node] += sizes[candidate]
     return [np.flatnonzero(node_of[group] == node) for node in range(cut.nodes)]
 

@@ -61,6 +61,6 @@ def counting(weight: Weights | None) -> NDArray[np.intp] | None:
 
 def relative(weight: Weights) -> Weights:
     """Return weights in units of their mean; the largest goes first, so that no sum overflows."""
-    scaled = weight / weight.max()
+    scaled = weight / np.max(weight)
     found: Weights = scaled / scaled.mean()
     return found

@@ -40,8 +40,8 @@ def co_moments(table: Table, columns: Sequence[str | None], center: Sequence[flo
         sums += (there.T @ there, values.T @ there, (values * values).T @ there, values.T @ values)
     first, second = np.triu_indices(width, 1)
     n, s, q, c = sums  # s[i, j] is the sum of column i over the rows in which column j has a value, too
-    there, back = (first, second), (second, first)
-    of_pairs = np.array([n[there], s[there], s[back], q[there], q[back], c[there]])
+    upper, lower = (first, second), (second, first)
+    of_pairs = np.array([n[upper], s[upper], s[lower], q[upper], q[lower], c[upper]])
     of_pairs[:, of_pairs[0] < floor] = 0.0
     return of_pairs.ravel()
 

@@ -137,8 +137,8 @@ def _figures_of(values: NDArray[np.float64], name: str) -> NDArray[np.float64]:
         moments = Moments.of(values.reshape(-1, 1))
     except IncompatibleSites as error:
         raise IncompatibleSites(f'column "{name}": {error}') from None
-    found = {"count": len(values), "mean": moments.mean[0], "m2": moments.m2[0], "min": values.min()}
-    found |= {"max": values.max(), **of_values(values)}
+    found = {"count": len(values), "mean": moments.mean[0], "m2": moments.m2[0], "min": np.min(values)}
+    found |= {"max": np.max(values), **of_values(values)}
     return np.array([found[figure] for figure in FIGURES], dtype=np.float64)
 
 

@@ -88,7 +88,7 @@ def _chi2(asked: Asked) -> Questions[Scores]:
     expected = np.outer(counts / counts.sum(), observed.sum(axis=0))
     with np.errstate(invalid="ignore", divide="ignore"):
         statistic = ((observed - expected) ** 2 / expected).sum(axis=0)
-    return statistic, chdtrc(len(classes) - 1, statistic)
+    return statistic, np.asarray(chdtrc(len(classes) - 1, statistic), np.float64)
 
 
 def _correlation(asked: Asked) -> Questions[tuple[NDArray[np.float64], float]]:

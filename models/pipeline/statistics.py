@@ -94,9 +94,10 @@ def _tell_moments(question: Question, inputs: Inputs) -> Answer:
 
 def _tell_extremes(_: Question, inputs: Inputs) -> Answer:
     numbers = inputs.numbers()
-    n = np.count_nonzero(~np.isnan(numbers), axis=0)
-    low = np.where(n > 0, np.fmin.reduce(numbers, axis=0, initial=np.inf), 0.0)
-    high = np.where(n > 0, np.fmax.reduce(numbers, axis=0, initial=-np.inf), 0.0)
+    there = ~np.isnan(numbers)
+    n = np.count_nonzero(there, axis=0)
+    low = np.where(n > 0, np.min(numbers, axis=0, initial=np.inf, where=there), 0.0)
+    high = np.where(n > 0, np.max(numbers, axis=0, initial=-np.inf, where=there), 0.0)
     return Answer({}, np.concatenate([[float(inputs.rows)], n, low, high]))
 
 

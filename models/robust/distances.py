@@ -47,7 +47,7 @@ def squared_distances(vectors: Sequence[Vector]) -> Matrix:
             reference, dtype, widened = int(distances_to(vectors).argsort()[len(vectors) // 2]), np.dtype("f8"), True
             continue
         typical = np.median(squared, axis=1)
-        central = int(typical.argmin())
+        central = int(np.argmin(typical))
         if central == reference or typical[central] >= CLOSE * norms[central]:
             break
         reference = central

@@ -57,7 +57,7 @@ def row_weights(
 
     found: NDArray[np.float64] = _check_sample_weight(unmasked(weight), X, dtype=np.float64, copy=True)
     if (found < 0).any():
-        raise ValueError(f"sample_weight must be at least 0, found {found.min():g}")
+        raise ValueError(f"sample_weight must be at least 0, found {np.min(found):g}")
     if not found.any():
         raise ValueError("sample_weight is zero for all rows, so that none counts")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import product
@@ -13,6 +14,8 @@ from .table import Kind
 
 USUAL_GAPS = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "Null", "null", "NaT", "?")
 """The texts that are an empty cell, in every kind of file."""
+
+_YEAR = re.compile("%[YyGcx]")
 
 _NAN = (f"{sign}{''.join(letters)}" for sign in ("", "+", "-") for letters in product("nN", "aA", "nN"))
 _USUAL = frozenset((*USUAL_GAPS, *_NAN))
@@ -77,7 +80,7 @@ class ReadOptions:
     task
         "classification" or "regression", where the targets alone would be misread.
 
-    Raises DataError: a column is given two kinds, or two roles.
+    Raises DataError: a column is given two kinds, or two roles, or dates without a year.
     """
 
     target: str | None = None
@@ -103,7 +106,10 @@ class ReadOptions:
             if name in self.drop:
                 raise DataError(f"column {name!r} is the {role}, and is to be dropped")
         for name in self.kinds:
-            self.of(name)
+            said = self.of(name)
+            if said.format and "%d" in said.format and not _YEAR.search(said.format):
+                # datetime.strptime takes 1900 for it, which has no 29 February, and will not for ever.
+                raise DataError(f"column {name!r}: the format {said.format!r} has no year; it needs %Y or %y")
 
     def of(self, column: str) -> ColumnOptions:
         """Return what is said of a column. Raises DataError where it is given two kinds."""

@@ -141,8 +141,10 @@ def _date(cell: object, formats: Sequence[str]) -> object:
             return np.datetime64((cell.astimezone(UTC) if cell.tzinfo else cell).replace(tzinfo=None), "s")
         except OverflowError:
             return None
-    if isinstance(cell, date | np.datetime64):
-        return np.datetime64(cell, "s")  # type: ignore[call-overload]
+    if isinstance(cell, date):
+        return np.datetime64(cell, "s")
+    if isinstance(cell, np.datetime64):
+        return cell.astype(DATES)
     return None
 
 
@@ -156,7 +158,7 @@ def _finite(cell: Any) -> bool:
 def _empty(kind: Kind, rows: int) -> NDArray[Any]:
     """Return a column of gaps."""
     if kind == "date":
-        return np.full(rows, np.datetime64("NaT"), DATES)
+        return np.full(rows, "NaT", DATES)
     return np.full(rows, GAP, np.float64 if kind == "number" else object)
 
 

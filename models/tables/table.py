@@ -114,4 +114,4 @@ def gaps(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 def empty(kind: Kind, rows: int) -> NDArray[Any]:
     """Return a column of gaps."""
-    return np.full(rows, np.datetime64("NaT") if kind == "date" else GAP, _DTYPES[kind])
+    return np.full(rows, "NaT" if kind == "date" else GAP, _DTYPES[kind])

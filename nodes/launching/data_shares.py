@@ -190,7 +190,7 @@ def divided(experiment: Experiment) -> tuple[DataShares, Dataset, Dataset, list[
     shares.classes = None if train.task == "regression" else tuple(np.unique(train.y).tolist())
     if shares.task == "classification" and len(test.y):
         counts = np.bincount(np.unique(test.y, return_inverse=True)[1], test.weight)
-        shares.majority = float(counts.max() / counts.sum())
+        shares.majority = float(np.max(counts) / counts.sum())
     return shares, train, test, parts
 
 

@@ -66,7 +66,7 @@ def _spanning_tree(names: Sequence[str], at: Mapping[str, Sketch]) -> list[tuple
         lengths = np.sqrt(((points - points[latest]) ** 2).sum(axis=1))
         closer = lengths < nearest
         nearest[closer], through[closer] = lengths[closer], latest
-        latest = int(np.where(outside, nearest, np.inf).argmin())
+        latest = int(np.argmin(np.where(outside, nearest, np.inf)))
         edges.append((float(nearest[latest]), names[through[latest]], names[latest]))
     return edges
 

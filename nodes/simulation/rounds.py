@@ -130,10 +130,10 @@ class WholeRounds:
     def late(self) -> str:
         """Return in which round a peer would not wait for another; empty where all wait for all."""
         clock, deadline_s = self.clock(), self._experiment.deadline_s
-        if clock.training_s.max() >= PATIENCE * deadline_s:
+        if np.max(clock.training_s) >= PATIENCE * deadline_s:
             return f"a training would take more than {PATIENCE} deadlines of a round"
         for number in range(1, self._experiment.rounds + 1):
-            if clock.round(number).waiting_s.max() >= deadline_s:
+            if np.max(clock.round(number).waiting_s) >= deadline_s:
                 return f"in round {number} a peer would wait longer than gossip.deadline_s for another"
         return ""
 
@@ -152,7 +152,7 @@ class WholeRounds:
                 self._round(number, clock.round(number), outcome)
         finally:
             self.matrix.close()
-        outcome.virtual_s = float(clock.now.max())
+        outcome.virtual_s = float(np.max(clock.now))
         self._report(outcome)
 
     def _round(self, number: int, times: RoundTimes, outcome: Outcome) -> None:

@@ -172,8 +172,8 @@ class BaggingAdapter(Adapter):
             X = self.checked(X)
             found = [member.predict(np.ascontiguousarray(X[:, columns])) for member, columns in self._each()]
             return np.asarray(np.mean(found, axis=0), np.float64)
-        shares = self.probabilities(X)
-        return np.asarray(np.argmax(shares, axis=1), np.int64)  # type: ignore[arg-type]  # a classifier has some
+        shares = np.asarray(self.probabilities(X))  # a classifier has some
+        return np.asarray(np.argmax(shares, axis=1), np.int64)
 
     def probabilities(self, X: Array) -> Array | None:
         """Return the mean of the members' probabilities, or the shares of their votes where they have none."""

@@ -107,7 +107,8 @@ class Trees:
         change = np.zeros(len(self.feature) + 1, np.int64)  # in the number of a node's ancestors
         np.add.at(change, parents + 1, 1)
         np.add.at(change, self._ends(parents) + 1, -1)
-        return np.maximum.reduceat(np.cumsum(change)[:-1], self.starts)
+        deepest: Whole = np.maximum.reduceat(np.cumsum(change)[:-1], self.starts)
+        return deepest
 
     @cached_property
     def _open(self) -> Whole:
@@ -118,7 +119,7 @@ class Trees:
         """Return the places of the last nodes of the subtrees at these places: the first, from there on, after which
         one subtree less has to come than before.
         """
-        nodes, least = len(self._open), int(self._open.min(initial=0)) - 1
+        nodes, least = len(self._open), int(np.min(self._open, initial=0)) - 1
         keys = np.sort((self._open - least) * nodes + np.arange(nodes))
         before = np.where(roots == 0, 0, self._open[roots - 1])
         return keys[np.searchsorted(keys, (before - 1 - least) * nodes + roots)] % nodes

@@ -45,7 +45,7 @@ class CategoricalAdapter(CountsAdapter):
             greatest = np.maximum(greatest, told)
         numbers = int((greatest + 1).sum()) * (sites.n_classes or 1)
         if numbers > sites.most_numbers:
-            place = int(greatest.argmax())
+            place = int(np.argmax(greatest))
             raise IncompatibleSites(
                 f"CategoricalNB counts {numbers:,} pairs of a category and a class, and a message carries "
                 f"{sites.most_numbers:,}; column {place + 1} has {int(greatest[place]) + 1:,} categories"

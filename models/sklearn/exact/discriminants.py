@@ -51,7 +51,7 @@ class LinearDiscriminantAdapter(ClassMomentsAdapter):
 
     def finish(self, parameters: Arrays, sums: Arrays) -> None:
         working, given, counts = self.working, self.given, self.counts_of(sums)
-        n = counts.sum()
+        n = float(counts.sum())
         if n == len(counts):
             raise ValueError(f"{self.name}: all sites together must have more rows than classes")
         within, means = self.within(sums, counts), sums["class_sum"] / counts[:, None]

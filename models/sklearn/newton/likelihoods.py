@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +72,7 @@ class Binomial:
         share = expit(predictor)
         loss = np.logaddexp(0, predictor) - predictor * y
         # 1 - share would have no digits left where the share is near 1.
-        curvature = share * expit(-predictor)
+        curvature = np.asarray(share * expit(-predictor))
         return RowDerivatives(loss, share - y, curvature, curvature, np.zeros(len(y)))
 
 
@@ -117,7 +117,7 @@ class Tweedie:
     def check_targets(self, y: Vector) -> None:
         if self.power <= 0:
             return
-        least, allowed = float(y.min()), "above 0" if self.power >= 2 else "at least 0"
+        least, allowed = float(np.min(y)), "above 0" if self.power >= 2 else "at least 0"
         if least < 0 or (self.power >= 2 and least == 0):
             power = f" with power={self.power:g}" if self.name == "TweedieRegressor" else ""
             raise ValueError(f"{self.name}{power} needs targets {allowed}, found {least:g}")
@@ -146,6 +146,7 @@ class Tweedie:
         from scipy.special import xlogy
 
         p = self.power
+        loss: Any  # SciPy's types have xlogy return complex numbers, too
         if p == 0:
             loss = (y - mean) ** 2 / 2
         elif p == 1:

@@ -154,8 +154,8 @@ def test_inputs_have_the_kinds_that_are_agreed(written):
         read_inputs(path, ("a", "c"), ("number", "number"))
     with pytest.raises(DataError, match='line 2, column "id": found text "x", expected a number'):
         read_inputs(path, ("id",), ("number",))
-    days = {"b": Written(("%d",))}
-    assert read_inputs(path, ("b",), ("date",), days).table["b"][0].astype(str) == "1900-01-07T00:00:00"
+    days = {"b": Written(("%m",))}
+    assert read_inputs(path, ("b",), ("date",), days).table["b"][0].astype(str) == "1900-07-01T00:00:00"
 
 
 def test_numbers_that_a_file_calls_categories_are_named_alike_with_gaps_and_without():

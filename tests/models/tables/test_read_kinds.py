@@ -78,6 +78,12 @@ def test_beside_a_format_iso_dates_are_taken_too(column):
     assert (kind, [date.month for date in found]) == ("date", [4, 5])
 
 
+def test_a_format_of_dates_without_a_year_is_refused(column):
+    for form in ("%d.%m.", "%d %B"):
+        with pytest.raises(DataError, match=r"column 'x': the format '%d.+' has no year; it needs %Y or %y"):
+            column("03.04.", "05.06.", columns={"x": ColumnOptions(format=form)})
+
+
 def test_a_date_that_is_none_is_named(column):
     with pytest.raises(DataError, match='line 3, column "x": found text "2026-02-30", expected a date'):
         column("2026-01-31", "2026-02-30", "2026-03-01")

@@ -48,7 +48,7 @@ class NAType:
         raise TypeError("boolean value of NA is ambiguous")
 
 
-@pytest.mark.parametrize("gap", [None, math.nan, np.datetime64("NaT"), NAType(), "", " ", "NA", "?"])
+@pytest.mark.parametrize("gap", [None, math.nan, np.datetime64("NaT", "s"), NAType(), "", " ", "NA", "?"])
 def test_what_is_a_gap_in_a_file_is_one_in_a_row(gap):
     assert cells(table_of_rows([[gap, gap, gap]], SCHEMA))[:2] == [[None], [None]]
     assert np.isnat(table_of_rows([[gap, gap, gap]], SCHEMA)["day"]).all()

@@ -39,7 +39,7 @@ AGE, WARD = [50.0, GAP, 70.0, 65.0], ["north", "south", GAP, "north"]
 
 
 def test_a_site_tells_kinds_gaps_and_categories():
-    told = site(age=AGE, ward=WARD, day=[np.datetime64("2026-01-01"), np.datetime64("NaT")] * 2)
+    told = site(age=AGE, ward=WARD, day=[np.datetime64("2026-01-01"), np.datetime64("NaT", "s")] * 2)
     assert told.header() == {
         "columns": ["age", "ward", "day"],
         "kinds": ["number", "category", "date"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def test_no_vector_becomes_text_when_a_run_ends(ended: Callable[[], int]) -> Non
     assert ended() == 0
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="asyncio.run formats no result any more")
 def test_by_its_fields_every_vector_would_become_text(
     ended: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
