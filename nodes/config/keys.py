@@ -171,6 +171,29 @@ def convert(tables: Mapping[str, Any], kind: type[T]) -> T:
         raise ExperimentError(_explain(str(error), tables, kind)) from None
 
 
+def check_types(tables: Any, prefix: str = "") -> None:
+    """Raise :class:`ExperimentError` for the first field of a dataclass that holds what no file could have given it.
+
+    Nobody checks what a program gives the dataclass itself.
+    """
+    kind = type(tables)
+    plain = {}
+    for name, below in _fields(kind).items():
+        value, key = getattr(tables, name), f"{prefix}{name}"
+        if below is None:
+            plain[name] = {} if prefix and GATHERED.get(prefix[:-1]) == name else value
+        elif isinstance(value, below):
+            check_types(value, f"{key}.")
+        else:
+            raise ExperimentError(
+                f"{key} = {value!r}: expected a {below.__name__}; Experiment.from_dict takes plain tables"
+            )
+    try:
+        convert(plain, kind)
+    except ExperimentError as error:
+        raise ExperimentError(f"{prefix}{error}") from None
+
+
 def flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in tables.items():

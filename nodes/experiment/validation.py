@@ -14,7 +14,7 @@ from nervenet.models.tables.suffixes import SUFFIXES, kind_of
 from ..config.arguments import unknown_argument
 from ..config.factory import build_model, build_schedule, edge_list_members, initial_model, node_names
 from ..config.grown import problems as grown_problems
-from ..config.keys import ExperimentError
+from ..config.keys import ExperimentError, check_types
 from ..config.schema import (
     DataConfig,
     Experiment,
@@ -50,6 +50,7 @@ def validate(experiment: Experiment) -> None:
             f"experiment is a {type(experiment).__name__}; expected an Experiment, as load_experiment(path) or "
             "Experiment.from_dict(tables) return it"
         )
+    check_types(experiment)
     for find_problems in (*ALWAYS, *(FEDERATED if experiment.mode == "federated" else GOSSIP)):
         for problem in filter(None, find_problems(experiment)):
             raise ExperimentError(problem)

@@ -1,13 +1,14 @@
 """Settings that do not go together are named, with what is allowed."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import zmq
 from nervenet.nodes.config.factory import build_schedule, default_node_names
 from nervenet.nodes.config.keys import ExperimentError
-from nervenet.nodes.config.schema import Experiment
+from nervenet.nodes.config.schema import DataConfig, Experiment, GossipConfig
 from nervenet.nodes.experiment import validation
 from nervenet.nodes.experiment.loader import load_experiment
 from nervenet.nodes.experiment.validation import check_class_weight
@@ -222,3 +223,31 @@ def test_else_it_would_be_met_when_the_experiment_is_written(monkeypatch: pytest
     text = load_experiment(overrides=NO_UTF8).to_toml()
     with pytest.raises(UnicodeEncodeError):
         text.encode()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"data": "iris"}, "data = 'iris': expected a DataConfig; Experiment.from_dict takes plain tables"),
+        ({"training": {"epochs": 2}}, "training = {'epochs': 2}: expected a TrainingConfig"),
+        ({"rounds": "ten"}, "rounds = 'ten': expected a whole number"),
+        ({"nodes": -1}, "nodes = -1: expected a whole number >= 1"),
+        ({"mode": "fed"}, "mode = 'fed': expected one of federated, gossip"),
+        ({"data": DataConfig(test_size="some")}, "data.test_size = 'some': expected a number"),
+        ({"gossip": GossipConfig(topology=4)}, "gossip.topology = 4: expected a text in quotes"),
+    ],
+)
+def test_what_a_program_gives_the_dataclasses_is_checked_too(fields, words):
+    with pytest.raises(ExperimentError) as caught:
+        validation.validate(Experiment(**fields))
+    assert str(caught.value).startswith(words)
+
+
+def test_without_a_look_at_the_types_a_text_would_be_a_number_of_rounds(monkeypatch):
+    monkeypatch.setattr(validation, "check_types", lambda _: None)
+    validation.validate(Experiment(rounds="ten"))
+
+
+def test_arguments_of_a_model_may_be_what_no_file_can_hold():
+    given = Experiment.from_dict({"model": {"name": "sklearn.linear_model.SGDClassifier", "alpha": 0.1}})
+    validation.validate(replace(given, model=replace(given.model, parameters={"alpha": float("inf")})))
