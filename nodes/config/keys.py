@@ -176,7 +176,7 @@ def check_types(tables: Any, prefix: str = "") -> None:
 
     Nobody checks what a program gives the dataclass itself.
     """
-    kind = type(tables)
+    kind: type = type(tables)
     plain = {}
     for name, below in _fields(kind).items():
         value, key = getattr(tables, name), f"{prefix}{name}"
