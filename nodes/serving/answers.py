@@ -12,8 +12,8 @@ import numpy as np
 
 from ..results.run_dir import to_json
 from ..runtime.exposition import TEXT
-from .csv_rows import numbers_of_csv, table_of_csv
-from .formats import ARROW, CSV, JSON, asked_for, sent_as
+from .csv_rows import in_utf8, numbers_of_csv, table_of_csv
+from .formats import ARROW, CSV, JSON, asked_for, charset_of, sent_as
 from .json_rows import SHORT_BYTES, NumberRows, TableRows
 from .metrics import Metrics
 from .openapi import document, has_probabilities
@@ -115,7 +115,10 @@ class Answers:
         if proba and classes is None:
             raise NothingToTell("this model predicts a quantity: it has no classes, and no probabilities of them")
         media = asked_for(asked.accept)
-        rows = self._rows(site_model, body, sent_as(asked.content_type, asked.encoding))
+        sent = sent_as(asked.content_type, asked.encoding)
+        if sent == CSV:
+            body = in_utf8(body, charset_of(asked.content_type))
+        rows = self._rows(site_model, body, sent)
         self.metrics.predicted(len(rows))
         if not len(rows):  # estimators want one row at least
             return _of_no_rows(site_model, media, proba=proba)

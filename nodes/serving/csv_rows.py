@@ -51,6 +51,17 @@ def table_of_csv(body: bytes | bytearray, schema: Schema, max_rows: int) -> Tabl
     return table
 
 
+def in_utf8(body: bytes | bytearray, charset: str) -> bytes | bytearray:
+    """Return a body in UTF-8. Raises `Malformed` where it is not in its charset."""
+    if charset in ("utf-8", "utf-8-sig", "ascii"):
+        return body
+    try:
+        return body.decode(charset).encode()
+    except UnicodeError as error:
+        where = getattr(error, "start", 0)
+        raise Malformed(f"{THE_BODY} is not in {charset}, its charset: byte {where:,} is {body[where:][:1]!r}") from None
+
+
 def _check_lines(body: bytes | bytearray, max_rows: int) -> None:
     """Refuse by their number, before they are parsed, lines that can be no so few rows."""
     if b'"' not in body:  # in quotes a line may end within a cell

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+from email.message import Message
 from functools import lru_cache
 
 from nervenet.models.extras import how_to_install, installed
@@ -36,6 +38,23 @@ def sent_as(content_type: str, encoding: str = "") -> str:
     if media in FORMATS:
         return media
     raise UnknownFormat(f"the header Content-Type is {media[:60]!r}; expected {_or(formats())}")
+
+
+@lru_cache(maxsize=64)
+def charset_of(content_type: str) -> str:
+    """Return the name that Python has for the charset of a text, by the header Content-Type: utf-8 without one.
+
+    Raises `UnknownFormat` for one that Python does not know.
+    """
+    header = Message()
+    header["Content-Type"] = content_type
+    named = str(header.get_param("charset", "utf-8"))
+    try:
+        found = codecs.lookup(named).name
+        "".encode(found)  # which is refused where it makes bytes of bytes
+    except LookupError:
+        raise UnknownFormat(f"the charset of the body is {named[:60]!r}; expected utf-8, latin-1 or the like") from None
+    return found
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nervenet.models import SiteModel
+from nervenet.models import MLP, SiteModel
+from nervenet.models.agreement.questions import settle
+from nervenet.models.tables.table import Table
+from nervenet.nodes.serving import answers as module
 from nervenet.nodes.serving import formats
 from nervenet.nodes.serving.answers import Answer, Answers, Asked
 from nervenet.nodes.serving.formats import ARROW, CSV, JSON, asked_for, sent_as
@@ -114,6 +117,43 @@ def test_every_format_is_read_alike(numbers: SiteModel, texts: SiteModel, quanti
         assert wanted.status == 200
         for body, media in bodies(model.preprocessing.columns):
             assert answers.predict(body, Asked(media)) == wanted
+
+
+CITIES = np.array(["Zürich", "Köln"])[np.arange(40) % 2]
+
+
+@pytest.fixture(scope="module")
+def cities() -> SiteModel:
+    """A model for which the letters of a cell matter."""
+    table = Table(("city",), ("category",), (CITIES.astype(object),))
+    site = SiteModel(MLP(hidden=(4,)), table, np.where(CITIES == "Köln", "north", "south"))
+    site.build(settle(site.questions(), {"only": site.answer}).preprocessing, seed=0)
+    return site
+
+
+@pytest.mark.parametrize("charset", ["latin-1", "ISO-8859-1", '"windows-1252"', "mac-roman", "utf-16", "utf-8"])
+def test_csv_is_in_the_charset_of_its_header(cities: SiteModel, charset: str) -> None:
+    answers, asked = Answers(cities), Asked(f"text/csv; header=present; charset={charset}", CSV)
+    lines = "city\nZürich\nKöln\nelsewhere\n"
+    wanted = answers.predict(lines.encode(), Asked(CSV, CSV), proba=True)
+    assert wanted.status == 200
+    assert answers.predict(lines.encode(charset.strip('"')), asked, proba=True) == wanted
+
+
+def test_by_its_bytes_alone_a_city_would_be_another(cities: SiteModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers, lines, asked = Answers(cities), "city\nKöln\n", Asked("text/csv; charset=mac-roman", CSV)
+    found = answers.predict(lines.encode("mac-roman"), asked, proba=True)
+    assert found == answers.predict(lines.encode(), Asked(CSV, CSV), proba=True)
+    monkeypatch.setattr(module, "charset_of", lambda _: "utf-8")
+    assert answers.predict(lines.encode("mac-roman"), asked, proba=True) != found
+
+
+def test_a_charset_that_is_none_or_does_not_fit_is_named(cities: SiteModel) -> None:
+    answers = Answers(cities)
+    unknown = answers.predict(b"city\nKoeln\n", Asked("text/csv; charset=martian"))
+    assert (unknown.status, "'martian'; expected utf-8, latin-1" in said(unknown)) == (415, True)
+    other = answers.predict("city\nKöln\n".encode("latin-1"), Asked("text/csv; charset=euc-jp"))
+    assert (other.status, "the body is not in euc_jp, its charset: byte" in said(other)) == (422, True)
 
 
 def test_decimals_are_numbers(numbers: SiteModel, quantities: SiteModel) -> None:
