@@ -58,8 +58,8 @@ def in_utf8(body: bytes | bytearray, charset: str) -> bytes | bytearray:
     try:
         return body.decode(charset).encode()
     except UnicodeError as error:
-        where = getattr(error, "start", 0)
-        raise Malformed(f"{THE_BODY} is not in {charset}, its charset: byte {where:,} is {body[where:][:1]!r}") from None
+        at = getattr(error, "start", 0)
+        raise Malformed(f"{THE_BODY} is not in {charset}, its charset: byte {at:,} is {body[at:][:1]!r}") from None
 
 
 def _check_lines(body: bytes | bytearray, max_rows: int) -> None:
