@@ -16,6 +16,9 @@ ARROW = "application/vnd.apache.arrow.stream"
 
 FORMATS = (JSON, CSV, ARROW)
 
+# Codecs of Python's own, for domain names and source text: no file is in one, and some take long.
+_NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
+
 # What programs call JSON that think nothing of it, curl -d among them.
 _AS_JSON = frozenset({"", "application/x-www-form-urlencoded", "application/octet-stream", "text/plain", "text/json"})
 
@@ -52,8 +55,10 @@ def charset_of(content_type: str) -> str:
     try:
         found = codecs.lookup(named).name
         "".encode(found)  # which is refused where it makes bytes of bytes
-    except LookupError:
-        raise UnknownFormat(f"the charset of the body is {named[:60]!r}; expected utf-8, latin-1 or the like") from None
+    except (LookupError, ValueError):
+        found = ""
+    if not found or found in _NO_CHARSETS:
+        raise UnknownFormat(f"the charset of the body is {named[:60]!r}; expected utf-8, latin-1 or the like")
     return found
 
 

@@ -15,7 +15,7 @@ from nervenet.models.tables.table import Table
 from nervenet.nodes.serving import answers as module
 from nervenet.nodes.serving import formats
 from nervenet.nodes.serving.answers import Answer, Answers, Asked
-from nervenet.nodes.serving.formats import ARROW, CSV, JSON, asked_for, sent_as
+from nervenet.nodes.serving.formats import ARROW, CSV, JSON, asked_for, charset_of, sent_as
 from nervenet.nodes.serving.refusals import NotOffered, UnknownFormat
 
 pa = pytest.importorskip("pyarrow")
@@ -154,6 +154,12 @@ def test_a_charset_that_is_none_or_does_not_fit_is_named(cities: SiteModel) -> N
     assert (unknown.status, "'martian'; expected utf-8, latin-1" in said(unknown)) == (415, True)
     other = answers.predict("city\nKöln\n".encode("latin-1"), Asked("text/csv; charset=euc-jp"))
     assert (other.status, "the body is not in euc_jp, its charset: byte" in said(other)) == (422, True)
+
+
+@pytest.mark.parametrize("charset", ["idna", "punycode", "unicode_escape", "undefined", "hex", "rot13", '"a\0b"', '""'])
+def test_what_is_a_codec_and_no_charset_is_refused(charset: str) -> None:
+    with pytest.raises(UnknownFormat, match="expected utf-8, latin-1 or the like"):
+        charset_of(f"text/csv; charset={charset}")
 
 
 def test_decimals_are_numbers(numbers: SiteModel, quantities: SiteModel) -> None:
